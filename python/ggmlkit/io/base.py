@@ -1,0 +1,102 @@
+"""What every reader offers, whatever the container."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from ggmlkit.tensor import Tensor
+
+ByteOrder = Literal["little", "big"]
+
+
+class ModelFile(ABC, Mapping[str, Tensor]):
+    """An open model file: metadata and lazy tensors; a mapping from names to tensors.
+
+    Attributes:
+        path: the file.
+        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, ``"safetensors"`` or ``"torch"``.
+        version: of the container, ``None`` where it has none.
+        byte_order: of the numbers in the file; tensors always come in this machine's order.
+        metadata: by GGUF key, whatever the container. Text is ``str`` (``bytes`` where it is no
+            UTF-8), arrays of numbers are numpy arrays, arrays of strings lists.
+        value_types: GGUF value type number of each key, as the file had it. A writer given these
+            writes the same bytes again. The entry of an array is the type of its elements plus
+            :data:`ARRAY_OF`.
+    """
+
+    path: Path
+    container: str
+    version: int | None
+    byte_order: ByteOrder
+    metadata: dict[str, Any]
+    value_types: dict[str, int]
+
+    def __init__(
+        self,
+        path: Path,
+        container: str,
+        *,
+        version: int | None = None,
+        byte_order: ByteOrder = "little",
+        metadata: dict[str, Any] | None = None,
+        value_types: dict[str, int] | None = None,
+    ) -> None:
+        self.path = path
+        self.container = container
+        self.version = version
+        self.byte_order = byte_order
+        self.metadata = {} if metadata is None else metadata
+        self.value_types = {} if value_types is None else value_types
+
+    @property
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by the file's own names, in file order. Their data is read when asked for."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file. Tensors already handed out may become unreadable."""
+
+    @property
+    def names(self) -> list[str]:
+        """The file's own tensor names, in file order."""
+        return list(self.tensors)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors
+
+    # Two open files are two things, however alike: identity, not Mapping's comparison of items.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __enter__(self) -> ModelFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        version = "" if self.version is None else f" v{self.version}"
+        return f"<{self.container}{version} {str(self.path)!r}, {len(self)} tensors>"
+
+
+ARRAY_OF = 256
+"""Added to a GGUF element type in ``value_types`` to say "an array of these"."""
