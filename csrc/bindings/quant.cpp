@@ -1,0 +1,42 @@
+#include "bindings/bindings.h"
+#include "core/thread_pool.h"
+#include "quant/quantize.h"
+
+namespace py = pybind11;
+
+namespace ggmlkit {
+namespace {
+
+void dequantize_into(std::size_t index, const ByteArray& src, FloatArray dst, int threads) {
+  const Type type = type_at(index);
+  const auto n = static_cast<std::size_t>(dst.size());
+  check_size(type, 1, n, src);
+  if (!can_dequantize(type)) throw py::value_error("no kernel for this type");
+  const std::byte* in = bytes_of(src);
+  float* out = dst.mutable_data();
+  py::gil_scoped_release release;
+  dequantize(type, in, out, n, ThreadPool::shared(), threads);
+}
+
+std::ptrdiff_t quantize_into(std::size_t index, const FloatArray& src, ByteArray dst, int threads) {
+  const Type type = type_at(index);
+  const auto n = static_cast<std::size_t>(src.size());
+  check_size(type, 1, n, dst);
+  if (!can_quantize(type)) throw py::value_error("no kernel for this type");
+  const float* in = src.data();
+  auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
+  py::gil_scoped_release release;
+  return quantize(type, in, out, n, ThreadPool::shared(), threads);
+}
+
+}  // namespace
+
+void bind_quant(py::module_& m) {
+  // noconvert: a converted copy of an output array would be written and thrown away.
+  m.def("dequantize", &dequantize_into, py::arg("type"), py::arg("src"),
+        py::arg("dst").noconvert(), py::arg("threads"));
+  m.def("quantize", &quantize_into, py::arg("type"), py::arg("src"), py::arg("dst").noconvert(),
+        py::arg("threads"), "Returns -1, or the index of the first value that is not finite.");
+}
+
+}  // namespace ggmlkit

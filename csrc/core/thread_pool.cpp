@@ -1,0 +1,128 @@
+#include "core/thread_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace ggmlkit {
+namespace {
+
+// About 20 µs of spinning: longer than the gap between two steps of a token, shorter than a sleep.
+constexpr int kSpins = 2000;
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+int cgroup_quota() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
+  return std::max(1, static_cast<int>(std::strtod(quota.c_str(), nullptr) / period + 0.5));
+}
+
+std::unique_ptr<ThreadPool>& shared_slot() {
+  static std::unique_ptr<ThreadPool> pool;
+  return pool;
+}
+
+std::mutex& shared_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+}  // namespace
+
+int available_threads() {
+  int n = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+  const int quota = cgroup_quota();
+  if (quota > 0) n = std::min(n, quota);
+  return std::max(1, n);
+}
+
+ThreadPool::ThreadPool(int n) : size_(n > 0 ? n : available_threads()) {
+  threads_.reserve(static_cast<std::size_t>(size_ - 1));
+  for (int t = 1; t < size_; ++t) threads_.emplace_back([this, t] { help(t); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    epoch_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (auto& t : threads_) t.join();
+}
+
+void ThreadPool::run(const Job& job, int limit) {
+  const int n = limit > 0 ? std::min(limit, size_) : size_;
+  if (n == 1) {
+    job(0, 1);
+    return;
+  }
+  std::lock_guard<std::mutex> turn(turn_);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    job_ = &job;
+    active_ = n;
+    pending_.store(size_ - 1);
+    epoch_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  job(0, n);
+  for (int spin = 0; pending_.load(std::memory_order_acquire) != 0; ++spin) {
+    if (spin < kSpins) {
+      relax();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void ThreadPool::help(int thread) {
+  unsigned seen = 0;
+  for (;;) {
+    int spin = 0;
+    while (epoch_.load(std::memory_order_acquire) == seen && spin++ < kSpins) relax();
+    if (epoch_.load(std::memory_order_acquire) == seen) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return epoch_.load() != seen; });
+    }
+    seen = epoch_.load(std::memory_order_acquire);
+    if (stop_) return;
+    if (thread < active_) (*job_)(thread, active_);
+    pending_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+ThreadPool& ThreadPool::shared() {
+  std::lock_guard<std::mutex> lock(shared_mutex());
+  auto& pool = shared_slot();
+  if (!pool) {
+    pool = std::make_unique<ThreadPool>();
+    static const int registered = pthread_atfork(nullptr, nullptr, [] {
+      // The helpers did not survive the fork: leave the old pool be and make a new one on demand.
+      (void)shared_slot().release();
+    });
+    (void)registered;
+  }
+  return *pool;
+}
+
+}  // namespace ggmlkit

@@ -1,0 +1,68 @@
+// What an instruction set provides. `scalar` is the specification; every other set fills the same
+// struct, and may leave a slot as scalar filled it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/types.h"
+
+namespace ggmlkit {
+
+// Rows interleaved in a packed tile; see kernels/packed.h for the layout.
+constexpr std::size_t kTileRows = 8;
+constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and activations alike
+
+enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, count };
+constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
+
+// Activations rounded to int8 per 32 elements: value = scale · q. Row t starts at t·cols in `q`
+// and at t·(cols / 32) in the others.
+struct ActivationView {
+  const std::int8_t* q;       // [tokens][cols]
+  const float* scale;         // [tokens][cols / 32]
+  const std::int32_t* sum;    // [tokens][cols / 32], sum of q over the block
+  std::size_t cols;
+};
+
+struct TypeKernels {
+  void (*dequantize)(const std::byte* src, float* dst, std::size_t n);
+  // Returns n, or an index at or before which (by less than a block) a value is not finite.
+  std::size_t (*quantize)(const float* src, std::byte* dst, std::size_t n);
+};
+
+// y[t·ldy + r] for the 8 rows of one tile and all tokens; writes `rows` ≤ 8 of them.
+using TileKernel = void (*)(const std::byte* tile, const ActivationView& x, std::size_t tokens,
+                            float* y, std::size_t ldy, std::size_t rows);
+
+// y[t·ldy + r] = Σ w[r·cols + c] · x[t·cols + c] for float weights of one type.
+using FloatKernel = void (*)(const std::byte* w, std::size_t rows, std::size_t cols, const float* x,
+                             std::size_t tokens, float* y, std::size_t ldy);
+
+struct KernelTable {
+  const char* name;
+  TypeKernels types[kTypeCount];
+  void (*quantize_activations)(const float* x, std::size_t n, std::int8_t* q, float* scale,
+                               std::int32_t* sum);
+  TileKernel tile[kPackedKinds];
+  FloatKernel matmul_f32;
+  FloatKernel matmul_f16;
+  FloatKernel matmul_bf16;
+  // Attention and element-wise steps of the decoder; `k`, `v` are float16 bits.
+  float (*dot_f16)(const float* q, const std::uint16_t* k, std::size_t n);
+  void (*axpy_f16)(float a, const std::uint16_t* v, float* y, std::size_t n);  // y += a·v
+  void (*silu_mul)(const float* gate, const float* up, float* out, std::size_t n);
+};
+
+const KernelTable& scalar_table();
+#if defined(GGMLKIT_AVX2)
+const KernelTable& avx2_table();
+#endif
+
+// The best table that this processor runs, or the one GGMLKIT_ISA names. Throws
+// std::runtime_error for a name that is unknown or that the processor lacks.
+const KernelTable& active();
+// By name, for tests; throws as active() does.
+const KernelTable& table_named(const char* name);
+
+}  // namespace ggmlkit

@@ -1,0 +1,288 @@
+// The specification in plain C++: what every other instruction set must equal.
+#include <cmath>
+
+#include "kernels/blocks.h"
+#include "kernels/kernel_table.h"
+#include "kernels/packed.h"
+
+namespace ggmlkit {
+namespace {
+
+bool finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }
+
+template <class T>
+T load(const std::byte* p, std::size_t i) {
+  T value;
+  std::memcpy(&value, p + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+template <class T>
+void store(std::byte* p, std::size_t i, T value) {
+  std::memcpy(p + i * sizeof(T), &value, sizeof(T));
+}
+
+float f32_value(const std::byte* p, std::size_t i) { return load<float>(p, i); }
+float f16_value(const std::byte* p, std::size_t i) {
+  return half_to_float(load<std::uint16_t>(p, i));
+}
+float bf16_value(const std::byte* p, std::size_t i) {
+  return bf16_to_float(load<std::uint16_t>(p, i));
+}
+
+using Value = float (*)(const std::byte*, std::size_t);
+
+template <Value value>
+void dequantize_float(const std::byte* src, float* dst, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) dst[i] = value(src, i);
+}
+
+// Float types hold infinities and NaN as they are: nothing to refuse.
+std::size_t quantize_f32(const float* src, std::byte* dst, std::size_t n) {
+  if (n) std::memcpy(dst, src, n * sizeof(float));
+  return n;
+}
+std::size_t quantize_f16(const float* src, std::byte* dst, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) store(dst, i, float_to_half(src[i]));
+  return n;
+}
+std::size_t quantize_bf16(const float* src, std::byte* dst, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) store(dst, i, float_to_bf16(src[i]));
+  return n;
+}
+
+template <class S>
+void dequantize_blocks(const std::byte* src, float* dst, std::size_t n) {
+  for (std::size_t i = 0; i < n; i += S::size, src += S::bytes) {
+    int q[S::size];
+    unpack_block<S>(src, q);
+    const float d = S::load_scale(src);
+    if constexpr (S::has_min) {
+      const float m = S::load_scale(src + S::scale_bytes);
+      for (int j = 0; j < S::size; ++j) dst[i + j] = d * static_cast<float>(q[j]) + m;
+    } else {
+      for (int j = 0; j < S::size; ++j) dst[i + j] = d * static_cast<float>(q[j] - S::offset);
+    }
+  }
+}
+
+// Truncates as x86 does, whose result the reference quantizer stores where 1/d overflows:
+// what fits no int32 becomes its smallest value, whose low byte is 0.
+int truncated_low_byte(float x) {
+  if (!(x > -2147483648.0f && x < 2147483648.0f)) return 0;
+  return static_cast<std::int8_t>(static_cast<std::int32_t>(x) & 0xff);
+}
+
+// Round to nearest from the block's element of largest magnitude (see GGML q4_0, q5_0).
+template <class S>
+void quantize_signed_block(const float* x, std::byte* dst) {
+  float extreme = 0.0f;
+  float magnitude = 0.0f;
+  for (int j = 0; j < S::size; ++j) {
+    if (std::fabs(x[j]) > magnitude) {
+      magnitude = std::fabs(x[j]);
+      extreme = x[j];
+    }
+  }
+  const float d = extreme / -static_cast<float>(S::offset);
+  const float inverse = d != 0.0f ? 1.0f / d : 0.0f;
+  S::store_scale(dst, d);
+  int q[S::size];
+  for (int j = 0; j < S::size; ++j) {
+    const float shifted = x[j] * inverse + (static_cast<float>(S::offset) + 0.5f);
+    const int v = truncated_low_byte(shifted);
+    q[j] = v < S::levels ? v : S::levels;
+  }
+  pack_block<S>(q, dst);
+}
+
+// Round to nearest between the block's extremes (q4_1, q5_1).
+template <class S>
+void quantize_ranged_block(const float* x, std::byte* dst) {
+  float low = x[0];
+  float high = x[0];
+  for (int j = 1; j < S::size; ++j) {
+    if (x[j] < low) low = x[j];
+    if (x[j] > high) high = x[j];
+  }
+  const float d = (high - low) / static_cast<float>(S::levels);
+  const float inverse = d != 0.0f ? 1.0f / d : 0.0f;
+  S::store_scale(dst, d);
+  S::store_scale(dst + S::scale_bytes, low);
+  int q[S::size];
+  for (int j = 0; j < S::size; ++j) {
+    const int v = truncated_low_byte((x[j] - low) * inverse + 0.5f);
+    q[j] = v < S::levels ? v : S::levels;
+  }
+  pack_block<S>(q, dst);
+}
+
+template <class S>
+void quantize_byte_block(const float* x, std::byte* dst) {
+  float magnitude = 0.0f;
+  for (int j = 0; j < S::size; ++j) {
+    magnitude = std::fabs(x[j]) > magnitude ? std::fabs(x[j]) : magnitude;
+  }
+  const float d = magnitude / 127.0f;
+  const float inverse = d != 0.0f ? 1.0f / d : 0.0f;
+  S::store_scale(dst, d);
+  int q[S::size];
+  for (int j = 0; j < S::size; ++j) q[j] = truncated_low_byte(std::round(x[j] * inverse));
+  pack_block<S>(q, dst);
+}
+
+template <class S>
+std::size_t quantize_blocks(const float* src, std::byte* dst, std::size_t n) {
+  for (std::size_t i = 0; i < n; i += S::size, dst += S::bytes) {
+    for (int j = 0; j < S::size; ++j) {
+      if (!finite(src[i + j])) return i;
+    }
+    if constexpr (S::bits == 8) {
+      quantize_byte_block<S>(src + i, dst);
+    } else if constexpr (S::has_min) {
+      quantize_ranged_block<S>(src + i, dst);
+    } else {
+      quantize_signed_block<S>(src + i, dst);
+    }
+  }
+  return n;
+}
+
+// Nearest even: what the vector conversion does.
+void quantize_activations(const float* x, std::size_t n, std::int8_t* q, float* scale,
+                          std::int32_t* sum) {
+  for (std::size_t b = 0; b < n / kBlock; ++b) {
+    float magnitude = 0.0f;
+    for (std::size_t j = 0; j < kBlock; ++j) {
+      const float a = std::fabs(x[b * kBlock + j]);
+      magnitude = a > magnitude ? a : magnitude;
+    }
+    const float inverse = magnitude > 0.0f ? 127.0f / magnitude : 0.0f;
+    scale[b] = magnitude / 127.0f;
+    std::int32_t total = 0;
+    for (std::size_t j = 0; j < kBlock; ++j) {
+      const float v = std::nearbyint(x[b * kBlock + j] * inverse);
+      // A subnormal magnitude makes the inverse overflow; such a block is zero for all purposes.
+      const int i = v >= -127.0f && v <= 127.0f ? static_cast<int>(v) : 0;
+      q[b * kBlock + j] = static_cast<std::int8_t>(i);
+      total += i;
+    }
+    sum[b] = total;
+  }
+}
+
+template <PackedKind kind>
+int packed_value(const std::byte* block, std::size_t row, std::size_t col) {
+  constexpr PackedLayout L = packed_layout(kind);
+  const std::size_t quad = col / 4;
+  const std::size_t p = row * 4 + col % 4;
+  const auto* quants = reinterpret_cast<const std::uint8_t*>(block + L.quants_at);
+  if constexpr (L.is_byte) return static_cast<std::int8_t>(quants[quad * 32 + p]);
+  int v = (quants[(quad % 4) * 32 + p] >> (quad < 4 ? 0 : 4)) & 15;
+  if constexpr (L.has_high) {
+    v |= ((static_cast<int>(block[L.highs_at + p]) >> quad) & 1) << 4;
+  }
+  return v;
+}
+
+template <PackedKind kind>
+void tile_matmul(const std::byte* tile, const ActivationView& x, std::size_t tokens, float* y,
+                 std::size_t ldy, std::size_t rows) {
+  constexpr PackedLayout L = packed_layout(kind);
+  const std::size_t blocks = x.cols / kBlock;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      float total = 0.0f;
+      for (std::size_t b = 0; b < blocks; ++b) {
+        const std::byte* block = tile + b * L.block_bytes;
+        const std::int8_t* a = x.q + t * x.cols + b * kBlock;
+        const std::int32_t a_sum = x.sum[t * blocks + b];
+        const float a_scale = x.scale[t * blocks + b];
+        std::int32_t dot = 0;
+        for (std::size_t c = 0; c < kBlock; ++c) dot += packed_value<kind>(block, r, c) * a[c];
+        dot -= L.offset * a_sum;
+        total += f16_value(block, r) * a_scale * static_cast<float>(dot);
+        if constexpr (L.has_min) {
+          total += f16_value(block + L.mins_at, r) * (a_scale * static_cast<float>(a_sum));
+        }
+      }
+      y[t * ldy + r] = total;
+    }
+  }
+}
+
+template <Value value>
+void matmul_float(const std::byte* w, std::size_t rows, std::size_t cols, const float* x,
+                  std::size_t tokens, float* y, std::size_t ldy) {
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      float total = 0.0f;
+      for (std::size_t c = 0; c < cols; ++c) total += value(w, r * cols + c) * x[t * cols + c];
+      y[t * ldy + r] = total;
+    }
+  }
+}
+
+float dot_f16(const float* q, const std::uint16_t* k, std::size_t n) {
+  float total = 0.0f;
+  for (std::size_t i = 0; i < n; ++i) total += q[i] * half_to_float(k[i]);
+  return total;
+}
+
+void axpy_f16(float a, const std::uint16_t* v, float* y, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) y[i] += a * half_to_float(v[i]);
+}
+
+void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+template <class S>
+void set_blocks(KernelTable& table, Type type) {
+  table.types[static_cast<std::size_t>(type)] = {dequantize_blocks<S>, quantize_blocks<S>};
+}
+
+KernelTable make() {
+  KernelTable t{};
+  t.name = "scalar";
+  const auto at = [&t](Type type) -> TypeKernels& { return t.types[static_cast<std::size_t>(type)]; };
+  at(Type::f32) = {dequantize_float<f32_value>, quantize_f32};
+  at(Type::f16) = {dequantize_float<f16_value>, quantize_f16};
+  at(Type::bf16) = {dequantize_float<bf16_value>, quantize_bf16};
+  set_blocks<Q4_0>(t, Type::q4_0);
+  set_blocks<Q4_1>(t, Type::q4_1);
+  set_blocks<Q5_0>(t, Type::q5_0);
+  set_blocks<Q5_1>(t, Type::q5_1);
+  set_blocks<Q8_0>(t, Type::q8_0);
+  set_blocks<Q4_0V2>(t, Type::q4_0_v2);
+  set_blocks<Q4_1V2>(t, Type::q4_1_v2);
+  set_blocks<Q8_0V2>(t, Type::q8_0_v2);
+  set_blocks<Q4_0V1>(t, Type::q4_0_v1);
+  set_blocks<Q4_1V1>(t, Type::q4_1_v1);
+  set_blocks<Q5_0V1>(t, Type::q5_0_v1);
+  set_blocks<Q5_1V1>(t, Type::q5_1_v1);
+  set_blocks<Q4_2>(t, Type::q4_2);
+  set_blocks<Q4_3>(t, Type::q4_3);
+  t.quantize_activations = quantize_activations;
+  t.tile[static_cast<std::size_t>(PackedKind::nibble)] = tile_matmul<PackedKind::nibble>;
+  t.tile[static_cast<std::size_t>(PackedKind::nibble_min)] = tile_matmul<PackedKind::nibble_min>;
+  t.tile[static_cast<std::size_t>(PackedKind::five)] = tile_matmul<PackedKind::five>;
+  t.tile[static_cast<std::size_t>(PackedKind::five_min)] = tile_matmul<PackedKind::five_min>;
+  t.tile[static_cast<std::size_t>(PackedKind::byte)] = tile_matmul<PackedKind::byte>;
+  t.matmul_f32 = matmul_float<f32_value>;
+  t.matmul_f16 = matmul_float<f16_value>;
+  t.matmul_bf16 = matmul_float<bf16_value>;
+  t.dot_f16 = dot_f16;
+  t.axpy_f16 = axpy_f16;
+  t.silu_mul = silu_mul;
+  return t;
+}
+
+}  // namespace
+
+const KernelTable& scalar_table() {
+  static const KernelTable table = make();
+  return table;
+}
+
+}  // namespace ggmlkit

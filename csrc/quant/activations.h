@@ -1,0 +1,45 @@
+// Rows of activations, rounded to int8 per 32 elements for quantized weights; the float rows stay
+// reachable for float weights.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/aligned.h"
+#include "core/thread_pool.h"
+#include "kernels/kernel_table.h"
+
+namespace ggmlkit {
+
+class Activations {
+ public:
+  // Room for `tokens` rows of `cols`; call before quantize_share, outside a parallel job.
+  void reserve(std::size_t tokens, std::size_t cols);
+
+  // Points at x (tokens × cols, dense; must outlive the use) without rounding it.
+  void attach(const float* x, std::size_t tokens, std::size_t cols);
+
+  // Rounds this thread's share of the rows. All threads must pass a barrier before the use.
+  void quantize_share(int thread, int n_threads);
+
+  // reserve + attach + quantize_share over the pool.
+  void quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,
+                int threads = 0);
+  // The same on the calling thread.
+  void quantize(const float* x, std::size_t tokens, std::size_t cols);
+
+  const float* rows() const { return rows_; }
+  std::size_t tokens() const { return tokens_; }
+  std::size_t cols() const { return cols_; }
+  ActivationView view() const { return {q_.data(), scale_.data(), sum_.data(), cols_}; }
+
+ private:
+  const float* rows_ = nullptr;
+  std::size_t tokens_ = 0;
+  std::size_t cols_ = 0;
+  AlignedArray<std::int8_t> q_;
+  AlignedArray<float> scale_;
+  AlignedArray<std::int32_t> sum_;
+};
+
+}  // namespace ggmlkit

@@ -1,0 +1,18 @@
+// y = x · Wᵀ for weights in any type.
+#pragma once
+
+#include "quant/activations.h"
+#include "quant/weight_matrix.h"
+
+namespace ggmlkit {
+
+// y[t·ldy + r] = dot(w row r, x row t), for this thread's share of the rows of w. `x` must be
+// quantized where w is packed.
+void matmul_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
+                  int thread, int n_threads);
+
+// The whole product; y is tokens × w.rows(), dense.
+void matmul(const WeightMatrix& w, const float* x, std::size_t tokens, float* y, ThreadPool& pool,
+            int threads = 0);
+
+}  // namespace ggmlkit

@@ -1,0 +1,25 @@
+// Tensor-level quantize and dequantize: the active kernels over all threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/thread_pool.h"
+#include "core/types.h"
+
+namespace ggmlkit {
+
+bool can_dequantize(Type type);
+bool can_quantize(Type type);
+
+void dequantize_row(Type type, const std::byte* src, float* dst, std::size_t n);
+
+// n is a multiple of the block size. threads = 0: all of the pool.
+void dequantize(Type type, const std::byte* src, float* dst, std::size_t n, ThreadPool& pool,
+                int threads = 0);
+
+// Returns -1, or the index of the first value that is not finite (dst is then unspecified).
+std::ptrdiff_t quantize(Type type, const float* src, std::byte* dst, std::size_t n,
+                        ThreadPool& pool, int threads = 0);
+
+}  // namespace ggmlkit

@@ -1,0 +1,264 @@
+"""Tensor: block bytes with a type and a shape, loaded only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ggmlkit import _core, types
+from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.types import TensorType
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Bytes = NDArray[np.uint8]
+
+_NUMPY_DTYPES = {
+    "f32": np.float32,
+    "f16": np.float16,
+    "f64": np.float64,
+    "bf16": np.uint16,  # numpy has no bfloat16: the bits
+    "i8": np.int8,
+    "i16": np.int16,
+    "i32": np.int32,
+    "i64": np.int64,
+}
+
+
+class Tensor:
+    """A typed, shaped run of block bytes.
+
+    Args:
+        type: a :class:`TensorType` or its name.
+        shape: numpy order, outermost first; the last size is the row length.
+        data: uint8 array ``(nbytes,)``, or a function returning one. A function is called at
+            each use and its result is never kept, so a model of lazy tensors costs no memory.
+        name: what the file calls it.
+
+    Raises:
+        ValueError: the shape does not consist of whole blocks, or the data has another size.
+    """
+
+    __slots__ = ("_data", "name", "shape", "type")
+
+    def __init__(
+        self,
+        type: str | TensorType,
+        shape: tuple[int, ...],
+        data: Bytes | Callable[[], Bytes],
+        name: str = "",
+    ) -> None:
+        self.type = types.get(type)
+        self.shape = tuple(int(n) for n in shape)
+        self.name = name
+        if any(n < 0 for n in self.shape):
+            raise ValueError(f"tensor {name!r} has a negative size in its shape {self.shape}")
+        self.type.row_bytes(self.shape[-1] if self.shape else 1)
+        self._data = data
+        if not callable(data):
+            self._check(data)
+
+    def _check(self, data: Bytes) -> None:
+        if data.dtype != np.uint8 or data.ndim != 1 or not data.flags.c_contiguous:
+            raise ValueError(f"data of tensor {self.name!r} must be one contiguous row of uint8")
+        if data.size != self.nbytes:
+            raise ValueError(
+                f"tensor {self.name!r} of type {self.type} and shape {self.shape} takes "
+                f"{self.nbytes} bytes, not {data.size}"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all blocks."""
+        return self.size // self.type.block_size * self.type.block_bytes
+
+    @property
+    def rows(self) -> int:
+        """Number of rows: all sizes but the last, multiplied."""
+        return prod(self.shape[:-1])
+
+    @property
+    def data(self) -> Bytes:
+        """The block bytes, uint8 ``(nbytes,)``; a view of the file where it is mapped."""
+        if callable(self._data):
+            data = self._data()
+            self._check(data)
+            return data
+        return self._data
+
+    def numpy(self) -> NDArray[Any]:
+        """A view in the type's own dtype (bf16: its bits as uint16).
+
+        Raises:
+            UnsupportedTypeError: the type is quantized; use :meth:`dequantize`.
+        """
+        dtype = _NUMPY_DTYPES.get(self.type.name)
+        if dtype is None:
+            raise UnsupportedTypeError(
+                f"tensor {self.name!r} is {self.type}, which numpy has no dtype for; dequantize it"
+            )
+        return self.data.view(dtype).reshape(self.shape)
+
+    def dequantize(
+        self,
+        dtype: DTypeLike = np.float32,
+        out: NDArray[Any] | None = None,
+        threads: int | None = None,
+    ) -> NDArray[Any]:
+        """The values, shape ``self.shape``.
+
+        Args:
+            dtype: of the result, when ``out`` is not given.
+            out: array of the right shape to fill; float32 and C-contiguous is fastest.
+            threads: at most this many; the default is all that the process may use.
+
+        Raises:
+            UnsupportedTypeError: this build has no kernel for the type.
+            ValueError: ``out`` has another shape.
+        """
+        if out is not None and out.shape != self.shape:
+            raise ValueError(f"out has shape {out.shape}, the tensor {self.shape}")
+        direct = out is not None and out.dtype == np.float32 and out.flags.c_contiguous
+        values = out if direct and out is not None else np.empty(self.shape, np.float32)
+        if not self.type.can_dequantize:
+            if self.type.is_quantized:
+                raise UnsupportedTypeError(f"this build has no kernel to read {self.type}")
+            values[...] = self.numpy()
+        else:
+            _core.dequantize(self.type.index, self.data, values.reshape(-1), threads or 0)
+        if out is not None and not direct:
+            out[...] = values
+            return out
+        return values if out is not None else values.astype(dtype, copy=False)
+
+    def astype(self, type: str | TensorType, threads: int | None = None) -> Tensor:
+        """This tensor in another type, computed now; itself when the type is the same."""
+        target = types.get(type)
+        if target == self.type:
+            return self
+        return quantize(self.dequantize(threads=threads), target, name=self.name, threads=threads)
+
+    @property
+    def T(self) -> Transposed:
+        """For ``x @ tensor.T``: the quantized matrix product."""
+        return Transposed(self)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.dequantize(dtype or np.float32)
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        return f"Tensor({name}{self.type}, {self.shape})"
+
+
+class Transposed:
+    """The right operand of ``x @ W.T``; see :func:`matmul`."""
+
+    __array_ufunc__ = None  # numpy must hand `x @ W.T` to __rmatmul__
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __rmatmul__(self, x: ArrayLike) -> NDArray[np.float32]:
+        return matmul(x, self.tensor)
+
+
+def quantize(
+    array: ArrayLike, type: str | TensorType, *, name: str = "", threads: int | None = None
+) -> Tensor:
+    """Round an array to ``type``, with the reference arithmetic, bit for bit.
+
+    Args:
+        array: anything numpy can see as numbers (float32, float16, ml_dtypes, torch, lists), any
+            strides; the last axis holds the rows.
+        type: a type this build can write (``gk.types.ALL``, ``can_quantize``).
+        name: of the resulting tensor.
+        threads: at most this many.
+
+    Raises:
+        ValueError: the rows are not whole blocks, or a value is not finite (the index is named).
+        UnsupportedTypeError: the type cannot be written.
+    """
+    target = types.get(type)
+    values = np.ascontiguousarray(_as_numpy(array), dtype=np.float32)
+    shape = np.shape(array) if values.ndim == 0 else values.shape
+    target.row_bytes(shape[-1] if shape else 1)
+    if not target.can_quantize:
+        raise UnsupportedTypeError(f"this build has no kernel to write {target}")
+    data = np.empty(values.size // target.block_size * target.block_bytes, np.uint8)
+    bad = _core.quantize(target.index, values.reshape(-1), data, threads or 0)
+    if bad >= 0:
+        index = tuple(int(i) for i in np.unravel_index(bad, shape or (1,)))
+        what = f"tensor {name!r}" if name else "the array"
+        raise ValueError(
+            f"{what} holds {values.reshape(-1)[bad]} at {index}; {target} needs finite values"
+        )
+    return Tensor(target, tuple(shape), data, name)
+
+
+def dequantize(tensor: Tensor, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """The values of a tensor; the same as :meth:`Tensor.dequantize`."""
+    return tensor.dequantize(dtype)
+
+
+def matmul(x: ArrayLike, weights: Tensor, threads: int | None = None) -> NDArray[np.float32]:
+    """``x @ weights.T`` with the weights as they are stored.
+
+    Quantized weights meet activations rounded to 8 bits per 32 elements; float weights meet
+    float32 activations.
+
+    Args:
+        x: ``(..., n)``.
+        weights: ``(m, n)``.
+        threads: at most this many.
+
+    Returns:
+        float32 ``(..., m)``.
+
+    Raises:
+        ValueError: the inner sizes differ, or the weights are no matrix.
+        UnsupportedTypeError: this build has no kernel for the weights' type.
+    """
+    rows = np.ascontiguousarray(_as_numpy(x), dtype=np.float32)
+    if len(weights.shape) != 2:
+        raise ValueError(f"weights of shape {weights.shape} are no matrix")
+    m, n = weights.shape
+    if rows.ndim == 0 or rows.shape[-1] != n:
+        raise ValueError(f"x of shape {rows.shape} does not fit weights of shape {weights.shape}")
+    if not weights.type.can_dequantize:
+        raise UnsupportedTypeError(f"this build has no kernel to read {weights.type}")
+    out = np.empty((*rows.shape[:-1], m), np.float32)
+    tokens = rows.size // n if n else prod(rows.shape[:-1])
+    _core.matmul(
+        weights.type.index,
+        weights.data,
+        m,
+        n,
+        rows.reshape(tokens, n),
+        out.reshape(tokens, m),
+        threads or 0,
+    )
+    return out
+
+
+def _as_numpy(array: ArrayLike) -> NDArray[Any]:
+    if isinstance(array, Tensor):
+        return array.dequantize()
+    # A torch tensor that needs gradients, or of bfloat16, refuses numpy's protocol.
+    detach = getattr(array, "detach", None)
+    if detach is not None:
+        return np.asarray(detach().float().cpu())
+    return np.asarray(array)

@@ -1,0 +1,105 @@
+"""The tensor types of every GGML generation, read from the one table in ``csrc/core/types.cpp``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ggmlkit import _core
+from ggmlkit.errors import UnsupportedTypeError
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """A block layout.
+
+    Attributes:
+        name: as the field writes it, lower case; legacy layouts end in ``_v1`` / ``_v2``.
+        ggml_id: the number stored in files. Legacy layouts share it with today's.
+        block_size: elements in a block.
+        block_bytes: bytes in a block.
+        generation: ``"gguf"`` for today's layouts (ggjt v3 and gguf), else the last
+            container generation that used the layout: ``"ggjt-v2"`` or ``"ggjt-v1"``.
+        index: position in the compiled table.
+        can_dequantize: whether this build has a kernel to read it.
+        can_quantize: whether this build has a kernel to write it.
+    """
+
+    name: str
+    ggml_id: int
+    block_size: int
+    block_bytes: int
+    generation: str
+    index: int
+    can_dequantize: bool
+    can_quantize: bool
+
+    def row_bytes(self, n: int) -> int:
+        """Bytes of a row of ``n`` elements; ``ValueError`` unless whole blocks fill it."""
+        if n % self.block_size:
+            raise ValueError(
+                f"a row of {n} elements is not a multiple of the {self.name} block size "
+                f"{self.block_size}"
+            )
+        return n // self.block_size * self.block_bytes
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether elements are stored in blocks rather than one by one."""
+        return self.block_size > 1
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Stored bits divided by elements."""
+        return 8 * self.block_bytes / self.block_size
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ALL: tuple[TensorType, ...] = tuple(TensorType(*row) for row in _core.type_table())
+_BY_NAME = {t.name: t for t in ALL}
+_BY_ID = {(t.ggml_id, t.generation): t for t in ALL}
+# q8_0 with a float32 scale served both ggjt v1 and v2; each generation falls back to the next.
+_NEWER = {"ggjt-v1": "ggjt-v2", "ggjt-v2": "gguf"}
+
+
+def get(name: str | TensorType) -> TensorType:
+    """The type called ``name`` (case does not matter).
+
+    Raises:
+        UnsupportedTypeError: no such type.
+    """
+    if isinstance(name, TensorType):
+        return name
+    found = _BY_NAME.get(name.lower()) or _BY_NAME.get(name)
+    if found is None:
+        # Suffixes are written K in the field (q4_K): match without regard to case.
+        for t in ALL:
+            if t.name.lower() == name.lower():
+                return t
+        known = ", ".join(t.name for t in ALL if t.can_quantize)
+        raise UnsupportedTypeError(f"there is no tensor type {name!r}; this build writes {known}")
+    return found
+
+
+# Layouts that ggjt v1 shares with today's: everything but the quantized types it had.
+_V1_QUANTIZED = {2, 3, 4, 5, 6, 7, 8}
+
+
+def by_id(ggml_id: int, generation: str = "gguf") -> TensorType:
+    """The layout that type number ``ggml_id`` means in a container of ``generation``.
+
+    Args:
+        ggml_id: the number stored in the file.
+        generation: ``"gguf"`` (gguf and ggjt v3), ``"ggjt-v2"`` or ``"ggjt-v1"`` (also ggml, ggmf).
+
+    Raises:
+        UnsupportedTypeError: the generation has no such number.
+    """
+    where: str | None = generation
+    while where is not None:
+        found = _BY_ID.get((ggml_id, where))
+        if found is not None:
+            return found
+        where = _NEWER.get(where)
+    raise UnsupportedTypeError(f"type number {ggml_id} means nothing in a {generation} file")
