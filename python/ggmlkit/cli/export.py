@@ -1,0 +1,37 @@
+"""`ggmlkit export`: a model file becomes a checkpoint folder."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(str, Enum):
+    """Layouts of a checkpoint folder."""
+
+    hf = "hf"
+    meta = "meta"
+
+
+class Dtype(str, Enum):
+    """Number types of a checkpoint."""
+
+    f32 = "f32"
+    f16 = "f16"
+
+
+def export(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Model file of any generation.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
+    format: Annotated[
+        Format, typer.Option("--format", help="Hugging Face's layout, or Meta's .pth files.")
+    ] = Format.hf,
+    dtype: Annotated[Dtype, typer.Option("--dtype", help="Type of the values.")] = Dtype.f32,
+) -> None:
+    """Write a model file out as a checkpoint folder."""
+    from ggmlkit.convert.export import export as export_folder
+
+    export_folder(source, out, format=format.value, dtype=dtype.value)

@@ -1,0 +1,61 @@
+"""Progress of long work: a bar on a terminal, plain lines otherwise; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[int, int, str], None]
+
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Progress]:
+    """A callback to give to long work: `(bytes done, bytes in all, tensor name)`."""
+    with _bar(title) if sys.stderr.isatty() else _lines(title) as report:
+        yield report
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Progress]:
+    from rich import progress as bars
+    from rich.console import Console
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[tensor]}"),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, tensor="")
+
+        def report(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, tensor=name)
+
+        yield report
+
+
+@contextmanager
+def _lines(title: str) -> Iterator[Progress]:
+    start = time.monotonic()
+    next_line = start + _SECONDS_BETWEEN_LINES
+    written = 0
+
+    def report(done: int, total: int, name: str) -> None:
+        nonlocal next_line, written
+        written = total
+        now = time.monotonic()
+        if now >= next_line:
+            next_line = now + _SECONDS_BETWEEN_LINES
+            percent = 100 * done // max(1, total)
+            print(f"{title}: {percent} % {name}", file=sys.stderr, flush=True)
+
+    yield report
+    seconds = time.monotonic() - start
+    print(f"{title}: {written / 1e6:.1f} MB in {seconds:.1f} s", file=sys.stderr, flush=True)

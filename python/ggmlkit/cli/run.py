@@ -1,0 +1,63 @@
+"""`ggmlkit run`: continue a prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ggmlkit.cli import options
+
+
+def run(
+    model: options.Model,
+    prompt: Annotated[
+        str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="Text to continue.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", help="File whose text to continue.")
+    ] = None,
+    max_tokens: options.MaxTokens = -1,
+    ignore_eos: options.IgnoreEos = False,
+    mlock: options.Mlock = False,
+    threads: options.Threads = None,
+    context: options.Context = None,
+    temperature: options.Temperature = 0.8,
+    top_k: options.TopK = 40,
+    top_p: options.TopP = 0.95,
+    min_p: options.MinP = 0.05,
+    repeat_penalty: options.RepeatPenalty = 1.0,
+    seed: options.Seed = None,
+) -> None:
+    """Print the continuation of a prompt as it is made; the speed follows on stderr."""
+    from ggmlkit.cli.stream import print_stream, print_summary
+    from ggmlkit.model.llama import Llama
+
+    if (prompt is None) == (file is None):
+        raise typer.BadParameter("give the prompt with either -p or -f")
+    text = prompt if file is None else _text_of(file)
+    llama = Llama(model, context=context, threads=threads, mlock=mlock)
+    print_stream(
+        llama.generate(
+            text,
+            max_tokens=None if max_tokens < 0 else max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repeat_penalty=repeat_penalty,
+            seed=seed,
+            ignore_eos=ignore_eos,
+        )
+    )
+    print_summary(llama)
+
+
+def _text_of(file: Path) -> str:
+    from ggmlkit.errors import FormatError
+
+    try:
+        return file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(file, error.start, "a prompt must be UTF-8 text") from None

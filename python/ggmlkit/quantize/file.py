@@ -1,0 +1,120 @@
+"""Rewriting a model file in another type, a tensor at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ggmlkit import io
+from ggmlkit.convert.view import as_gguf
+from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.quantize.recipe import FILE_TYPES, plan, target_type
+from ggmlkit.tensor import Tensor
+from ggmlkit.types import TensorType
+
+# Elements converted at a time: 4 MiB of floats, which stay in the cache between dequantizing and
+# quantizing, and bound the memory whatever the size of a tensor.
+_PART = 1 << 20
+
+# `general.quantization_version` of today's block layouts.
+_LAYOUT_VERSION = 2
+
+
+def quantize_file(
+    src: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    type: TensorType | str,
+    *,
+    pure: bool = False,
+    container: str | None = None,
+    threads: int | None = None,
+    progress: io.Progress | None = None,
+) -> None:
+    """Rewrite the model file `src` as `out` with its matrices in `type`.
+
+    Args:
+        src: any model file that `gk.open` reads.
+        out: the file to write, replaced only when it is complete; its suffix tells the container
+            (`.gguf`, or `.bin` for ggjt v3) unless `container` names one.
+        type: a key of `FILE_TYPES`; `recipe.plan` says which tensors get another.
+        pure: give every matrix the same type.
+        threads: at most this many; all the process may use when None.
+        progress: as `gk.save` calls it.
+
+    Raises:
+        FormatError: `src` is damaged.
+        UnsupportedTypeError: `type` can't be written, or a tensor of `src` can't be read.
+        ConversionError: a weight isn't finite.
+    """
+    target = target_type(type)
+    with closing(io.open(src)) as source:
+        metadata, tensors = as_gguf(source)
+        chosen = plan(tensors, target, pure=pure)
+        _check_readable(tensors, chosen)
+        metadata = {**metadata, "general.file_type": FILE_TYPES[target.name]}
+        if target.is_quantized:
+            metadata["general.quantization_version"] = _LAYOUT_VERSION
+        io.save(
+            Path(out),
+            {name: in_type(tensors[name], chosen[name], threads) for name in tensors},
+            metadata,
+            container=container,
+            value_types=source.value_types,
+            progress=progress,
+        )
+
+
+def in_type(tensor: Tensor, target: TensorType, threads: int | None = None) -> Tensor:
+    """`tensor` stored in `target`: the same shape and name, converted when its data is read."""
+    if tensor.type == target:
+        return tensor
+    columns = tensor.shape[-1] if tensor.shape else 1
+
+    def data() -> npt.NDArray[np.uint8]:
+        converted = np.empty(tensor.rows * target.row_bytes(columns), np.uint8)
+        end = 0
+        for row, part in _parts(tensor):
+            try:
+                part_bytes = part.astype(target, threads=threads).data
+            except ValueError:
+                raise ConversionError(_not_finite(tensor, row, part, target)) from None
+            start, end = end, end + part_bytes.size
+            converted[start:end] = part_bytes
+        return converted
+
+    return Tensor(target, tensor.shape, data, tensor.name)
+
+
+def _parts(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """The tensor in runs of whole rows, each with the number of its first row."""
+    columns = tensor.shape[-1] if tensor.shape else 1
+    row_bytes = tensor.type.row_bytes(columns)
+    step = max(1, _PART // max(1, columns))
+    data = tensor.data
+    for row in range(0, tensor.rows, step):
+        rows = min(step, tensor.rows - row)
+        part = data[row * row_bytes : (row + rows) * row_bytes]
+        yield row, Tensor(tensor.type, (rows, columns), part, tensor.name)
+
+
+def _not_finite(tensor: Tensor, first_row: int, part: Tensor, target: TensorType) -> str:
+    """What is wrong with the part that could not be quantized, by its place in the tensor."""
+    values = part.dequantize().reshape(-1)
+    bad = int(np.argmin(np.isfinite(values)))
+    flat = first_row * part.shape[-1] + bad
+    index = tuple(int(i) for i in np.unravel_index(flat, tensor.shape or (1,)))
+    return f"{tensor.name} holds {values[bad]} at {index}; {target} needs finite values"
+
+
+def _check_readable(tensors: dict[str, Tensor], chosen: dict[str, TensorType]) -> None:
+    """Fail before anything is written if a tensor to convert has a type without a kernel."""
+    for name, tensor in tensors.items():
+        if tensor.type != chosen[name] and not tensor.type.can_dequantize:
+            raise UnsupportedTypeError(
+                f"{name} is {tensor.type}, which this build can't turn into {chosen[name]}"
+            )

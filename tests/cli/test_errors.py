@@ -1,0 +1,124 @@
+"""Exit codes: 0 done, 1 the input is at fault, 2 the command line is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+F16 = GOLDEN / "gguf-v1-f16.bin"
+
+
+def ggmlkit(*arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ggmlkit", *map(str, arguments)],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ggmlkit: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["inspect", "{file}"],
+        ["quantize", "{file}", "{out}", "q4_0"],
+        ["convert", "{file}", "{out}"],
+        ["export", "{file}", "{out}"],
+        ["run", "-m", "{file}", "-p", "x"],
+        ["chat", "-m", "{file}"],
+        ["bench", "-m", "{file}"],
+        ["tokenize", "-m", "{file}", "x"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("fault", ["missing", "damaged", "empty"])
+def test_input_at_fault_is_1(tmp_path: Path, command: list[str], fault: str) -> None:
+    file = tmp_path / "model.gguf"
+    if fault != "missing":
+        file.write_bytes(F16.read_bytes()[:3000] if fault == "damaged" else b"")
+    done = ggmlkit(*(word.format(file=file, out=tmp_path / "out.gguf") for word in command))
+    assert_one_sentence(done)
+    assert str(file) in done.stderr
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_an_unknown_type_is_1(tmp_path: Path) -> None:
+    done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q9_9")
+    assert_one_sentence(done)
+    assert "q9_9" in done.stderr
+
+
+def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
+    (tmp_path / "prompt").write_bytes(b"ab\xff")
+    assert_one_sentence(ggmlkit("run", "-m", F16, "-f", tmp_path / "prompt"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["nonsense"],
+        ["run"],
+        ["run", "-m", str(F16)],
+        ["run", "-m", str(F16), "-p", "a", "-f", "b"],
+        ["run", "-m", str(F16), "-p", "a", "-t", "none"],
+        ["run", "-m", str(F16), "-p", "a", "-t", "0"],
+        ["quantize", str(F16)],
+        ["export", str(F16), "out", "--format", "nonsense"],
+        ["inspect", str(F16), "--nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_command_line_at_fault_is_2(command: list[str]) -> None:
+    done = ggmlkit(*command)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_help_and_version_are_0() -> None:
+    for arguments in (["--help"], ["--version"], ["run", "--help"]):
+        done = ggmlkit(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "ggmlkit", "inspect", str(F16)],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    os.close(writer)
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_starts_without_the_heavy_modules() -> None:
+    heavy = ["rich.progress", "torch", "tokenizers", "jinja2", "safetensors", "ggmlkit.server"]
+    code = (
+        "import sys; sys.argv = ['ggmlkit', '--version']\n"
+        "from ggmlkit.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,107 @@
+"""Commands that read and write files: inspect, quantize, convert, export, tokenize."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ggmlkit import io
+from ggmlkit.cli.app import app
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+F16 = GOLDEN / "gguf-v1-f16.bin"
+TEXTS = json.loads((GOLDEN / "manifest.json").read_text())
+
+
+def ggmlkit(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def inspected(path: Path) -> dict[str, Any]:
+    document = json.loads(ggmlkit("inspect", path, "--json").stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "version", "type"),
+    [
+        ("ggml-q4_0.bin", "ggml", None, "q4_0_v1"),
+        ("ggmf-v1-q4_1.bin", "ggmf", 1, "q4_1_v1"),
+        ("ggjt-v1-q4_2.bin", "ggjt", 1, "q4_2"),
+        ("ggjt-v2-q8_0.bin", "ggjt", 2, "q8_0_v2"),
+        ("ggjt-v3-q5_1.bin", "ggjt", 3, "q5_1"),
+        ("gguf-v1-q5_0.bin", "gguf", 1, "q5_0"),
+        ("gguf-v3-be-f16.bin", "gguf", 3, "f16"),
+    ],
+)
+def test_inspect_tells_what_a_file_is(
+    name: str, container: str, version: int | None, type: str
+) -> None:
+    document = inspected(GOLDEN / name)
+    assert (document["container"], document["version"]) == (container, version)
+    assert document["byte_order"] == ("big" if "-be-" in name else "little")
+    assert document["metadata"]["llama.block_count"] == 2
+    assert len(document["metadata"]["tokenizer.ggml.tokens"]) == 384
+    assert type in document["types"]
+    assert sum(row["nbytes"] for row in document["types"].values()) == sum(
+        tensor["nbytes"] for tensor in document["tensors"]
+    )
+    with io.open(GOLDEN / name) as file:
+        assert [(t["name"], tuple(t["shape"])) for t in document["tensors"]] == [
+            (own, tensor.shape) for own, tensor in file.tensors.items()
+        ]
+
+
+def test_inspect_shows_every_key_and_tensor() -> None:
+    shown = ggmlkit("inspect", F16).stdout
+    document = inspected(F16)
+    for name in [*document["metadata"], *(tensor["name"] for tensor in document["tensors"])]:
+        assert name in shown
+
+
+def test_quantize_and_convert_between_containers(tmp_path: Path) -> None:
+    ggmlkit("convert", F16, tmp_path / "f16.bin", "--type", "f16")
+    ggmlkit("quantize", tmp_path / "f16.bin", tmp_path / "q4_0.gguf", "q4_0", "--pure", "-t", 1)
+    ggmlkit("quantize", F16, tmp_path / "direct.gguf", "q4_0", "--pure")
+    with io.open(tmp_path / "q4_0.gguf") as two, io.open(tmp_path / "direct.gguf") as one:
+        assert set(two.names) == set(one.names)
+        for name in one.names:
+            assert two[name].type == one[name].type
+            assert two[name].data.tobytes() == one[name].data.tobytes()
+
+
+def test_progress_is_plain_lines_when_stderr_is_no_terminal(tmp_path: Path) -> None:
+    result = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q5_0")
+    assert result.stdout == ""
+    assert "quantize to q5_0" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize("format", ["hf", "meta"])
+def test_an_exported_folder_converts_back_to_the_same_values(tmp_path: Path, format: str) -> None:
+    pytest.importorskip("torch")
+    source = GOLDEN / "gguf-v1-q5_0.bin"
+    ggmlkit("export", source, tmp_path / "folder", "--format", format, "--dtype", "f32")
+    ggmlkit("convert", tmp_path / "folder", tmp_path / "back.gguf", "--type", "f32")
+    with io.open(source) as one, io.open(tmp_path / "back.gguf") as two:
+        assert set(one.names) == set(two.names)
+        for name in one.names:
+            assert (one[name].dequantize() == two[name].dequantize()).all(), name
+
+
+def test_tokenize_prints_ids_and_pieces() -> None:
+    ids = json.loads(ggmlkit("tokenize", "-m", F16, "Hello", "--json").stdout)
+    lines = ggmlkit("tokenize", "-m", F16, "Hello").stdout.splitlines()
+    assert ids[0] == 1  # the token every text starts with
+    assert [int(line.split()[0]) for line in lines] == ids
+    assert (
+        json.loads(ggmlkit("tokenize", "-m", F16, "Hello", "--no-special", "--json").stdout)
+        == (ids[1:])
+    )

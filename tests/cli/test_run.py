@@ -1,0 +1,95 @@
+"""Commands that run a model: run, chat, bench."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ggmlkit.cli.app import app
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+F16 = GOLDEN / "gguf-v1-f16.bin"
+
+
+def ggmlkit(*arguments: str | Path, text: str | None = None) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=text)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.parametrize("model", ["gguf-v1-f16.bin", "gguf-v1-q4_0.bin", "ggjt-v3-q5_0.bin"])
+def test_run_prints_the_text_and_then_the_speed(model: str) -> None:
+    arguments = ["run", "-m", str(GOLDEN / model), "-p", "Hello", "-n", "8", "--ignore-eos"]
+    result = ggmlkit(*arguments, "--temp", "0", "-t", "1")
+    assert result.stdout.endswith("\n")
+    assert "prompt: " in result.stderr
+    assert "decode: " in result.stderr
+    assert "tokens/s" in result.stderr
+    assert ggmlkit(*arguments, "--temp", "0", "-t", "1").stdout == result.stdout
+
+
+def test_the_same_seed_gives_the_same_text() -> None:
+    def text(seed: int) -> str:
+        arguments = ["-p", "Hello", "-n", "24", "--ignore-eos", "--temp", "1.5", "--top-k", "0"]
+        return ggmlkit("run", "-m", F16, *arguments, "-s", str(seed)).stdout
+
+    assert text(3) == text(3)
+    assert len({text(seed) for seed in range(4)}) > 1
+
+
+def test_run_reads_the_prompt_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_text("Hello")
+    arguments = ["-n", "8", "--temp", "0", "-c", "64", "--mlock"]
+    assert (
+        ggmlkit("run", "-m", F16, "-f", tmp_path / "prompt.txt", *arguments).stdout
+        == ggmlkit("run", "-m", F16, "-p", "Hello", *arguments).stdout
+    )
+
+
+def test_ctrl_c_stops_cleanly_with_the_speed() -> None:
+    script = (
+        "import sys, time\n"
+        "from ggmlkit.model.llama import Llama\n"
+        "generate = Llama.generate\n"
+        "def slow(*a, **k):\n"
+        "    for piece in generate(*a, **k):\n"
+        "        yield piece\n"
+        "        time.sleep(0.05)\n"
+        "Llama.generate = slow\n"
+        "from ggmlkit.cli import main\n"
+        f"sys.argv = ['ggmlkit', 'run', '-m', {str(F16)!r}, '-p', 'Hello', '--ignore-eos',"
+        " '-n', '200', '-c', '256']\n"
+        "main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)  # it has begun
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert b"decode: " in errors
+    assert b"Traceback" not in errors
+
+
+def test_bench_tells_both_speeds() -> None:
+    arguments = ["-p", "16", "-n", "4", "-r", "2", "-t", "1", "--json"]
+    prompt, decode = json.loads(ggmlkit("bench", "-m", F16, *arguments).stdout)
+    assert (prompt["n_prompt"], prompt["n_gen"], prompt["n_threads"]) == (16, 0, 1)
+    assert (decode["n_prompt"], decode["n_gen"], decode["n_threads"]) == (0, 4, 1)
+    for result in (prompt, decode):
+        assert result["avg_ts"] > 0
+        assert result["stddev_ts"] >= 0
+        assert result["model_type"].startswith("llama ")
+        assert result["model_type"].endswith(" f16")
+        assert 0 < result["model_size"] <= F16.stat().st_size
+    assert "tokens/s" in ggmlkit("bench", "-m", F16, "-p", "4", "-n", "2", "-r", "1").stdout
