@@ -31,11 +31,11 @@ def run(
     seed: options.Seed = None,
 ) -> None:
     """Print the continuation of a prompt as it is made; the speed follows on stderr."""
+    if (prompt is None) == (file is None):
+        raise typer.BadParameter("give the prompt with either -p or -f")
     from ggmlkit.cli.stream import print_stream, print_summary
     from ggmlkit.model.llama import Llama
 
-    if (prompt is None) == (file is None):
-        raise typer.BadParameter("give the prompt with either -p or -f")
     text = prompt if file is None else _text_of(file)
     llama = Llama(model, context=context, threads=threads, mlock=mlock)
     print_stream(
