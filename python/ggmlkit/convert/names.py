@@ -1,0 +1,78 @@
+"""One table of tensor names: gguf, Meta (which ggml/ggmf/ggjt files use too) and Hugging Face."""
+
+from __future__ import annotations
+
+import re
+
+# (gguf, Meta, Hugging Face), each without the trailing ".weight".
+_TOP = (
+    ("token_embd", "tok_embeddings", "model.embed_tokens"),
+    ("output_norm", "norm", "model.norm"),
+    ("output", "output", "lm_head"),
+)
+# The same for one layer: what follows "blk.N.", "layers.N." and "model.layers.N.".
+_LAYER = (
+    ("attn_norm", "attention_norm", "input_layernorm"),
+    ("attn_q", "attention.wq", "self_attn.q_proj"),
+    ("attn_k", "attention.wk", "self_attn.k_proj"),
+    ("attn_v", "attention.wv", "self_attn.v_proj"),
+    ("attn_output", "attention.wo", "self_attn.o_proj"),
+    ("ffn_norm", "ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "feed_forward.w1", "mlp.gate_proj"),
+    ("ffn_up", "feed_forward.w3", "mlp.up_proj"),
+    ("ffn_down", "feed_forward.w2", "mlp.down_proj"),
+)
+ROPE_FREQS = "rope_freqs.weight"
+
+_PREFIXES = ("blk.", "layers.", "model.layers.")
+_LAYER_NAME = re.compile(r"(blk|layers|model\.layers)\.(0|[1-9][0-9]{0,5})\.(.+)\.weight")
+_TOP_TO_GGUF = {name: row[0] for row in _TOP for name in row}
+_LAYER_TO_GGUF = [{row[column]: row[0] for row in _LAYER} for column in range(3)]
+_FROM_GGUF_TOP = {row[0]: row for row in _TOP}
+_FROM_GGUF_LAYER = {row[0]: row for row in _LAYER}
+# Rotation frequencies some checkpoints carry along; they follow from the hyper-parameters.
+_DERIVED = re.compile(
+    r"rope\.freqs"
+    r"|layers\.\d+\.attention\.inner_attention\.rope\.freqs"
+    r"|model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
+)
+
+
+def to_gguf(name: str) -> str | None:
+    """The gguf name of a tensor named in any of the three ways, or None if it is unknown."""
+    if name == ROPE_FREQS:
+        return name
+    if match := _LAYER_NAME.fullmatch(name):
+        column = _PREFIXES.index(match[1] + ".")
+        part = _LAYER_TO_GGUF[column].get(match[3])
+        return None if part is None else f"blk.{match[2]}.{part}.weight"
+    part = _TOP_TO_GGUF.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
+    return None if part is None else f"{part}.weight"
+
+
+def to_meta(name: str) -> str | None:
+    """Meta's (and ggjt's) name of the tensor with this gguf name, or None."""
+    return _from_gguf(name, 1)
+
+
+def to_hf(name: str) -> str | None:
+    """The Hugging Face name of the tensor with this gguf name, or None."""
+    return _from_gguf(name, 2)
+
+
+def is_derived(name: str) -> bool:
+    """Whether a checkpoint's tensor is only a table computed from the hyper-parameters."""
+    return _DERIVED.fullmatch(name) is not None
+
+
+def block_names(layer: int) -> list[str]:
+    """The gguf names of one layer's weights, in the order they are written."""
+    return [f"blk.{layer}.{row[0]}.weight" for row in _LAYER]
+
+
+def _from_gguf(name: str, column: int) -> str | None:
+    if match := _LAYER_NAME.fullmatch(name):
+        row = _FROM_GGUF_LAYER.get(match[3]) if match[1] == "blk" else None
+        return None if row is None else f"{_PREFIXES[column]}{match[2]}.{row[column]}.weight"
+    row = _FROM_GGUF_TOP.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
+    return None if row is None else f"{row[column]}.weight"

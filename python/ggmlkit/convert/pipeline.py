@@ -1,0 +1,137 @@
+"""Checkpoint or model file in, model file out, one tensor at a time."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ggmlkit import io
+from ggmlkit.convert import names
+from ggmlkit.convert.hparams import ConversionWarning
+from ggmlkit.convert.source import Source, open_source
+from ggmlkit.errors import ConversionError
+from ggmlkit.tensor import Tensor
+from ggmlkit.types import TensorType
+
+_LAYOUT_VERSION = 2  # general.quantization_version of today's block layouts
+_FLOAT16_INFINITY = 0x7C00
+
+
+def convert(
+    src: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    type: str | TensorType = "f16",
+    container: str | None = None,
+    threads: int | None = None,
+    progress: Callable[..., None] | None = None,
+) -> None:
+    """Write the model in ``src`` as one model file, all matrices in ``type``.
+
+    Args:
+        src: a Hugging Face folder, a Meta folder, or any model file ``gk.open`` reads.
+        out: the file to write, replaced only when it is complete.
+        type: of the matrices: f32, f16, bf16, q8_0, q5_0, q5_1, q4_0 or q4_1. Vectors are stored
+            as f32, matrices whose rows are not whole blocks as f16.
+        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells.
+        threads: at most this many; all the process may use when None.
+        progress: as ``gk.save`` calls it.
+
+    Raises:
+        ConversionError: the model has something that this library or the container cannot hold.
+        FormatError: the input is damaged.
+        UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
+    """
+    from ggmlkit.quantize.file import in_type
+    from ggmlkit.quantize.recipe import FILE_TYPES, plan, target_type
+
+    target = target_type(type)
+    container = container or _container_of(Path(out))
+    with closing(open_source(src)) as source:
+        if container == "ggjt":
+            _make_fit_for_ggjt(source)
+        chosen = plan(source.tensors, target, pure=True)
+        tensors = {
+            name: finite(in_type(tensor, chosen[name], threads))
+            for name, tensor in source.tensors.items()
+        }
+        metadata = {**source.metadata, "general.file_type": FILE_TYPES[target.name]}
+        if target.is_quantized:
+            metadata["general.quantization_version"] = _LAYOUT_VERSION
+        io.save(Path(out), tensors, metadata, container=container, progress=progress)
+
+
+def _container_of(out: Path) -> str:
+    if out.suffix == ".gguf":
+        return "gguf"
+    if out.suffix in (".bin", ".ggml", ".ggjt"):
+        return "ggjt"
+    raise ConversionError(
+        f"the suffix of {out.name} names no container; use .gguf or .bin, or say which"
+    )
+
+
+def finite(tensor: Tensor) -> Tensor:
+    """The same tensor, refusing values that became infinite in float16."""
+    if tensor.type.name != "f16":
+        return tensor
+
+    def data() -> npt.NDArray[np.uint8]:
+        found = tensor.data
+        bits = found.view(np.uint16)
+        if ((bits & _FLOAT16_INFINITY) == _FLOAT16_INFINITY).any():
+            raise ConversionError(
+                f"{tensor.name} has values outside float16's range; use type bf16 or f32"
+            )
+        return found
+
+    return Tensor(tensor.type, tensor.shape, data, tensor.name)
+
+
+def _make_fit_for_ggjt(source: Source) -> None:
+    """Refuse what ggjt has no field for, and store tied embeddings twice.
+
+    Its programs take the key/value heads, the head size and the rotation as the first LLaMA had
+    them, so a file that differs would run and give nonsense.
+    """
+    hparams = source.hparams()
+
+    def refuse(what: str) -> ConversionError:
+        return ConversionError(f"ggjt cannot hold {what}; write a gguf file instead")
+
+    if hparams.kv_heads != hparams.heads:
+        raise refuse(f"grouped attention ({hparams.kv_heads} of {hparams.heads} heads)")
+    if hparams.head_dim * hparams.heads != hparams.dim:
+        raise refuse(f"a head size of {hparams.head_dim}")
+    if hparams.theta != 10000.0:
+        raise refuse(f"a rotation base of {hparams.theta:g}")
+    if hparams.scaling or hparams.llama3:
+        raise refuse("rope scaling")
+    if source.metadata.get("tokenizer.ggml.model", "llama") != "llama":
+        raise refuse("a byte-level BPE vocabulary")
+    if hparams.eps != 1e-6:
+        warnings.warn(
+            f"ggjt has no field for the norm's epsilon: {hparams.eps:g} will be taken as 1e-06",
+            ConversionWarning,
+            stacklevel=3,
+        )
+    source.tensors.pop(names.ROPE_FREQS, None)
+    if hparams.tied:
+        embedding = source.tensors["token_embd.weight"]
+        source.tensors["output.weight"] = Tensor(
+            embedding.type, embedding.shape, lambda: embedding.data, "output.weight"
+        )
+    _check_names(source.tensors)
+
+
+def _check_names(tensors: Mapping[str, Any]) -> None:
+    for name in tensors:
+        if names.to_meta(name) is None:
+            raise ConversionError(f"ggjt has no name for the tensor {name}")
