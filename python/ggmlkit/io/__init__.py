@@ -1,3 +1,111 @@
 """Readers and writers, one module a container; :func:`open` tells containers by first bytes."""
 
 from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.io.base import ModelFile
+from ggmlkit.io.stream import Progress
+from ggmlkit.tensor import Tensor
+
+__all__ = ["ModelFile", "Progress", "open", "save"]
+
+_SUFFIXES = {".gguf": "gguf", ".bin": "ggjt", ".ggml": "ggjt", ".ggjt": "ggjt"}
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+def open(path: str | os.PathLike[str]) -> ModelFile:
+    """Open a model file of any container, told by its first bytes.
+
+    Only the header is read; tensors map their data when asked for it.
+
+    Raises:
+        FormatError: the container is unknown, or the file damaged.
+        OSError: the file can't be opened.
+    """
+    from ggmlkit.io import gguf, legacy
+
+    with builtins.open(path, "rb") as file:
+        start = file.read(9)
+    if start[:4] == gguf.MAGIC:
+        return gguf.GgufFile(path)
+    if start[:4] in legacy.MAGICS:
+        return legacy.LegacyFile(path)
+    if start[:4] == _ZIP_MAGIC:
+        from ggmlkit.io.torch_checkpoint import open_torch
+
+        return open_torch(Path(path))
+    # safetensors: u64 length of a JSON header, then its opening brace.
+    if start[8:] == b"{":
+        from ggmlkit.io.safetensors import open_safetensors
+
+        return open_safetensors(Path(path))
+    raise FormatError(path, 0, f"no known model file begins with {start[:4]!r}")
+
+
+def save(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor] | Iterable[Tensor],
+    metadata: Mapping[str, Any],
+    *,
+    container: str | None = None,
+    version: int | None = None,
+    value_types: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write a model file, a tensor at a time; ``path`` is replaced only when all is written.
+
+    Args:
+        path: the file; its suffix tells the container: ``.gguf``, or ``.bin`` for ggjt.
+        tensors: by name, or tensors that have names. gguf takes any; the old containers take
+            Meta's names.
+        metadata: by GGUF key, whatever the container.
+        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"`` or ``"ggml"`` where the suffix doesn't say.
+        version: of the container; 3 for gguf and ggjt by default.
+        value_types: GGUF types to keep, as :class:`ModelFile` has them.
+        progress: called with (bytes done, bytes in all, tensor name).
+
+    Raises:
+        ConversionError: the container has no place for what it is given.
+        OSError: the disk is full, the folder can't be written.
+    """
+    from ggmlkit.io import gguf_writer, legacy_writer
+
+    named = _by_name(tensors)
+    kind = container or _SUFFIXES.get(Path(path).suffix.lower())
+    if kind is None:
+        raise ConversionError(
+            f"{os.fspath(path)}: the suffix names no container; end it in .gguf or .bin, "
+            "or pass container="
+        )
+    if kind == "gguf":
+        gguf_writer.write_gguf(
+            path,
+            named,
+            metadata,
+            version=3 if version is None else version,
+            value_types=value_types,
+            progress=progress,
+        )
+    elif kind in ("ggjt", "ggmf", "ggml"):
+        legacy_writer.write_legacy(
+            path, named, metadata, container=kind, version=version, progress=progress
+        )
+    else:
+        raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")
+
+
+def _by_name(tensors: Mapping[str, Tensor] | Iterable[Tensor]) -> Mapping[str, Tensor]:
+    if isinstance(tensors, Mapping):
+        return tensors
+    named: dict[str, Tensor] = {}
+    for tensor in tensors:
+        if tensor.name in named:
+            raise ConversionError(f"two tensors are called {tensor.name!r}")
+        named[tensor.name] = tensor
+    return named

@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ggmlkit.tensor import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
 
 ByteOrder = Literal["little", "big"]
 
@@ -82,7 +85,7 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __enter__(self) -> ModelFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

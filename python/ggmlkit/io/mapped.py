@@ -1,0 +1,165 @@
+"""A file mapped into memory, and a cursor that never reads past its end."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ggmlkit.errors import FormatError
+from ggmlkit.io.base import ByteOrder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class MappedFile:
+    """A read-only mapping of a whole file.
+
+    Raises:
+        FormatError: the file is empty.
+        OSError: it can't be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        with self.path.open("rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
+            if self.size == 0:
+                raise FormatError(path, 0, "the file is empty")
+            self._map: mmap.mmap | None = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @property
+    def buffer(self) -> mmap.mmap:
+        """The mapping; ``ValueError`` once the file is closed."""
+        if self._map is None:
+            raise ValueError(f"{self.path} is closed")
+        return self._map
+
+    def bytes_at(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """A uint8 view ``(count,)`` of the file; the caller has checked the range."""
+        return np.frombuffer(self.buffer, np.uint8, count, offset)
+
+    def close(self) -> None:
+        """Unmap, or leave that to the last array that still looks into the file."""
+        mapped, self._map = self._map, None
+        if mapped is not None:
+            try:
+                mapped.close()
+            except BufferError:
+                pass  # arrays handed out keep the mapping alive
+
+
+class Cursor:
+    """A place in a mapped file that moves on as values are read.
+
+    Every method raises FormatError, with the offset of the value, when the file ends too early.
+    """
+
+    def __init__(self, file: MappedFile, byte_order: ByteOrder = "little") -> None:
+        self.file = file
+        self.offset = 0
+        self.byte_order = byte_order
+        mark: Literal["<", ">"] = "<" if byte_order == "little" else ">"
+        self._mark: Literal["<", ">"] = mark
+        self._u32 = struct.Struct(mark + "I")
+        self._u64 = struct.Struct(mark + "Q")
+        self._i32 = struct.Struct(mark + "i")
+
+    @property
+    def left(self) -> int:
+        """Bytes from here to the end of the file."""
+        return self.file.size - self.offset
+
+    def fail(self, reason: str, offset: int | None = None) -> FormatError:
+        """The error to raise about what is at ``offset``, by default here."""
+        return FormatError(self.file.path, self.offset if offset is None else offset, reason)
+
+    def need(self, count: int, what: str) -> None:
+        """Raise unless ``count`` more bytes exist."""
+        if count > self.left:
+            raise self.fail(f"{what} takes {count} bytes but the file ends after {self.left} more")
+
+    def check_count(self, count: int, least_bytes: int, what: str, offset: int) -> int:
+        """``count``, if that many things of at least ``least_bytes`` each fit in what is left."""
+        if count < 0 or count * least_bytes > self.left:
+            raise self.fail(f"{count} {what} can't fit in the {self.left} bytes left", offset)
+        return count
+
+    def skip(self, count: int, what: str) -> None:
+        """Move on by ``count`` bytes."""
+        self.need(count, what)
+        self.offset += count
+
+    def align(self, alignment: int) -> None:
+        """Move on to a multiple of ``alignment``, which may lie past the end."""
+        self.offset += -self.offset % alignment
+
+    def u32(self, what: str) -> int:
+        return self._number(self._u32, what)
+
+    def u64(self, what: str) -> int:
+        return self._number(self._u64, what)
+
+    def i32(self, what: str) -> int:
+        return self._number(self._i32, what)
+
+    def _number(self, form: struct.Struct, what: str) -> int:
+        self.need(form.size, what)
+        (value,) = form.unpack_from(self.file.buffer, self.offset)
+        self.offset += form.size
+        return int(value)
+
+    def raw(self, count: int, what: str) -> bytes:
+        """The next ``count`` bytes."""
+        self.need(count, what)
+        start = self.offset
+        self.offset += count
+        return self.file.buffer[start : self.offset]
+
+    def array(self, dtype: str, count: int, what: str) -> NDArray[np.generic]:
+        """``count`` numbers of a numpy type code such as ``"f4"``, copied, in native order."""
+        stored = np.dtype(dtype).newbyteorder(self._mark)
+        self.need(count * stored.itemsize, what)
+        view = np.frombuffer(self.file.buffer, stored, count, self.offset)
+        self.offset += view.nbytes
+        return view.astype(stored.newbyteorder("="))
+
+    def strings(self, count: int, wide: bool) -> list[str | bytes]:
+        """``count`` strings, each after its length (u64 if ``wide``, else u32).
+
+        Written as one tight loop: vocabularies have 10⁵ of them.
+        """
+        form = self._u64 if wide else self._u32
+        unpack, width = form.unpack_from, form.size
+        buffer, size = self.file.buffer, self.file.size
+        start = self.offset
+        found: list[str | bytes] = []
+        append = found.append
+        try:
+            for _ in range(count):
+                (length,) = unpack(buffer, start)
+                end = start + width + length
+                if end > size:
+                    raise self.fail(
+                        f"a string of {length} bytes but the file ends after "
+                        f"{size - start - width} more",
+                        start,
+                    )
+                append(_text(buffer[start + width : end]))
+                start = end
+        except struct.error:
+            raise self.fail("the file ends inside a string's length", start) from None
+        self.offset = start
+        return found
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw

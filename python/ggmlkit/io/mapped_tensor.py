@@ -1,0 +1,75 @@
+"""Lazy tensors over a mapped file."""
+
+from __future__ import annotations
+
+import sys
+from math import prod
+from typing import TYPE_CHECKING
+
+from ggmlkit import types
+from ggmlkit.errors import FormatError, UnsupportedTypeError
+from ggmlkit.io.base import ByteOrder
+from ggmlkit.io.byteswap import swapped
+from ggmlkit.io.mapped import MappedFile
+from ggmlkit.tensor import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# numpy counts an array's bytes in a signed 64-bit number, elements of 8 bytes at most.
+_MAX_ELEMENTS = 1 << 60
+
+
+def mapped_tensor(
+    file: MappedFile,
+    name: str,
+    type_id: int,
+    shape: tuple[int, ...],
+    start: int,
+    place: int,
+    *,
+    generation: str = "gguf",
+    byte_order: ByteOrder = "little",
+) -> Tensor:
+    """A lazy tensor whose data begins at ``start`` of a mapped file.
+
+    Args:
+        file: the file.
+        name: of the tensor.
+        type_id: the number in its header.
+        shape: numpy order.
+        start: byte offset of the data in the file.
+        place: byte offset of the tensor's header, for errors.
+        generation: of the container, as in :func:`ggmlkit.types.by_id`.
+        byte_order: of the file.
+
+    Raises:
+        FormatError: no such type, no whole blocks, or data outside the file.
+    """
+    try:
+        kind = types.by_id(type_id, generation)
+    except UnsupportedTypeError as error:
+        raise FormatError(file.path, place, f"tensor {name!r}: {error}") from None
+    if prod(max(1, n) for n in shape) > _MAX_ELEMENTS:
+        raise FormatError(file.path, place, f"tensor {name!r} has the impossible shape {shape}")
+
+    def data() -> NDArray[np.uint8]:
+        return file.bytes_at(start, nbytes)
+
+    def turned_data() -> NDArray[np.uint8]:
+        return swapped(file.bytes_at(start, nbytes), kind)
+
+    try:
+        tensor = Tensor(kind, shape, data if byte_order == sys.byteorder else turned_data, name)
+    except ValueError as error:
+        raise FormatError(file.path, place, f"tensor {name!r}: {error}") from None
+    nbytes = tensor.nbytes
+    if start + nbytes > file.size:
+        raise FormatError(
+            file.path,
+            place,
+            f"the {nbytes} bytes of tensor {name!r} start at byte {start}, "
+            f"but the file has only {file.size}",
+        )
+    return tensor
