@@ -1,0 +1,46 @@
+"""Awkward blocks, and what one instruction set makes of them; run as a script by test_isa."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ggmlkit as gk
+from ggmlkit import _core
+
+TYPES = ["f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
+LEGACY = ["q4_0_v1", "q4_1_v1", "q5_0_v1", "q5_1_v1", "q4_2", "q4_3", "q4_0_v2", "q4_1_v2", "q8_0_v2"]
+
+
+def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
+    """float32 ``(blocks, 32)``: random, zeros, subnormals, ties of both signs, huge scales."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((blocks, 32)).astype(np.float32)
+    kind = rng.integers(0, 8, blocks)
+    x[kind == 0] = 0
+    x[kind == 1] *= np.float32(1e-42)
+    x[kind == 2] = rng.choice(np.array([-1, 1], np.float32), (int((kind == 2).sum()), 32))
+    x[kind == 3] *= np.float32(65504)
+    x[kind == 4] = np.round(x[kind == 4] * 4) / 4  # many equal magnitudes, halves
+    x[kind == 5] = x[kind == 5].astype(np.float16).astype(np.float32)
+    x[kind == 6] *= np.float32(1e-4)
+    return x
+
+
+def digests() -> dict[str, str]:
+    """SHA-256 of what the active instruction set quantizes and dequantizes, by type."""
+    x = awkward(20_000)
+    result = {"isa": _core.isa()}
+    for name in TYPES + LEGACY:
+        q = gk.quantize(x, name)
+        values = q.dequantize()
+        result[name] = hashlib.sha256(q.data.tobytes() + values.tobytes()).hexdigest()
+    return result
+
+
+if __name__ == "__main__":
+    json.dump(digests(), sys.stdout)

@@ -1,0 +1,122 @@
+"""Matmul with weights of every type against numpy, in every shape."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from blocks import LEGACY, TYPES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ggmlkit as gk
+
+EIGHT_BIT = 1 / 127  # activations lose at most half a step of their block's largest value
+
+
+def reference(x: np.ndarray, w: gk.Tensor) -> np.ndarray:
+    """The same product with the activations rounded as the kernels round them, in float64."""
+    blocks = x.reshape(*x.shape[:-1], x.shape[-1] // 32, 32)
+    largest = np.abs(blocks).max(-1, keepdims=True)
+    inverse = np.divide(np.float32(127), largest, where=largest > 0, out=np.zeros_like(largest))
+    q = np.rint(blocks * inverse).astype(np.float64) * (largest.astype(np.float64) / 127)
+    return q.reshape(x.shape) @ w.dequantize().astype(np.float64).T
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 21),
+    st.integers(1, 5),
+    st.integers(0, 11),
+    st.sampled_from(["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q5_0_v1", "q5_1_v1"]),
+)
+def test_quantized_weights_in_any_shape(rows: int, blocks: int, tokens: int, name: str) -> None:
+    rng = np.random.default_rng(rows + 100 * blocks + tokens)
+    w = gk.quantize(rng.standard_normal((rows, 32 * blocks)), name)
+    x = rng.standard_normal((tokens, 32 * blocks)).astype(np.float32)
+    y = gk.matmul(x, w)
+    assert y.shape == (tokens, rows)
+    np.testing.assert_allclose(y, reference(x, w), rtol=2e-5, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("cols", [1, 7, 8, 33, 576])
+@pytest.mark.parametrize("rows", [1, 3, 4, 9])
+@pytest.mark.parametrize("tokens", [1, 2, 3, 7])
+def test_float_weights(name: str, cols: int, rows: int, tokens: int) -> None:
+    rng = np.random.default_rng(cols)
+    w = gk.quantize(rng.standard_normal((rows, cols)), name)
+    x = rng.standard_normal((tokens, cols)).astype(np.float32)
+    expected = x.astype(np.float64) @ w.dequantize().astype(np.float64).T
+    np.testing.assert_allclose(gk.matmul(x, w), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_extreme_integers_do_not_overflow() -> None:
+    # Every weight and activation at its largest, both signs: 16-bit sums at their proven bounds.
+    for name in ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]:
+        for sign in (1, -1):
+            w = gk.quantize(np.full((8, 64), sign, np.float32), name)
+            for x_sign in (1, -1):
+                x = np.full((4, 64), x_sign, np.float32)
+                np.testing.assert_allclose(gk.matmul(x, w), reference(x, w), rtol=1e-5)
+    # A q8_0 file may hold -128, which the quantizer never writes.
+    data = gk.quantize(np.ones((8, 32), np.float32), "q8_0").data.reshape(8, 34).copy()
+    data[:, 2:] = 0x80
+    w = gk.Tensor("q8_0", (8, 32), data.reshape(-1))
+    x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
+    np.testing.assert_allclose(gk.matmul(x, w), reference(x, w), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*TYPES, *LEGACY])
+def test_operator(name: str) -> None:
+    rng = np.random.default_rng(0)
+    w = gk.quantize(rng.standard_normal((16, 64)), name)
+    x = rng.standard_normal((2, 3, 64)).astype(np.float32)
+    y = x @ w.T
+    assert y.shape == (2, 3, 16)
+    np.testing.assert_allclose(y, x @ w.dequantize().T, atol=64 * EIGHT_BIT)
+
+
+def test_two_threads_at_once() -> None:
+    rng = np.random.default_rng(0)
+    w = gk.quantize(rng.standard_normal((512, 256)), "q4_0")
+    x = rng.standard_normal((9, 256)).astype(np.float32)
+    expected = gk.matmul(x, w, threads=1)
+    wrong = []
+
+    def work() -> None:
+        for _ in range(50):
+            if not np.array_equal(gk.matmul(x, w), expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    code = (
+        "import os, numpy as np, ggmlkit as gk\n"
+        "w = gk.quantize(np.ones((512, 256)), 'q4_0'); x = np.ones((4, 256), 'f')\n"
+        "y = x @ w.T\n"
+        "pid = os.fork()\n"
+        "ok = np.array_equal(x @ w.T, y)\n"
+        "if pid == 0: os._exit(0 if ok else 1)\n"
+        "assert ok and os.waitpid(pid, 0)[1] == 0\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60, env=os.environ)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    w = gk.quantize(np.ones((4, 64)), "q4_0")
+    with pytest.raises(ValueError, match="does not fit"):
+        gk.matmul(np.ones((2, 32)), w)
+    with pytest.raises(ValueError, match="no matrix"):
+        gk.matmul(np.ones(64), gk.quantize(np.ones(64), "q4_0"))
