@@ -1,0 +1,67 @@
+# Everything a person does, one command each. Needs Python >= 3.10, a C++17 compiler and make;
+# cmake, ninja and the rest come into .venv from PyPI.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
+
+.PHONY: help build demo test lint format bench sanitize wheel clean
+
+help:
+	@echo "make demo      run the whole pipeline on a real model"
+	@echo "make test      build and run all tests"
+	@echo "make lint      ruff, mypy, clang-format, clang-tidy"
+	@echo "make format    rewrite the sources as lint wants them"
+	@echo "make bench     measure beside llama.cpp (LLAMA_CPP_BIN=folder of its tools)"
+	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
+	@echo "make wheel     build a wheel into dist/"
+
+$(VENV)/.created:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'ggmlkit needs Python >= 3.10; set PYTHON=')"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml
+	$(PIP) install --group dev
+	touch $@
+
+$(VENV)/.built: $(VENV)/.dev $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --editable .
+	touch $@
+
+build: $(VENV)/.built
+
+# The demo needs the build tools alone, not the test suite's torch.
+$(VENV)/.demo: $(VENV)/.created $(SOURCES)
+	test -e $(VENV)/.built || $(PIP) install --group build
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --editable .
+	touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/demo.py
+
+test: build
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-tidy --quiet -p build/compile_commands $$(find csrc -name '*.cpp')
+
+format: build
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(find csrc -name '*.cpp' -o -name '*.h')
+
+bench: build
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+wheel: $(VENV)/.dev
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist wheelhouse $(VENV)
