@@ -14,7 +14,6 @@ from ggmlkit.cli.app import app
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
-TEXTS = json.loads((GOLDEN / "manifest.json").read_text())
 
 
 def ggmlkit(*arguments: str | Path) -> Result:
@@ -68,7 +67,7 @@ def test_inspect_shows_every_key_and_tensor() -> None:
 
 def test_quantize_and_convert_between_containers(tmp_path: Path) -> None:
     ggmlkit("convert", F16, tmp_path / "f16.bin", "--type", "f16")
-    ggmlkit("quantize", tmp_path / "f16.bin", tmp_path / "q4_0.gguf", "q4_0", "--pure", "-t", 1)
+    ggmlkit("quantize", tmp_path / "f16.bin", tmp_path / "q4_0.gguf", "q4_0", "--pure", "-t", "1")
     ggmlkit("quantize", F16, tmp_path / "direct.gguf", "q4_0", "--pure")
     with io.open(tmp_path / "q4_0.gguf") as two, io.open(tmp_path / "direct.gguf") as one:
         assert set(two.names) == set(one.names)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ggmlkit import io
 from ggmlkit.convert.view import as_gguf
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.quantize.pages import release
 from ggmlkit.quantize.recipe import FILE_TYPES, plan, target_type
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -85,6 +86,7 @@ def in_type(tensor: Tensor, target: TensorType, threads: int | None = None) -> T
                 raise ConversionError(_not_finite(tensor, row, part, target)) from None
             start, end = end, end + part_bytes.size
             converted[start:end] = part_bytes
+            release(part.data)
         return converted
 
     return Tensor(target, tensor.shape, data, tensor.name)
