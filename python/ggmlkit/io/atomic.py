@@ -64,7 +64,7 @@ def _mode_of(target: Path) -> int | None:
 def _create(target: Path) -> tuple[int, str | None]:
     """A new file in the target's folder: descriptor, and name unless it has none yet."""
     nameless = getattr(os, "O_TMPFILE", None)
-    if nameless is not None and os.path.isdir("/proc/self/fd"):
+    if nameless is not None and Path("/proc/self/fd").is_dir():
         with suppress(OSError):  # the file system can't; or a real fault, which comes up again
             return os.open(target.parent, nameless | os.O_RDWR | os.O_CLOEXEC, 0o666), None
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)

@@ -142,13 +142,18 @@ def _version(file: MappedFile) -> tuple[int, ByteOrder]:
 
 
 class _Header:
-    """The header's grammar over a cursor; v1 has 32-bit counts and lengths, v2 and v3 64-bit."""
+    """The header's grammar over a cursor; v1 has 32-bit counts and lengths, v2 and v3 64-bit.
+
+    The first quantizer that wrote gguf ended every string with a zero byte and counted it. Such a
+    file shows in its first key, which can't end so otherwise; all its strings lose that byte.
+    """
 
     def __init__(self, file: MappedFile, version: int, order: ByteOrder) -> None:
         self.cursor = Cursor(file, order)
         self.cursor.offset = 8
         self.wide = version > 1
         self.width = 8 if self.wide else 4
+        self.terminated: bool | None = None
 
     def count(self) -> int:
         return self.cursor.u64("a count") if self.wide else self.cursor.u32("a count")
@@ -158,7 +163,18 @@ class _Header:
         (text,) = self.cursor.strings(1, self.wide)
         if isinstance(text, bytes):
             raise self.cursor.fail(f"the {what} {text!r} is no UTF-8", place)
-        return text
+        if self.terminated is None:
+            self.terminated = text.endswith("\0")
+        return text.removesuffix("\0") if self.terminated else text
+
+    def strings(self, count: int) -> list[str | bytes]:
+        found = self.cursor.strings(count, self.wide)
+        if not self.terminated:
+            return found
+        return [
+            text.removesuffix("\0") if isinstance(text, str) else text.removesuffix(b"\0")
+            for text in found
+        ]
 
     def pair(self, metadata: dict[str, Any], value_types: dict[str, int]) -> None:
         place = self.cursor.offset
@@ -175,7 +191,7 @@ class _Header:
 
     def scalar(self, kind: int, key: str) -> Any:
         if kind == STRING:
-            return self.cursor.strings(1, self.wide)[0]
+            return self.strings(1)[0]
         return self.numbers(kind, 1, key)[0].item()
 
     def numbers(self, kind: int, count: int, key: str) -> NDArray[Any]:
@@ -197,7 +213,7 @@ class _Header:
         count = self.count()
         if kind == STRING:
             self.cursor.check_count(count, self.width, f"strings of {key!r}", count_place)
-            return kind, self.cursor.strings(count, self.wide)
+            return kind, self.strings(count)
         if kind == ARRAY:
             if depth == _MAX_NESTING:
                 raise self.cursor.fail(f"{key!r} nests more than {_MAX_NESTING} arrays", place)

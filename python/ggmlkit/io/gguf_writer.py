@@ -229,7 +229,7 @@ def _element_type(key: str, values: Iterable[Any]) -> int:
     if all(isinstance(v, (int, np.integer)) for v in elements):
         # Token types and the like: signed, as every other writer does it.
         low, high = int(min(elements)), int(max(elements))
-        return _I32 if -(1 << 31) <= low and high < 1 << 31 else _whole_type(key, low, high)
+        return _I32 if low >= -(1 << 31) and high < 1 << 31 else _whole_type(key, low, high)
     if all(isinstance(v, (int, float, np.number)) for v in elements):
         return _F32
     raise ConversionError(f"the elements of {key} are of several kinds; gguf arrays have one")

@@ -230,7 +230,8 @@ def _multiple(n_embd: int, n_ff: int) -> int:
     256 as in LLaMA itself if that will do, else the largest below, else the width alone.
     """
     least = 2 * (4 * n_embd) // 3
-    for multiple in (*range(_LARGEST_MULTIPLE, 0, -1), n_ff):
+    candidates: list[int] = [*range(_LARGEST_MULTIPLE, 0, -1), n_ff]
+    for multiple in candidates:
         if -(-least // multiple) * multiple == n_ff:
             return multiple
     raise ConversionError(

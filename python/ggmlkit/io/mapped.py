@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -48,10 +49,8 @@ class MappedFile:
         """Unmap, or leave that to the last array that still looks into the file."""
         mapped, self._map = self._map, None
         if mapped is not None:
-            try:
+            with suppress(BufferError):  # arrays handed out keep the mapping alive
                 mapped.close()
-            except BufferError:
-                pass  # arrays handed out keep the mapping alive
 
 
 class Cursor:

@@ -1,0 +1,167 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ggmlkit import io
+from ggmlkit.io import atomic
+from ggmlkit.io.atomic import replacing
+from ggmlkit.tensor import Tensor
+
+
+@pytest.fixture(params=["nameless", "named"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both kinds of temporary file."""
+    if request.param == "named":
+        monkeypatch.delattr(atomic.os, "O_TMPFILE", raising=False)
+
+
+@pytest.mark.usefixtures("either_way")
+class TestReplacing:
+    def test_writes_a_new_file(self, tmp_path: Path) -> None:
+        with replacing(tmp_path / "new") as file:
+            file.write(b"abc")
+            assert not (tmp_path / "new").exists()
+        assert (tmp_path / "new").read_bytes() == b"abc"
+        assert len(list(tmp_path.iterdir())) == 1
+
+    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, OSError])
+    def test_failure_leaves_the_old_file_and_no_debris(
+        self, tmp_path: Path, error: type[BaseException]
+    ) -> None:
+        target = tmp_path / "model"
+        target.write_bytes(b"old")
+
+        def fail() -> None:
+            with replacing(target) as file:
+                file.write(b"new")
+                raise error
+
+        with pytest.raises(error):
+            fail()
+        assert target.read_bytes() == b"old"
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+    def test_failure_of_the_last_step_leaves_no_debris(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(atomic.os, "replace", refuse)
+        with pytest.raises(PermissionError), replacing(tmp_path / "model") as file:
+            file.write(b"new")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_keeps_a_link_and_replaces_what_it_points_to(self, tmp_path: Path) -> None:
+        (tmp_path / "there").mkdir()
+        real = tmp_path / "there" / "real"
+        real.write_bytes(b"old")
+        link = tmp_path / "link"
+        link.symlink_to(real)
+        with replacing(link) as file:
+            file.write(b"new")
+        assert link.is_symlink()
+        assert real.read_bytes() == b"new"
+
+    def test_keeps_the_mode_of_the_old_file(self, tmp_path: Path) -> None:
+        target = tmp_path / "model"
+        target.write_bytes(b"old")
+        target.chmod(0o640)
+        with replacing(target) as file:
+            file.write(b"new")
+        assert target.stat().st_mode & 0o777 == 0o640
+
+    def test_a_new_file_obeys_the_umask(self, tmp_path: Path) -> None:
+        old = os.umask(0o027)
+        try:
+            with replacing(tmp_path / "model") as file:
+                file.write(b"new")
+        finally:
+            os.umask(old)
+        assert (tmp_path / "model").stat().st_mode & 0o777 == 0o640
+
+    def test_readers_of_the_old_file_are_not_disturbed(self, tmp_path: Path) -> None:
+        """A model may be rewritten over itself."""
+        path = tmp_path / "model.gguf"
+        ones = np.ones((4, 32), np.float32)
+        io.save(path, {"a": Tensor("f32", (4, 32), ones.reshape(-1).view(np.uint8))}, {})
+        with io.open(path) as file:
+            io.save(path, {"b": file["a"], "c": file["a"]}, file.metadata)
+            assert np.array_equal(file["a"].numpy(), ones)
+        with io.open(path) as file:
+            assert file.names == ["b", "c"]
+
+
+def test_refuses_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), replacing(tmp_path):
+        pass
+    with pytest.raises(OSError, match="not a regular file"), replacing("/dev/null"):
+        pass
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "missing" / "model"):
+        pass
+
+
+def test_a_tensor_that_fails_leaves_the_old_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"old")
+
+    def fail() -> np.ndarray:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        io.save(path, [Tensor("f32", (32,), fail, "a")], {})
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_leaves_the_old_model(tmp_path: Path) -> None:
+    """A limit on file size stands in for a full disk: the write fails in the middle."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"old")
+    data = np.zeros(1 << 20, np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, hard))
+    try:
+        with pytest.raises(OSError):
+            io.save(path, [Tensor("i8", (1 << 20,), data, "a")], {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="the system has no nameless files")
+def test_a_killed_process_leaves_no_debris(tmp_path: Path) -> None:
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_RDWR))
+    except OSError:
+        pytest.skip("the file system has no nameless files")
+    code = (
+        "import sys, time\n"
+        "from ggmlkit.io.atomic import replacing\n"
+        "with replacing(sys.argv[1]) as file:\n"
+        "    file.write(bytes(1 << 22)); print('writing', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "model")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
