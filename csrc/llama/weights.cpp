@@ -1,0 +1,154 @@
+#include "llama/weights.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <charconv>
+#include <stdexcept>
+#include <utility>
+
+#include "quant/quantize.h"
+
+namespace ggmlkit::llama {
+namespace {
+
+const std::string kEmbeddings = "token_embd.weight";
+
+void require(bool fact, const std::string& message) {
+  if (!fact) throw std::invalid_argument(message);
+}
+
+std::string shape_text(std::size_t rows, std::size_t cols) {
+  return std::to_string(rows) + " × " + std::to_string(cols);
+}
+
+}  // namespace
+
+void check(const Config& c) {
+  require(c.layers && c.dim && c.heads && c.kv_heads && c.head_dim && c.ffn && c.vocab,
+          "a size of the model is 0");
+  require(c.heads % c.kv_heads == 0, "the query heads are no multiple of the key-value heads");
+  require(c.rope.dims % 2 == 0 && c.rope.dims <= c.head_dim,
+          "the rotated part of a head must be even and no longer than the head");
+  require(c.rope.divisors.empty() || c.rope.divisors.size() == c.rope.dims / 2,
+          "rope_freqs.weight must have half as many elements as are rotated");
+  require(c.rope.base > 0 && c.rope.factor > 0, "the RoPE base and factor must be positive");
+}
+
+// Where a named weight lives; exactly one of the two pointers is set.
+struct Weights::Slot {
+  WeightMatrix* matrix = nullptr;
+  std::vector<float>* vector = nullptr;
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+};
+
+Weights::Weights(Config config) : config_(std::move(config)) {
+  check(config_);
+  layers_.resize(config_.layers);
+}
+
+Weights::Slot Weights::slot(const std::string& name) {
+  const Config& c = config_;
+  if (name == "output_norm.weight") return {nullptr, &output_norm_, 1, c.dim};
+  if (name == "output.weight") return {&output_, nullptr, c.vocab, c.dim};
+  if (name.rfind("blk.", 0) == 0) {
+    std::size_t layer = 0;
+    const char* end = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(name.data() + 4, end, layer);
+    if (error == std::errc() && layer < layers_.size()) {
+      LayerWeights& w = layers_[layer];
+      const std::string part(rest, end);
+      if (part == ".attn_norm.weight") return {nullptr, &w.attn_norm, 1, c.dim};
+      if (part == ".ffn_norm.weight") return {nullptr, &w.ffn_norm, 1, c.dim};
+      if (part == ".attn_q.weight") return {&w.q, nullptr, c.q_size(), c.dim};
+      if (part == ".attn_k.weight") return {&w.k, nullptr, c.kv_size(), c.dim};
+      if (part == ".attn_v.weight") return {&w.v, nullptr, c.kv_size(), c.dim};
+      if (part == ".attn_output.weight") return {&w.attn_output, nullptr, c.dim, c.q_size()};
+      if (part == ".ffn_gate.weight") return {&w.gate, nullptr, c.ffn, c.dim};
+      if (part == ".ffn_up.weight") return {&w.up, nullptr, c.ffn, c.dim};
+      if (part == ".ffn_down.weight") return {&w.down, nullptr, c.dim, c.ffn};
+    }
+  }
+  throw std::invalid_argument("tensor " + name + " has no place in this decoder");
+}
+
+void Weights::set_matrix(const std::string& name, Type type, std::size_t rows, std::size_t cols,
+                         const std::byte* data, ThreadPool& pool, int threads) {
+  const bool embeddings = name == kEmbeddings;
+  const Slot place = embeddings ? Slot{nullptr, nullptr, config_.vocab, config_.dim} : slot(name);
+  require(place.vector == nullptr, "tensor " + name + " must be a vector");
+  require(rows == place.rows && cols == place.cols,
+          "tensor " + name + " is " + shape_text(rows, cols) + ", the model needs " +
+              shape_text(place.rows, place.cols));
+  require(can_dequantize(type), "tensor " + name + " has type " + info(type).name +
+                                    ", which this build cannot compute with");
+  if (embeddings) {
+    require(cols % info(type).block_size == 0, "rows of " + name + " are no whole blocks");
+    embedding_type_ = type;
+    embeddings_ = data;
+  } else {
+    *place.matrix = WeightMatrix(type, rows, cols, data, pool, threads);
+  }
+}
+
+void Weights::set_vector(const std::string& name, const float* data, std::size_t n) {
+  const Slot place = slot(name);
+  require(place.vector != nullptr, "tensor " + name + " must be a matrix");
+  require(n == place.cols, "tensor " + name + " has " + std::to_string(n) +
+                               " elements, the model needs " + std::to_string(place.cols));
+  place.vector->assign(data, data + n);
+}
+
+void Weights::finish(ThreadPool& pool, int threads) {
+  require(embeddings_ != nullptr, "tensor " + kEmbeddings + " is missing");
+  const char* const vectors[] = {"attn_norm", "ffn_norm"};
+  const char* const matrices[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                  "ffn_gate", "ffn_up", "ffn_down"};
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const auto name = [i](const char* part) {
+      return "blk." + std::to_string(i) + "." + part + ".weight";
+    };
+    for (const char* part : vectors) {
+      require(!slot(name(part)).vector->empty(), "tensor " + name(part) + " is missing");
+    }
+    for (const char* part : matrices) {
+      require(slot(name(part)).matrix->rows() != 0, "tensor " + name(part) + " is missing");
+    }
+  }
+  require(!output_norm_.empty(), "tensor output_norm.weight is missing");
+  if (output_.rows() == 0) {
+    output_ = WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, pool, threads);
+  }
+}
+
+std::vector<const WeightMatrix*> Weights::matrices() const {
+  std::vector<const WeightMatrix*> all{&output_};
+  for (const LayerWeights& w : layers_) {
+    all.insert(all.end(), {&w.q, &w.k, &w.v, &w.attn_output, &w.gate, &w.up, &w.down});
+  }
+  return all;
+}
+
+int Weights::lock() const {
+  for (const WeightMatrix* w : matrices()) {
+    const bool own = w->nbytes() != 0;
+    const std::byte* data = own ? w->own_data() : w->float_data();
+    const std::size_t bytes = own ? w->nbytes() : w->rows() * row_bytes(w->type(), w->cols());
+    if (mlock(data, bytes) != 0) return errno;
+  }
+  return 0;
+}
+
+void Weights::embed(std::size_t token, float* out) const {
+  const std::size_t stride = row_bytes(embedding_type_, config_.dim);
+  dequantize_row(embedding_type_, embeddings_ + token * stride, out, config_.dim);
+}
+
+std::size_t Weights::nbytes() const {
+  std::size_t total = 0;
+  for (const WeightMatrix* w : matrices()) total += w->nbytes();
+  return total;
+}
+
+}  // namespace ggmlkit::llama
