@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ggmlkit.cli.options import Threads
+
 
 class Format(str, Enum):
     """Layouts of a checkpoint folder."""
@@ -21,6 +23,7 @@ class Dtype(str, Enum):
 
     f32 = "f32"
     f16 = "f16"
+    bf16 = "bf16"
 
 
 def export(
@@ -30,8 +33,18 @@ def export(
         Format, typer.Option("--format", help="Hugging Face's layout, or Meta's .pth files.")
     ] = Format.hf,
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Type of the values.")] = Dtype.f32,
+    threads: Threads = None,
 ) -> None:
     """Write a model file out as a checkpoint folder."""
+    from ggmlkit.cli.progress import progress
     from ggmlkit.convert.export import export as export_folder
 
-    export_folder(source, out, format=format.value, dtype=dtype.value)
+    with progress(f"export to {format.value}", "tensors") as report:
+        export_folder(
+            source,
+            out,
+            format=format.value,
+            dtype=dtype.value,
+            threads=threads,
+            progress=report,
+        )

@@ -5,30 +5,34 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 Progress = Callable[[int, int, str], None]
+Unit = Literal["bytes", "tensors"]
 
 _SECONDS_BETWEEN_LINES = 2.0
 
 
-@contextmanager
-def progress(title: str) -> Iterator[Progress]:
-    """A callback to give to long work: `(bytes done, bytes in all, tensor name)`."""
-    with _bar(title) if sys.stderr.isatty() else _lines(title) as report:
-        yield report
+def progress(title: str, unit: Unit = "bytes") -> AbstractContextManager[Progress]:
+    """A callback to give to long work: `(units done, units in all, tensor name)`."""
+    return _bar(title, unit) if sys.stderr.isatty() else _lines(title, unit)
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Progress]:
+def _bar(title: str, unit: Unit) -> Iterator[Progress]:
     from rich import progress as bars
     from rich.console import Console
 
+    amount = (
+        (bars.DownloadColumn(), bars.TransferSpeedColumn())
+        if unit == "bytes"
+        else (bars.MofNCompleteColumn(),)
+    )
     columns = (
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
-        bars.DownloadColumn(),
-        bars.TransferSpeedColumn(),
+        *amount,
         bars.TimeRemainingColumn(),
         bars.TextColumn("{task.fields[tensor]}"),
     )
@@ -42,20 +46,23 @@ def _bar(title: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def _lines(title: str) -> Iterator[Progress]:
+def _lines(title: str, unit: Unit) -> Iterator[Progress]:
     start = time.monotonic()
     next_line = start + _SECONDS_BETWEEN_LINES
-    written = 0
+    all_units = 0
 
     def report(done: int, total: int, name: str) -> None:
-        nonlocal next_line, written
-        written = total
+        nonlocal next_line, all_units
+        all_units = total
         now = time.monotonic()
         if now >= next_line:
             next_line = now + _SECONDS_BETWEEN_LINES
-            percent = 100 * done // max(1, total)
-            print(f"{title}: {percent} % {name}", file=sys.stderr, flush=True)
+            _say(f"{title}: {100 * done // max(1, total)} % {name}")
 
     yield report
-    seconds = time.monotonic() - start
-    print(f"{title}: {written / 1e6:.1f} MB in {seconds:.1f} s", file=sys.stderr, flush=True)
+    amount = f"{all_units / 1e6:.1f} MB" if unit == "bytes" else f"{all_units} tensors"
+    _say(f"{title}: {amount} in {time.monotonic() - start:.1f} s")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
