@@ -17,6 +17,7 @@ from ggmlkit.convert import names, permute
 from ggmlkit.convert.hparams import Hparams, to_hf_config, to_meta_params
 from ggmlkit.convert.pipeline import finite
 from ggmlkit.convert.source import Source, open_source
+from ggmlkit.convert.tokenizer_files import tokenizer_config, tokenizer_json
 from ggmlkit.convert.view import renamed
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import replacing
@@ -132,8 +133,6 @@ def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _write_tokenizer(folder: Path, metadata: Mapping[str, Any]) -> None:
-    from ggmlkit.convert.tokenizer_files import tokenizer_config, tokenizer_json
-
     if "tokenizer.ggml.tokens" not in metadata:
         return
     _write_json(folder / "tokenizer.json", tokenizer_json(metadata))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ggmlkit import io
 from ggmlkit.convert import names
-from ggmlkit.convert.hparams import ConversionWarning
 from ggmlkit.convert.source import Source, open_source
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
@@ -56,22 +53,25 @@ def convert(
     container = container or _container_of(Path(out))
     with closing(open_source(src)) as source:
         if container == "ggjt":
-            _make_fit_for_ggjt(source)
+            _check_fits_ggjt(source)
         chosen = plan(source.tensors, target, pure=True)
         tensors = {
             name: finite(in_type(tensor, chosen[name], threads))
             for name, tensor in source.tensors.items()
         }
-        metadata = {**source.metadata, "general.file_type": FILE_TYPES[target.name]}
-        if target.is_quantized:
-            metadata["general.quantization_version"] = _LAYOUT_VERSION
+        metadata = {
+            **source.metadata,
+            "general.file_type": FILE_TYPES[target.name],
+            "general.quantization_version": _LAYOUT_VERSION,
+        }
         io.save(Path(out), tensors, metadata, container=container, progress=progress)
 
 
 def _container_of(out: Path) -> str:
-    if out.suffix == ".gguf":
+    suffix = out.suffix.lower()
+    if suffix == ".gguf":
         return "gguf"
-    if out.suffix in (".bin", ".ggml", ".ggjt"):
+    if suffix in (".bin", ".ggml", ".ggjt"):
         return "ggjt"
     raise ConversionError(
         f"the suffix of {out.name} names no container; use .gguf or .bin, or say which"
@@ -95,43 +95,20 @@ def finite(tensor: Tensor) -> Tensor:
     return Tensor(tensor.type, tensor.shape, data, tensor.name)
 
 
-def _make_fit_for_ggjt(source: Source) -> None:
-    """Refuse what ggjt has no field for, and store tied embeddings twice.
+def _check_fits_ggjt(source: Source) -> None:
+    """Refuse what ggjt has no field for; its writer sees to the rest.
 
-    Its programs take the key/value heads, the head size and the rotation as the first LLaMA had
-    them, so a file that differs would run and give nonsense.
+    Programs that read it take the key/value heads, the head size and the rotation as the first
+    LLaMA had them, so a file that differs would run and give nonsense.
     """
     hparams = source.hparams()
-
-    def refuse(what: str) -> ConversionError:
-        return ConversionError(f"ggjt cannot hold {what}; write a gguf file instead")
-
+    what = None
     if hparams.kv_heads != hparams.heads:
-        raise refuse(f"grouped attention ({hparams.kv_heads} of {hparams.heads} heads)")
-    if hparams.head_dim * hparams.heads != hparams.dim:
-        raise refuse(f"a head size of {hparams.head_dim}")
-    if hparams.theta != 10000.0:
-        raise refuse(f"a rotation base of {hparams.theta:g}")
-    if hparams.scaling or hparams.llama3:
-        raise refuse("rope scaling")
-    if source.metadata.get("tokenizer.ggml.model", "llama") != "llama":
-        raise refuse("a byte-level BPE vocabulary")
-    if hparams.eps != 1e-6:
-        warnings.warn(
-            f"ggjt has no field for the norm's epsilon: {hparams.eps:g} will be taken as 1e-06",
-            ConversionWarning,
-            stacklevel=3,
-        )
-    source.tensors.pop(names.ROPE_FREQS, None)
-    if hparams.tied:
-        embedding = source.tensors["token_embd.weight"]
-        source.tensors["output.weight"] = Tensor(
-            embedding.type, embedding.shape, lambda: embedding.data, "output.weight"
-        )
-    _check_names(source.tensors)
-
-
-def _check_names(tensors: Mapping[str, Any]) -> None:
-    for name in tensors:
-        if names.to_meta(name) is None:
-            raise ConversionError(f"ggjt has no name for the tensor {name}")
+        what = f"grouped attention ({hparams.kv_heads} key/value heads for {hparams.heads} heads)"
+    elif hparams.head_dim * hparams.heads != hparams.dim:
+        what = f"a head size of {hparams.head_dim} that is not the width divided by the heads"
+    elif hparams.scaling or hparams.llama3:
+        what = "rope scaling"
+    if what is not None:
+        raise ConversionError(f"ggjt cannot hold {what}; write a gguf file instead")
+    source.tensors.pop(names.ROPE_FREQS, None)  # all ones, or it would be a scaling

@@ -48,3 +48,27 @@ def _is_sentencepiece(path: Path) -> bool:
     """A SentencePiece model starts with a protobuf field; Llama 3's tiktoken file with base64."""
     with path.open("rb") as file:
         return file.read(1) == b"\x0a"
+
+
+def tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer.json of a vocabulary in gguf keys."""
+    return vocabulary.to_tokenizer_json(metadata)
+
+
+def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A tokenizer_config.json: special tokens and the chat template."""
+    tokens = metadata["tokenizer.ggml.tokens"]
+    config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    for short, key in _SPECIAL_KEYS.items():
+        number = metadata.get(f"tokenizer.ggml.{key}_token_id")
+        if number is not None and int(number) < len(tokens):
+            config[f"{short}_token"] = tokens[int(number)]
+    for key in ("add_bos_token", "add_eos_token"):
+        if f"tokenizer.ggml.{key}" in metadata:
+            config[key] = bool(metadata[f"tokenizer.ggml.{key}"])
+    config["clean_up_tokenization_spaces"] = False
+    if "llama.context_length" in metadata:
+        config["model_max_length"] = int(metadata["llama.context_length"])
+    if "tokenizer.chat_template" in metadata:
+        config["chat_template"] = metadata["tokenizer.chat_template"]
+    return config

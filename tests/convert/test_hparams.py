@@ -1,0 +1,234 @@
+"""Hyper-parameters of config.json, params.json and gguf keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ggmlkit.convert.hparams import (
+    ConversionWarning,
+    from_hf_config,
+    from_meta_params,
+    from_metadata,
+    meta_ffn,
+    meta_ffn_rule,
+    to_hf_config,
+    to_meta_params,
+)
+from ggmlkit.errors import ConversionError
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 96,
+        "vocab_size": 384,
+        "max_position_embeddings": 1024,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        **changes,
+    }
+
+
+def test_keys_of_a_plain_config() -> None:
+    assert from_hf_config(config()).metadata() == {
+        "general.architecture": "llama",
+        "llama.vocab_size": 384,
+        "llama.context_length": 1024,
+        "llama.embedding_length": 64,
+        "llama.block_count": 2,
+        "llama.feed_forward_length": 96,
+        "llama.rope.dimension_count": 16,
+        "llama.attention.head_count": 4,
+        "llama.attention.head_count_kv": 2,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.rope.freq_base": 10000.0,
+    }
+
+
+def test_key_value_heads_default_to_heads() -> None:
+    assert from_hf_config(config(num_key_value_heads=None)).kv_heads == 4
+
+
+def test_a_head_size_of_its_own() -> None:
+    found = from_hf_config(config(head_dim=32)).metadata()
+    assert found["llama.attention.key_length"] == 32
+    assert found["llama.rope.dimension_count"] == 32
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_theta": 500000.0, "rope_scaling": LLAMA3},
+        {"rope_parameters": {"rope_theta": 500000.0, **LLAMA3}},
+    ],
+)
+def test_llama3_divisors_equal_transformers(changes: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    settings = config(hidden_size=256, max_position_embeddings=131072, **changes)
+    hparams = from_hf_config(settings)
+    divisors = hparams.rope_divisors()
+    assert divisors is not None
+    reference, _ = ROPE_INIT_FUNCTIONS["llama3"](transformers.LlamaConfig(**settings), "cpu")
+    plain = 500000.0 ** -(np.arange(0, 64, 2) / 64)
+    np.testing.assert_allclose(plain / divisors, reference.numpy(), rtol=2e-6)
+
+
+def test_linear_and_yarn_keys() -> None:
+    linear = from_hf_config(config(rope_scaling={"type": "linear", "factor": 2.0}))
+    assert linear.scaling == {"type": "linear", "factor": 2.0}
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    assert from_hf_config(config(rope_scaling=yarn)).scaling == {
+        "type": "yarn",
+        "factor": 4.0,
+        "original_context_length": 512,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_type": "qwen2"}, "qwen2"),
+        ({"attention_bias": True}, "attention_bias"),
+        ({"mlp_bias": True}, "mlp_bias"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"rope_scaling": {"rope_type": "longrope"}}, "longrope"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}, "mscale"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
+        ({"rope_scaling": "linear"}, "rope parameters"),
+        ({"hidden_size": None}, "hidden_size"),
+        ({"hidden_size": -64}, "hidden_size"),
+        ({"num_hidden_layers": 2.5}, "num_hidden_layers"),
+        ({"rms_norm_eps": "small"}, "rms_norm_eps"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
+        ({"num_key_value_heads": 3}, "key/value heads"),
+        ({"head_dim": 15}, "not even"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConversionError, match=named):
+        from_hf_config(config(**changes))
+
+
+def test_a_sliding_window_shortens_the_context_with_a_warning() -> None:
+    with pytest.warns(ConversionWarning, match="sliding_window 256"):
+        assert from_hf_config(config(sliding_window=256)).context == 256
+    assert from_hf_config(config(sliding_window=4096)).context == 1024
+
+
+@pytest.mark.parametrize(
+    ("dim", "multiple_of", "multiplier", "ffn"),
+    [(4096, 256, None, 11008), (8192, 4096, 1.3, 28672), (4096, 1024, 1.3, 14336)],
+)
+def test_meta_s_feed_forward_rule(
+    dim: int, multiple_of: int, multiplier: float | None, ffn: int
+) -> None:
+    assert meta_ffn(dim, multiple_of, multiplier) == ffn
+
+
+@pytest.mark.parametrize("dim", [64, 576, 2048, 4096])
+@pytest.mark.parametrize("ffn", [96, 1536, 5632, 11008, 14337, 40000])
+def test_some_rule_gives_every_width(dim: int, ffn: int) -> None:
+    multiple_of, multiplier = meta_ffn_rule(dim, ffn)
+    assert meta_ffn(dim, multiple_of, multiplier) == ffn
+
+
+def meta(**changes: Any) -> dict[str, Any]:
+    return {"dim": 64, "n_layers": 2, "n_heads": 4, "norm_eps": 1e-5, "vocab_size": -1, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "context"),
+    [
+        ({"norm_eps": 1e-6}, 2048),
+        ({}, 4096),
+        ({"rope_theta": 1e6}, 16384),
+        ({"rope_theta": 500000.0}, 8192),
+        ({"rope_theta": 500000.0, "use_scaled_rope": True}, 131072),
+        ({"max_seq_len": 512}, 512),
+    ],
+)
+def test_the_context_meta_does_not_store(changes: dict[str, Any], context: int) -> None:
+    assert from_meta_params(meta(**changes), vocab=384, ffn=96, tied=False).context == context
+
+
+@pytest.mark.parametrize(("dim", "factor"), [(2048, 32.0), (3072, 32.0), (4096, 8.0), (8192, 8.0)])
+def test_the_scale_of_llama_3_1_and_3_2(dim: int, factor: float) -> None:
+    params = meta(dim=dim, use_scaled_rope=True, rope_theta=500000.0)
+    scaling = from_meta_params(params, vocab=384, ffn=96, tied=False).llama3
+    assert scaling is not None
+    assert scaling.factor == factor
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tie_word_embeddings": True, "head_dim": 32},
+        {"rope_theta": 500000.0, "rope_scaling": LLAMA3},
+        {"rope_scaling": {**LLAMA3, "original_max_position_embeddings": 64}},
+        {"rope_scaling": {"type": "linear", "factor": 2.5}},
+        {
+            "rope_scaling": {
+                "rope_type": "yarn",
+                "factor": 4.0,
+                "original_max_position_embeddings": 512,
+                "beta_fast": 16.0,
+            }
+        },
+    ],
+)
+def test_config_to_gguf_keys_and_back(changes: dict[str, Any]) -> None:
+    hparams = from_hf_config(config(**changes))
+    metadata = {
+        key: float(np.float32(value)) if isinstance(value, float) else value
+        for key, value in hparams.metadata().items()
+    }
+    again = from_metadata(
+        metadata, vocab=384, tied=hparams.tied, rope_divisors=hparams.rope_divisors()
+    )
+    assert again == hparams
+    assert from_hf_config(to_hf_config(again)) == hparams
+
+
+def test_params_and_back() -> None:
+    params = meta(n_kv_heads=2, use_scaled_rope=True, rope_theta=500000.0)
+    hparams = from_meta_params(params, vocab=384, ffn=96, tied=True)
+    written = to_meta_params(hparams)
+    assert from_meta_params(written, vocab=384, ffn=96, tied=True) == hparams
+
+
+def test_what_params_cannot_hold() -> None:
+    for changes in ({"head_dim": 32}, {"rope_scaling": {"type": "linear", "factor": 2.0}}):
+        with pytest.raises(ConversionError, match="no field"):
+            to_meta_params(from_hf_config(config(**changes)))
+
+
+def test_divisors_of_no_known_scaling() -> None:
+    metadata = from_hf_config(config()).metadata()
+    odd = np.linspace(1, 3, 8, dtype=np.float32)
+    with pytest.raises(ConversionError, match=r"rope_freqs\.weight"):
+        from_metadata(metadata, vocab=384, tied=False, rope_divisors=odd)
+
+
+def test_another_architecture() -> None:
+    with pytest.raises(ConversionError, match="falcon"):
+        from_metadata({"general.architecture": "falcon"}, vocab=1, tied=False)
