@@ -86,7 +86,7 @@ def _write(llama: Llama, n: int) -> None:
 
 def _token(llama: Llama, i: int) -> int:
     """Scattered ids, so that the embedding rows don't sit in the cache; the same every time."""
-    return (7919 * i + 1) % llama.tokenizer.vocab_size
+    return (7919 * i + 1) % llama.config.vocab
 
 
 def _described(path: Path) -> tuple[str, int]:

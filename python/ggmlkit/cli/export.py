@@ -39,7 +39,7 @@ def export(
     from ggmlkit.cli.progress import progress
     from ggmlkit.convert.export import export as export_folder
 
-    with progress(f"export to {format.value}", "tensors") as report:
+    with progress(f"export to {format.value}") as report:
         export_folder(
             source,
             out,

@@ -6,33 +6,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
 
 Progress = Callable[[int, int, str], None]
-Unit = Literal["bytes", "tensors"]
 
 _SECONDS_BETWEEN_LINES = 2.0
 
 
-def progress(title: str, unit: Unit = "bytes") -> AbstractContextManager[Progress]:
-    """A callback to give to long work: `(units done, units in all, tensor name)`."""
-    return _bar(title, unit) if sys.stderr.isatty() else _lines(title, unit)
+def progress(title: str) -> AbstractContextManager[Progress]:
+    """A callback to give to long work: `(bytes done, bytes in all, tensor name)`."""
+    return _bar(title) if sys.stderr.isatty() else _lines(title)
 
 
 @contextmanager
-def _bar(title: str, unit: Unit) -> Iterator[Progress]:
+def _bar(title: str) -> Iterator[Progress]:
     from rich import progress as bars
     from rich.console import Console
 
-    amount = (
-        (bars.DownloadColumn(), bars.TransferSpeedColumn())
-        if unit == "bytes"
-        else (bars.MofNCompleteColumn(),)
-    )
     columns = (
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
-        *amount,
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
         bars.TimeRemainingColumn(),
         bars.TextColumn("{task.fields[tensor]}"),
     )
@@ -46,22 +40,21 @@ def _bar(title: str, unit: Unit) -> Iterator[Progress]:
 
 
 @contextmanager
-def _lines(title: str, unit: Unit) -> Iterator[Progress]:
+def _lines(title: str) -> Iterator[Progress]:
     start = time.monotonic()
     next_line = start + _SECONDS_BETWEEN_LINES
-    all_units = 0
+    all_bytes = 0
 
     def report(done: int, total: int, name: str) -> None:
-        nonlocal next_line, all_units
-        all_units = total
+        nonlocal next_line, all_bytes
+        all_bytes = total
         now = time.monotonic()
         if now >= next_line:
             next_line = now + _SECONDS_BETWEEN_LINES
             _say(f"{title}: {100 * done // max(1, total)} % {name}")
 
     yield report
-    amount = f"{all_units / 1e6:.1f} MB" if unit == "bytes" else f"{all_units} tensors"
-    _say(f"{title}: {amount} in {time.monotonic() - start:.1f} s")
+    _say(f"{title}: {all_bytes / 1e6:.1f} MB in {time.monotonic() - start:.1f} s")
 
 
 def _say(line: str) -> None:

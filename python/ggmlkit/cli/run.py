@@ -36,10 +36,10 @@ def run(
     from ggmlkit.cli.stream import print_stream, print_summary
     from ggmlkit.model.llama import Llama
 
-    text = prompt if file is None else _text_of(file)
+    text = _text_of(file) if file is not None else prompt or ""
     llama = Llama(model, context=context, threads=threads, mlock=mlock)
-    print_stream(
-        llama.generate(
+    try:
+        pieces = llama.generate(
             text,
             max_tokens=None if max_tokens < 0 else max_tokens,
             temperature=temperature,
@@ -50,7 +50,9 @@ def run(
             seed=seed,
             ignore_eos=ignore_eos,
         )
-    )
+    except ValueError as error:  # a setting out of range, or an empty prompt
+        raise typer.BadParameter(str(error)) from None
+    print_stream(pieces)
     print_summary(llama)
 
 
