@@ -1,5 +1,7 @@
 #include "bindings/bindings.h"
 
+#include <pybind11/stl.h>
+
 #include <mutex>
 #include <optional>
 #include <string>

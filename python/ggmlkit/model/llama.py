@@ -1,0 +1,383 @@
+"""LLaMA: a model file, made ready to read prompts and write text."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ggmlkit import _core
+from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.io.base import ModelFile
+from ggmlkit.model.config import ROPE_FREQS, LlamaConfig
+from ggmlkit.tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ggmlkit.model.tokenizer import Tokenizer
+
+# Cache memory is proportional to the context: models trained for 128k tokens start smaller.
+DEFAULT_CONTEXT = 4096
+_PENALTY_WINDOW = 64  # tokens back that the penalties look at, as in llama.cpp
+
+
+@dataclass
+class Stats:
+    """Work of the last ``generate`` or ``chat``: the prompt read, then tokens written."""
+
+    prompt_tokens: int = 0
+    prompt_seconds: float = 0.0
+    decode_tokens: int = 0
+    decode_seconds: float = 0.0
+
+    @property
+    def prompt_tps(self) -> float:
+        """Prompt tokens a second; 0 before any."""
+        return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds else 0.0
+
+    @property
+    def decode_tps(self) -> float:
+        """Written tokens a second; 0 before any."""
+        return self.decode_tokens / self.decode_seconds if self.decode_seconds else 0.0
+
+
+class Llama:
+    """A LLaMA-family model in one context.
+
+    Args:
+        model: a file of any container with hyper-parameters (gguf, ggjt, ggmf, ggml), or one
+            already open.
+        context: tokens of room; the default is what the model was trained for, at most 4096.
+        threads: at most this many; the default is all that the process may use.
+        mlock: keep the weights from being swapped out.
+
+    Raises:
+        FormatError: the file is damaged.
+        ModelError: the file is no model that this decoder can run, or the system refuses to lock
+            the weights.
+        ValueError: ``context`` or ``threads`` below 1.
+    """
+
+    config: LlamaConfig
+    stats: Stats
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | ModelFile,
+        *,
+        context: int | None = None,
+        threads: int | None = None,
+        mlock: bool = False,
+    ) -> None:
+        if context is not None and context < 1:
+            raise ValueError(f"a context of {context} tokens has no room")
+        if threads is not None and threads < 1:
+            raise ValueError(f"{threads} threads can do no work")
+        if isinstance(model, ModelFile):
+            file = model
+        else:
+            from ggmlkit.io import open as open_model
+
+            file = open_model(model)
+        metadata, tensors = _gguf_view(file)
+        self._metadata: Mapping[str, Any] = metadata
+        self._tokenizer: Tokenizer | None = None
+        self.config = LlamaConfig.from_metadata(metadata, tensors)
+        self.stats = Stats()
+        room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
+        self._session = _load(self.config, tensors, room, threads or 0)
+        self._tokens: list[int] = []  # what the cache holds
+        if mlock:
+            self._lock()
+
+    def _lock(self) -> None:
+        error = self._session.lock()
+        if error:
+            raise ModelError(
+                f"the system refuses to lock the weights in memory ({os.strerror(error)}); "
+                "raise the limit (ulimit -l) or leave mlock out"
+            )
+
+    # ------------------------------------------------------------------ tokens
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The file's own vocabulary."""
+        if self._tokenizer is None:
+            from ggmlkit.model.tokenizer import Tokenizer
+
+            self._tokenizer = Tokenizer.from_metadata(self._metadata)
+        return self._tokenizer
+
+    def tokenize(
+        self, text: str, add_special: bool = True, parse_special: bool = False
+    ) -> list[int]:
+        """Token ids of ``text``; see :meth:`Tokenizer.encode`."""
+        return self.tokenizer.encode(text, add_special=add_special, parse_special=parse_special)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Text of ``tokens``; see :meth:`Tokenizer.decode`."""
+        return self.tokenizer.decode(list(tokens))
+
+    # -------------------------------------------------------------- evaluation
+
+    @property
+    def context(self) -> int:
+        """Tokens of room."""
+        return int(self._session.context)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken beyond the mapped file: packed weights, cache and scratch."""
+        return int(self._session.nbytes)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The tokens in the context."""
+        return tuple(self._tokens)
+
+    def reset(self) -> None:
+        """Forget all tokens."""
+        self._truncate(0)
+
+    def _truncate(self, n: int) -> None:
+        self._session.truncate(n)
+        del self._tokens[n:]
+
+    def logits(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Logits after each of ``tokens``, read into an empty context: float32 ``(n, vocab)``.
+
+        Raises:
+            ValueError: no tokens, a token outside the vocabulary, or more than the context holds.
+        """
+        self.reset()
+        return self._eval(tokens, every=True)
+
+    def eval(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Append ``tokens`` to the context; logits after the last: float32 ``(vocab,)``.
+
+        Raises:
+            ValueError: no tokens, a token outside the vocabulary, or more than the context has
+                room for; the context then is as before.
+        """
+        return self._eval(tokens, every=False)
+
+    def _eval(
+        self, tokens: Sequence[int] | NDArray[np.integer[Any]], *, every: bool
+    ) -> NDArray[np.float32]:
+        ids = np.asarray(tokens)
+        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
+            raise ValueError("tokens must be a non-empty row of integers")
+        # Checked before narrowing: 2**32 must not turn into token 0.
+        bad = ids[(ids < 0) | (ids >= self.config.vocab)]
+        if bad.size:
+            raise ValueError(
+                f"token {bad[0]} is not in the vocabulary of {self.config.vocab} tokens"
+            )
+        if ids.size > self.context - len(self._tokens):
+            raise ValueError(
+                f"{ids.size} tokens do not fit: the context of {self.context} holds "
+                f"{len(self._tokens)} already"
+            )
+        vocab = self.config.vocab
+        out = np.empty((ids.size, vocab) if every else (vocab,), np.float32)
+        self._session.eval(ids.astype(np.int32), out, every)
+        self._tokens.extend(ids.tolist())
+        return out
+
+    # --------------------------------------------------------------- generation
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.8,
+        top_k: int = 40,
+        top_p: float = 0.95,
+        min_p: float = 0.05,
+        repeat_penalty: float = 1.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        seed: int | None = None,
+        stop: str | Sequence[str] = (),
+        ignore_eos: bool = False,
+    ) -> Iterator[str]:
+        """Continue a prompt, yielding text as it comes; each piece is whole characters.
+
+        The part of the prompt that the context holds already is not read again.
+
+        Args:
+            prompt: text, or token ids as they are.
+            max_tokens: to write at most; the default is what the context has room for.
+            temperature: 0 always takes the likeliest token.
+            top_k: draw among so many likeliest tokens; 0 for all.
+            top_p: draw among the likeliest tokens that together have this probability.
+            min_p: leave out tokens less likely than this share of the likeliest.
+            repeat_penalty: divides the logits of recent tokens (multiplies negative ones).
+            frequency_penalty: subtracted for each time a recent token occurred.
+            presence_penalty: subtracted once for a recent token.
+            seed: the same seed gives the same text; the default is another one each time.
+            stop: end before the first of these strings.
+            ignore_eos: go on where the model would end, never writing the ending token.
+
+        Raises:
+            ModelError: the prompt does not fit the context.
+            ValueError: a setting or a token is out of range.
+        """
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        if any(not text for text in stops):
+            raise ValueError("a stop string must not be empty")
+        if max_tokens is not None and max_tokens < 0:
+            raise ValueError(f"max_tokens is {max_tokens}; it can't be negative")
+        if top_k < 0:
+            raise ValueError(f"top_k is {top_k}; it can't be negative")
+        sampler = _core.Sampler(
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repeat_penalty=repeat_penalty,
+            frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty,
+            penalty_window=_PENALTY_WINDOW,
+            seed=secrets.randbits(64) if seed is None else seed & (2**64 - 1),
+        )
+        ids = self.tokenize(prompt) if isinstance(prompt, str) else list(prompt)
+        if not ids:
+            raise ValueError("there is nothing to continue: the prompt has no tokens")
+        if len(ids) > self.context:
+            raise ModelError(
+                f"the prompt of {len(ids)} tokens does not fit the context of {self.context}"
+            )
+        return _until(stops, self._pieces(ids, sampler, max_tokens, ignore_eos))
+
+    def chat(
+        self, messages: Sequence[Mapping[str, str]], **settings: Any
+    ) -> Iterator[str]:
+        """Answer a conversation, with the model's own chat template.
+
+        Args:
+            messages: ``{"role": "system" | "user" | "assistant", "content": text}``, in order.
+            settings: as for :meth:`generate`.
+
+        Raises:
+            ModelError: the file has no chat template, or the conversation does not fit.
+        """
+        from ggmlkit.model.chat import render
+
+        template = self.tokenizer.chat_template
+        if template is None:
+            raise ModelError("the file has no chat template; use generate with a text of your own")
+        text = render(template, list(messages), self.tokenizer, add_generation_prompt=True)
+        # Templates write the special tokens, the first one included where there is to be one.
+        return self.generate(
+            self.tokenize(text, add_special=False, parse_special=True), **settings
+        )
+
+    def _pieces(
+        self, prompt: list[int], sampler: _core.Sampler, max_tokens: int | None, ignore_eos: bool
+    ) -> Iterator[str]:
+        self.stats = stats = Stats()
+        start = time.perf_counter()
+        logits, read = self._read(prompt)
+        stats.prompt_tokens = read
+        stats.prompt_seconds = time.perf_counter() - start
+        for token in prompt[-_PENALTY_WINDOW:]:
+            sampler.accept(token)
+        ends = sorted(id for id in self.tokenizer.eog_ids if 0 <= id < self.config.vocab)
+        text = self.tokenizer.stream()
+        # The last token needs no room: what would follow it is not computed.
+        room = self.context - len(prompt) + 1
+        limit = room if max_tokens is None else min(max_tokens, room)
+        for written in range(limit):
+            start = time.perf_counter()
+            if written:
+                logits = self._eval([token], every=False)
+            if ignore_eos:
+                logits[ends] = -np.inf
+            token = int(sampler.sample(logits))
+            sampler.accept(token)
+            stats.decode_tokens += 1
+            stats.decode_seconds += time.perf_counter() - start
+            if token in ends:
+                break
+            if piece := text.push(token):
+                yield piece
+        if rest := text.flush():
+            yield rest
+
+    def _read(self, prompt: list[int]) -> tuple[NDArray[np.float32], int]:
+        """Logits after ``prompt`` and how many of its tokens the context did not hold yet."""
+        same = 0
+        while same < min(len(prompt) - 1, len(self._tokens)) and prompt[same] == self._tokens[same]:
+            same += 1
+        self._truncate(same)
+        return self._eval(prompt[same:], every=False), len(prompt) - same
+
+
+def _until(stops: tuple[str, ...], pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces up to the first stop string; text that may begin one is held back."""
+    if not stops:
+        yield from pieces
+        return
+    held = ""
+    for piece in pieces:
+        held += piece
+        found = [at for at in (held.find(stop) for stop in stops) if at >= 0]
+        if found:
+            if min(found):
+                yield held[: min(found)]
+            return
+        keep = max(_overlap(held, stop) for stop in stops)
+        if len(held) > keep:
+            yield held[: len(held) - keep]
+            held = held[len(held) - keep :]
+    if held:
+        yield held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of ``text`` that begins ``stop``."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+
+
+def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from ggmlkit.convert.view import as_gguf
+
+    try:
+        return as_gguf(file)
+    except ConversionError as error:
+        raise ModelError(str(error)) from error
+
+
+def _load(
+    config: LlamaConfig, tensors: Mapping[str, Tensor], context: int, threads: int
+) -> _core.LlamaSession:
+    try:
+        session = _core.LlamaSession(config.asdict(), threads)
+        for name, tensor in tensors.items():
+            if name == ROPE_FREQS:
+                continue  # part of the configuration
+            if len(tensor.shape) == 1:
+                session.set_vector(name, tensor.dequantize())
+            elif len(tensor.shape) == 2:
+                rows, cols = tensor.shape
+                session.set_matrix(name, tensor.type.index, rows, cols, tensor.data)
+            else:
+                raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
+        session.start(context)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except MemoryError as error:
+        raise ModelError(
+            f"a context of {context} tokens does not fit into memory; ask for a smaller one"
+        ) from error
+    return session
