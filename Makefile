@@ -45,12 +45,32 @@ demo: $(VENV)/.demo
 test: build
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+CMAKE := $(BIN)/cmake -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" \
+	-DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
+
 lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h')
-	$(BIN)/clang-tidy --quiet -p build/compile_commands $$(find csrc -name '*.cpp')
+	$(CMAKE) --preset release >/dev/null
+	$(BIN)/clang-tidy --quiet -p build/release $$(find csrc -name '*.cpp')
+
+# The sanitized module stands before the installed one on the path; python itself is not
+# instrumented, so the runtime is preloaded and its leak check (which would report python) is off.
+SANITIZED = LD_PRELOAD="$$($(CXX) -print-file-name=$(1)) $$($(CXX) -print-file-name=libstdc++.so.6)" \
+	GGMLKIT_CORE=build/$(2)/_core PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	TSAN_OPTIONS=halt_on_error=1:suppressions=tests/tsan.supp \
+	$(BIN)/python -m pytest -p no:cacheprovider -q
+
+sanitize: build
+	$(CMAKE) --preset asan-ubsan >/dev/null
+	$(BIN)/cmake --build --preset asan-ubsan
+	$(call SANITIZED,libasan.so,asan-ubsan) tests/kernels tests/io tests/model/test_llama.py
+	$(CMAKE) --preset tsan >/dev/null
+	$(BIN)/cmake --build --preset tsan
+	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/model/test_llama.py
 
 format: build
 	$(BIN)/ruff check --fix .

