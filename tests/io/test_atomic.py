@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from ggmlkit import io
 from ggmlkit.io import atomic
 from ggmlkit.io.atomic import replacing
@@ -57,7 +56,7 @@ class TestReplacing:
         def refuse(*_: object) -> None:
             raise PermissionError
 
-        monkeypatch.setattr(atomic.os, "replace", refuse)
+        monkeypatch.setattr(Path, "replace", refuse)
         with pytest.raises(PermissionError), replacing(tmp_path / "model") as file:
             file.write(b"new")
         assert list(tmp_path.iterdir()) == []
@@ -134,7 +133,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path: Path) -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, hard))
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="too large"):
             io.save(path, [Tensor("i8", (1 << 20,), data, "a")], {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -8,7 +8,6 @@ import gguf
 import numpy as np
 import pytest
 from decoders import decode
-
 from ggmlkit import io
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"

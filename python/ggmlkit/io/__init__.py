@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
     """
     from ggmlkit.io import gguf, legacy
 
-    with builtins.open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         start = file.read(9)
     if start[:4] == gguf.MAGIC:
         return gguf.GgufFile(path)
@@ -45,6 +44,8 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         from ggmlkit.io.safetensors import open_safetensors
 
         return open_safetensors(Path(path))
+    if not start:
+        raise FormatError(path, 0, "the file is empty")
     raise FormatError(path, 0, f"no known model file begins with {start[:4]!r}")
 
 

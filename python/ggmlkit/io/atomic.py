@@ -35,15 +35,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             if mode is not None:
-                os.chmod(file.fileno(), mode)
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
             if name is None:
                 name = _give_name(file.fileno(), target)
-        os.replace(name, target)
+        name.replace(target)
     except BaseException:
         if name is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
+            name.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
 
@@ -61,27 +60,28 @@ def _mode_of(target: Path) -> int | None:
     return stat.S_IMODE(status.st_mode)
 
 
-def _create(target: Path) -> tuple[int, str | None]:
+def _create(target: Path) -> tuple[int, Path | None]:
     """A new file in the target's folder: descriptor, and name unless it has none yet."""
     nameless = getattr(os, "O_TMPFILE", None)
     if nameless is not None and Path("/proc/self/fd").is_dir():
         with suppress(OSError):  # the file system can't; or a real fault, which comes up again
             return os.open(target.parent, nameless | os.O_RDWR | os.O_CLOEXEC, 0o666), None
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    descriptor, created = tempfile.mkstemp(".tmp", f".{target.name}.", target.parent)
+    name = Path(created)
     try:
-        os.chmod(name, 0o666 & ~_umask())
+        name.chmod(0o666 & ~_umask())
     except BaseException:
         os.close(descriptor)
-        os.unlink(name)
+        name.unlink()
         raise
     return descriptor, name
 
 
-def _give_name(descriptor: int, target: Path) -> str:
+def _give_name(descriptor: int, target: Path) -> Path:
     """Link a nameless file beside the target; links can't replace, so a rename follows."""
     number = 0
     while True:
-        name = os.fspath(target.parent / f".{target.name}.{os.getpid()}-{number}.tmp")
+        name = target.with_name(f".{target.name}.{os.getpid()}-{number}.tmp")
         try:
             # A folder descriptor, though unused with an absolute source, makes Python call
             # linkat() with the flag that follows the /proc link.

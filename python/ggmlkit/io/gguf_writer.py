@@ -174,8 +174,9 @@ def _numbers(values: Any, kind: int) -> bytes:
 
 def _packed_as(value: Any, kind: int) -> int | None:
     """``kind`` if ``value`` can be written as that, else ``None``."""
-    is_array = not isinstance(value, (str, bytes)) and np.ndim(value) > 0
-    is_array = is_array or isinstance(value, (list, tuple))
+    is_array = isinstance(value, (list, tuple)) or (
+        isinstance(value, np.ndarray) and value.ndim > 0
+    )
     if is_array != (kind >= ARRAY_OF):
         return None
     element = kind % ARRAY_OF
