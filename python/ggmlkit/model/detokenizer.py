@@ -1,0 +1,34 @@
+"""Text out of tokens as they come."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+
+
+class Detokenizer:
+    """Turns tokens into text one by one; holds bytes back until they make whole characters.
+
+    Bytes that can make no character come out as U+FFFD, so the pieces joined are the text that
+    all bytes together decode to.
+    """
+
+    def __init__(self, token_bytes: Callable[[int], bytes], strip_space: bool = False) -> None:
+        """``token_bytes`` gives a token's bytes; ``strip_space`` drops one leading space."""
+        self._token_bytes = token_bytes
+        self._strip_space = strip_space
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        """The text that became complete with this token; often empty, never half a character."""
+        data = self._token_bytes(token)
+        if self._strip_space and data:
+            data = data.removeprefix(b" ")
+            self._strip_space = False
+        return self._decoder.decode(data)
+
+    def flush(self) -> str:
+        """What is still held back; afterwards the next text begins."""
+        rest = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return rest

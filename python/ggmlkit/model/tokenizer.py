@@ -1,0 +1,204 @@
+"""Text to token ids and back, from the vocabulary inside a model file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from ggmlkit.errors import ModelError
+from ggmlkit.model.detokenizer import Detokenizer
+from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, token_id
+
+# Names under which models end a turn; a file's eos_token_id tells of one only.
+_END_NAMES = frozenset(
+    {
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<|end_of_text|>",
+        "<|endoftext|>",
+        "<end_of_turn>",
+        "<EOT>",
+    }
+)
+
+
+class _Encoder(Protocol):
+    space_prefix: bool
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def token_bytes(self, token: int) -> bytes: ...
+
+
+class Tokenizer:
+    """Encodes and decodes text as the model was trained to see it.
+
+    Attributes:
+        bos_id: token that begins a text, or None.
+        eos_id: token that ends a text, or None.
+        unknown_id: token for what the vocabulary cannot say, or None.
+        eog_ids: every token after which generation ends.
+        vocab_size: number of tokens.
+        add_bos: whether ``encode`` begins with ``bos_id``.
+        add_eos: whether ``encode`` ends with ``eos_id``.
+        chat_template: the file's jinja2 template, or None.
+    """
+
+    def __init__(self, vocab: Vocab, metadata: Mapping[str, Any]) -> None:
+        """Use ``from_metadata`` or ``from_file``."""
+        size = len(vocab.pieces)
+        self._vocab = vocab
+        self._ids = vocab.ids()
+        self._encoder = _encoder(vocab, metadata)
+        self.vocab_size = size
+        self.bos_id = _token(metadata, vocab, "bos", "<s>")
+        self.eos_id = _token(metadata, vocab, "eos", "</s>")
+        self.unknown_id = _token(metadata, vocab, "unknown", "<unk>")
+        adds_bos = vocab.model == "llama" or _adds_bos(vocab)
+        self.add_bos = bool(metadata.get(PREFIX + "add_bos_token", adds_bos))
+        self.add_eos = bool(metadata.get(PREFIX + "add_eos_token", False))
+        self.eog_ids = self._end_ids(metadata)
+        template = metadata.get("tokenizer.chat_template")
+        self.chat_template: str | None = template if isinstance(template, str) else None
+        special = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
+        self._special_ids = special
+        longest_first = sorted(special, key=len, reverse=True)
+        self._special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
+        """From ``tokenizer.ggml.*`` keys; raises ModelError if they make no tokenizer."""
+        return cls(Vocab.from_metadata(metadata), metadata)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Tokenizer:
+        """From any model file ``gk.open`` reads, also one that holds a vocabulary only.
+
+        Raises FormatError for a damaged file, ModelError for one without a usable vocabulary.
+        """
+        from ggmlkit.io import open as open_file
+
+        with open_file(path) as file:
+            try:
+                return cls.from_metadata(file.metadata)
+            except ModelError as error:
+                raise ModelError(f"{os.fspath(path)}: {error}") from error
+
+    def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
+        """Token ids of ``text``.
+
+        Args:
+            text: any text; lone surrogates, which no UTF-8 can hold, count as U+FFFD.
+            add_special: add the first and last token where the model wants them.
+            parse_special: read names of control tokens, such as ``<|im_end|>``, as those tokens;
+                otherwise they are plain text.
+        """
+        ids = list(self._parts(_valid(text), parse_special))
+        if add_special and self.add_bos and self.bos_id is not None:
+            ids.insert(0, self.bos_id)
+        if add_special and self.add_eos and self.eos_id is not None:
+            ids.append(self.eos_id)
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of tokens; bytes that make no character come out as U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Bytes of tokens, without control tokens and without the space a text was led by."""
+        data = b"".join(map(self.token_bytes, ids))
+        return data.removeprefix(b" ") if self._encoder.space_prefix else data
+
+    def token_bytes(self, token: int) -> bytes:
+        """Bytes of one token wherever it stands: a leading space is kept, control gives none."""
+        self._check(token)
+        return self._encoder.token_bytes(token)
+
+    def token_text(self, token: int) -> str | bytes:
+        """The token's own name in the vocabulary, such as ``▁the`` or ``<s>``."""
+        self._check(token)
+        return self._vocab.pieces[token]
+
+    def token_id(self, text: str) -> int | None:
+        """Id of the token of this name, or None."""
+        return self._ids.get(text)
+
+    def is_control(self, token: int) -> bool:
+        """Whether the token is one that no text can spell."""
+        self._check(token)
+        return self._vocab.types[token] == TokenType.CONTROL
+
+    def stream(self, beginning: bool = False) -> Detokenizer:
+        """A decoder for tokens as they come.
+
+        ``beginning`` says that the tokens begin a text, as those of ``encode`` do, rather than
+        go on after a prompt: then the space that a text is led by is left out.
+        """
+        return Detokenizer(self.token_bytes, beginning and self._encoder.space_prefix)
+
+    def _parts(self, text: str, parse_special: bool) -> Iterator[int]:
+        if not parse_special or not self._special_ids:
+            yield from self._encoder.encode(text)
+            return
+        for number, part in enumerate(self._special.split(text)):
+            if number % 2:
+                yield self._special_ids[part]
+            elif part:
+                yield from self._encoder.encode(part)
+
+    def _end_ids(self, metadata: Mapping[str, Any]) -> set[int]:
+        named = {
+            number
+            for text, number in self._vocab.of_type(
+                TokenType.CONTROL, TokenType.USER_DEFINED
+            ).items()
+            if text in _END_NAMES
+        }
+        told = {token_id(metadata, name, self.vocab_size) for name in ("eot", "eom")}
+        return named | {number for number in (self.eos_id, *told) if number is not None}
+
+    def _check(self, token: int) -> None:
+        if not 0 <= token < self.vocab_size:
+            raise IndexError(f"token {token} is outside the vocabulary of {self.vocab_size}")
+
+
+def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
+    # Imported here: the tokenizers library takes longer to load than all of this package.
+    if vocab.model == "llama":
+        from ggmlkit.model.tokenizer_spm import SpmEncoder
+
+        charsmap = metadata.get(PREFIX + "precompiled_charsmap")
+        return SpmEncoder(
+            vocab,
+            space_prefix=bool(metadata.get(PREFIX + "add_space_prefix", True)),
+            collapse_spaces=bool(metadata.get(PREFIX + "remove_extra_whitespaces", False)),
+            charsmap=b"" if charsmap is None else bytes(int(byte) & 0xFF for byte in charsmap),
+        )
+    from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
+
+    return ByteBpeEncoder(vocab)
+
+
+def _adds_bos(vocab: Vocab) -> bool:
+    from ggmlkit.model import pretokenizers
+
+    return pretokenizers.by_name(vocab.pre).adds_bos
+
+
+def _token(metadata: Mapping[str, Any], vocab: Vocab, name: str, usual: str) -> int | None:
+    """A special token's id: the one the file tells, else for SentencePiece the usual one."""
+    told = token_id(metadata, name, len(vocab.pieces))
+    if told is not None or vocab.model != "llama" or f"{PREFIX}{name}_token_id" in metadata:
+        return told
+    return vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN).get(usual)
+
+
+def _valid(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates replaced."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

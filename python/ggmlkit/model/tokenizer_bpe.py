@@ -1,0 +1,95 @@
+"""Byte-level BPE: GPT-2's, and that of Llama 3, SmolLM2 and Qwen2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
+
+from ggmlkit.errors import ModelError
+from ggmlkit.model import pretokenizers
+from ggmlkit.model.vocab import TokenType, Vocab
+
+
+def _letters() -> dict[int, int]:
+    """Code point of the letter that stands for each byte → that byte.
+
+    Printable Latin-1 characters stand for themselves, the other bytes, in order, for the code
+    points from 256 on.
+    """
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    rest = [byte for byte in range(256) if byte not in plain]
+    return {**{byte: byte for byte in plain}, **{256 + n: byte for n, byte in enumerate(rest)}}
+
+
+_BYTE_OF_LETTER = _letters()
+
+
+class ByteBpeEncoder:
+    """Text to ids and ids to bytes for a ``"gpt2"`` vocabulary."""
+
+    space_prefix = False
+
+    def __init__(self, vocab: Vocab) -> None:
+        """Build from a vocabulary; ModelError if its merges and pieces do not agree."""
+        self._vocab = vocab
+        self.family = pretokenizers.by_name(vocab.pre)
+        try:
+            self._bpe = tokenizers.Tokenizer(
+                models.BPE(
+                    vocab=vocab.ids(),
+                    merges=vocab.merges,
+                    ignore_merges=self.family.ignore_merges,
+                )
+            )
+        except Exception as error:
+            raise ModelError(f"the vocabulary makes no byte-level BPE: {error}") from error
+        self._bpe.pre_tokenizer = pre_tokenizers.Sequence(
+            [_step(step) for step in self.family.steps]
+        )
+        if self.family.nfc:
+            self._bpe.normalizer = normalizers.NFC()
+        self._fixed_ids = vocab.of_type(TokenType.USER_DEFINED)
+        longest_first = sorted(self._fixed_ids, key=len, reverse=True)
+        self._fixed = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a stretch of text between control tokens; nothing is added."""
+        if not self._fixed_ids:
+            return self._merged(text)
+        ids: list[int] = []
+        for number, part in enumerate(self._fixed.split(text)):
+            if number % 2:
+                ids.append(self._fixed_ids[part])
+            elif part:
+                ids += self._merged(part)
+        return ids
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a token stands for; nothing for a control token."""
+        piece, kind = self._vocab.pieces[token], self._vocab.types[token]
+        if kind == TokenType.CONTROL:
+            return b""
+        if isinstance(piece, bytes):
+            return piece
+        if kind == TokenType.NORMAL:
+            try:
+                return bytes(_BYTE_OF_LETTER[ord(letter)] for letter in piece)
+            except KeyError:
+                pass  # A piece in plain text: some files hold added tokens so.
+        return piece.encode()
+
+    def _merged(self, text: str) -> list[int]:
+        ids: list[int] = self._bpe.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def _step(step: Mapping[str, Any]) -> pre_tokenizers.PreTokenizer:
+    if step["type"] == "ByteLevel":
+        return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=step["use_regex"])
+    if step["type"] == "Digits":
+        return pre_tokenizers.Digits(individual_digits=True)
+    return pre_tokenizers.Split(tokenizers.Regex(step["pattern"]["Regex"]), "isolated")

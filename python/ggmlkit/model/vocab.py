@@ -1,0 +1,167 @@
+"""The vocabulary of a model file, checked: pieces, what each is, and the order of merges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from ggmlkit.errors import ModelError
+
+PREFIX = "tokenizer.ggml."
+
+
+class TokenType(IntEnum):
+    """What a token is; the numbers are gguf's and SentencePiece's alike."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """The ``tokenizer.ggml.*`` keys of a file.
+
+    Attributes:
+        model: ``"llama"`` (SentencePiece BPE) or ``"gpt2"`` (byte-level BPE).
+        pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8.
+        types: a ``TokenType`` number for every token.
+        scores: a score for every token, or None: then the id ranks the pieces.
+        merges: pairs in order of preference; empty for SentencePiece.
+        pre: name of the pre-tokenizer; ``"default"`` where the file names none.
+    """
+
+    model: str
+    pieces: list[str | bytes]
+    types: list[int]
+    scores: list[float] | None
+    merges: list[tuple[str, str]]
+    pre: str
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Vocab:
+        """Read and check the keys; raises ModelError where they cannot make a tokenizer."""
+        model = metadata.get(PREFIX + "model")
+        if model is None:
+            raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
+        if model not in ("llama", "gpt2"):
+            raise ModelError(f"tokenizer model {model!r} is neither 'llama' nor 'gpt2'")
+        pieces = _pieces(metadata)
+        types = _numbers(metadata, "token_type", len(pieces))
+        scores = _numbers(metadata, "scores", len(pieces)) if model == "llama" else None
+        pre = metadata.get(PREFIX + "pre") or "default"
+        if not isinstance(pre, str):
+            raise ModelError("tokenizer.ggml.pre is no text")
+        return cls(
+            model=model,
+            pieces=pieces,
+            types=_guessed_types(pieces, model) if types is None else [int(t) for t in types],
+            scores=None if scores is None else [float(score) for score in scores],
+            merges=_merges(metadata) if model == "gpt2" else [],
+            pre=pre,
+        )
+
+    def ids(self) -> dict[str, int]:
+        """Id by text, for pieces that are text; the first of equal pieces counts."""
+        found: dict[str, int] = {}
+        for number, piece in enumerate(self.pieces):
+            if isinstance(piece, str):
+                found.setdefault(piece, number)
+        return found
+
+    def of_type(self, *types: TokenType) -> dict[str, int]:
+        """Id by text of the non-empty tokens of these types."""
+        return {
+            piece: number
+            for number, piece in enumerate(self.pieces)
+            if self.types[number] in types and isinstance(piece, str) and piece
+        }
+
+
+def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
+    """``tokenizer.ggml.NAME_token_id``; None if absent; ModelError if it names no token."""
+    value = metadata.get(f"{PREFIX}{name}_token_id")
+    if value is None:
+        return None
+    number = int(value)
+    # Old converters wrote -1, or its unsigned twin, for "there is none".
+    if number in (-1, 0xFFFFFFFF):
+        return None
+    if not 0 <= number < size:
+        raise ModelError(f"tokenizer.ggml.{name}_token_id {number} is outside {size} tokens")
+    return number
+
+
+def byte_value(piece: str | bytes) -> int | None:
+    """The byte that a piece named ``<0xNN>`` stands for; None for any other piece."""
+    if not isinstance(piece, str) or len(piece) != 6:
+        return None
+    if not (piece.startswith("<0x") and piece.endswith(">")):
+        return None
+    try:
+        return int(piece[3:5], 16)
+    except ValueError:
+        return None
+
+
+def _pieces(metadata: Mapping[str, Any]) -> list[str | bytes]:
+    tokens = metadata.get(PREFIX + "tokens")
+    if not _is_list(tokens):
+        raise ModelError("the file has no vocabulary: tokenizer.ggml.tokens is missing")
+    pieces = list(tokens)
+    if not pieces:
+        raise ModelError("tokenizer.ggml.tokens is empty")
+    if not all(isinstance(piece, (str, bytes)) for piece in pieces):
+        raise ModelError("tokenizer.ggml.tokens holds something that is no text")
+    return pieces
+
+
+def _numbers(metadata: Mapping[str, Any], key: str, size: int) -> Sequence[float] | None:
+    values = metadata.get(PREFIX + key)
+    if values is None:
+        return None
+    if not _is_list(values) or len(values) != size:
+        raise ModelError(f"tokenizer.ggml.{key} is not a list of {size} numbers")
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise ModelError(f"tokenizer.ggml.{key} is not a list of {size} numbers") from None
+
+
+def _merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    values = metadata.get(PREFIX + "merges")
+    if not _is_list(values):
+        raise ModelError("tokenizer.ggml.merges is missing, which a byte-level BPE needs")
+    pairs = []
+    for number, merge in enumerate(values):
+        # A piece may itself begin with a space, never hold one further on.
+        cut = merge.find(" ", 1) if isinstance(merge, str) else -1
+        if cut < 0:
+            raise ModelError(f"tokenizer.ggml.merges entry {number} is no pair of pieces")
+        pairs.append((merge[:cut], merge[cut + 1 :]))
+    return pairs
+
+
+def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:
+    if model == "gpt2":
+        return [int(TokenType.NORMAL)] * len(pieces)
+    named = {
+        "<unk>": TokenType.UNKNOWN,
+        "<s>": TokenType.CONTROL,
+        "</s>": TokenType.CONTROL,
+    }
+    return [
+        int(TokenType.BYTE)
+        if byte_value(piece) is not None
+        else int(named.get(piece, TokenType.NORMAL) if isinstance(piece, str) else 1)
+        for piece in pieces
+    ]
+
+
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
