@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from ggmlkit.convert.hparams import (
     ConversionWarning,
     from_hf_config,

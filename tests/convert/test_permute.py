@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-import ggmlkit as gk
 from ggmlkit.convert import permute
 from ggmlkit.errors import ConversionError
+from ggmlkit.tensor import Tensor, quantize
 
 
-def matrix(rows: int, type: str = "f32") -> gk.Tensor:
+def matrix(rows: int, type: str = "f32") -> Tensor:
     values = np.random.default_rng(0).standard_normal((rows, 64), np.float32)
-    return gk.quantize(values, type)
+    return quantize(values, type)
 
 
 def test_halves_become_neighbours() -> None:
     values = np.repeat(np.arange(8, dtype=np.float32)[:, None], 32, axis=1)
-    moved = permute.hf_to_meta(gk.quantize(values, "f32"), heads=2).numpy()
+    moved = permute.hf_to_meta(quantize(values, "f32"), heads=2).numpy()
     assert moved[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
 
 
@@ -33,7 +32,7 @@ def test_there_and_back_and_rows_stay_whole(type: str) -> None:
     tensor = matrix(48, type)
     moved = permute.hf_to_meta(tensor, 3)
     assert np.array_equal(permute.meta_to_hf(moved, 3).data, tensor.data)
-    floats = permute.hf_to_meta(gk.quantize(tensor.dequantize(), "f32"), 3)
+    floats = permute.hf_to_meta(quantize(tensor.dequantize(), "f32"), 3)
     assert np.array_equal(moved.dequantize(), floats.numpy())
 
 

@@ -16,18 +16,11 @@ from ggmlkit.convert.sentencepiece_model import (
     USER_DEFINED,
     read_sentencepiece,
 )
-from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.errors import ConversionError, FormatError, ModelError
+from ggmlkit.model import pretokenizers
 
 _SPACE = "▁"
 _NO_MERGE_SCORE = -1e6  # single characters: no merge makes them, so their score is never used
-
-# Pre-tokenizers by their gguf name. The expressions are those of the models' own files.
-_LLAMA3_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_QWEN2_SPLIT = _LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
-_SPLITS = {"llama-bpe": _LLAMA3_SPLIT, "qwen2": _QWEN2_SPLIT}
 
 
 # ------------------------------------------------------------- to gguf metadata
@@ -182,18 +175,12 @@ def _steps(value: object) -> list[dict[str, Any]]:
 
 def _pre_name(path: Path, tokenizer: Mapping[str, Any]) -> str:
     """gguf's name of the pre-tokenizer of a byte-level BPE."""
-    steps = _steps(tokenizer.get("pre_tokenizer"))
-    kinds = [step.get("type") for step in steps]
-    if kinds == ["ByteLevel"]:
-        return "gpt-2"
-    if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
-        return "smollm"
-    if kinds == ["Split", "ByteLevel"]:
-        pattern = (steps[0].get("pattern") or {}).get("Regex")
-        for name, expression in _SPLITS.items():
-            if pattern == expression:
-                return name
-    raise ConversionError(f"{path}: the pre-tokenizer {' + '.join(map(str, kinds))} is not known")
+    pre_tokenizer = tokenizer.get("pre_tokenizer")
+    family = pretokenizers.recognised(pre_tokenizer)
+    if family is None:
+        steps = " + ".join(str(step.get("type")) for step in _steps(pre_tokenizer)) or "none"
+        raise ConversionError(f"{path}: the pre-tokenizer ({steps}) is of no known family")
+    return family.name
 
 
 def _starts_with_special(tokenizer: Mapping[str, Any]) -> bool:
@@ -270,8 +257,10 @@ def to_tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise ConversionError(f"a vocabulary of model {kind!r} cannot become a tokenizer.json")
     texts = [t if isinstance(t, str) else t.decode("utf-8", "replace") for t in tokens]
     kinds = [int(k) for k in metadata.get("tokenizer.ggml.token_type", [NORMAL] * len(texts))]
+    if len(kinds) != len(texts):
+        raise ConversionError(f"{len(texts)} tokens but {len(kinds)} token types")
     parts = _byte_level_parts(metadata) if kind == "gpt2" else _sentencepiece_parts(metadata, texts)
-    vocab = {token: number for number, token in enumerate(texts)}
+    vocab = {text: n for n, (text, k) in enumerate(zip(texts, kinds, strict=True)) if k != UNUSED}
     model = {
         "type": "BPE",
         "dropout": None,
@@ -312,34 +301,18 @@ def _added_token(number: int, text: str, *, special: bool) -> dict[str, Any]:
 
 
 def _byte_level_parts(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    pre = metadata.get("tokenizer.ggml.pre", "default")
+    try:
+        family = pretokenizers.by_name(str(metadata.get("tokenizer.ggml.pre", "default")))
+    except ModelError as error:
+        raise ConversionError(str(error)) from None
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    if pre in ("gpt-2", "default"):
-        pre_tokenizer: dict[str, Any] = {**level, "use_regex": True}
-    elif pre == "smollm":
-        digits = {"type": "Digits", "individual_digits": True}
-        pre_tokenizer = _sequence(digits, {**level, "use_regex": True})
-    elif pre in _SPLITS:
-        split = {
-            "type": "Split",
-            "pattern": {"Regex": _SPLITS[pre]},
-            "behavior": "Isolated",
-            "invert": False,
-        }
-        pre_tokenizer = _sequence(split, {**level, "use_regex": False})
-    else:
-        raise ConversionError(f"the pre-tokenizer {pre!r} has no known tokenizer.json form")
     merges = [str(merge).split(" ", 1) for merge in metadata.get("tokenizer.ggml.merges", [])]
     return {
-        "normalizer": None,
-        "pre_tokenizer": pre_tokenizer,
+        "normalizer": {"type": "NFC"} if family.nfc else None,
+        "pre_tokenizer": family.json,
         "decoder": {**level, "use_regex": True},
-        "model": {"merges": merges, "ignore_merges": pre == "llama-bpe"},
+        "model": {"merges": merges, "ignore_merges": family.ignore_merges},
     }
-
-
-def _sequence(*steps: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "Sequence", "pretokenizers": list(steps)}
 
 
 def _sentencepiece_parts(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:

@@ -29,7 +29,5 @@ class FileRange:
         except OSError as error:
             raise FormatError(self.path, self.offset, str(error)) from error
         if data.size != self.size:
-            raise FormatError(
-                self.path, self.offset, "the file was cut short while it was read"
-            )
+            raise FormatError(self.path, self.offset, "the file was cut short while it was read")
         return data

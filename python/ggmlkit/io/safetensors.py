@@ -32,9 +32,7 @@ _MAX_HEADER = 100_000_000  # the limit of the format's own library
 class SafetensorsFile(ModelFile):
     """An open safetensors file; its metadata is empty, what it says of itself is in ``notes``."""
 
-    def __init__(
-        self, path: Path, tensors: dict[str, Tensor], notes: dict[str, str]
-    ) -> None:
+    def __init__(self, path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
         super().__init__(path, "safetensors")
         self._tensors = tensors
         self.notes = notes
@@ -58,9 +56,7 @@ def open_safetensors(path: str | os.PathLike[str]) -> SafetensorsFile:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, _MAX_HEADER):
-            raise FormatError(
-                path, 0, f"a header of {length} bytes does not fit the file"
-            )
+            raise FormatError(path, 0, f"a header of {length} bytes does not fit the file")
         header = _parsed_header(path, file.read(length))
     notes = header.pop("__metadata__", {})
     start = 8 + length
@@ -101,21 +97,15 @@ class _Entry:
 
     def __init__(self, path: Path, name: str, value: object) -> None:
         def damaged(what: str) -> NoReturn:
-            raise FormatError(
-                path, 8, f"the header's entry of tensor {name!r} has {what}"
-            )
+            raise FormatError(path, 8, f"the header's entry of tensor {name!r} has {what}")
 
         if not isinstance(value, dict):
             damaged("no fields")
-        dtype, shape, offsets = (
-            value.get(key) for key in ("dtype", "shape", "data_offsets")
-        )
+        dtype, shape, offsets = (value.get(key) for key in ("dtype", "shape", "data_offsets"))
         if not isinstance(dtype, str):
             damaged("no dtype")
         if dtype not in _TYPES:
-            raise UnsupportedTypeError(
-                f"{path}: tensor {name!r} has the unsupported type {dtype}"
-            )
+            raise UnsupportedTypeError(f"{path}: tensor {name!r} has the unsupported type {dtype}")
         if not _are_sizes(shape) or len(shape) > 8:
             damaged(f"a bad shape {shape!r}")
         if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
@@ -151,13 +141,9 @@ def _parsed_header(path: Path, text: bytes) -> dict[str, Any]:
 def _check_layout(path: Path, entries: Mapping[str, _Entry], available: int) -> None:
     """The format asks that the tensors tile the data section: no hole, no overlap."""
     position = 0
-    for name, entry in sorted(
-        entries.items(), key=lambda item: (item[1].begin, item[1].size)
-    ):
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].size)):
         if entry.begin != position:
-            raise FormatError(
-                path, 8, f"the data of tensor {name!r} overlaps or leaves a hole"
-            )
+            raise FormatError(path, 8, f"the data of tensor {name!r} overlaps or leaves a hole")
         position += entry.size
     if position != available:
         raise FormatError(

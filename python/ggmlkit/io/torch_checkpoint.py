@@ -117,9 +117,7 @@ class _Archive:
         if self._folder + "byteorder" in self._members:
             order = self.range("byteorder")().tobytes().strip()
             if order != b"little":
-                raise FormatError(
-                    path, None, "big-endian PyTorch checkpoints are not supported"
-                )
+                raise FormatError(path, None, "big-endian PyTorch checkpoints are not supported")
 
     def range(self, name: str) -> FileRange:
         """Where the bytes of a member lie in the file."""
@@ -128,9 +126,7 @@ class _Archive:
             raise FormatError(self.path, None, f"the archive has no member {name!r}")
         at = member.header_offset
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-            raise FormatError(
-                self.path, at, f"member {name!r} is compressed or encrypted"
-            )
+            raise FormatError(self.path, at, f"member {name!r} is compressed or encrypted")
         with self.path.open("rb") as file:
             file.seek(at)
             local = file.read(30)
@@ -169,19 +165,13 @@ class _Stored:
         item = types.get(self.storage.type).block_bytes
         whole = archive.range(f"data/{self.storage.key}")
         count = prod(self.shape)
-        last = sum(
-            (n - 1) * step for n, step in zip(self.shape, self.stride, strict=True)
-        )
+        last = sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
         end = self.offset + (last + 1 if count else 0)
         if end * item > whole.size or end > self.storage.elements:
-            raise FormatError(
-                archive.path, whole.offset, f"tensor {name!r} leaves its storage"
-            )
+            raise FormatError(archive.path, whole.offset, f"tensor {name!r} leaves its storage")
         # The window is read as one range; a broadcast (stride 0) could make much of little.
         if count > max(end - self.offset, 0):
-            raise FormatError(
-                archive.path, whole.offset, f"tensor {name!r} repeats its elements"
-            )
+            raise FormatError(archive.path, whole.offset, f"tensor {name!r} repeats its elements")
         window = FileRange(
             archive.path, whole.offset + self.offset * item, (end - self.offset) * item
         )
@@ -204,9 +194,7 @@ class _Gathered:
         elements = self.window().view(f"u{self.item}")
         strides = tuple(step * self.item for step in self.stride)
         # Bounds were checked when the tensor was made.
-        view = np.lib.stride_tricks.as_strided(
-            elements, self.shape, strides, writeable=False
-        )
+        view = np.lib.stride_tricks.as_strided(elements, self.shape, strides, writeable=False)
         return np.ascontiguousarray(view).reshape(-1).view(np.uint8)
 
 
@@ -226,9 +214,7 @@ def _rebuilt_tensor(
     assert isinstance(offset, int)
     # The stride along an axis of one element means nothing.
     dense = _dense_stride(shape)
-    used = tuple(
-        d if n == 1 else s for n, s, d in zip(shape, stride, dense, strict=True)
-    )
+    used = tuple(d if n == 1 else s for n, s, d in zip(shape, stride, dense, strict=True))
     return _Stored(storage, offset, shape, used)
 
 
@@ -248,15 +234,11 @@ class _Unpickler(pickle.Unpickler):
             return _parameter
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]  # a string: nothing that could be called
-        raise pickle.UnpicklingError(
-            f"it asks for {module}.{name}, which holds no tensors"
-        )
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which holds no tensors")
 
     def persistent_load(self, pid: object) -> _Storage:
         match pid:
-            case ("storage", str(kind), str(key), str(), int(elements)) if (
-                kind in _STORAGE_OF
-            ):
+            case ("storage", str(kind), str(key), str(), int(elements)) if kind in _STORAGE_OF:
                 return _Storage(kind, key, elements)
         raise pickle.UnpicklingError(f"unknown storage {str(pid)[:80]}")
 
@@ -264,9 +246,7 @@ class _Unpickler(pickle.Unpickler):
 def _unpickled(archive: _Archive) -> object:
     where = archive.range("data.pkl")
     if where.size > _MAX_PICKLE:
-        raise FormatError(
-            archive.path, where.offset, "data.pkl is too large to be an index"
-        )
+        raise FormatError(archive.path, where.offset, "data.pkl is too large to be an index")
     text = where().tobytes()
     try:
         for opcode, argument, position in pickletools.genops(text):
@@ -321,9 +301,7 @@ def _of_torch(path: Path, name: str, value: Any) -> Tensor:
         "torch.int64": "i64",
     }.get(str(value.dtype))
     if type_name is None:
-        raise FormatError(
-            path, None, f"tensor {name!r} has the unsupported type {value.dtype}"
-        )
+        raise FormatError(path, None, f"tensor {name!r} has the unsupported type {value.dtype}")
     import torch
 
     flat = value.contiguous().reshape(-1).view(torch.uint8)
@@ -366,10 +344,7 @@ def _pickled(tensors: Mapping[str, Tensor]) -> bytes:
             _text(name),
             b"ctorch._utils\n_rebuild_tensor_v2\n(",  # GLOBAL, MARK
             b"(" + _text("storage") + f"ctorch\n{storage}\n".encode(),
-            _text(str(key))
-            + _text("cpu")
-            + _integer(tensor.size)
-            + b"tQ",  # TUPLE, BINPERSID
+            _text(str(key)) + _text("cpu") + _integer(tensor.size) + b"tQ",  # TUPLE, BINPERSID
             _integer(0),
             b"(" + b"".join(map(_integer, tensor.shape)) + b"t",
             b"(" + b"".join(map(_integer, _dense_stride(tensor.shape))) + b"t",

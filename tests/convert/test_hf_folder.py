@@ -1,0 +1,184 @@
+"""Hugging Face folders as transformers saves them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ggmlkit as gk
+import numpy as np
+import pytest
+from ggmlkit.convert import convert
+from ggmlkit.errors import ConversionError, FormatError
+
+torch = pytest.importorskip("torch")
+
+MakeHf = Callable[..., tuple[Path, Any]]
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+VARIANTS = {
+    "plain": {"num_key_value_heads": 4},
+    "gqa": {},
+    "tied": {"tie_word_embeddings": True},
+    "llama3": {"rope_parameters": LLAMA3},
+    "head-size": {"head_dim": 32},
+}
+
+
+def expected(model: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """The gguf tensors of a model, written out by hand."""
+    state = {k: v.detach().float().numpy() for k, v in model.state_dict().items()}
+    config = model.config
+    found = {
+        "token_embd.weight": state["model.embed_tokens.weight"],
+        "output_norm.weight": state["model.norm.weight"],
+    }
+    if not config.tie_word_embeddings:
+        found["output.weight"] = state["lm_head.weight"]
+    own = {
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+    }
+    for layer in range(config.num_hidden_layers):
+        prefix = f"model.layers.{layer}."
+        for theirs, ours in own.items():
+            found[f"blk.{layer}.{ours}.weight"] = state[f"{prefix}{theirs}.weight"]
+        for kind, heads in (("q", config.num_attention_heads), ("k", config.num_key_value_heads)):
+            rows = state[f"{prefix}self_attn.{kind}_proj.weight"]
+            half = rows.shape[0] // heads // 2
+            turned = rows.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(rows.shape)
+            found[f"blk.{layer}.attn_{kind}.weight"] = turned
+    return found
+
+
+def check(path: Path, model: Any) -> None:
+    tensors = gk.open(path).tensors
+    freqs = tensors.pop("rope_freqs.weight", None)
+    assert (freqs is not None) == (model.config.rope_parameters["rope_type"] == "llama3")
+    wanted = expected(model)
+    assert set(tensors) == set(wanted)
+    for name, values in wanted.items():
+        assert np.array_equal(tensors[name].dequantize(), values), name
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_safetensors(tiny_hf: MakeHf, tmp_path: Path, variant: str) -> None:
+    folder, model = tiny_hf(**VARIANTS[variant])
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+
+def test_sharded_safetensors(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf(shard="60KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 2
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+
+def test_pickled_weights_whole_and_sharded(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf()
+    (folder / "model.safetensors").unlink()
+    state = model.state_dict()
+    state["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+    torch.save(state, folder / "pytorch_model.bin")
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+    (folder / "pytorch_model.bin").unlink()
+    names = sorted(state)
+    weight_map = {}
+    for number, part in enumerate((names[::2], names[1::2])):
+        file_name = f"pytorch_model-{number}.bin"
+        torch.save({name: state[name] for name in part}, folder / file_name)
+        weight_map.update(dict.fromkeys(part, file_name))
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    convert(folder, tmp_path / "m2.gguf", type="f32")
+    check(tmp_path / "m2.gguf", model)
+
+
+def test_bfloat16_weights_keep_their_values(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf()
+    model = model.to(torch.bfloat16)
+    model.save_pretrained(folder)
+    for type in ("f32", "bf16"):
+        convert(folder, tmp_path / "m.gguf", type=type)
+        check(tmp_path / "m.gguf", model)
+
+
+def test_the_vocabulary_and_special_tokens(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, _ = tiny_hf()
+    convert(folder, tmp_path / "m.gguf")
+    metadata = gk.open(tmp_path / "m.gguf").metadata
+    vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    assert metadata["tokenizer.ggml.model"] == "gpt2"
+    assert metadata["tokenizer.ggml.pre"] == "llama-bpe"
+    tokens = metadata["tokenizer.ggml.tokens"]
+    assert len(tokens) == 320
+    assert all(tokens[number] == token for token, number in vocab.items())
+    assert metadata["tokenizer.ggml.bos_token_id"] == 0
+    assert metadata["tokenizer.ggml.eos_token_id"] == 1
+    assert list(metadata["tokenizer.ggml.token_type"][:3]) == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../model.safetensors", "/etc/passwd", "..", "", "a/b.safetensors", "a\\b", "c:x", 7, None],
+)
+def test_an_index_that_points_elsewhere(tiny_hf: MakeHf, tmp_path: Path, name: object) -> None:
+    folder, _ = tiny_hf()
+    os.rename(folder / "model.safetensors", tmp_path / "model.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"lm_head.weight": name}}))
+    with pytest.raises(FormatError, match="is not the name of a file"):
+        convert(folder, tmp_path / "m.gguf")
+
+
+def test_an_index_that_names_what_is_not_there(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, _ = tiny_hf()
+    os.rename(folder / "model.safetensors", folder / "other.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"absent.weight": "other.safetensors"}}))
+    with pytest.raises(FormatError, match=r"absent\.weight"):
+        convert(folder, tmp_path / "m.gguf")
+    index.write_text(json.dumps({"weight_map": {"lm_head.weight": "gone.safetensors"}}))
+    with pytest.raises(ConversionError, match=r"gone\.safetensors is missing"):
+        convert(folder, tmp_path / "m.gguf")
+
+
+def test_a_tensor_without_a_place_is_named(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf()
+    (folder / "model.safetensors").unlink()
+    state = {**model.state_dict(), "model.layers.0.self_attn.q_proj.bias": torch.ones(64)}
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(ConversionError, match=r"q_proj\.bias"):
+        convert(folder, tmp_path / "m.gguf")
+
+
+def test_a_missing_tensor_is_named(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf()
+    (folder / "model.safetensors").unlink()
+    state = model.state_dict()
+    del state["lm_head.weight"]
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(ConversionError, match=r"no tensor output\.weight"):
+        convert(folder, tmp_path / "m.gguf")
+
+
+def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"neither config\.json"):
+        convert(tmp_path, tmp_path / "m.gguf")
