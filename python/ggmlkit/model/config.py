@@ -72,7 +72,9 @@ class LlamaConfig:
         """
         architecture = metadata.get("general.architecture", "llama")
         if architecture != "llama":
-            raise ModelError(f"no decoder for the architecture {architecture!r}; there is for llama")
+            raise ModelError(
+                f"no decoder for the architecture {architecture!r}; there is for llama"
+            )
         keys = _Keys(metadata)
         if int(keys.number("expert_count", 0)) > 0:
             raise ModelError("mixture-of-experts models are not supported")

@@ -258,9 +258,7 @@ class Llama:
             )
         return _until(stops, self._pieces(ids, sampler, max_tokens, ignore_eos))
 
-    def chat(
-        self, messages: Sequence[Mapping[str, str]], **settings: Any
-    ) -> Iterator[str]:
+    def chat(self, messages: Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
         """Answer a conversation, with the model's own chat template.
 
         Args:
@@ -277,9 +275,7 @@ class Llama:
             raise ModelError("the file has no chat template; use generate with a text of your own")
         text = render(template, list(messages), self.tokenizer, add_generation_prompt=True)
         # Templates write the special tokens, the first one included where there is to be one.
-        return self.generate(
-            self.tokenize(text, add_special=False, parse_special=True), **settings
-        )
+        return self.generate(self.tokenize(text, add_special=False, parse_special=True), **settings)
 
     def _pieces(
         self, prompt: list[int], sampler: _core.Sampler, max_tokens: int | None, ignore_eos: bool

@@ -1,0 +1,132 @@
+"""A LLaMA decoder in plain numpy: what the compiled one must compute.
+
+Everything is float64 but where the compiled decoder rounds by design: keys and values to float16,
+and, when asked for, the inputs of matrix products to 8 bits per 32 elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil, floor, log, pi, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggmlkit.tensor import Tensor
+
+F = NDArray[np.float64]
+
+
+class Oracle:
+    """One model, from gguf metadata and gguf-named tensors.
+
+    Args:
+        round_activations: the largest magnitude of 32 inputs becomes 127, as for quantized weights.
+    """
+
+    def __init__(
+        self,
+        metadata: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        *,
+        round_activations: bool = False,
+    ) -> None:
+        self.round_activations = round_activations
+        self.w: dict[str, F] = {k: t.dequantize().astype(np.float64) for k, t in tensors.items()}
+        self.key = lambda name, default=None: metadata.get(f"llama.{name}", default)
+        self.layers = int(self.key("block_count"))
+        self.dim = int(self.key("embedding_length"))
+        self.heads = int(self.key("attention.head_count"))
+        self.kv_heads = int(self.key("attention.head_count_kv", self.heads))
+        self.head_dim = int(self.key("attention.key_length", self.dim // self.heads))
+        self.eps = float(self.key("attention.layer_norm_rms_epsilon", 1e-6))
+        self.rope_dims = int(self.key("rope.dimension_count", self.head_dim))
+
+    def logits(self, tokens: Sequence[int]) -> F:
+        """Logits after each token: float64 ``(n, vocab)``."""
+        x = self.w["token_embd.weight"][list(tokens)]
+        angles, magnitude = self.rotations(len(tokens))
+        for i in range(self.layers):
+            x = x + self.attention(i, self.norm(x, f"blk.{i}.attn_norm"), angles, magnitude)
+            x = x + self.feed_forward(i, self.norm(x, f"blk.{i}.ffn_norm"))
+        x = self.norm(x, "output_norm")
+        return self.linear(x, "output" if "output.weight" in self.w else "token_embd")
+
+    def norm(self, x: F, name: str) -> F:
+        scale = 1 / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps)
+        return np.asarray(x * scale * self.w[f"{name}.weight"])
+
+    def linear(self, x: F, name: str) -> F:
+        if self.round_activations:
+            x = rounded(x)
+        return np.asarray(x @ self.w[f"{name}.weight"].T)
+
+    def attention(self, layer: int, x: F, angles: F, magnitude: float) -> F:
+        n = len(x)
+
+        def heads(name: str, count: int) -> F:
+            y = self.linear(x, f"blk.{layer}.{name}")
+            return y.reshape(n, count, self.head_dim).swapaxes(0, 1)
+
+        q = self.rotate(heads("attn_q", self.heads), angles, magnitude)
+        k = self.rotate(heads("attn_k", self.kv_heads), angles, magnitude)
+        v = heads("attn_v", self.kv_heads)
+        group = self.heads // self.kv_heads
+        k, v = (np.repeat(as_f16(t), group, axis=0) for t in (k, v))
+        scores = q @ k.swapaxes(1, 2) / sqrt(self.head_dim)
+        scores[:, np.triu(np.ones((n, n), bool), 1)] = -np.inf
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        y = (weights @ v).swapaxes(0, 1).reshape(n, self.heads * self.head_dim)
+        return self.linear(y, f"blk.{layer}.attn_output")
+
+    def feed_forward(self, layer: int, x: F) -> F:
+        gate = self.linear(x, f"blk.{layer}.ffn_gate")
+        up = self.linear(x, f"blk.{layer}.ffn_up")
+        return self.linear(gate / (1 + np.exp(-gate)) * up, f"blk.{layer}.ffn_down")
+
+    def rotate(self, x: F, angles: F, magnitude: float) -> F:
+        """Neighbouring pairs as complex numbers, turned."""
+        pairs = x[..., 0 : self.rope_dims : 2] + 1j * x[..., 1 : self.rope_dims : 2]
+        pairs = pairs * np.exp(1j * angles) * magnitude
+        out = x.copy()
+        out[..., 0 : self.rope_dims : 2] = pairs.real
+        out[..., 1 : self.rope_dims : 2] = pairs.imag
+        return out
+
+    def rotations(self, n: int) -> tuple[F, float]:
+        """Angle of every position and pair ``(n, rope_dims / 2)``, and the factor of magnitude."""
+        base = float(self.key("rope.freq_base", 10000.0))
+        d = self.rope_dims
+        frequencies = base ** -(np.arange(0, d, 2) / d)
+        if "rope_freqs.weight" in self.w:
+            frequencies = frequencies / self.w["rope_freqs.weight"]
+        kind = self.key("rope.scaling.type", "none")
+        factor = float(self.key("rope.scaling.factor", 1.0))
+        magnitude = float(self.key("rope.scaling.attn_factor", 1.0))
+        if kind == "linear":
+            frequencies = frequencies / factor
+        elif kind == "yarn":
+            trained = float(self.key("rope.scaling.original_context_length"))
+
+            def pair(turns: float) -> float:
+                return d * log(trained / (turns * 2 * pi)) / (2 * log(base))
+
+            low = max(0, floor(pair(float(self.key("rope.scaling.yarn_beta_fast", 32.0)))))
+            high = min(d - 1, ceil(pair(float(self.key("rope.scaling.yarn_beta_slow", 1.0)))))
+            ramp = np.clip((np.arange(d // 2) - low) / max(0.001, high - low), 0, 1)
+            frequencies = frequencies / factor * ramp + frequencies * (1 - ramp)
+            magnitude *= 0.1 * log(factor) + 1
+        return np.outer(np.arange(n), frequencies), magnitude
+
+
+def rounded(x: F) -> F:
+    """Rounded to 8 bits per 32 elements."""
+    blocks = x.reshape(*x.shape[:-1], -1, 32)
+    scale = np.abs(blocks).max(-1, keepdims=True) / 127
+    return np.asarray((np.rint(blocks / np.where(scale > 0, scale, 1)) * scale).reshape(x.shape))
+
+
+def as_f16(x: F) -> F:
+    return x.astype(np.float16).astype(np.float64)
