@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from ggmlkit.errors import ModelError
 
@@ -163,5 +163,6 @@ def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:
     ]
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether this is a list or array; a Sequence as far as reading goes."""
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
