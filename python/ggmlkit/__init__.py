@@ -21,18 +21,18 @@ from ggmlkit.tensor import Tensor, dequantize, matmul, quantize
 from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
-    from ggmlkit.convert import convert, export
+    from ggmlkit.conversion import convert, export
     from ggmlkit.io import open, save
     from ggmlkit.model.llama import Llama
     from ggmlkit.model.tokenizer import Tokenizer
-    from ggmlkit.quantize import quantize_file
+    from ggmlkit.quantization import quantize_file
 
 _LAZY = {
     "open": "ggmlkit.io",
     "save": "ggmlkit.io",
-    "convert": "ggmlkit.convert",
-    "export": "ggmlkit.convert",
-    "quantize_file": "ggmlkit.quantize",
+    "convert": "ggmlkit.conversion",
+    "export": "ggmlkit.conversion",
+    "quantize_file": "ggmlkit.quantization",
     "Llama": "ggmlkit.model.llama",
     "Tokenizer": "ggmlkit.model.tokenizer",
 }

@@ -14,7 +14,7 @@ from oracle import Oracle
 
 import ggmlkit as gk
 from ggmlkit import _core
-from ggmlkit.convert.view import as_gguf
+from ggmlkit.conversion.view import as_gguf
 from ggmlkit.io.base import ModelFile
 from ggmlkit.model.llama import Llama, _until
 from ggmlkit.tensor import Tensor, quantize

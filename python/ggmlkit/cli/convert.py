@@ -22,7 +22,7 @@ def convert(
 ) -> None:
     """Turn a checkpoint into a model file with its matrices in a type of your choice."""
     from ggmlkit.cli.progress import progress
-    from ggmlkit.convert import convert as convert_model
+    from ggmlkit.conversion import convert as convert_model
 
     with progress(f"convert to {type}") as report:
         convert_model(source, out, type=type, container=container, threads=threads, progress=report)

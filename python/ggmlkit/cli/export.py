@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write a model file out as a checkpoint folder."""
     from ggmlkit.cli.progress import progress
-    from ggmlkit.convert.export import export as export_folder
+    from ggmlkit.conversion.export import export as export_folder
 
     with progress(f"export to {format.value}") as report:
         export_folder(

@@ -22,7 +22,7 @@ def quantize(
 ) -> None:
     """Rewrite a model file with its matrices in TYPE."""
     from ggmlkit.cli.progress import progress
-    from ggmlkit.quantize import quantize_file
+    from ggmlkit.quantization import quantize_file
 
     with progress(f"quantize to {type}") as report:
         quantize_file(

@@ -83,7 +83,7 @@ def write_legacy(
 
 
 def _with_meta_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    from ggmlkit.convert.names import to_gguf, to_meta
+    from ggmlkit.conversion.names import to_gguf, to_meta
 
     named: dict[str, Tensor] = {}
     for own_name, tensor in tensors.items():

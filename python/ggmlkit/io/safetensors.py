@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
@@ -118,7 +118,7 @@ class _Entry:
             damaged(f"{self.size} bytes for shape {shape} of {dtype}")
 
 
-def _are_sizes(value: object) -> bool:
+def _are_sizes(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
 
 

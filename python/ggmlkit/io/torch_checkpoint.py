@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -311,19 +311,19 @@ def _of_torch(path: Path, name: str, value: Any) -> Tensor:
 # --------------------------------------------------------------------- writing
 
 
-def write_torch(file: io.BufferedIOBase, tensors: Mapping[str, Tensor]) -> None:
+def write_torch(file: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors (f32, f16, bf16, …) as a checkpoint that ``torch.load`` reads.
 
     Tensors are written one by one, data asked for when its turn comes.
     """
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", _pickled(tensors))
         archive.writestr("archive/byteorder", b"little")
         for key, tensor in enumerate(tensors.values()):
             member = zipfile.ZipInfo(f"archive/data/{key}")
             member.extra = _alignment(archive.start_dir, member.filename)
             with archive.open(member, "w", force_zip64=True) as out:
-                out.write(tensor.data)
+                out.write(tensor.data.data)
         archive.writestr("archive/version", b"3\n")
 
 

@@ -346,7 +346,7 @@ def _overlap(text: str, stop: str) -> int:
 
 
 def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from ggmlkit.convert.view import as_gguf
+    from ggmlkit.conversion.view import as_gguf
 
     try:
         return as_gguf(file)

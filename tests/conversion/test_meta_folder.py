@@ -8,7 +8,7 @@ from pathlib import Path
 import ggmlkit as gk
 import numpy as np
 import pytest
-from ggmlkit.convert import convert
+from ggmlkit.conversion import convert
 from ggmlkit.errors import ConversionError, FormatError
 
 BY_COLUMNS = ("attention.wo.weight", "feed_forward.w2.weight")

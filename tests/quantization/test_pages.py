@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ggmlkit.quantize.pages import release
+from ggmlkit.quantization.pages import release
 
 
 def resident(mapped_at: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ggmlkit.convert.hparams import (
+from ggmlkit.conversion.hparams import (
     ConversionWarning,
     from_hf_config,
     from_meta_params,

@@ -11,7 +11,7 @@ from typing import Any
 import ggmlkit as gk
 import numpy as np
 import pytest
-from ggmlkit.convert import as_gguf, convert
+from ggmlkit.conversion import as_gguf, convert
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.tensor import Tensor
 
@@ -116,8 +116,8 @@ def test_a_failed_conversion_leaves_the_old_file(meta_copy: Path, tmp_path: Path
 
 MEASURE = """
 import resource, sys
-from ggmlkit.convert import convert
-import ggmlkit.quantize.file, ggmlkit.convert.hf_folder, ggmlkit.io.gguf_writer
+from ggmlkit.conversion import convert
+import ggmlkit.quantization.file, ggmlkit.conversion.hf_folder, ggmlkit.io.gguf_writer
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
 convert(sys.argv[1], sys.argv[2], type=sys.argv[3])

@@ -10,8 +10,8 @@ from typing import Any
 import ggmlkit as gk
 import numpy as np
 import pytest
-from ggmlkit.convert import convert
-from ggmlkit.convert.export import export
+from ggmlkit.conversion import convert
+from ggmlkit.conversion.export import export
 from ggmlkit.errors import ConversionError
 
 torch = pytest.importorskip("torch")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.convert import vocabulary
+from ggmlkit.conversion import vocabulary
 from ggmlkit.errors import ConversionError
 
 _SPECIAL_KEYS = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
-from ggmlkit.quantize.recipe import plan
+from ggmlkit.quantization.recipe import plan
 from ggmlkit.tensor import Tensor
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import ggmlkit as gk
 import numpy as np
 import pytest
-from ggmlkit.convert import convert
+from ggmlkit.conversion import convert
 from ggmlkit.errors import ConversionError, FormatError
 
 torch = pytest.importorskip("torch")
@@ -141,7 +140,7 @@ def test_the_vocabulary_and_special_tokens(tiny_hf: MakeHf, tmp_path: Path) -> N
 )
 def test_an_index_that_points_elsewhere(tiny_hf: MakeHf, tmp_path: Path, name: object) -> None:
     folder, _ = tiny_hf()
-    os.rename(folder / "model.safetensors", tmp_path / "model.safetensors")
+    (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"lm_head.weight": name}}))
     with pytest.raises(FormatError, match="is not the name of a file"):
@@ -150,7 +149,7 @@ def test_an_index_that_points_elsewhere(tiny_hf: MakeHf, tmp_path: Path, name: o
 
 def test_an_index_that_names_what_is_not_there(tiny_hf: MakeHf, tmp_path: Path) -> None:
     folder, _ = tiny_hf()
-    os.rename(folder / "model.safetensors", folder / "other.safetensors")
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"absent.weight": "other.safetensors"}}))
     with pytest.raises(FormatError, match=r"absent\.weight"):

@@ -7,18 +7,18 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ggmlkit import types
-from ggmlkit.convert import names, permute
-from ggmlkit.convert.hparams import Hparams, to_hf_config, to_meta_params
-from ggmlkit.convert.pipeline import finite
-from ggmlkit.convert.source import Source, open_source
-from ggmlkit.convert.tokenizer_files import tokenizer_config, tokenizer_json
-from ggmlkit.convert.view import renamed
+from ggmlkit.conversion import names, permute
+from ggmlkit.conversion.hparams import Hparams, to_hf_config, to_meta_params
+from ggmlkit.conversion.pipeline import finite
+from ggmlkit.conversion.source import Source, open_source
+from ggmlkit.conversion.tokenizer_files import tokenizer_config, tokenizer_json
+from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import replacing
 from ggmlkit.io.safetensors import safetensors_header
@@ -70,7 +70,7 @@ def _float_tensors(
     source: Source, dtype: str, threads: int | None, progress: Callable[..., None] | None
 ) -> dict[str, Tensor]:
     """All tensors in one float type, lazy; each reports when its data is taken."""
-    from ggmlkit.quantize.file import in_type
+    from ggmlkit.quantization.file import in_type
 
     target = types.get(dtype)
     kept = {
@@ -120,7 +120,7 @@ def _write_hf(
     with replacing(folder / "model.safetensors") as file:
         file.write(header)
         for tensor in own.values():
-            file.write(cast(Any, tensor.data))
+            file.write(tensor.data.data)
 
 
 def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int]:
@@ -149,7 +149,7 @@ def _write_meta(
     _write_json(folder / "params.json", to_meta_params(hparams))
     _write_tokenizer(folder, source.metadata)
     with replacing(folder / "consolidated.00.pth") as file:
-        write_torch(cast(Any, file), own)
+        write_torch(file, own)
 
 
 def _own_name(translated: Callable[[str], str | None], name: str) -> str:

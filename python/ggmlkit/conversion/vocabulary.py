@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.convert.sentencepiece_model import (
+from ggmlkit.conversion.sentencepiece_model import (
     BYTE,
     CONTROL,
     NORMAL,
@@ -52,7 +52,9 @@ def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
     ids = {"bos": model.bos_id, "eos": model.eos_id, "unknown": model.unk_id}
     ids["padding"] = model.pad_id
     found.update({f"tokenizer.ggml.{key}_token_id": i for key, i in ids.items() if i >= 0})
-    return {**found, **_from_tokenizer_config(path.parent, tokens), **_fits(path, tokens, n_vocab)}
+    if len(tokens) != n_vocab:
+        raise ConversionError(f"{path} has {len(tokens)} tokens, the model {n_vocab}")
+    return {**found, **_from_tokenizer_config(path.parent, tokens)}
 
 
 def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
@@ -159,7 +161,7 @@ def _prepends_space(tokenizer: Mapping[str, Any]) -> bool:
 
 def _metaspace_prepends(step: Mapping[str, Any]) -> bool:
     if "prepend_scheme" in step:
-        return step["prepend_scheme"] != "never"
+        return bool(step["prepend_scheme"] != "never")
     return bool(step.get("add_prefix_space", True))
 
 
@@ -225,12 +227,6 @@ def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
 def _added_tokens(folder: Path) -> dict[str, int]:
     path = folder / "added_tokens.json"
     return _read_object(path) if path.is_file() else {}
-
-
-def _fits(path: Path, tokens: Sequence[str], n_vocab: int) -> dict[str, Any]:
-    if len(tokens) != n_vocab:
-        raise ConversionError(f"{path} has {len(tokens)} tokens, the model {n_vocab}")
-    return {}
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.convert import names
-from ggmlkit.convert.hparams import Hparams, from_metadata
-from ggmlkit.convert.view import as_gguf
+from ggmlkit.conversion import names
+from ggmlkit.conversion.hparams import Hparams, from_metadata
+from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
@@ -59,8 +59,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     Raises FormatError for damaged files, ConversionError for what is not supported.
     """
     from ggmlkit import io
-    from ggmlkit.convert.hf_folder import open_hf_folder
-    from ggmlkit.convert.meta_folder import open_meta_folder
+    from ggmlkit.conversion.hf_folder import open_hf_folder
+    from ggmlkit.conversion.meta_folder import open_meta_folder
 
     path = Path(path)
     if path.is_dir():

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit import io
-from ggmlkit.convert.view import as_gguf
+from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
-from ggmlkit.quantize.pages import release
-from ggmlkit.quantize.recipe import FILE_TYPES, plan, target_type
+from ggmlkit.quantization.pages import release
+from ggmlkit.quantization.recipe import FILE_TYPES, plan, target_type
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ggmlkit.convert import names
-from ggmlkit.convert.hparams import from_meta_params
-from ggmlkit.convert.source import Source, checkpoint_source, read_json
-from ggmlkit.convert.tokenizer_files import folder_vocabulary
-from ggmlkit.convert.view import renamed
+from ggmlkit.conversion import names
+from ggmlkit.conversion.hparams import from_meta_params
+from ggmlkit.conversion.source import Source, checkpoint_source, read_json
+from ggmlkit.conversion.tokenizer_files import folder_vocabulary
+from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.torch_checkpoint import open_torch
 from ggmlkit.tensor import Tensor

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ggmlkit as gk
 import gguf
 import numpy as np
 import pytest
-
 from ggmlkit import io
-from ggmlkit.convert.view import as_gguf
+from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError, UnsupportedTypeError
-from ggmlkit.quantize import file as quantize_module
-from ggmlkit.quantize import quantize_file
-from ggmlkit.quantize.recipe import target_type
+from ggmlkit.quantization import file as quantize_module
+from ggmlkit.quantization import quantize_file
+from ggmlkit.quantization.recipe import target_type
 from ggmlkit.tensor import Tensor
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -140,3 +140,9 @@ def test_unknown_types_and_damaged_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError):
         quantize_file(tmp_path / "cut.gguf", tmp_path / "out.gguf", "q4_0")
     assert not (tmp_path / "out.gguf").exists()
+
+
+def test_the_package_hides_no_function_of_the_same_name(tmp_path: Path) -> None:
+    gk.quantize_file(F16, tmp_path / "out.gguf", "q4_0")
+    gk.convert(F16, tmp_path / "out.gguf", type="q8_0")
+    assert gk.quantize(np.zeros(32), "q4_0").type.name == "q4_0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ggmlkit.convert import names
+from ggmlkit.conversion import names
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ggmlkit.convert import permute
+from ggmlkit.conversion import permute
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor, quantize
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ggmlkit.convert import names
+from ggmlkit.conversion import names
 
 SAME = [
     ("token_embd.weight", "tok_embeddings.weight", "model.embed_tokens.weight"),

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.convert import names, permute
-from ggmlkit.convert.hparams import Hparams, from_hf_config
-from ggmlkit.convert.source import Source, checkpoint_source, read_json
-from ggmlkit.convert.tokenizer_files import folder_vocabulary
-from ggmlkit.convert.view import renamed
+from ggmlkit.conversion import names, permute
+from ggmlkit.conversion.hparams import Hparams, from_hf_config
+from ggmlkit.conversion.source import Source, checkpoint_source, read_json
+from ggmlkit.conversion.tokenizer_files import folder_vocabulary
+from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.safetensors import open_safetensors

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit import io
-from ggmlkit.convert import names
-from ggmlkit.convert.source import Source, open_source
+from ggmlkit.conversion import names
+from ggmlkit.conversion.source import Source, open_source
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -46,8 +46,8 @@ def convert(
         FormatError: the input is damaged.
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
-    from ggmlkit.quantize.file import in_type
-    from ggmlkit.quantize.recipe import FILE_TYPES, plan, target_type
+    from ggmlkit.quantization.file import in_type
+    from ggmlkit.quantization.recipe import FILE_TYPES, plan, target_type
 
     target = target_type(type)
     container = container or _container_of(Path(out))

@@ -1,0 +1,88 @@
+"""A converted model computes what transformers computes with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ggmlkit as gk
+from ggmlkit.conversion import convert
+from ggmlkit.conversion.export import export
+
+torch = pytest.importorskip("torch")
+
+MakeHf = Callable[..., tuple[Path, Any]]
+TOKENS = [0, 5, 17, 300, 42, 42, 7, 199, 256, 3, 88, 120] * 8
+VARIANTS = {
+    "plain": {"num_key_value_heads": 4},
+    "gqa": {},
+    "tied": {"tie_word_embeddings": True},
+    "head-size": {"head_dim": 32},
+    "base": {"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}},
+    "linear": {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}},
+    "llama3": {
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 500000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        }
+    },
+    "yarn": {
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 1e4,
+            "factor": 4.0,
+            "original_max_position_embeddings": 64,
+        }
+    },
+}
+
+
+def logits(model: Any) -> np.ndarray[Any, Any]:
+    with torch.no_grad():
+        return np.asarray(model(torch.tensor([TOKENS])).logits[0].numpy())
+
+
+def error(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
+    """Root mean square of the difference, relative to the spread of the logits."""
+    return float(np.sqrt(np.mean((ours - theirs) ** 2)) / theirs.std())
+
+
+# Keys and values are kept in float16 (11 bits), which is all that differs in an f32 file: about
+# 2⁻¹² of the values in the residual stream. f16 weights round once more by as much.
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("type", "bound"), [("f32", 1e-3), ("f16", 2e-3)])
+def test_logits_equal_transformers(
+    tiny_hf: MakeHf, tmp_path: Path, variant: str, type: str, bound: float
+) -> None:
+    folder, model = tiny_hf(**VARIANTS[variant])
+    convert(folder, tmp_path / "m.gguf", type=type)
+    ours = gk.Llama(tmp_path / "m.gguf", threads=1).logits(TOKENS)
+    assert error(ours, logits(model)) < bound
+
+
+def test_an_exported_golden_model_in_transformers(golden: Path, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    export(golden / "ggjt-v3-f16.bin", tmp_path / "out")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    tokens = [token % 384 for token in TOKENS]
+    with torch.no_grad():
+        theirs = model(torch.tensor([tokens])).logits[0].numpy()
+    ours = gk.Llama(golden / "ggjt-v3-f16.bin", threads=1).logits(tokens)
+    assert error(ours, theirs) < 2e-3
+
+
+def test_transformers_reads_our_gguf(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("gguf")
+    folder, model = tiny_hf()
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf")
+    assert error(logits(again), logits(model)) < 1e-6
