@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ggmlkit.conversion.vocabulary import metadata_from_sentencepiece, metadata_from_tokenizer_json
 from ggmlkit.errors import ModelError
 from ggmlkit.model import pretokenizers
