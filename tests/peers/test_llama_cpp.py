@@ -1,0 +1,91 @@
+"""Bits, files and logits against llama.cpp, where it is at hand (see conftest)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import ggmlkit as gk
+import numpy as np
+import pytest
+from libggml import Libggml, find
+from numpy.typing import NDArray
+
+BLOCKS = 1_000_000
+TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
+PURE = ["q4_0", "q5_0", "q8_0"]
+
+# llama.cpp rounds activations to float16 (f16 files) or, per 32, to 8 bits (quantized files), and
+# sums in another order; logits span about ±20. Both sides round to 8 bits alike, but a last-bit
+# difference upstream flips a rounding now and then.
+TOLERANCE = {"f16": 0.1, "q4_0": 0.5, "q5_0": 0.5, "q8_0": 0.5}
+
+
+@pytest.fixture(scope="module")
+def libggml(llama_bin: Path) -> Libggml:
+    return Libggml(find(llama_bin))
+
+
+def awkward_rows(seed: int) -> NDArray[np.float32]:
+    """float32 ``(BLOCKS, 32)``: an eighth each of eight kinds, in turn."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((BLOCKS, 32), np.float32)
+    kinds = np.arange(BLOCKS) % 8
+    x[kinds == 1] = 0
+    x[kinds == 2] *= np.float32(1e-41)  # subnormal
+    x[kinds == 3] = np.copysign(np.float32(0.7), x[kinds == 3])  # ties of both signs
+    x[kinds == 4] *= np.float32(65504)
+    x[kinds == 5] = np.round(x[kinds == 5] * 8) / 8  # repeated magnitudes, halves when scaled
+    x[kinds == 6] *= np.float32(1e-7)  # scales subnormal in half precision
+    x[kinds == 7, ::3] = 0
+    return x
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_quantized_bits_are_libggmls(libggml: Libggml, type: str) -> None:
+    x = awkward_rows(seed=TYPES.index(type))
+    ours = gk.quantize(x, type).data
+    theirs = np.empty_like(ours)
+    libggml.quantize(type, x, theirs)
+    differing = np.flatnonzero((ours != theirs).reshape(BLOCKS, -1).any(axis=1))
+    assert differing.size == 0, f"first: block {differing[0]}, {x[differing[0]]}"
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_dequantized_bits_are_libggmls(libggml: Libggml, type: str) -> None:
+    data = gk.quantize(awkward_rows(seed=100 + TYPES.index(type)), type).data
+    theirs = np.empty((BLOCKS, 32), np.float32)
+    libggml.dequantize(type, data, theirs)
+    ours = gk.Tensor(type, theirs.shape, data).dequantize()
+    assert np.array_equal(ours.view(np.uint32), theirs.view(np.uint32))
+
+
+@pytest.mark.parametrize("type", PURE)
+def test_pure_file_has_llama_quantizes_bytes(
+    llama_bin: Path, f16_model: Path, tmp_path: Path, type: str
+) -> None:
+    theirs = tmp_path / "theirs.gguf"
+    command = [str(llama_bin / "llama-quantize"), "--pure", str(f16_model), str(theirs), type]
+    subprocess.run(command, check=True, capture_output=True)
+    ours = tmp_path / "ours.gguf"
+    gk.quantize_file(f16_model, ours, type, pure=True)
+    with gk.open(ours) as one, gk.open(theirs) as other:
+        assert set(one.names) == set(other.names)
+        for name in one.names:
+            assert one[name].type == other[name].type, name
+            assert np.array_equal(one[name].data, other[name].data), name
+
+
+@pytest.mark.parametrize("type", ["f16", *PURE])
+def test_logits_of_our_files_are_llama_cpps(f16_model: Path, tmp_path: Path, type: str) -> None:
+    llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    path = tmp_path / "ours.gguf"
+    gk.quantize_file(f16_model, path, type, pure=True)
+    llama = gk.Llama(path, context=64, threads=1)
+    tokens = llama.tokenizer.encode("The capital of France is Paris, and that of Italy is")
+    ours = llama.logits(tokens)
+    peer = llama_cpp.Llama(str(path), n_ctx=64, logits_all=True, n_threads=1, verbose=False)
+    peer.eval(tokens)
+    theirs = peer.scores[: len(tokens)]
+    assert np.abs(ours - theirs).max() < TOLERANCE[type]
+    assert np.abs(ours - theirs).mean() < TOLERANCE[type] / 10
