@@ -11,9 +11,8 @@ from math import ceil, floor, log, pi, sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from ggmlkit.tensor import Tensor
+from numpy.typing import NDArray
 
 F = NDArray[np.float64]
 
@@ -34,7 +33,7 @@ class Oracle:
     ) -> None:
         self.round_activations = round_activations
         self.w: dict[str, F] = {k: t.dequantize().astype(np.float64) for k, t in tensors.items()}
-        self.key = lambda name, default=None: metadata.get(f"llama.{name}", default)
+        self.metadata = metadata
         self.layers = int(self.key("block_count"))
         self.dim = int(self.key("embedding_length"))
         self.heads = int(self.key("attention.head_count"))
@@ -42,6 +41,9 @@ class Oracle:
         self.head_dim = int(self.key("attention.key_length", self.dim // self.heads))
         self.eps = float(self.key("attention.layer_norm_rms_epsilon", 1e-6))
         self.rope_dims = int(self.key("rope.dimension_count", self.head_dim))
+
+    def key(self, name: str, default: Any = None) -> Any:
+        return self.metadata.get(f"llama.{name}", default)
 
     def logits(self, tokens: Sequence[int]) -> F:
         """Logits after each token: float64 ``(n, vocab)``."""
