@@ -142,7 +142,7 @@ def test_unknown_types_and_damaged_files_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out.gguf").exists()
 
 
-def test_the_package_hides_no_function_of_the_same_name(tmp_path: Path) -> None:
+def test_no_package_hides_a_function_of_the_library(tmp_path: Path) -> None:
     gk.quantize_file(F16, tmp_path / "out.gguf", "q4_0")
     gk.convert(F16, tmp_path / "out.gguf", type="q8_0")
     assert gk.quantize(np.zeros(32), "q4_0").type.name == "q4_0"
