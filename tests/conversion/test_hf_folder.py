@@ -181,3 +181,12 @@ def test_a_missing_tensor_is_named(tiny_hf: MakeHf, tmp_path: Path) -> None:
 def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"neither config\.json"):
         convert(tmp_path, tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize("change", ["vocab_size", "num_hidden_layers", "head_dim", "hidden_size"])
+def test_sizes_beyond_reason_cost_no_memory(tiny_hf: MakeHf, tmp_path: Path, change: str) -> None:
+    folder, _ = tiny_hf(rope_parameters=LLAMA3)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, change: 4 << 40}))
+    with pytest.raises(ConversionError):
+        convert(folder, tmp_path / "m.gguf")

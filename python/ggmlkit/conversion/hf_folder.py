@@ -9,7 +9,6 @@ from typing import Any
 from ggmlkit.conversion import names, permute
 from ggmlkit.conversion.hparams import Hparams, from_hf_config
 from ggmlkit.conversion.source import Source, checkpoint_source, read_json
-from ggmlkit.conversion.tokenizer_files import folder_vocabulary
 from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
@@ -34,8 +33,7 @@ def open_hf_folder(folder: Path) -> Source:
     hparams = from_hf_config(config)
     own_names, files = _open_weights(folder)
     found = _gguf_tensors(folder, own_names, hparams)
-    vocabulary = folder_vocabulary(folder, hparams.vocab, special=_token_ids(config))
-    return checkpoint_source(folder, hparams, vocabulary, found, files)
+    return checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
 
 
 def _gguf_tensors(

@@ -15,6 +15,7 @@ from ggmlkit.errors import ConversionError
 
 _MODEL_TYPES = ("llama", "mistral")
 _DEFAULT_THETA = 10000.0
+_MAX_HEAD_DIM = 1 << 16  # tables of this size are made before any tensor is looked at
 
 
 class ConversionWarning(UserWarning):
@@ -478,6 +479,6 @@ def _checked(hparams: Hparams) -> Hparams:
         raise ConversionError(
             f"{hparams.heads} heads do not divide into {hparams.kv_heads} key/value heads"
         )
-    if hparams.head_dim < 2 or hparams.head_dim % 2:
-        raise ConversionError(f"a head size of {hparams.head_dim} is not even")
+    if hparams.head_dim % 2 or hparams.head_dim > _MAX_HEAD_DIM:
+        raise ConversionError(f"a head size of {hparams.head_dim} is not even, or beyond reason")
     return hparams

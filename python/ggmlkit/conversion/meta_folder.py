@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ggmlkit.conversion import names
 from ggmlkit.conversion.hparams import from_meta_params
 from ggmlkit.conversion.source import Source, checkpoint_source, read_json
-from ggmlkit.conversion.tokenizer_files import folder_vocabulary
 from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.torch_checkpoint import open_torch
@@ -51,8 +50,7 @@ def open_meta_folder(folder: Path) -> Source:
         ffn=merged["blk.0.ffn_gate.weight"].shape[0],
         tied="output.weight" not in merged,
     )
-    vocabulary = folder_vocabulary(folder, hparams.vocab, special={})
-    return checkpoint_source(folder, hparams, vocabulary, merged, list(shards))
+    return checkpoint_source(folder, hparams, merged, list(shards), special={})
 
 
 def _shard_paths(folder: Path) -> list[Path]:

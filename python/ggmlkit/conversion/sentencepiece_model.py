@@ -25,6 +25,8 @@ class SentencePieceModel:
     eos_id: int = 2
     pad_id: int = -1
     add_dummy_prefix: bool = True
+    remove_extra_whitespaces: bool = True
+    charsmap: bytes = b""
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
@@ -38,9 +40,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
             elif number == 2 and isinstance(value, bytes):
                 kind = _read_trainer(model, value, kind)
             elif number == 3 and isinstance(value, bytes):
-                for sub, prefix in _fields(value):
-                    if sub == 3:
-                        model.add_dummy_prefix = bool(prefix)
+                _read_normalizer(model, value)
     except (IndexError, struct.error, ValueError) as error:
         raise FormatError(path, None, f"damaged SentencePiece model: {error}") from error
     if not model.pieces:
@@ -82,6 +82,16 @@ def _read_trainer(model: SentencePieceModel, message: bytes, kind: int) -> int:
         elif number == 43:
             model.pad_id = signed
     return kind
+
+
+def _read_normalizer(model: SentencePieceModel, message: bytes) -> None:
+    for number, value in _fields(message):
+        if number == 2 and isinstance(value, bytes):
+            model.charsmap = value
+        elif number == 3:
+            model.add_dummy_prefix = bool(value)
+        elif number == 4:
+            model.remove_extra_whitespaces = bool(value)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ggmlkit.conversion import names
 from ggmlkit.conversion.hparams import Hparams, from_metadata
+from ggmlkit.conversion.tokenizer_files import folder_vocabulary
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
@@ -83,13 +84,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 def checkpoint_source(
     path: Path,
     hparams: Hparams,
-    vocabulary: Mapping[str, Any],
     found: Mapping[str, Tensor],
     files: list[ModelFile],
+    special: Mapping[str, int],
 ) -> Source:
     """A Source of a checkpoint's gguf-named tensors, every name and shape checked.
 
-    Adds rope_freqs.weight where the scaling needs it.
+    Adds rope_freqs.weight where the scaling needs it, and the folder's vocabulary; ``special``
+    is for token ids that config.json gives.
     """
     divisors = hparams.rope_divisors()
     tensors: dict[str, Tensor] = {}
@@ -107,6 +109,8 @@ def checkpoint_source(
         tensors[name] = tensor
     if unused := sorted(found.keys() - tensors.keys()):
         raise ConversionError(f"{path}: no place for the tensor {unused[0]}")
+    # Only now is it certain that the number of tokens is that of the embeddings.
+    vocabulary = folder_vocabulary(path, hparams.vocab, special)
     metadata = {**hparams.metadata(), "general.name": path.resolve().name, **vocabulary}
     return Source(path, metadata, tensors, files)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ggmlkit.conversion.sentencepiece_model import (
     BYTE,
     CONTROL,
@@ -18,6 +20,7 @@ from ggmlkit.conversion.sentencepiece_model import (
 )
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.vocab import Vocab, merges_of
 
 _SPACE = "▁"
 _NO_MERGE_SCORE = -1e6  # single characters: no merge makes them, so their score is never used
@@ -48,7 +51,10 @@ def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_eos_token": False,
         "tokenizer.ggml.add_space_prefix": model.add_dummy_prefix,
+        "tokenizer.ggml.remove_extra_whitespaces": model.remove_extra_whitespaces,
     }
+    if model.charsmap:
+        found["tokenizer.ggml.precompiled_charsmap"] = np.frombuffer(model.charsmap, np.uint8)
     ids = {"bos": model.bos_id, "eos": model.eos_id, "unknown": model.unk_id}
     ids["padding"] = model.pad_id
     found.update({f"tokenizer.ggml.{key}_token_id": i for key, i in ids.items() if i >= 0})
@@ -328,7 +334,7 @@ def _sentencepiece_parts(metadata: Mapping[str, Any], tokens: Sequence[str]) -> 
         "pre_tokenizer": None,
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
-            "merges": _merges_from_scores(metadata, tokens),
+            "merges": _joins(metadata),
             "unk_token": tokens[unknown] if unknown < len(tokens) else None,
             "fuse_unk": True,
             "byte_fallback": True,
@@ -336,24 +342,12 @@ def _sentencepiece_parts(metadata: Mapping[str, Any], tokens: Sequence[str]) -> 
     }
 
 
-def _merges_from_scores(metadata: Mapping[str, Any], tokens: Sequence[str]) -> list[list[str]]:
+def _joins(metadata: Mapping[str, Any]) -> list[list[str]]:
     """Every way to make a piece of two others, best piece first: what SentencePiece does."""
-    scores = metadata.get("tokenizer.ggml.scores")
-    kinds = metadata.get("tokenizer.ggml.token_type")
-    if scores is None:
-        raise ConversionError("a vocabulary without scores cannot become a tokenizer.json")
-    number_of = {
-        token: number
-        for number, token in enumerate(tokens)
-        if kinds is None or int(kinds[number]) in (NORMAL, USER_DEFINED)
-    }
-    found: list[tuple[float, int, int, int]] = []
-    for token, number in number_of.items():
-        for cut in range(1, len(token)):
-            left, right = number_of.get(token[:cut]), number_of.get(token[cut:])
-            if left is not None and right is not None:
-                found.append((-float(scores[number]), number, left, right))
-    return [[tokens[left], tokens[right]] for _, _, left, right in sorted(found)]
+    try:
+        return [list(pair) for pair in merges_of(Vocab.from_metadata(metadata))]
+    except ModelError as error:
+        raise ConversionError(str(error)) from None
 
 
 def _post_processor(
