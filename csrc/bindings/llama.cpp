@@ -151,8 +151,8 @@ class Session {
 SamplerConfig sampler_config(float temperature, std::size_t top_k, float top_p, float min_p,
                              float repeat_penalty, float frequency_penalty, float presence_penalty,
                              std::size_t penalty_window, std::uint64_t seed) {
-  return {temperature,       top_k,            top_p,          min_p, repeat_penalty,
-          frequency_penalty, presence_penalty, penalty_window, seed};
+  return {temperature,      top_k,          top_p, min_p, repeat_penalty, frequency_penalty,
+          presence_penalty, penalty_window, seed};
 }
 
 }  // namespace

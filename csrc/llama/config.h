@@ -15,9 +15,9 @@ struct RopeConfig {
   float factor = 1.0f;  // how much longer than the trained context
   float original_context = 0.0f;
   float attention_factor = 1.0f;  // multiplies cosine and sine
-  float beta_fast = 32.0f;        // yarn: turns in the trained context above which a frequency stays
-  float beta_slow = 1.0f;         // yarn: turns below which it is stretched in full
-  std::vector<float> divisors;    // empty, or [dims / 2]: each frequency is divided by its own
+  float beta_fast = 32.0f;      // yarn: turns in the trained context above which a frequency stays
+  float beta_slow = 1.0f;       // yarn: turns below which it is stretched in full
+  std::vector<float> divisors;  // empty, or [dims / 2]: each frequency is divided by its own
 };
 
 struct Config {

@@ -110,6 +110,11 @@ void Decoder::add_and_norm(const float* delta, const std::vector<float>& weight,
     }
     rms_norm(x, weight.data(), config().norm_eps, normed_.data() + t * dim, dim);
   }
+  if (n == 1) {  // one thread holds the only row: it rounds it too, and saves a meeting
+    if (mine.begin != mine.end) normed_rounded_.quantize_share(0, 1);
+    barrier_.wait(n_threads);
+    return;
+  }
   barrier_.wait(n_threads);
   round_activations(normed_rounded_, thread, n_threads);
 }

@@ -19,12 +19,10 @@ double pair_of(const RopeConfig& c, double turns) {
 std::vector<double> rope_frequencies(const RopeConfig& c) {
   const auto dims = static_cast<double>(c.dims);
   std::vector<double> all(c.dims / 2);
-  const double low = c.scaling == RopeScaling::yarn
-                         ? std::max(0.0, std::floor(pair_of(c, c.beta_fast)))
-                         : 0.0;
-  const double high = c.scaling == RopeScaling::yarn
-                          ? std::min(dims - 1, std::ceil(pair_of(c, c.beta_slow)))
-                          : 0.0;
+  const double low =
+      c.scaling == RopeScaling::yarn ? std::max(0.0, std::floor(pair_of(c, c.beta_fast))) : 0.0;
+  const double high =
+      c.scaling == RopeScaling::yarn ? std::min(dims - 1, std::ceil(pair_of(c, c.beta_slow))) : 0.0;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto pair = static_cast<double>(i);
     double f = std::pow(static_cast<double>(c.base), -2.0 * pair / dims);

@@ -40,10 +40,9 @@ std::int32_t Sampler::sample(const float* logits, std::size_t n) {
   penalise();
   if (config_.temperature <= 0) {
     // The first of equals, as numpy's argmax.
-    return std::max_element(candidates_.begin(), candidates_.end(),
-                            [](const Candidate& a, const Candidate& b) {
-                              return a.logit < b.logit;
-                            })
+    return std::max_element(
+               candidates_.begin(), candidates_.end(),
+               [](const Candidate& a, const Candidate& b) { return a.logit < b.logit; })
         ->token;
   }
   keep_likeliest();
