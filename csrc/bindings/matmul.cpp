@@ -1,6 +1,6 @@
+#include "quant/matmul.h"
 #include "bindings/bindings.h"
 #include "core/thread_pool.h"
-#include "quant/matmul.h"
 
 namespace py = pybind11;
 

@@ -33,8 +33,8 @@ std::ptrdiff_t quantize_into(std::size_t index, const FloatArray& src, ByteArray
 
 void bind_quant(py::module_& m) {
   // noconvert: a converted copy of an output array would be written and thrown away.
-  m.def("dequantize", &dequantize_into, py::arg("type"), py::arg("src"),
-        py::arg("dst").noconvert(), py::arg("threads"));
+  m.def("dequantize", &dequantize_into, py::arg("type"), py::arg("src"), py::arg("dst").noconvert(),
+        py::arg("threads"));
   m.def("quantize", &quantize_into, py::arg("type"), py::arg("src"), py::arg("dst").noconvert(),
         py::arg("threads"), "Returns -1, or the index of the first value that is not finite.");
 }

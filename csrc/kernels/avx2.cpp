@@ -93,7 +93,9 @@ int first_where(const Floats& x, Equal equal) {
 
 // Four registers of int32 to 32 bytes in order, each the low byte of its int32.
 __m256i low_bytes(__m256i a, __m256i b, __m256i c, __m256i d) {
-  const auto sign_extend = [](__m256i v) { return _mm256_srai_epi32(_mm256_slli_epi32(v, 24), 24); };
+  const auto sign_extend = [](__m256i v) {
+    return _mm256_srai_epi32(_mm256_slli_epi32(v, 24), 24);
+  };
   const __m256i ab = _mm256_packs_epi32(sign_extend(a), sign_extend(b));
   const __m256i cd = _mm256_packs_epi32(sign_extend(c), sign_extend(d));
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -102,8 +104,8 @@ __m256i low_bytes(__m256i a, __m256i b, __m256i c, __m256i d) {
 
 // Bit j of `bits` as byte j of the result: 0x10 where set.
 __m256i high_bits_to_bytes(std::uint32_t bits) {
-  const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2,
-                                          2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+  const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2,
+                                          2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
   const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ull));
   const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), spread);
   const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
@@ -229,14 +231,14 @@ template <class S>
 void quantize_signed_block(const Floats& x, const float* src, std::byte* dst) {
   const float magnitude = horizontal_max(largest_magnitude(x));
   const __m256 wanted = _mm256_set1_ps(magnitude);
-  const int at = first_where(
-      x, [&](__m256 v) { return _mm256_cmp_ps(absolute(v), wanted, _CMP_EQ_OQ); });
+  const int at =
+      first_where(x, [&](__m256 v) { return _mm256_cmp_ps(absolute(v), wanted, _CMP_EQ_OQ); });
   // A block of zeros has extreme +0 in the reference, whatever the zeros' signs.
   const float extreme = magnitude > 0.0f ? src[at] : 0.0f;
   const float d = extreme / -static_cast<float>(S::offset);
   store_half(dst, d);
-  store_quants<S>(
-      rounded_levels<S::levels>(x, inverse_of(d), static_cast<float>(S::offset) + 0.5f), dst);
+  store_quants<S>(rounded_levels<S::levels>(x, inverse_of(d), static_cast<float>(S::offset) + 0.5f),
+                  dst);
 }
 
 template <class S>
@@ -460,10 +462,17 @@ void tile_matmul(const std::byte* tile, const ActivationView& x, std::size_t tok
   std::size_t t = 0;
   for (; t + 4 <= tokens; t += 4) tile_tokens<kind, 4>(tile, x, t, y, ldy, rows);
   switch (tokens - t) {
-    case 3: tile_tokens<kind, 3>(tile, x, t, y, ldy, rows); break;
-    case 2: tile_tokens<kind, 2>(tile, x, t, y, ldy, rows); break;
-    case 1: tile_tokens<kind, 1>(tile, x, t, y, ldy, rows); break;
-    default: break;
+    case 3:
+      tile_tokens<kind, 3>(tile, x, t, y, ldy, rows);
+      break;
+    case 2:
+      tile_tokens<kind, 2>(tile, x, t, y, ldy, rows);
+      break;
+    case 1:
+      tile_tokens<kind, 1>(tile, x, t, y, ldy, rows);
+      break;
+    default:
+      break;
   }
 }
 
@@ -566,8 +575,8 @@ __m256 exponential(__m256 x) {
   constexpr float kInverseFactorials[] = {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
   __m256 p = _mm256_set1_ps(1.0f / 720);
   for (const float c : kInverseFactorials) p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(c));
-  const __m256i power = _mm256_slli_epi32(
-      _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+  const __m256i power =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
   return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
 }
 
@@ -585,8 +594,7 @@ void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
     float lanes[2][8] = {};
     std::memcpy(lanes[0], gate + i, (n - i) * sizeof(float));
     std::memcpy(lanes[1], up + i, (n - i) * sizeof(float));
-    _mm256_storeu_ps(lanes[0],
-                     silu_mul8(_mm256_loadu_ps(lanes[0]), _mm256_loadu_ps(lanes[1])));
+    _mm256_storeu_ps(lanes[0], silu_mul8(_mm256_loadu_ps(lanes[0]), _mm256_loadu_ps(lanes[1])));
     std::memcpy(out + i, lanes[0], (n - i) * sizeof(float));
   }
 }

@@ -19,9 +19,9 @@ constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count)
 // Activations rounded to int8 per 32 elements: value = scale · q. Row t starts at t·cols in `q`
 // and at t·(cols / 32) in the others.
 struct ActivationView {
-  const std::int8_t* q;       // [tokens][cols]
-  const float* scale;         // [tokens][cols / 32]
-  const std::int32_t* sum;    // [tokens][cols / 32], sum of q over the block
+  const std::int8_t* q;     // [tokens][cols]
+  const float* scale;       // [tokens][cols / 32]
+  const std::int32_t* sum;  // [tokens][cols / 32], sum of q over the block
   std::size_t cols;
 };
 

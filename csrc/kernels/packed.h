@@ -34,8 +34,8 @@ constexpr PackedLayout packed_layout(PackedKind kind) {
   const int offset = kind == PackedKind::nibble ? 8 : kind == PackedKind::five ? 16 : 0;
   const std::size_t highs = 2 * kTileRows * (has_min ? 2 : 1);
   const std::size_t quants = highs + (has_high ? 32 : 0);
-  return {has_min,  has_high, is_byte, offset, 2 * kTileRows,
-          highs,    quants,   quants + (is_byte ? 8 : 4) * 32};
+  return {has_min,       has_high, is_byte, offset,
+          2 * kTileRows, highs,    quants,  quants + (is_byte ? 8 : 4) * 32};
 }
 
 }  // namespace ggmlkit

@@ -245,7 +245,9 @@ void set_blocks(KernelTable& table, Type type) {
 KernelTable make() {
   KernelTable t{};
   t.name = "scalar";
-  const auto at = [&t](Type type) -> TypeKernels& { return t.types[static_cast<std::size_t>(type)]; };
+  const auto at = [&t](Type type) -> TypeKernels& {
+    return t.types[static_cast<std::size_t>(type)];
+  };
   at(Type::f32) = {dequantize_float<f32_value>, quantize_f32};
   at(Type::f16) = {dequantize_float<f16_value>, quantize_f16};
   at(Type::bf16) = {dequantize_float<bf16_value>, quantize_bf16};

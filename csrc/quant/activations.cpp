@@ -21,8 +21,7 @@ void Activations::quantize_share(int thread, int n_threads) {
   if (blocks * kBlock != cols_) return;
   const Range share = split(tokens_ * blocks, thread, n_threads, 4);
   if (share.begin == share.end) return;
-  active().quantize_activations(rows_ + share.begin * kBlock,
-                                (share.end - share.begin) * kBlock,
+  active().quantize_activations(rows_ + share.begin * kBlock, (share.end - share.begin) * kBlock,
                                 q_.data() + share.begin * kBlock, scale_.data() + share.begin,
                                 sum_.data() + share.begin);
 }

@@ -20,8 +20,7 @@ void packed_share(const WeightMatrix& w, const Activations& x, float* y, std::si
     view.sum += t * blocks;
     for (std::size_t i = share.begin; i < share.end; ++i) {
       const std::size_t row = i * kTileRows;
-      kernel(w.tile(i), view, tokens, y + t * ldy + row, ldy,
-             std::min(kTileRows, w.rows() - row));
+      kernel(w.tile(i), view, tokens, y + t * ldy + row, ldy, std::min(kTileRows, w.rows() - row));
     }
   }
 }

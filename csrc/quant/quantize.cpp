@@ -45,8 +45,7 @@ std::ptrdiff_t quantize(Type type, const float* src, std::byte* dst, std::size_t
         const Range r = split(n, thread, n_threads, 256);
         if (r.begin == r.end) return;
         std::byte* out = dst + row_bytes(type, r.begin);
-        std::size_t i =
-            r.begin + kernels(type).quantize(src + r.begin, out, r.end - r.begin);
+        std::size_t i = r.begin + kernels(type).quantize(src + r.begin, out, r.end - r.begin);
         if (i >= r.end) return;
         while (std::isfinite(src[i])) ++i;  // the kernel names the block; find the element
         std::lock_guard<std::mutex> lock(mutex);

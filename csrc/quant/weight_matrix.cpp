@@ -25,8 +25,8 @@ void pack_lane(const std::byte* src, std::byte* block, std::size_t row) {
   constexpr PackedLayout L = packed_layout(kind_of<S>());
   Spec<4, false, Scale::f16, Order::halves, 32>::store_scale(block + 2 * row, S::load_scale(src));
   if constexpr (L.has_min) {
-    Spec<4, false, Scale::f16, Order::halves, 32>::store_scale(
-        block + L.mins_at + 2 * row, S::load_scale(src + S::scale_bytes));
+    Spec<4, false, Scale::f16, Order::halves, 32>::store_scale(block + L.mins_at + 2 * row,
+                                                               S::load_scale(src + S::scale_bytes));
   }
   int q[S::size];
   unpack_block<S>(src, q);
@@ -74,19 +74,44 @@ Packer packer() {
 
 bool find_packer(Type type, Packer& out) {
   switch (type) {
-    case Type::q4_0: out = packer<Q4_0>(); return true;
-    case Type::q4_1: out = packer<Q4_1>(); return true;
-    case Type::q5_0: out = packer<Q5_0>(); return true;
-    case Type::q5_1: out = packer<Q5_1>(); return true;
-    case Type::q8_0: out = packer<Q8_0>(); return true;
-    case Type::q4_0_v2: out = packer<Q4_0V2>(); return true;
-    case Type::q4_1_v2: out = packer<Q4_1V2>(); return true;
-    case Type::q8_0_v2: out = packer<Q8_0V2>(); return true;
-    case Type::q4_0_v1: out = packer<Q4_0V1>(); return true;
-    case Type::q4_1_v1: out = packer<Q4_1V1>(); return true;
-    case Type::q5_0_v1: out = packer<Q5_0V1>(); return true;
-    case Type::q5_1_v1: out = packer<Q5_1V1>(); return true;
-    default: return false;
+    case Type::q4_0:
+      out = packer<Q4_0>();
+      return true;
+    case Type::q4_1:
+      out = packer<Q4_1>();
+      return true;
+    case Type::q5_0:
+      out = packer<Q5_0>();
+      return true;
+    case Type::q5_1:
+      out = packer<Q5_1>();
+      return true;
+    case Type::q8_0:
+      out = packer<Q8_0>();
+      return true;
+    case Type::q4_0_v2:
+      out = packer<Q4_0V2>();
+      return true;
+    case Type::q4_1_v2:
+      out = packer<Q4_1V2>();
+      return true;
+    case Type::q8_0_v2:
+      out = packer<Q8_0V2>();
+      return true;
+    case Type::q4_0_v1:
+      out = packer<Q4_0V1>();
+      return true;
+    case Type::q4_1_v1:
+      out = packer<Q4_1V1>();
+      return true;
+    case Type::q5_0_v1:
+      out = packer<Q5_0V1>();
+      return true;
+    case Type::q5_1_v1:
+      out = packer<Q5_1V1>();
+      return true;
+    default:
+      return false;
   }
 }
 

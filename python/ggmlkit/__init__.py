@@ -21,7 +21,8 @@ from ggmlkit.tensor import Tensor, dequantize, matmul, quantize
 from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
-    from ggmlkit.conversion import convert, export
+    from ggmlkit.conversion.export import export
+    from ggmlkit.conversion.pipeline import convert
     from ggmlkit.io import open, save
     from ggmlkit.model.llama import Llama
     from ggmlkit.model.tokenizer import Tokenizer

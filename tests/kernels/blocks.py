@@ -6,14 +6,23 @@ import hashlib
 import json
 import sys
 
+import ggmlkit as gk
 import numpy as np
+from ggmlkit import _core
 from numpy.typing import NDArray
 
-import ggmlkit as gk
-from ggmlkit import _core
-
 TYPES = ["f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
-LEGACY = ["q4_0_v1", "q4_1_v1", "q5_0_v1", "q5_1_v1", "q4_2", "q4_3", "q4_0_v2", "q4_1_v2", "q8_0_v2"]
+LEGACY = [
+    "q4_0_v1",
+    "q4_1_v1",
+    "q5_0_v1",
+    "q5_1_v1",
+    "q4_2",
+    "q4_3",
+    "q4_0_v2",
+    "q4_1_v2",
+    "q8_0_v2",
+]
 
 
 def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:

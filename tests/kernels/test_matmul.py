@@ -7,13 +7,12 @@ import subprocess
 import sys
 import threading
 
+import ggmlkit as gk
 import numpy as np
 import pytest
 from blocks import LEGACY, TYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import ggmlkit as gk
 
 EIGHT_BIT = 1 / 127  # activations lose at most half a step of their block's largest value
 
@@ -111,7 +110,9 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
         "if pid == 0: os._exit(0 if ok else 1)\n"
         "assert ok and os.waitpid(pid, 0)[1] == 0\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60, env=os.environ)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60, env=os.environ
+    )
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import ggmlkit as gk
 import gguf
 import numpy as np
 import pytest
 from blocks import LEGACY, TYPES, awkward
 from hypothesis import given
 from hypothesis import strategies as st
-
-import ggmlkit as gk
 
 
 @pytest.mark.parametrize("name", TYPES)
