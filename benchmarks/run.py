@@ -19,12 +19,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import ggmlkit as gk
 import work
 from libggml import find
 from machine import bandwidth, facts
 from measure import Comparison
 from report import markdown
+
+import ggmlkit as gk
 
 _HERE = Path(__file__).parent
 _DEMO_MODEL = Path("build/models/smollm2-f16.gguf")

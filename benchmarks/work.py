@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import ggmlkit as gk
 import numpy as np
 from libggml import Libggml
 from measure import Comparison, best, compared, interleave, seconds
+
+import ggmlkit as gk
 
 OURS = "ggmlkit"
 LLAMA = "llama.cpp"

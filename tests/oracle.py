@@ -11,8 +11,9 @@ from math import ceil, floor, log, pi, sqrt
 from typing import Any
 
 import numpy as np
-from ggmlkit.tensor import Tensor
 from numpy.typing import NDArray
+
+from ggmlkit.tensor import Tensor
 
 F = NDArray[np.float64]
 

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from ggmlkit.cli.app import app
 from typer.testing import CliRunner, Result
+
+from ggmlkit.cli.app import app
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"

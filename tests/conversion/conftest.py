@@ -28,8 +28,9 @@ def meta_copy(tmp_path: Path) -> Path:
 def byte_level_tokenizer() -> Any:
     """A byte-level BPE with Llama 3's pre-tokenizer, as transformers saves it."""
     tokenizers = pytest.importorskip("tokenizers")
-    from ggmlkit.model import pretokenizers as families
     from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+
+    from ggmlkit.model import pretokenizers as families
 
     tokenizer = tokenizers.Tokenizer(models.BPE())
     split = families.by_name("llama-bpe").steps[0]["pattern"]["Regex"]

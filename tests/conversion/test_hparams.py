@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ggmlkit.conversion.hparams import (
     ConversionWarning,
     from_hf_config,

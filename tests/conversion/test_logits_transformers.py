@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ggmlkit as gk
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 from ggmlkit.conversion import convert
 from ggmlkit.conversion.export import export
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import ggmlkit as gk
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 from ggmlkit.conversion import convert
 from ggmlkit.errors import ConversionError, FormatError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ggmlkit.conversion import permute
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor, quantize

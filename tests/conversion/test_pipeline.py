@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ggmlkit as gk
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 from ggmlkit.conversion import as_gguf, convert
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.tensor import Tensor

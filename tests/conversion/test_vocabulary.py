@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ggmlkit.conversion.vocabulary import (
     metadata_from_sentencepiece,
     metadata_from_tokenizer_json,

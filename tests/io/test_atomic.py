@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ggmlkit import io
 from ggmlkit.io import atomic
 from ggmlkit.io.atomic import replacing

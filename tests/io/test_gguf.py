@@ -6,10 +6,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import ggmlkit as gk
 import gguf
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 from decoders import decode
 from ggmlkit import io
 from ggmlkit.tensor import Tensor

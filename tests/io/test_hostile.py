@@ -6,9 +6,10 @@ import struct
 import tracemalloc
 from pathlib import Path
 
-import ggmlkit as gk
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 from ggmlkit import io
 from ggmlkit.tensor import Tensor
 

@@ -6,9 +6,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import ggmlkit as gk
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 from ggmlkit import io
 from ggmlkit.io import legacy_vocabulary
 from ggmlkit.tensor import Tensor

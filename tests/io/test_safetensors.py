@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.safetensors import open_safetensors, safetensors_header
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ggmlkit.errors import FormatError
 from ggmlkit.io.torch_checkpoint import open_torch, write_torch
 from ggmlkit.tensor import Tensor

@@ -6,10 +6,11 @@ import hashlib
 import json
 import sys
 
-import ggmlkit as gk
 import numpy as np
-from ggmlkit import _core
 from numpy.typing import NDArray
+
+import ggmlkit as gk
+from ggmlkit import _core
 
 TYPES = ["f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
 LEGACY = [

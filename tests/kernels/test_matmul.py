@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 
-import ggmlkit as gk
 import numpy as np
 import pytest
-from blocks import LEGACY, TYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import ggmlkit as gk
+from blocks import LEGACY, TYPES
 
 EIGHT_BIT = 1 / 127  # activations lose at most half a step of their block's largest value
 

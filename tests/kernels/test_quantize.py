@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ggmlkit as gk
 import gguf
 import numpy as np
 import pytest
-from blocks import LEGACY, TYPES, awkward
 from hypothesis import given
 from hypothesis import strategies as st
+
+import ggmlkit as gk
+from blocks import LEGACY, TYPES, awkward
 
 
 @pytest.mark.parametrize("name", TYPES)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ggmlkit.errors import ModelError
 from ggmlkit.model.chat import render
 from ggmlkit.model.tokenizer import Tokenizer

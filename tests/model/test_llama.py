@@ -13,15 +13,16 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import ggmlkit as gk
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+import ggmlkit as gk
 from ggmlkit import _core
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.io.base import ModelFile
 from ggmlkit.model.llama import Llama, _until
 from ggmlkit.tensor import Tensor, quantize
-from numpy.typing import NDArray
 from oracle import Oracle
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"

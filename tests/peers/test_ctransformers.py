@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ggmlkit as gk
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 
 ctransformers = pytest.importorskip("ctransformers", reason="ctransformers is not installed")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import ggmlkit as gk
 import numpy as np
 import pytest
 from libggml import Libggml, find
 from numpy.typing import NDArray
+
+import ggmlkit as gk
 
 BLOCKS = 1_000_000
 TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]

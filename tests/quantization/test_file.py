@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ggmlkit as gk
 import gguf
 import numpy as np
 import pytest
+
+import ggmlkit as gk
 from ggmlkit import io
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError, UnsupportedTypeError

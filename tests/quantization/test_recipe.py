@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.quantization.recipe import plan

@@ -1,8 +1,7 @@
 """SentencePiece BPE with byte fallback, built from a vocabulary alone.
 
-SentencePiece joins, again and again, the neighbours whose joint text is the best-scored piece.
-The ``tokenizers`` library wants a list of pairs instead: all ways to cut each piece into two other
-pieces, best piece first, say the same.
+Control tokens are split off before text comes here; user-defined ones, which SentencePiece finds in
+text after its spaces have become ``▁``, are split off here.
 """
 
 from __future__ import annotations
@@ -14,27 +13,10 @@ import tokenizers
 from tokenizers import models, normalizers
 
 from ggmlkit.errors import ModelError
-from ggmlkit.model.vocab import TokenType, Vocab, byte_value
+from ggmlkit.model.vocab import TokenType, Vocab, byte_value, merges_of
 
 SPACE = "▁"
 UNKNOWN_TEXT = " ⁇ "
-
-
-def merges_of(vocab: Vocab) -> list[tuple[str, str]]:
-    """The pairs that make each piece out of two others, best piece first."""
-    joinable = vocab.of_type(TokenType.NORMAL, TokenType.UNUSED)
-    scores = vocab.scores
-    if scores is None:
-        order = sorted(joinable, key=joinable.__getitem__)
-    else:
-        known = scores
-        order = sorted(joinable, key=lambda piece: (-known[joinable[piece]], joinable[piece]))
-    return [
-        (piece[:cut], piece[cut:])
-        for piece in order
-        for cut in range(1, len(piece))
-        if piece[:cut] in joinable and piece[cut:] in joinable
-    ]
 
 
 def unknown_piece(vocab: Vocab) -> str | None:
@@ -78,7 +60,8 @@ class SpmEncoder:
         if self._normalizer is not None:
             text = self._normalizer.normalize_str(text)
         if self._collapse_spaces:
-            text = re.sub(" +", " ", text.strip(" "))
+            # At the end a ▁ counts as a space, elsewhere it does not; so does SentencePiece.
+            text = re.sub(" +", " ", text.lstrip(" ").rstrip(" " + SPACE))
         if not text:
             return []
         text = text.replace(" ", SPACE)

@@ -83,6 +83,27 @@ class Vocab:
         }
 
 
+def merges_of(vocab: Vocab) -> list[tuple[str, str]]:
+    """The pairs that make each piece of a SentencePiece BPE out of two others, best piece first.
+
+    SentencePiece joins, again and again, the neighbours whose joint text is the best-scored piece.
+    A list of all ways to cut each piece into two others says the same.
+    """
+    joinable = vocab.of_type(TokenType.NORMAL)
+    scores = vocab.scores
+    if scores is None:
+        order = sorted(joinable, key=joinable.__getitem__)
+    else:
+        known = scores
+        order = sorted(joinable, key=lambda piece: (-known[joinable[piece]], joinable[piece]))
+    return [
+        (piece[:cut], piece[cut:])
+        for piece in order
+        for cut in range(1, len(piece))
+        if piece[:cut] in joinable and piece[cut:] in joinable
+    ]
+
+
 def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
     """``tokenizer.ggml.NAME_token_id``; None if absent; ModelError if it names no token."""
     value = metadata.get(f"{PREFIX}{name}_token_id")
