@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from measure import Comparison, systems_of
@@ -36,7 +37,8 @@ def _method(rounds: int) -> list[str]:
         "whole process, start of Python included, and the tensors written were compared byte by "
         "byte. In memory: ours allocates its result and refuses non-finite values, libggml writes "
         "into a given array unchecked; both dequantize into a given array; best of three in each "
-        "round.",
+        "round. Load average is what the kernel counted before the run and after it: much more than the "
+        "threads measured means that other work shared the cores.",
     ]
 
 
@@ -49,7 +51,7 @@ def _table(comparisons: list[Comparison]) -> list[str]:
         cells = [c.work, *(_spread(sorted(c.samples[s]), c.median(s), 0) for s in systems)]
         for other in others:
             ratios = c.ratios(_OURS, other)
-            cells.append(_spread(ratios, ratios[len(ratios) // 2], 2))
+            cells.append(_spread(ratios, statistics.median(ratios), 2))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

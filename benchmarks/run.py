@@ -39,12 +39,14 @@ def main() -> int:
     library = find(options.llama_bin) if options.llama_bin else None
     machine = facts(options.llama_bin)
     machine["model"] = options.f16.name
+    machine["load average"] = {"before": round(os.getloadavg()[0], 1)}
     machine["bandwidth"] = {threads: bandwidth(threads) for threads in options.threads}
     comparisons: list[Comparison] = []
     with tempfile.TemporaryDirectory(dir=options.work_dir) as folder:
         for type in options.types:
             comparisons += _told(work.in_memory(type, library, options.rounds))
             comparisons += _of_files(options, type, Path(folder))
+    machine["load average"]["after"] = round(os.getloadavg()[0], 1)
     comparisons.sort(key=lambda c: _GROUPS.index(c.group))
     results = {
         "machine": machine,
