@@ -6,9 +6,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help build demo test lint format bench sanitize wheel clean
+.PHONY: help venv build demo test lint format bench sanitize wheel clean
 
 help:
+	@echo "make venv      set up .venv with all development tools"
 	@echo "make demo      run the whole pipeline on a real model"
 	@echo "make test      build and run all tests"
 	@echo "make lint      ruff, mypy, clang-format, clang-tidy"
@@ -30,6 +31,8 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml
 $(VENV)/.built: $(VENV)/.dev $(SOURCES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --editable .
 	touch $@
+
+venv: $(VENV)/.dev
 
 build: $(VENV)/.built
 
