@@ -132,6 +132,25 @@ def test_normalizing_vocabularies_tokenize_as_sentencepiece(tmp_path: Path, rule
         assert ours.encode(text, add_special=False) == theirs.encode(text), repr(text)
 
 
+@pytest.mark.parametrize("name", ["gguf-v1-f16.bin", "ggml-f16.bin"])
+def test_transformers_reads_the_exported_vocabulary_alike(
+    golden: Path, tmp_path: Path, name: str
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    import ggmlkit as gk
+    from ggmlkit.conversion.vocabulary import to_tokenizer_json
+
+    with gk.open(golden / name) as file:
+        ours = Tokenizer.from_metadata(file.metadata)
+        written = to_tokenizer_json(file.metadata)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(written), encoding="utf-8")
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
+    for text in texts(500):
+        expected = theirs.encode(text, add_special_tokens=False)
+        assert ours.encode(text, add_special=False, parse_special=True) == expected, repr(text)
+
+
 def test_without_scores_the_id_ranks_the_pieces() -> None:
     pieces = [("▁a", 1), ("ab", 1), ("a", 1), ("b", 1)]
     by_id = Tokenizer.from_metadata(spm(pieces))
