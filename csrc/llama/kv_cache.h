@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <new>
 
 #include "core/aligned.h"
 #include "llama/config.h"
@@ -16,8 +18,8 @@ class KvCache {
       : context_(context),
         kv_heads_(c.kv_heads),
         head_dim_(c.head_dim),
-        keys_(c.layers * context * c.kv_size()),
-        values_(c.layers * context * c.kv_size()) {}
+        keys_(elements(c, context)),
+        values_(elements(c, context)) {}
 
   std::size_t context() const { return context_; }
 
@@ -31,6 +33,13 @@ class KvCache {
   std::size_t nbytes() const { return 2 * sizeof(std::uint16_t) * keys_.size(); }
 
  private:
+  static std::size_t elements(const Config& c, std::size_t context) {
+    // A quarter of the address space stands for "no machine has that": what follows can't overflow.
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 4;
+    const std::size_t per_token = c.layers * c.kv_size();
+    if (context > most / sizeof(std::uint16_t) / per_token) throw std::bad_alloc();
+    return context * per_token;
+  }
   std::size_t at(std::size_t layer, std::size_t head) const {
     return (layer * kv_heads_ + head) * context_ * head_dim_;
   }

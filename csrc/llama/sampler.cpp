@@ -102,6 +102,6 @@ std::int32_t Sampler::draw() {
   return candidates_.back().token;
 }
 
-double Sampler::uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
+double Sampler::uniform() { return static_cast<double>(random_() >> 11U) * 0x1p-53; }
 
 }  // namespace ggmlkit::llama

@@ -12,7 +12,7 @@
 namespace ggmlkit::llama {
 namespace {
 
-const std::string kEmbeddings = "token_embd.weight";
+constexpr const char* kEmbeddings = "token_embd.weight";
 
 void require(bool fact, const std::string& message) {
   if (!fact) throw std::invalid_argument(message);
@@ -101,7 +101,7 @@ void Weights::set_vector(const std::string& name, const float* data, std::size_t
 }
 
 void Weights::finish(ThreadPool& pool, int threads) {
-  require(embeddings_ != nullptr, "tensor " + kEmbeddings + " is missing");
+  require(embeddings_ != nullptr, std::string("tensor ") + kEmbeddings + " is missing");
   const char* const vectors[] = {"attn_norm", "ffn_norm"};
   const char* const matrices[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
                                   "ffn_gate", "ffn_up", "ffn_down"};

@@ -334,9 +334,10 @@ def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
         fresh(**settings)
 
 
-def test_context_beyond_memory_is_an_error() -> None:
+@pytest.mark.parametrize("context", [2**45, 2**57, 2**63])
+def test_context_beyond_memory_is_an_error(context: int) -> None:
     with pytest.raises(gk.ModelError, match="does not fit into memory"):
-        fresh(context=2**45)
+        fresh(context=context)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,8 @@ def test_tensor_of_the_wrong_shape_is_named() -> None:
         ("llama.attention.head_count_kv", 3, "multiple"),
         ("llama.attention.head_count", 0, "head_count"),
         ("llama.block_count", -1, "block_count"),
-        ("llama.block_count", 3, "blk.2"),
+        ("llama.block_count", 3, r"blk\.2"),
+        ("llama.block_count", 2**31 - 1, "more than there are tensors"),
         ("llama.embedding_length", 1 << 40, "embedding_length"),
         ("llama.rope.dimension_count", 34, "rotated"),
         ("llama.rope.freq_base", float("nan"), "freq_base"),

@@ -88,10 +88,13 @@ class LlamaConfig:
             raise ModelError(
                 f"llama.vocab_size is {keys.count('vocab_size')}, {EMBEDDINGS} has {vocab} rows"
             )
+        layers = keys.count("block_count")
+        if layers > len(tensors):  # before memory is taken for them
+            raise ModelError(f"llama.block_count is {layers}, more than there are tensors")
         context = keys.count("context_length", 2048)
         scaling, factor = _scaling(keys)
         return cls(
-            layers=keys.count("block_count"),
+            layers=layers,
             dim=dim,
             heads=heads,
             kv_heads=keys.count("attention.head_count_kv", heads),
