@@ -10,12 +10,16 @@ from measure import Comparison, systems_of
 _OURS = "ggmlkit"
 
 
-def markdown(machine: dict[str, Any], comparisons: list[Comparison], rounds: int) -> str:
+def markdown(
+    machine: dict[str, Any], comparisons: list[Comparison], rounds: int, missing: list[str]
+) -> str:
     """The whole page."""
     lines = ["# Results", "", *_machine(machine), "", *_method(rounds), ""]
     groups = dict.fromkeys(comparison.group for comparison in comparisons)
     for group in groups:
         lines += [f"## {group}", "", *_table([c for c in comparisons if c.group == group]), ""]
+    if missing:
+        lines += ["The run was stopped before: " + ", ".join(missing) + ".", ""]
     return "\n".join(lines)
 
 
@@ -37,8 +41,8 @@ def _method(rounds: int) -> list[str]:
         "whole process, start of Python included, and the tensors written were compared byte by "
         "byte. In memory: ours allocates its result and refuses non-finite values, libggml writes "
         "into a given array unchecked; both dequantize into a given array; best of three in each "
-        "round. Load average is what the kernel counted before the run and after it: much more than the "
-        "threads measured means that other work shared the cores.",
+        "round. The load average was counted before and after: much more than the threads "
+        "measured means that other work shared the cores, and that the numbers are no verdict.",
     ]
 
 

@@ -16,8 +16,11 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import work
 from libggml import find
@@ -25,14 +28,12 @@ from machine import bandwidth, facts
 from measure import Comparison
 from report import markdown
 
-import ggmlkit as gk
-
 _HERE = Path(__file__).parent
 _DEMO_MODEL = Path("build/models/smollm2-f16.gguf")
 
 
 def main() -> int:
-    """Measure, print each line as it comes, write both files."""
+    """Measure, print each line as it comes, write both files after each step."""
     options = _arguments()
     if options.rounds < 5:
         print("medians of fewer than 5 rounds say little", file=sys.stderr)
@@ -42,39 +43,66 @@ def main() -> int:
     machine["load average"] = {"before": round(os.getloadavg()[0], 1)}
     machine["bandwidth"] = {threads: bandwidth(threads) for threads in options.threads}
     comparisons: list[Comparison] = []
+    options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.work_dir) as folder:
-        for type in options.types:
-            comparisons += _told(work.in_memory(type, library, options.rounds))
-            comparisons += _of_files(options, type, Path(folder))
-    machine["load average"]["after"] = round(os.getloadavg()[0], 1)
-    comparisons.sort(key=lambda c: _GROUPS.index(c.group))
+        steps = _steps(options, library, Path(folder))
+        for done, step in enumerate(steps, start=1):
+            comparisons += _told(step.measure())
+            machine["load average"]["after"] = round(os.getloadavg()[0], 1)
+            _write(options, machine, comparisons, [left.name for left in steps[done:]])
+    print((options.out / "RESULTS.md").read_text())
+    return 0
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One piece of the run; what is done is written before the next begins."""
+
+    name: str
+    measure: Callable[[], Sequence[Comparison]]
+
+
+def _steps(options: argparse.Namespace, library: Path | None, folder: Path) -> list[_Step]:
+    """All that is to be measured, the quick first."""
+    peer, rounds, f16 = options.llama_bin, options.rounds, options.f16
+    each = [(threads, type) for threads in options.threads for type in options.types]
+    return [
+        *(
+            _Step(f"in memory {type}", partial(work.in_memory, type, library, rounds))
+            for type in options.types
+        ),
+        *(
+            _Step(
+                f"quantize a file to {type} with {threads} thread(s)",
+                partial(work.quantize_file, f16, type, threads, folder, peer, rounds),
+            )
+            for threads, type in each
+        ),
+        *(
+            _Step(
+                f"speed of {type} with {threads} thread(s)",
+                partial(work.speed, f16, type, threads, folder, peer, rounds),
+            )
+            for threads, type in each
+        ),
+    ]
+
+
+def _write(
+    options: argparse.Namespace,
+    machine: dict[str, Any],
+    comparisons: list[Comparison],
+    missing: list[str],
+) -> None:
     results = {
         "machine": machine,
         "rounds": options.rounds,
         "comparisons": [comparison.as_json() for comparison in comparisons],
+        "missing": missing,
     }
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    page = markdown(machine, comparisons, options.rounds)
+    page = markdown(machine, comparisons, options.rounds, missing)
     (options.out / "RESULTS.md").write_text(page)
-    print(page)
-    return 0
-
-
-_GROUPS = ["Speed of a model", "Quantize a file", "In memory, one thread"]
-
-
-def _of_files(options: argparse.Namespace, type: str, folder: Path) -> list[Comparison]:
-    peer, rounds = options.llama_bin, options.rounds
-    comparisons: list[Comparison] = []
-    for threads in options.threads:
-        comparisons += _told(work.quantize_file(options.f16, type, threads, folder, peer, rounds))
-    model = folder / f"{type}.gguf"
-    gk.quantize_file(options.f16, model, type, pure=True)
-    for threads in options.threads:
-        comparisons += _told(work.speed(model, type, threads, peer, rounds))
-    model.unlink()
-    return comparisons
 
 
 def _told(comparisons: Sequence[Comparison]) -> Sequence[Comparison]:

@@ -22,8 +22,13 @@ COPY = "numpy copy"
 _SHAPE = (16384, 1024)
 
 
-def speed(model: Path, type: str, threads: int, peer: Path | None, rounds: int) -> list[Comparison]:
+def speed(
+    f16: Path, type: str, threads: int, folder: Path, peer: Path | None, rounds: int
+) -> list[Comparison]:
     """Tokens/s of a prompt of 256 and of making 64, each run a fresh process."""
+    model = folder / f"{type}.gguf"
+    if not model.exists():
+        gk.quantize_file(f16, model, type, pure=True)
     options = ["-m", str(model), "-p", "256", "-n", "64", "-t", str(threads), "-r", "1"]
     systems = {OURS: lambda: _tokens_per_second(_ours("bench", *options, "--json"))}
     if peer:
