@@ -63,7 +63,7 @@ lint: build
 # instrumented, so the runtime is preloaded and its leak check (which would report python) is off.
 SANITIZED = LD_PRELOAD="$$($(CXX) -print-file-name=$(1)) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	GGMLKIT_CORE=build/$(2) PYTHONMALLOC=malloc \
-	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	TSAN_OPTIONS=halt_on_error=1:suppressions=tests/tsan.supp \
 	$(BIN)/python -m pytest -p no:cacheprovider -q
 
