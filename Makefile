@@ -64,7 +64,7 @@ lint: build
 SANITIZED = LD_PRELOAD="$$($(CXX) -print-file-name=$(1)) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	GGMLKIT_CORE=build/$(2) PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	TSAN_OPTIONS=halt_on_error=1:suppressions=tests/tsan.supp \
+	TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:allocator_may_return_null=1:suppressions=tests/tsan.supp \
 	$(BIN)/python -m pytest -p no:cacheprovider -q
 
 sanitize: build
