@@ -3,7 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <cstdio>
+#include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 
@@ -30,7 +31,7 @@ int cgroup_quota() {
   std::string quota;
   double period = 0;
   if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
-  return std::max(1, static_cast<int>(std::strtod(quota.c_str(), nullptr) / period + 0.5));
+  return std::max(1, static_cast<int>(std::lround(std::strtod(quota.c_str(), nullptr) / period)));
 }
 
 std::unique_ptr<ThreadPool>& shared_slot() {
@@ -118,7 +119,8 @@ ThreadPool& ThreadPool::shared() {
     pool = std::make_unique<ThreadPool>();
     static const int registered = pthread_atfork(nullptr, nullptr, [] {
       // The helpers did not survive the fork: leave the old pool be and make a new one on demand.
-      (void)shared_slot().release();
+      static ThreadPool* abandoned;
+      abandoned = shared_slot().release();
     });
     (void)registered;
   }
