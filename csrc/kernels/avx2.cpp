@@ -260,14 +260,13 @@ void quantize_ranged_block(const Floats& x, const float* src, std::byte* dst) {
   store_quants<S>(rounded_levels<S::levels>(from_low, inverse_of(d), 0.5f), dst);
 }
 
-// Halves away from zero, as C's round().
+// Halves away from zero, as C's round(): adds the largest float below one half, with x's sign, and
+// truncates. One half itself would carry 0.49999997 up to 1; the sum of anything from n + 1/2 on
+// rounds to n + 1 or more. Exact below 2^22; levels reach 127.
 __m256i round_away(__m256 x) {
-  const __m256 whole = _mm256_round_ps(x, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-  const __m256 rest = absolute(_mm256_sub_ps(x, whole));
-  const __m256 up = _mm256_cmp_ps(rest, _mm256_set1_ps(0.5f), _CMP_GE_OQ);
   const __m256 sign = _mm256_and_ps(x, _mm256_set1_ps(-0.0f));
-  const __m256 one = _mm256_or_ps(_mm256_set1_ps(1.0f), sign);
-  return _mm256_cvttps_epi32(_mm256_add_ps(whole, _mm256_and_ps(up, one)));
+  const __m256 almost_half = _mm256_or_ps(_mm256_set1_ps(0.49999997f), sign);
+  return _mm256_cvttps_epi32(_mm256_add_ps(x, almost_half));
 }
 
 template <class S>
