@@ -9,10 +9,9 @@
 
 namespace ggmlkit {
 
-// Rows interleaved in a packed tile; see kernels/packed.h for the layout.
-constexpr std::size_t kTileRows = 8;
 constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and activations alike
 
+// What a packed tile holds; see kernels/packed.h for the layout.
 enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, count };
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
 
@@ -22,6 +21,9 @@ struct ActivationView {
   const std::int8_t* q;     // [tokens][cols]
   const float* scale;       // [tokens][cols / 32]
   const std::int32_t* sum;  // [tokens][cols / 32], sum of q over the block
+  // [tokens][cols / 32], the same sum in two int16 halves: of the elements 4k and 4k + 1 (low), and
+  // of 4k + 2 and 4k + 3 (high): what a 16-bit lane of a tile's dot product meets.
+  const std::int32_t* half_sums;
   std::size_t cols;
 };
 
@@ -29,11 +31,16 @@ struct TypeKernels {
   void (*dequantize)(const std::byte* src, float* dst, std::size_t n);
   // Returns n, or an index at or before which (by less than a block) a value is not finite.
   std::size_t (*quantize)(const float* src, std::byte* dst, std::size_t n);
+  // `rows` ≤ tile_rows rows of whole blocks, `row_bytes` apart, to one tile; missing rows are
+  // zeros. Null for types that have no packed form.
+  void (*pack)(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
+               std::byte* tile);
 };
 
-// y[t·ldy + r] for the 8 rows of one tile and all tokens; writes `rows` ≤ 8 of them.
-using TileKernel = void (*)(const std::byte* tile, const ActivationView& x, std::size_t tokens,
-                            float* y, std::size_t ldy, std::size_t rows);
+// y[t·ldy + r] = Σ w[r][c] · x[t][c] for `rows` rows in tiles that follow each other, the last of
+// which may be partly filled, and all tokens.
+using MatmulKernel = void (*)(const std::byte* tiles, std::size_t rows, const ActivationView& x,
+                              std::size_t tokens, float* y, std::size_t ldy);
 
 // y[t·ldy + r] = Σ w[r·cols + c] · x[t·cols + c] for float weights of one type.
 using FloatKernel = void (*)(const std::byte* w, std::size_t rows, std::size_t cols, const float* x,
@@ -41,10 +48,11 @@ using FloatKernel = void (*)(const std::byte* w, std::size_t rows, std::size_t c
 
 struct KernelTable {
   const char* name;
+  std::size_t tile_rows;  // rows interleaved in a tile: 8 or 16
   TypeKernels types[kTypeCount];
   void (*quantize_activations)(const float* x, std::size_t n, std::int8_t* q, float* scale,
-                               std::int32_t* sum);
-  TileKernel tile[kPackedKinds];
+                               std::int32_t* sum, std::int32_t* half_sums);
+  MatmulKernel matmul[kPackedKinds];
   FloatKernel matmul_f32;
   FloatKernel matmul_f16;
   FloatKernel matmul_bf16;

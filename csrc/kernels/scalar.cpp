@@ -150,7 +150,7 @@ std::size_t quantize_blocks(const float* src, std::byte* dst, std::size_t n) {
 
 // Nearest even: what the vector conversion does.
 void quantize_activations(const float* x, std::size_t n, std::int8_t* q, float* scale,
-                          std::int32_t* sum) {
+                          std::int32_t* sum, std::int32_t* half_sums) {
   for (std::size_t b = 0; b < n / kBlock; ++b) {
     float magnitude = 0.0f;
     for (std::size_t j = 0; j < kBlock; ++j) {
@@ -159,54 +159,68 @@ void quantize_activations(const float* x, std::size_t n, std::int8_t* q, float* 
     }
     const float inverse = magnitude > 0.0f ? 127.0f / magnitude : 0.0f;
     scale[b] = magnitude / 127.0f;
-    std::int32_t total = 0;
+    std::int32_t halves[2] = {};
     for (std::size_t j = 0; j < kBlock; ++j) {
       const float v = std::nearbyint(x[b * kBlock + j] * inverse);
       // A subnormal magnitude makes the inverse overflow; such a block is zero for all purposes.
       const int i = v >= -127.0f && v <= 127.0f ? static_cast<int>(v) : 0;
       q[b * kBlock + j] = static_cast<std::int8_t>(i);
-      total += i;
+      halves[j / 2 % 2] += i;
     }
-    sum[b] = total;
+    sum[b] = halves[0] + halves[1];
+    half_sums[b] = halves[1] * 65536 + (halves[0] & 0xffff);
   }
 }
 
+constexpr std::size_t kTileRows = 8;
+
+// The integer at a row and a column of block b, the offset not yet taken off.
 template <PackedKind kind>
-int packed_value(const std::byte* block, std::size_t row, std::size_t col) {
-  constexpr PackedLayout L = packed_layout(kind);
+int packed_value(const std::byte* tile, const TileLayout& at, std::size_t b, std::size_t row,
+                 std::size_t col) {
+  using P = Packed<kind>;
+  constexpr std::size_t vector = 4 * kTileRows;
   const std::size_t quad = col / 4;
   const std::size_t p = row * 4 + col % 4;
-  const auto* quants = reinterpret_cast<const std::uint8_t*>(block + L.quants_at);
-  if constexpr (L.is_byte) return static_cast<std::int8_t>(quants[quad * 32 + p]);
-  int v = (quants[(quad % 4) * 32 + p] >> (quad < 4 ? 0 : 4)) & 15;
-  if constexpr (L.has_high) {
-    v |= ((static_cast<int>(block[L.highs_at + p]) >> quad) & 1) << 4;
+  const auto* quants = reinterpret_cast<const std::uint8_t*>(tile) + b * P::vectors * vector;
+  if constexpr (P::is_byte) return static_cast<std::int8_t>(quants[quad * vector + p]);
+  int v = (quants[(quad % 4) * vector + p] >> (quad < 4 ? 0 : 4)) & 15;
+  if constexpr (P::has_high) {
+    v |= ((static_cast<int>(tile[at.highs_at + b * vector + p]) >> quad) & 1) << 4;
   }
   return v;
 }
 
 template <PackedKind kind>
-void tile_matmul(const std::byte* tile, const ActivationView& x, std::size_t tokens, float* y,
-                 std::size_t ldy, std::size_t rows) {
-  constexpr PackedLayout L = packed_layout(kind);
+float dot_row(const std::byte* tile, const TileLayout& at, std::size_t r, const ActivationView& x,
+              std::size_t t) {
+  using P = Packed<kind>;
   const std::size_t blocks = x.cols / kBlock;
+  float total = 0.0f;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const std::int8_t* a = x.q + t * x.cols + b * kBlock;
+    const std::int32_t a_sum = x.sum[t * blocks + b];
+    const float a_scale = x.scale[t * blocks + b];
+    std::int32_t dot = 0;
+    for (std::size_t c = 0; c < kBlock; ++c) dot += packed_value<kind>(tile, at, b, r, c) * a[c];
+    dot -= P::offset * a_sum;
+    const std::size_t i = b * kTileRows + r;
+    total += f16_value(tile + at.scales_at, i) * a_scale * static_cast<float>(dot);
+    if constexpr (P::has_min) {
+      total += f16_value(tile + at.mins_at, i) * (a_scale * static_cast<float>(a_sum));
+    }
+  }
+  return total;
+}
+
+template <PackedKind kind>
+void matmul_packed(const std::byte* tiles, std::size_t rows, const ActivationView& x,
+                   std::size_t tokens, float* y, std::size_t ldy) {
+  const TileLayout at = tile_layout<kind>(kTileRows, x.cols / kBlock);
   for (std::size_t t = 0; t < tokens; ++t) {
     for (std::size_t r = 0; r < rows; ++r) {
-      float total = 0.0f;
-      for (std::size_t b = 0; b < blocks; ++b) {
-        const std::byte* block = tile + b * L.block_bytes;
-        const std::int8_t* a = x.q + t * x.cols + b * kBlock;
-        const std::int32_t a_sum = x.sum[t * blocks + b];
-        const float a_scale = x.scale[t * blocks + b];
-        std::int32_t dot = 0;
-        for (std::size_t c = 0; c < kBlock; ++c) dot += packed_value<kind>(block, r, c) * a[c];
-        dot -= L.offset * a_sum;
-        total += f16_value(block, r) * a_scale * static_cast<float>(dot);
-        if constexpr (L.has_min) {
-          total += f16_value(block + L.mins_at, r) * (a_scale * static_cast<float>(a_sum));
-        }
-      }
-      y[t * ldy + r] = total;
+      const std::byte* tile = tiles + r / kTileRows * at.bytes;
+      y[t * ldy + r] = dot_row<kind>(tile, at, r % kTileRows, x, t);
     }
   }
 }
@@ -239,7 +253,7 @@ void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
 
 template <class S>
 void set_blocks(KernelTable& table, Type type) {
-  table.types[static_cast<std::size_t>(type)] = {dequantize_blocks<S>, quantize_blocks<S>};
+  table.types[static_cast<std::size_t>(type)] = {dequantize_blocks<S>, quantize_blocks<S>, nullptr};
 }
 
 KernelTable make() {
@@ -248,9 +262,9 @@ KernelTable make() {
   const auto at = [&t](Type type) -> TypeKernels& {
     return t.types[static_cast<std::size_t>(type)];
   };
-  at(Type::f32) = {dequantize_float<f32_value>, quantize_f32};
-  at(Type::f16) = {dequantize_float<f16_value>, quantize_f16};
-  at(Type::bf16) = {dequantize_float<bf16_value>, quantize_bf16};
+  at(Type::f32) = {dequantize_float<f32_value>, quantize_f32, nullptr};
+  at(Type::f16) = {dequantize_float<f16_value>, quantize_f16, nullptr};
+  at(Type::bf16) = {dequantize_float<bf16_value>, quantize_bf16, nullptr};
   set_blocks<Q4_0>(t, Type::q4_0);
   set_blocks<Q4_1>(t, Type::q4_1);
   set_blocks<Q5_0>(t, Type::q5_0);
@@ -266,11 +280,15 @@ KernelTable make() {
   set_blocks<Q4_2>(t, Type::q4_2);
   set_blocks<Q4_3>(t, Type::q4_3);
   t.quantize_activations = quantize_activations;
-  t.tile[static_cast<std::size_t>(PackedKind::nibble)] = tile_matmul<PackedKind::nibble>;
-  t.tile[static_cast<std::size_t>(PackedKind::nibble_min)] = tile_matmul<PackedKind::nibble_min>;
-  t.tile[static_cast<std::size_t>(PackedKind::five)] = tile_matmul<PackedKind::five>;
-  t.tile[static_cast<std::size_t>(PackedKind::five_min)] = tile_matmul<PackedKind::five_min>;
-  t.tile[static_cast<std::size_t>(PackedKind::byte)] = tile_matmul<PackedKind::byte>;
+  fill_pack_rows<kTileRows>(t);
+  const auto matmul = [&t](PackedKind kind) -> MatmulKernel& {
+    return t.matmul[static_cast<std::size_t>(kind)];
+  };
+  matmul(PackedKind::nibble) = matmul_packed<PackedKind::nibble>;
+  matmul(PackedKind::nibble_min) = matmul_packed<PackedKind::nibble_min>;
+  matmul(PackedKind::five) = matmul_packed<PackedKind::five>;
+  matmul(PackedKind::five_min) = matmul_packed<PackedKind::five_min>;
+  matmul(PackedKind::byte) = matmul_packed<PackedKind::byte>;
   t.matmul_f32 = matmul_float<f32_value>;
   t.matmul_f16 = matmul_float<f16_value>;
   t.matmul_bf16 = matmul_float<bf16_value>;

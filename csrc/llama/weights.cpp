@@ -133,7 +133,7 @@ std::vector<const WeightMatrix*> Weights::matrices() const {
 int Weights::lock() const {
   for (const WeightMatrix* w : matrices()) {
     const bool own = w->nbytes() != 0;
-    const std::byte* data = own ? w->own_data() : w->float_data();
+    const std::byte* data = own ? w->own_data() : w->file_data();
     const std::size_t bytes = own ? w->nbytes() : w->rows() * row_bytes(w->type(), w->cols());
     if (mlock(data, bytes) != 0) return errno;
   }

@@ -7,6 +7,7 @@ void Activations::reserve(std::size_t tokens, std::size_t cols) {
   q_.resize(tokens * cols);
   scale_.resize(tokens * blocks);
   sum_.resize(tokens * blocks);
+  half_sums_.resize(tokens * blocks);
 }
 
 void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
@@ -23,7 +24,7 @@ void Activations::quantize_share(int thread, int n_threads) {
   if (share.begin == share.end) return;
   active().quantize_activations(rows_ + share.begin * kBlock, (share.end - share.begin) * kBlock,
                                 q_.data() + share.begin * kBlock, scale_.data() + share.begin,
-                                sum_.data() + share.begin);
+                                sum_.data() + share.begin, half_sums_.data() + share.begin);
 }
 
 void Activations::quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,

@@ -31,7 +31,9 @@ class Activations {
   const float* rows() const { return rows_; }
   std::size_t tokens() const { return tokens_; }
   std::size_t cols() const { return cols_; }
-  ActivationView view() const { return {q_.data(), scale_.data(), sum_.data(), cols_}; }
+  ActivationView view() const {
+    return {q_.data(), scale_.data(), sum_.data(), half_sums_.data(), cols_};
+  }
 
  private:
   const float* rows_ = nullptr;
@@ -40,6 +42,7 @@ class Activations {
   AlignedArray<std::int8_t> q_;
   AlignedArray<float> scale_;
   AlignedArray<std::int32_t> sum_;
+  AlignedArray<std::int32_t> half_sums_;
 };
 
 }  // namespace ggmlkit

@@ -3,24 +3,46 @@
 namespace ggmlkit {
 namespace {
 
-// Tokens of one pass over a tile: their int8 rows stay in the second-level cache.
+// Tokens of one pass over the weights: their int8 rows stay in the second-level cache.
 constexpr std::size_t kTokenPanel = 256;
+// Packed bytes of one kernel call for many tokens, or of one packing at use: they stay in the
+// first-level cache, or near it, while all tokens of the panel meet them.
+constexpr std::size_t kWeightPanel = 1 << 14;
+
+ActivationView panel_of(ActivationView view, std::size_t first) {
+  const std::size_t blocks = view.cols / kBlock;
+  view.q += first * view.cols;
+  view.scale += first * blocks;
+  view.sum += first * blocks;
+  view.half_sums += first * blocks;
+  return view;
+}
+
+// Scratch for tiles that are packed at use; one a thread, kept between calls.
+std::byte* packing_room(std::size_t bytes) {
+  thread_local AlignedArray<std::byte> room;
+  room.resize(bytes);
+  return room.data();
+}
 
 void packed_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
                   int thread, int n_threads) {
-  const TileKernel kernel = active().tile[static_cast<std::size_t>(w.kind())];
-  const std::size_t tiles = (w.rows() + kTileRows - 1) / kTileRows;
-  const Range share = split(tiles, thread, n_threads);
-  const std::size_t blocks = x.cols() / kBlock;
-  for (std::size_t t = 0; t < x.tokens(); t += kTokenPanel) {
-    const std::size_t tokens = std::min(kTokenPanel, x.tokens() - t);
-    ActivationView view = x.view();
-    view.q += t * view.cols;
-    view.scale += t * blocks;
-    view.sum += t * blocks;
-    for (std::size_t i = share.begin; i < share.end; ++i) {
-      const std::size_t row = i * kTileRows;
-      kernel(w.tile(i), view, tokens, y + t * ldy + row, ldy, std::min(kTileRows, w.rows() - row));
+  const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
+  const std::size_t tile_rows = active().tile_rows;
+  const Range share = split(w.tiles(), thread, n_threads, 2);
+  const std::size_t step = std::max<std::size_t>(2, kWeightPanel / w.tile_bytes() / 2 * 2);
+  std::byte* room = w.packs_at_use() ? packing_room(step * w.tile_bytes()) : nullptr;
+  for (std::size_t i = share.begin; i < share.end; i += step) {
+    const std::size_t end = std::min(share.end, i + step);
+    if (room != nullptr) {
+      for (std::size_t j = i; j < end; ++j) w.pack_tile(j, room + (j - i) * w.tile_bytes());
+    }
+    const std::size_t row = i * tile_rows;
+    const std::size_t rows = std::min(w.rows(), end * tile_rows) - row;
+    for (std::size_t t = 0; t < x.tokens(); t += kTokenPanel) {
+      const std::size_t tokens = std::min(kTokenPanel, x.tokens() - t);
+      kernel(room != nullptr ? room : w.tile(i), rows, panel_of(x.view(), t), tokens,
+             y + t * ldy + row, ldy);
     }
   }
 }
@@ -41,7 +63,7 @@ void float_share(const WeightMatrix& w, const Activations& x, float* y, std::siz
 
 void matmul_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
                   int thread, int n_threads) {
-  if (w.packed()) {
+  if (w.is_packed()) {
     packed_share(w, x, y, ldy, thread, n_threads);
   } else {
     float_share(w, x, y, ldy, thread, n_threads);
@@ -51,7 +73,7 @@ void matmul_share(const WeightMatrix& w, const Activations& x, float* y, std::si
 void matmul(const WeightMatrix& w, const float* x, std::size_t tokens, float* y, ThreadPool& pool,
             int threads) {
   Activations a;
-  if (w.packed()) {
+  if (w.is_packed()) {
     a.quantize(x, tokens, w.cols(), pool, threads);
   } else {
     a.attach(x, tokens, w.cols());

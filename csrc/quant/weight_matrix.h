@@ -11,16 +11,20 @@
 
 namespace ggmlkit {
 
+// When quantized rows are packed: once, into memory of the matrix's own, or at each product, a tile
+// at a time, from the file's bytes, which other processes may share.
+enum class Packing { at_load, at_use };
+
 class WeightMatrix {
  public:
   WeightMatrix() = default;
 
-  // `data` is in file layout: rows × row_bytes(type, cols). Float types keep pointing at it, so it
-  // must outlive the matrix; quantized types copy. Float32 scales of the legacy layouts are rounded
-  // to float16; layouts with 16-element blocks become float16 values.
+  // `data` is in file layout: rows × row_bytes(type, cols). Float types, and all that are packed
+  // at use, keep pointing at it, so it must outlive the matrix. Float32 scales of the legacy
+  // layouts are rounded to float16; layouts with 16-element blocks become float16 values.
   // Throws std::invalid_argument where the type has no kernel or cols is no multiple of its block.
   WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data,
-               ThreadPool& pool, int threads = 0);
+               ThreadPool& pool, int threads = 0, Packing packing = Packing::at_load);
 
   Type type() const { return type_; }
   std::size_t rows() const { return rows_; }
@@ -28,21 +32,32 @@ class WeightMatrix {
   // Memory of its own: 0 where the file's bytes are used.
   std::size_t nbytes() const { return own_.size(); }
   const std::byte* own_data() const { return own_.data(); }
+  const std::byte* file_data() const { return file_; }
 
-  bool packed() const { return packed_; }
+  // Whether products take packed tiles and rounded activations.
+  bool is_packed() const { return kind_ != PackedKind::count; }
   PackedKind kind() const { return kind_; }
   std::size_t tile_bytes() const { return tile_bytes_; }
+  std::size_t tiles() const;
+  // Tile i where it is packed at load.
   const std::byte* tile(std::size_t i) const { return own_.data() + i * tile_bytes_; }
+  bool packs_at_use() const { return is_packed() && file_ != nullptr; }
+  // Packs tile i into `out`, tile_bytes() aligned to 64.
+  void pack_tile(std::size_t i, const std::byte* rows, std::byte* out) const;
+  void pack_tile(std::size_t i, std::byte* out) const { pack_tile(i, file_, out); }
+
   // Float matrices: rows in file layout, of float_type().
   const std::byte* float_data() const { return file_ != nullptr ? file_ : own_.data(); }
   Type float_type() const { return float_type_; }
 
  private:
+  void pack_all(const std::byte* data, ThreadPool& pool, int threads);
+  void unpack_to_half(const std::byte* data, ThreadPool& pool, int threads);
+
   Type type_ = Type::f32;
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
-  bool packed_ = false;
-  PackedKind kind_ = PackedKind::nibble;
+  PackedKind kind_ = PackedKind::count;
   std::size_t tile_bytes_ = 0;
   Type float_type_ = Type::f32;
   const std::byte* file_ = nullptr;

@@ -1,0 +1,16 @@
+// The parts of the AVX2 table: each file fills the slots it provides. Compiled with
+// AVX2 + FMA + F16C; reached only through the table.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace ggmlkit::avx2 {
+
+void fill_dequantize(KernelTable& table);
+void fill_quantize(KernelTable& table);
+void fill_pack(KernelTable& table);
+void fill_matmul(KernelTable& table);
+void fill_float_matmul(KernelTable& table);
+void fill_decoder_steps(KernelTable& table);
+
+}  // namespace ggmlkit::avx2

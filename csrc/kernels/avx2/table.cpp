@@ -1,0 +1,26 @@
+// The AVX2 table: scalar's, with every slot that AVX2 does better filled anew.
+#include "kernels/avx2/avx2.h"
+
+namespace ggmlkit {
+namespace {
+
+KernelTable make() {
+  KernelTable table = scalar_table();  // the legacy layouts stay scalar
+  table.name = "avx2";
+  avx2::fill_dequantize(table);
+  avx2::fill_quantize(table);
+  avx2::fill_pack(table);
+  avx2::fill_matmul(table);
+  avx2::fill_float_matmul(table);
+  avx2::fill_decoder_steps(table);
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& avx2_table() {
+  static const KernelTable table = make();
+  return table;
+}
+
+}  // namespace ggmlkit
