@@ -15,16 +15,38 @@ constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and 
 enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, count };
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
 
-// Activations rounded to int8 per 32 elements: value = scale · q. Row t starts at t·cols in `q`
-// and at t·(cols / 32) in the others.
+// Activations rounded to int8 per 32 elements: value = scale · q.
+//
+// Tokens lie in panels, so that a kernel finds what it broadcasts behind one pointer: as many
+// panels of kPanel as fit, then panels of 4, 2 and 1 for the tokens left (panel_width). The panel
+// whose first token is t starts at t·cols in `q` and at t·(cols / 32) in the others. With width w
+// its block b is
+//   q          [8 quads][w tokens][4 elements] int8, 32·w·b further
+//   scale, …   [w tokens], w·b further
 struct ActivationView {
-  const std::int8_t* q;     // [tokens][cols]
-  const float* scale;       // [tokens][cols / 32]
-  const std::int32_t* sum;  // [tokens][cols / 32], sum of q over the block
-  // [tokens][cols / 32], the same sum in two int16 halves: of the elements 4k and 4k + 1 (low), and
-  // of 4k + 2 and 4k + 3 (high): what a 16-bit lane of a tile's dot product meets.
-  const std::int32_t* half_sums;
+  const std::int8_t* q;
+  const float* scale;
+  const std::int32_t* sum;  // of q over the block
+  // -8 times the same sum in two int16 halves: of the elements 4k and 4k + 1 (low), and of 4k + 2
+  // and 4k + 3 (high). Where a 16-bit lane of a tile's dot product starts that takes 8 off weights.
+  const std::int32_t* start;
   std::size_t cols;
+};
+
+constexpr std::size_t kPanel = 8;
+
+// Width of the panel that begins with so many tokens left.
+constexpr std::size_t panel_width(std::size_t left) {
+  return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+// Where one token's rounded elements go: its first block, in a panel of `width`.
+struct ActivationSlot {
+  std::int8_t* q;
+  float* scale;
+  std::int32_t* sum;
+  std::int32_t* start;
+  std::size_t width;
 };
 
 struct TypeKernels {
@@ -38,7 +60,7 @@ struct TypeKernels {
 };
 
 // y[t·ldy + r] = Σ w[r][c] · x[t][c] for `rows` rows in tiles that follow each other, the last of
-// which may be partly filled, and all tokens.
+// which may be partly filled, and `tokens` tokens in panels.
 using MatmulKernel = void (*)(const std::byte* tiles, std::size_t rows, const ActivationView& x,
                               std::size_t tokens, float* y, std::size_t ldy);
 
@@ -50,8 +72,8 @@ struct KernelTable {
   const char* name;
   std::size_t tile_rows;  // rows interleaved in a tile: 8 or 16
   TypeKernels types[kTypeCount];
-  void (*quantize_activations)(const float* x, std::size_t n, std::int8_t* q, float* scale,
-                               std::int32_t* sum, std::int32_t* half_sums);
+  // Consecutive blocks of one token.
+  void (*quantize_activations)(const float* x, std::size_t blocks, const ActivationSlot& out);
   MatmulKernel matmul[kPackedKinds];
   FloatKernel matmul_f32;
   FloatKernel matmul_f16;

@@ -31,6 +31,25 @@ struct Packed {
   static constexpr std::size_t vectors = is_byte ? 8 : 4;  // of quants, a block
 };
 
+// The activations from token `first` on, the first of a panel.
+inline ActivationView panel_at(ActivationView x, std::size_t first) {
+  const std::size_t blocks = x.cols / kBlock;
+  x.q += first * x.cols;
+  x.scale += first * blocks;
+  x.sum += first * blocks;
+  x.start += first * blocks;
+  return x;
+}
+
+// A panel of `width` from block b on.
+inline ActivationView block_at(ActivationView x, std::size_t b, std::size_t width) {
+  x.q += b * kBlock * width;
+  x.scale += b * width;
+  x.sum += b * width;
+  x.start += b * width;
+  return x;
+}
+
 // Where the areas of one tile begin.
 struct TileLayout {
   std::size_t highs_at;

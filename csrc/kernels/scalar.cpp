@@ -149,26 +149,25 @@ std::size_t quantize_blocks(const float* src, std::byte* dst, std::size_t n) {
 }
 
 // Nearest even: what the vector conversion does.
-void quantize_activations(const float* x, std::size_t n, std::int8_t* q, float* scale,
-                          std::int32_t* sum, std::int32_t* half_sums) {
-  for (std::size_t b = 0; b < n / kBlock; ++b) {
+void quantize_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
+  for (std::size_t b = 0; b < blocks; ++b, x += kBlock) {
     float magnitude = 0.0f;
     for (std::size_t j = 0; j < kBlock; ++j) {
-      const float a = std::fabs(x[b * kBlock + j]);
+      const float a = std::fabs(x[j]);
       magnitude = a > magnitude ? a : magnitude;
     }
     const float inverse = magnitude > 0.0f ? 127.0f / magnitude : 0.0f;
-    scale[b] = magnitude / 127.0f;
+    out.scale[b * out.width] = magnitude / 127.0f;
     std::int32_t halves[2] = {};
     for (std::size_t j = 0; j < kBlock; ++j) {
-      const float v = std::nearbyint(x[b * kBlock + j] * inverse);
+      const float v = std::nearbyint(x[j] * inverse);
       // A subnormal magnitude makes the inverse overflow; such a block is zero for all purposes.
       const int i = v >= -127.0f && v <= 127.0f ? static_cast<int>(v) : 0;
-      q[b * kBlock + j] = static_cast<std::int8_t>(i);
+      out.q[((b * 8 + j / 4) * out.width) * 4 + j % 4] = static_cast<std::int8_t>(i);
       halves[j / 2 % 2] += i;
     }
-    sum[b] = halves[0] + halves[1];
-    half_sums[b] = halves[1] * 65536 + (halves[0] & 0xffff);
+    out.sum[b * out.width] = halves[0] + halves[1];
+    out.start[b * out.width] = -8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff);
   }
 }
 
@@ -191,18 +190,21 @@ int packed_value(const std::byte* tile, const TileLayout& at, std::size_t b, std
   return v;
 }
 
+// Row r of a tile with slot t of a panel of `width`.
 template <PackedKind kind>
 float dot_row(const std::byte* tile, const TileLayout& at, std::size_t r, const ActivationView& x,
-              std::size_t t) {
+              std::size_t t, std::size_t width) {
   using P = Packed<kind>;
   const std::size_t blocks = x.cols / kBlock;
   float total = 0.0f;
   for (std::size_t b = 0; b < blocks; ++b) {
-    const std::int8_t* a = x.q + t * x.cols + b * kBlock;
-    const std::int32_t a_sum = x.sum[t * blocks + b];
-    const float a_scale = x.scale[t * blocks + b];
+    const std::int32_t a_sum = x.sum[b * width + t];
+    const float a_scale = x.scale[b * width + t];
     std::int32_t dot = 0;
-    for (std::size_t c = 0; c < kBlock; ++c) dot += packed_value<kind>(tile, at, b, r, c) * a[c];
+    for (std::size_t c = 0; c < kBlock; ++c) {
+      const int a = x.q[((b * 8 + c / 4) * width + t) * 4 + c % 4];
+      dot += packed_value<kind>(tile, at, b, r, c) * a;
+    }
     dot -= P::offset * a_sum;
     const std::size_t i = b * kTileRows + r;
     total += f16_value(tile + at.scales_at, i) * a_scale * static_cast<float>(dot);
@@ -217,10 +219,14 @@ template <PackedKind kind>
 void matmul_packed(const std::byte* tiles, std::size_t rows, const ActivationView& x,
                    std::size_t tokens, float* y, std::size_t ldy) {
   const TileLayout at = tile_layout<kind>(kTileRows, x.cols / kBlock);
-  for (std::size_t t = 0; t < tokens; ++t) {
-    for (std::size_t r = 0; r < rows; ++r) {
-      const std::byte* tile = tiles + r / kTileRows * at.bytes;
-      y[t * ldy + r] = dot_row<kind>(tile, at, r % kTileRows, x, t);
+  for (std::size_t first = 0; first < tokens;) {
+    const std::size_t width = panel_width(tokens - first);
+    const ActivationView panel = panel_at(x, first);
+    for (std::size_t t = 0; t < width; ++t, ++first) {
+      for (std::size_t r = 0; r < rows; ++r) {
+        const std::byte* tile = tiles + r / kTileRows * at.bytes;
+        y[first * ldy + r] = dot_row<kind>(tile, at, r % kTileRows, panel, t, width);
+      }
     }
   }
 }

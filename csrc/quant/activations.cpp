@@ -7,7 +7,7 @@ void Activations::reserve(std::size_t tokens, std::size_t cols) {
   q_.resize(tokens * cols);
   scale_.resize(tokens * blocks);
   sum_.resize(tokens * blocks);
-  half_sums_.resize(tokens * blocks);
+  start_.resize(tokens * blocks);
 }
 
 void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
@@ -21,10 +21,29 @@ void Activations::quantize_share(int thread, int n_threads) {
   const std::size_t blocks = cols_ / kBlock;
   if (blocks * kBlock != cols_) return;
   const Range share = split(tokens_ * blocks, thread, n_threads, 4);
-  if (share.begin == share.end) return;
-  active().quantize_activations(rows_ + share.begin * kBlock, (share.end - share.begin) * kBlock,
-                                q_.data() + share.begin * kBlock, scale_.data() + share.begin,
-                                sum_.data() + share.begin, half_sums_.data() + share.begin);
+  for (std::size_t i = share.begin; i < share.end;) {
+    const std::size_t token = i / blocks;
+    const std::size_t end = std::min(share.end, (token + 1) * blocks);
+    quantize_blocks(token, i - token * blocks, end - token * blocks);
+    i = end;
+  }
+}
+
+void Activations::quantize_blocks(std::size_t token, std::size_t first, std::size_t end) {
+  const std::size_t blocks = cols_ / kBlock;
+  // The panel the token is in: whole ones of kPanel, then what is left in 4, 2 and 1.
+  std::size_t panel = token / kPanel * kPanel;
+  std::size_t width = panel_width(tokens_ - panel);
+  while (token >= panel + width) {
+    panel += width;
+    width = panel_width(tokens_ - panel);
+  }
+  const std::size_t block = panel * blocks + first * width;
+  const std::size_t slot = token - panel;
+  active().quantize_activations(
+      rows_ + token * cols_ + first * kBlock, end - first,
+      {q_.data() + block * kBlock + slot * 4, scale_.data() + block + slot,
+       sum_.data() + block + slot, start_.data() + block + slot, width});
 }
 
 void Activations::quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,

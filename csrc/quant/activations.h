@@ -1,5 +1,5 @@
-// Rows of activations, rounded to int8 per 32 elements for quantized weights; the float rows stay
-// reachable for float weights.
+// Rows of activations, rounded to int8 per 32 elements for quantized weights, in the panels that
+// kernels take; the float rows stay reachable for float weights.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +22,9 @@ class Activations {
   // Rounds this thread's share of the rows. All threads must pass a barrier before the use.
   void quantize_share(int thread, int n_threads);
 
+  // Rounds blocks [first, end) of one token. Threads may round different tokens or blocks at once.
+  void quantize_blocks(std::size_t token, std::size_t first, std::size_t end);
+
   // reserve + attach + quantize_share over the pool.
   void quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,
                 int threads = 0);
@@ -32,7 +35,7 @@ class Activations {
   std::size_t tokens() const { return tokens_; }
   std::size_t cols() const { return cols_; }
   ActivationView view() const {
-    return {q_.data(), scale_.data(), sum_.data(), half_sums_.data(), cols_};
+    return {q_.data(), scale_.data(), sum_.data(), start_.data(), cols_};
   }
 
  private:
@@ -42,7 +45,7 @@ class Activations {
   AlignedArray<std::int8_t> q_;
   AlignedArray<float> scale_;
   AlignedArray<std::int32_t> sum_;
-  AlignedArray<std::int32_t> half_sums_;
+  AlignedArray<std::int32_t> start_;
 };
 
 }  // namespace ggmlkit

@@ -1,5 +1,7 @@
 #include "quant/matmul.h"
 
+#include "kernels/packed.h"
+
 namespace ggmlkit {
 namespace {
 
@@ -8,15 +10,6 @@ constexpr std::size_t kTokenPanel = 256;
 // Packed bytes of one kernel call for many tokens, or of one packing at use: they stay in the
 // first-level cache, or near it, while all tokens of the panel meet them.
 constexpr std::size_t kWeightPanel = 1 << 14;
-
-ActivationView panel_of(ActivationView view, std::size_t first) {
-  const std::size_t blocks = view.cols / kBlock;
-  view.q += first * view.cols;
-  view.scale += first * blocks;
-  view.sum += first * blocks;
-  view.half_sums += first * blocks;
-  return view;
-}
 
 // Scratch for tiles that are packed at use; one a thread, kept between calls.
 std::byte* packing_room(std::size_t bytes) {
@@ -41,7 +34,7 @@ void packed_share(const WeightMatrix& w, const Activations& x, float* y, std::si
     const std::size_t rows = std::min(w.rows(), end * tile_rows) - row;
     for (std::size_t t = 0; t < x.tokens(); t += kTokenPanel) {
       const std::size_t tokens = std::min(kTokenPanel, x.tokens() - t);
-      kernel(room != nullptr ? room : w.tile(i), rows, panel_of(x.view(), t), tokens,
+      kernel(room != nullptr ? room : w.tile(i), rows, panel_at(x.view(), t), tokens,
              y + t * ldy + row, ldy);
     }
   }

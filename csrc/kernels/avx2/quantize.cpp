@@ -126,24 +126,35 @@ std::size_t quantize_blocks(const float* src, std::byte* dst, std::size_t n) {
   return n;
 }
 
-void quantize_activations(const float* x, std::size_t n, std::int8_t* q, float* scale,
-                          std::int32_t* sum, std::int32_t* half_sums) {
+// One block's bytes into a panel: eight quads, `width` quads apart.
+void store_quads(__m256i bytes, std::size_t width, std::int8_t* out) {
+  if (width == 1) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
+    return;
+  }
+  std::int8_t quads[kBlock];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(quads), bytes);
+  for (std::size_t k = 0; k < 8; ++k) std::memcpy(out + 4 * k * width, quads + 4 * k, 4);
+}
+
+void quantize_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
   const __m256i one8 = _mm256_set1_epi8(1);
   const __m256i one16 = _mm256_set1_epi16(1);
-  for (std::size_t b = 0; b < n / kBlock; ++b) {
+  for (std::size_t b = 0; b < blocks; ++b) {
     const Floats v = load_block(x + b * kBlock);
     const float magnitude = horizontal_max(largest_magnitude(v));
-    scale[b] = magnitude / 127.0f;
     float inverse = magnitude > 0.0f ? 127.0f / magnitude : 0.0f;
     // A subnormal magnitude makes the inverse overflow; such a block is zero for all purposes.
     if (!(inverse <= std::numeric_limits<float>::max())) inverse = 0.0f;
     const __m256 s = _mm256_set1_ps(inverse);
     const auto level = [&](__m256 f) { return _mm256_cvtps_epi32(_mm256_mul_ps(f, s)); };
     const __m256i bytes = low_bytes(level(v.v[0]), level(v.v[1]), level(v.v[2]), level(v.v[3]));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q + b * kBlock), bytes);
+    store_quads(bytes, out.width, out.q + b * kBlock * out.width);
     const __m256i pairs = _mm256_maddubs_epi16(one8, bytes);
-    sum[b] = horizontal_sum(_mm256_madd_epi16(pairs, one16));
-    half_sums[b] = sum_of_int16_pairs(pairs);
+    const std::size_t at = b * out.width;
+    out.scale[at] = magnitude / 127.0f;
+    out.sum[at] = horizontal_sum(_mm256_madd_epi16(pairs, one16));
+    out.start[at] = sum_of_int16_pairs(_mm256_mullo_epi16(pairs, _mm256_set1_epi16(-8)));
   }
 }
 
