@@ -1,5 +1,6 @@
-// Products with packed tiles: integer dot products of one tile (8 rows) with T tokens in registers,
-// scaled once a block.
+// Products with packed tiles: integer dot products of R tiles (8 rows each) with T tokens in
+// registers, scaled once a block. Two tiles and four tokens fill the sixteen registers: eight sums,
+// the weights of two quads, a broadcast activation.
 #include <algorithm>
 
 #include "kernels/avx2/avx2.h"
@@ -101,48 +102,64 @@ __m256i start_of(std::int32_t minus_eight_sums) {
   return offset == 8 ? v : _mm256_add_epi16(v, v);
 }
 
-// Eight int32 a token, one a row.
+// Eight int32 a token, one a row, for R tiles and T tokens from slot `s` of a panel of W.
 //
 // A 16-bit lane sums sixteen products of its row. It starts at -offset · Σa over the lane's
 // activations, so that it ends at Σ (q - offset)·a: with |q - offset| ≤ 16 and |a| ≤ 127 at most
 // 16 · 16 · 127 = 32512, which fits; what wraps on the way unwraps again. A maddubs itself is at
 // most 2 · 31 · 127. Kinds with a minimum have no offset: Σ q·a is at most 16 · 15 · 127 = 30480
 // for four bits, but for five only half of it is sure to fit, and is widened half way.
-template <PackedKind kind, int T, class Source>
-void dot_block(const Source& w, const ActivationView& x, std::size_t b, __m256i (&dot)[T]) {
+template <PackedKind kind, int R, int T, int W, class Source>
+void dot_block(const Source (&w)[R], const ActivationView& x, std::size_t b, std::size_t s,
+               __m256i (&dot)[R][T]) {
   using P = Packed<kind>;
   constexpr bool widen_half_way = P::has_high && P::has_min;
   const __m256i one = _mm256_set1_epi16(1);
-  const std::int8_t* q = x.q + b * kBlock * T;
-  __m256i sum[T];
+  const std::int8_t* q = x.q + (b * 8 * W + s) * 4;
+  __m256i sum[R][T];
   const auto step = [&](auto index) {
     constexpr int i = decltype(index)::value;
-    __m256i low;
-    __m256i high;
-    w.template quads<i>(b, low, high);
+    __m256i low[R];
+    __m256i high[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) w[r].template quads<i>(b, low[r], high[r]);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      accumulate(sum[t], low, broadcast4(q + (i * T + t) * 4));
-      accumulate(sum[t], high, broadcast4(q + ((i + 4) * T + t) * 4));
+      const __m256i a = broadcast4(q + (i * W + t) * 4);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) accumulate(sum[r][t], low[r], a);
+      const __m256i a4 = broadcast4(q + ((i + 4) * W + t) * 4);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) accumulate(sum[r][t], high[r], a4);
     }
   };
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) sum[t] = start_of<P::offset>(x.start[b * T + t]);
+  for (int t = 0; t < T; ++t) {
+    const __m256i start = start_of<P::offset>(x.start[b * W + s + t]);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sum[r][t] = start;
+  }
   step(std::integral_constant<int, 0>());
   step(std::integral_constant<int, 1>());
   if constexpr (widen_half_way) {
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      dot[t] = _mm256_madd_epi16(sum[t], one);
-      sum[t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        dot[r][t] = _mm256_madd_epi16(sum[r][t], one);
+        sum[r][t] = _mm256_setzero_si256();
+      }
     }
   }
   step(std::integral_constant<int, 2>());
   step(std::integral_constant<int, 3>());
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-    const __m256i wide = _mm256_madd_epi16(sum[t], one);
-    dot[t] = widen_half_way ? _mm256_add_epi32(dot[t], wide) : wide;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m256i wide = _mm256_madd_epi16(sum[r][t], one);
+      dot[r][t] = widen_half_way ? _mm256_add_epi32(dot[r][t], wide) : wide;
+    }
   }
 }
 
@@ -152,21 +169,29 @@ struct SignedBytes {
   const std::byte* quants;
 };
 
-template <PackedKind kind, int T>
-void dot_block(const SignedBytes& w, const ActivationView& x, std::size_t b, __m256i (&dot)[T]) {
+template <PackedKind kind, int R, int T, int W>
+void dot_block(const SignedBytes (&w)[R], const ActivationView& x, std::size_t b, std::size_t s,
+               __m256i (&dot)[R][T]) {
   const __m256i one = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) dot[t] = _mm256_setzero_si256();
+  for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) dot[r][t] = _mm256_setzero_si256();
+  }
   for (std::size_t k = 0; k < 8; ++k) {
-    const __m256i q = load32(w.quants + (8 * b + k) * kVector);
-    const __m256i magnitude = _mm256_abs_epi8(q);
+    __m256i q[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) q[r] = load32(w[r].quants + (8 * b + k) * kVector);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const std::int8_t* four = x.q + ((b * 8 + k) * T + static_cast<std::size_t>(t)) * 4;
-      const __m256i a = _mm256_sign_epi8(broadcast4(four), q);
-      const __m256i pairs = _mm256_maddubs_epi16(magnitude, a);
-      dot[t] = _mm256_add_epi32(dot[t], _mm256_madd_epi16(pairs, one));
-      asm("" : "+x"(dot[t]));
+      const __m256i a = broadcast4(x.q + ((b * 8 + k) * W + s + static_cast<std::size_t>(t)) * 4);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const __m256i pairs =
+            _mm256_maddubs_epi16(_mm256_abs_epi8(q[r]), _mm256_sign_epi8(a, q[r]));
+        dot[r][t] = _mm256_add_epi32(dot[r][t], _mm256_madd_epi16(pairs, one));
+        asm("" : "+x"(dot[r][t]));
+      }
     }
   }
 }
@@ -184,13 +209,13 @@ void prefetch(const std::byte* p) {
   }
 }
 
-// A run of blocks of one tile, its scales, and where the product goes: rows ≤ 8 values a token,
-// added to what is there unless this run is the tile's first.
-template <class Source>
+// A run of blocks of R tiles, their scales, and where the product goes: `rows` values a token,
+// added to what is there unless this run is the tiles' first.
+template <class Source, int R>
 struct Run {
-  Source weights;
-  const std::byte* scales;
-  const std::byte* mins;
+  Source weights[R];
+  const std::byte* scales[R];
+  const std::byte* mins[R];
   std::size_t first_block;
   std::size_t blocks;
   float* y;
@@ -198,116 +223,145 @@ struct Run {
   std::size_t rows;
 };
 
-template <class Source>
-void store_token(const Run<Source>& run, std::size_t token, __m256 v) {
-  float* out = run.y + token * run.ldy;
-  if (run.rows >= kTileRows) {
-    if (run.first_block != 0) v = _mm256_add_ps(v, _mm256_loadu_ps(out));
+void store_rows(__m256 v, bool add, float* out, std::size_t rows) {
+  if (rows >= kTileRows) {
+    if (add) v = _mm256_add_ps(v, _mm256_loadu_ps(out));
     _mm256_storeu_ps(out, v);
     return;
   }
   float lanes[kTileRows];
   _mm256_storeu_ps(lanes, v);
-  for (std::size_t r = 0; r < run.rows; ++r) {
-    out[r] = run.first_block != 0 ? out[r] + lanes[r] : lanes[r];
-  }
+  for (std::size_t r = 0; r < rows; ++r) out[r] = add ? out[r] + lanes[r] : lanes[r];
 }
 
-// One panel of T tokens, whose blocks begin at the run's first.
-template <PackedKind kind, int T, class Source>
-void multiply(const Run<Source>& run, const ActivationView& x, std::size_t first) {
+// T tokens from slot s of a panel of W, whose blocks begin at the run's first; the panel's first
+// token is `first`.
+template <PackedKind kind, int T, int W, class Source, int R>
+void multiply(const Run<Source, R>& run, const ActivationView& x, std::size_t first,
+              std::size_t s) {
   using P = Packed<kind>;
-  __m256 total[T];
+  __m256 total[R][T];
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) total[t] = _mm256_setzero_ps();
+  for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) total[r][t] = _mm256_setzero_ps();
+  }
   for (std::size_t b = 0; b < run.blocks; ++b) {
     if constexpr (T == 1) {
-      prefetch<P::vectors * kVector>(run.weights.quants + b * P::vectors * kVector);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r)
+        prefetch<P::vectors * kVector>(run.weights[r].quants + b * P::vectors * kVector);
     }
-    __m256i dot[T];
-    dot_block<kind, T>(run.weights, x, b, dot);
-    const __m256 scale = load_half8(run.scales + b * 2 * kTileRows);
+    __m256i dot[R][T];
+    dot_block<kind, R, T, W>(run.weights, x, b, s, dot);
+    __m256 scale[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) scale[r] = load_half8(run.scales[r] + b * 2 * kTileRows);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const float a_scale = x.scale[b * T + t];
-      const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(a_scale));
-      total[t] = _mm256_fmadd_ps(both, _mm256_cvtepi32_ps(dot[t]), total[t]);
-      if constexpr (P::has_min) {
-        const __m256 a_sum = _mm256_set1_ps(a_scale * static_cast<float>(x.sum[b * T + t]));
-        total[t] = _mm256_fmadd_ps(load_half8(run.mins + b * 2 * kTileRows), a_sum, total[t]);
+      const std::size_t at = b * W + s + static_cast<std::size_t>(t);
+      const __m256 a_scale = _mm256_set1_ps(x.scale[at]);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        total[r][t] = _mm256_fmadd_ps(_mm256_mul_ps(scale[r], a_scale),
+                                      _mm256_cvtepi32_ps(dot[r][t]), total[r][t]);
+        if constexpr (P::has_min) {
+          const __m256 a_sum = _mm256_set1_ps(x.scale[at] * static_cast<float>(x.sum[at]));
+          total[r][t] =
+              _mm256_fmadd_ps(load_half8(run.mins[r] + b * 2 * kTileRows), a_sum, total[r][t]);
+        }
       }
     }
   }
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) store_token(run, first + static_cast<std::size_t>(t), total[t]);
+  for (int t = 0; t < T; ++t) {
+    float* out = run.y + (first + s + static_cast<std::size_t>(t)) * run.ldy;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const std::size_t row = static_cast<std::size_t>(r) * kTileRows;
+      store_rows(total[r][t], run.first_block != 0, out + row, run.rows - row);
+    }
+  }
 }
 
 // All tokens, panel by panel.
-template <PackedKind kind, class Source>
-void multiply_all(const Run<Source>& run, const ActivationView& x, std::size_t tokens) {
+template <PackedKind kind, class Source, int R>
+void multiply_all(const Run<Source, R>& run, const ActivationView& x, std::size_t tokens) {
   for (std::size_t t = 0; t < tokens;) {
     const std::size_t width = panel_width(tokens - t);
     const ActivationView panel = block_at(panel_at(x, t), run.first_block, width);
     switch (width) {
       case 8:
-        multiply<kind, 8>(run, panel, t);
+        if constexpr (R == 1) {
+          multiply<kind, 8, 8>(run, panel, t, 0);
+        } else {
+          multiply<kind, 4, 8>(run, panel, t, 0);
+          multiply<kind, 4, 8>(run, panel, t, 4);
+        }
         break;
       case 4:
-        multiply<kind, 4>(run, panel, t);
+        multiply<kind, 4, 4>(run, panel, t, 0);
         break;
       case 2:
-        multiply<kind, 2>(run, panel, t);
+        multiply<kind, 2, 2>(run, panel, t, 0);
         break;
       default:
-        multiply<kind, 1>(run, panel, t);
+        multiply<kind, 1, 1>(run, panel, t, 0);
     }
     t += width;
   }
 }
 
-template <PackedKind kind>
-void multiply_expanded(const Run<FromTile<kind>>& run, const ActivationView& x,
+template <PackedKind kind, int R>
+void multiply_expanded(const Run<FromTile<kind>, R>& run, const ActivationView& x,
                        std::size_t tokens) {
-  alignas(64) std::byte bytes[kExpanded * 8 * kVector];
+  alignas(64) std::byte bytes[R][kExpanded * 8 * kVector];
   for (std::size_t b = 0; b < run.blocks; b += kExpanded) {
-    const FromTile<kind> from{run.weights.quants + b * 4 * kVector,
-                              run.weights.highs + b * kVector};
     const std::size_t count = std::min(kExpanded, run.blocks - b);
-    expand(from, count, bytes);
-    const Run<FromBytes> part{{bytes},
-                              run.scales + b * 2 * kTileRows,
-                              run.mins + b * 2 * kTileRows,
-                              b,
-                              count,
-                              run.y,
-                              run.ldy,
-                              run.rows};
+    Run<FromBytes, R> part{{}, {}, {}, b, count, run.y, run.ldy, run.rows};
+    for (int r = 0; r < R; ++r) {
+      const FromTile<kind>& from = run.weights[r];
+      expand(FromTile<kind>{from.quants + b * 4 * kVector, from.highs + b * kVector}, count,
+             bytes[r]);
+      part.weights[r] = {bytes[r]};
+      part.scales[r] = run.scales[r] + b * 2 * kTileRows;
+      part.mins[r] = run.mins[r] + b * 2 * kTileRows;
+    }
     multiply_all<kind>(part, x, tokens);
   }
+}
+
+// R tiles that follow each other.
+template <PackedKind kind, int R>
+void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t rows,
+                    const ActivationView& x, std::size_t tokens, float* y, std::size_t ldy) {
+  using Source = std::conditional_t<Packed<kind>::is_byte, SignedBytes, FromTile<kind>>;
+  Run<Source, R> run{{}, {}, {}, 0, x.cols / kBlock, y, ldy, rows};
+  for (int r = 0; r < R; ++r, tiles += at.bytes) {
+    if constexpr (Packed<kind>::is_byte) {
+      run.weights[r] = {tiles};
+    } else {
+      run.weights[r] = {tiles, tiles + at.highs_at};
+    }
+    run.scales[r] = tiles + at.scales_at;
+    run.mins[r] = tiles + at.mins_at;
+  }
+  if constexpr (!Packed<kind>::is_byte) {
+    if (tokens >= kWorthExpanding) return multiply_expanded<kind>(run, x, tokens);
+  }
+  multiply_all<kind>(run, x, tokens);
 }
 
 template <PackedKind kind>
 void matmul_packed(const std::byte* tiles, std::size_t rows, const ActivationView& x,
                    std::size_t tokens, float* y, std::size_t ldy) {
-  using P = Packed<kind>;
-  const std::size_t blocks = x.cols / kBlock;
-  const TileLayout at = tile_layout<kind>(kTileRows, blocks);
-  for (std::size_t row = 0; row < rows; row += kTileRows, tiles += at.bytes) {
-    const std::byte* scales = tiles + at.scales_at;
-    const std::byte* mins = tiles + at.mins_at;
-    const std::size_t count = std::min(kTileRows, rows - row);
-    if constexpr (P::is_byte) {
-      const Run<SignedBytes> run{{tiles}, scales, mins, 0, blocks, y + row, ldy, count};
-      multiply_all<kind>(run, x, tokens);
-    } else {
-      const FromTile<kind> weights{tiles, tiles + at.highs_at};
-      const Run<FromTile<kind>> run{weights, scales, mins, 0, blocks, y + row, ldy, count};
-      if (tokens >= kWorthExpanding) {
-        multiply_expanded(run, x, tokens);
-      } else {
-        multiply_all<kind>(run, x, tokens);
-      }
-    }
+  const TileLayout at = tile_layout<kind>(kTileRows, x.cols / kBlock);
+  std::size_t row = 0;
+  for (; row + 2 * kTileRows <= rows; row += 2 * kTileRows, tiles += 2 * at.bytes) {
+    multiply_tiles<kind, 2>(tiles, at, 2 * kTileRows, x, tokens, y + row, ldy);
+  }
+  for (; row < rows; row += kTileRows, tiles += at.bytes) {
+    multiply_tiles<kind, 1>(tiles, at, std::min(kTileRows, rows - row), x, tokens, y + row, ldy);
   }
 }
 
