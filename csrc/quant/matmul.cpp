@@ -23,7 +23,9 @@ void packed_share(const WeightMatrix& w, const Activations& x, float* y, std::si
   const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
   const std::size_t tile_rows = active().tile_rows;
   const Range share = split(w.tiles(), thread, n_threads, 2);
-  const std::size_t step = std::max<std::size_t>(2, kWeightPanel / w.tile_bytes() / 2 * 2);
+  // Tiles in pairs, but a single token that packs as it goes keeps to one tile of scratch.
+  const std::size_t pair = w.packs_at_use() && x.tokens() == 1 ? 1 : 2;
+  const std::size_t step = std::max(pair, kWeightPanel / w.tile_bytes() / 2 * 2);
   std::byte* room = w.packs_at_use() ? packing_room(step * w.tile_bytes()) : nullptr;
   for (std::size_t i = share.begin; i < share.end; i += step) {
     const std::size_t end = std::min(share.end, i + step);

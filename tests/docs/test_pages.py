@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import ggmlkit as gk
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "docs/formats.md", "docs/python-api.md"]
 
 
@@ -25,10 +27,26 @@ def test_python_blocks_run(
     exec(compile(code, page, "exec"), {"golden": golden, "tmp_path": tmp_path})
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+LINKING = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/how-the-kernels-work.md"]
+
+
+@pytest.mark.parametrize("page", LINKING)
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", _text(page)):
-        assert (ROOT / target).exists(), target
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_pictures_are_what_the_script_draws() -> None:
+    folder = ROOT / "docs/pictures"
+    spec = importlib.util.spec_from_file_location("draw", folder / "draw.py")
+    assert spec is not None
+    assert spec.loader is not None
+    draw = importlib.util.module_from_spec(spec)
+    sys.modules["draw"] = draw  # dataclasses look their module up
+    spec.loader.exec_module(draw)
+    assert {path.stem for path in folder.glob("*.svg")} == set(draw.PICTURES)
+    for name, picture in draw.PICTURES.items():
+        assert (folder / f"{name}.svg").read_text(encoding="utf-8") == picture().svg()
 
 
 def _text(page: str) -> str:
