@@ -126,7 +126,7 @@ def registers() -> Picture:
             picture.cell(150 + token * 4 * _CELL, y, f"Σ {r},{token}", _COLOURS[2], 4, size=9)
     picture.text(10, 190, "Each Σ: 16 lanes of 16 bits; Σ += maddubs(w, a), two instructions for")
     picture.text(
-        10, 210, "32 multiply-adds. After eight quads: madd, convert, scale, once a block."
+        10, 210, "32 multiply-adds. Once a block, after eight quads: madd, convert, scale."
     )
     return picture
 
