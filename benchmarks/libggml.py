@@ -42,6 +42,9 @@ class Libggml:
             ctypes.c_int64,
             ctypes.c_void_p,
         ]
+        self._needs_importances = self._lib.ggml_quantize_requires_imatrix
+        self._needs_importances.restype = ctypes.c_bool
+        self._needs_importances.argtypes = [ctypes.c_int]
 
     def reads(self, type: str) -> bool:
         """Whether it has a function to dequantize `type`."""
@@ -50,12 +53,12 @@ class Libggml:
     def quantize(self, type: str, x: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
         """`x` float32 ``(rows, columns)`` into `out`, bytes of the right size.
 
-        All columns weigh the same, which some types must be told.
+        All columns are as important as one another, which some types must be told.
         """
         rows, columns = x.shape
         number = type_id(type)
         evenly = None
-        if self._lib.ggml_quantize_requires_imatrix(number):
+        if self._needs_importances(number):
             weights = np.ones(columns, np.float32)
             evenly = weights.ctypes.data
         written = self._quantize(number, x.ctypes.data, out.ctypes.data, 0, rows, columns, evenly)

@@ -57,15 +57,23 @@ def _dequantize(bench: Bench, type: str) -> Outcome:
             roof=Roof("write", 4e6, goal=0.8),
         )  # fmt: skip
 
-    return compared({s: _rate(work) for s, work in works.items()}, bench.rounds, line)
+    outcome = compared({s: _rate(work) for s, work in works.items()}, bench.rounds, line)
+    expected = tensor.dequantize(threads=1).view(np.uint32)
+    for system in libraries:
+        works[system]()
+        if not np.array_equal(values.view(np.uint32), expected):
+            outcome.notes.append(f"{system} gave other floats")
+    return outcome
 
 
 def _quantize(bench: Bench, type: str) -> Outcome:
     """Ours allocates its result and refuses values that aren't finite; libggml does neither."""
     x = _floats()
-    out = np.empty_like(gk.quantize(x, type).data)
+    expected = gk.quantize(x, type).data
+    out = np.empty_like(expected)
     works: dict[str, Callable[[], object]] = {OURS: lambda: gk.quantize(x, type, threads=1)}
-    for system, library in _libraries(bench).items():
+    libraries = _libraries(bench)
+    for system, library in libraries.items():
         works[system] = partial(library.quantize, type, x, out)
 
     def line(_: str, samples: dict[str, list[float]]) -> Comparison:
@@ -74,7 +82,12 @@ def _quantize(bench: Bench, type: str) -> Outcome:
             roof=Roof("read", 4e6, goal=0.6),
         )  # fmt: skip
 
-    return compared({s: _rate(work) for s, work in works.items()}, bench.rounds, line)
+    outcome = compared({s: _rate(work) for s, work in works.items()}, bench.rounds, line)
+    for system in libraries:
+        works[system]()
+        if not np.array_equal(out, expected):
+            outcome.notes.append(f"{system} wrote other bytes")
+    return outcome
 
 
 def _rate(work: Callable[[], object]) -> Measure:
