@@ -14,7 +14,7 @@ help:
 	@echo "make test      build and run all tests"
 	@echo "make lint      ruff, mypy, clang-format, clang-tidy"
 	@echo "make format    rewrite the sources as lint wants them"
-	@echo "make bench     measure beside llama.cpp (LLAMA_CPP_BIN=folder of its tools)"
+	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make wheel     build a wheel into dist/"
 
@@ -80,7 +80,11 @@ format: build
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find csrc -name '*.cpp' -o -name '*.h')
 
-bench: build
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install --group bench
+	touch $@
+
+bench: build $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 wheel: $(VENV)/.dev

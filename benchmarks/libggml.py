@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# From ggml.h's `enum ggml_type`; these numbers are part of the file format.
-TYPE_IDS = {"q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
+# llama.cpp splits the library; ik_llama.cpp keeps it whole.
+_LIBRARIES = ("libggml-base.so", "libggml.so")
 
-_LIBRARY = "libggml-base.so"
+# Not of blocks, and named otherwise.
+_FLOATS = {"f16": "ggml_fp16_to_fp32_row", "bf16": "ggml_bf16_to_fp32_row"}
 
 
 def find(folder: Path) -> Path:
     """The library in `folder` or beside it; raises FileNotFoundError."""
-    for place in (folder, folder / "../lib", folder / "../ggml/src", folder / "../src"):
-        if (place / _LIBRARY).exists():
-            return (place / _LIBRARY).resolve()
-    raise FileNotFoundError(f"no {_LIBRARY} in or beside {folder}")
+    for name in _LIBRARIES:
+        for place in (".", "../lib", "../ggml/src", "../src"):
+            path = folder / place / name
+            if path.exists():
+                return path.resolve()
+    raise FileNotFoundError(f"no {' or '.join(_LIBRARIES)} in or beside {folder}")
 
 
 class Libggml:
@@ -39,13 +42,26 @@ class Libggml:
             ctypes.c_int64,
             ctypes.c_void_p,
         ]
+        self._needs_importances = self._lib.ggml_quantize_requires_imatrix
+        self._needs_importances.restype = ctypes.c_bool
+        self._needs_importances.argtypes = [ctypes.c_int]
+
+    def reads(self, type: str) -> bool:
+        """Whether it has a function to dequantize `type`."""
+        return hasattr(self._lib, _reader(type))
 
     def quantize(self, type: str, x: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
-        """`x` float32 ``(rows, columns)`` into `out`, bytes of the right size."""
+        """`x` float32 ``(rows, columns)`` into `out`, bytes of the right size.
+
+        All columns are as important as one another, which some types must be told.
+        """
         rows, columns = x.shape
-        written = self._quantize(
-            TYPE_IDS[type], x.ctypes.data, out.ctypes.data, 0, rows, columns, None
-        )
+        number = type_id(type)
+        evenly = None
+        if self._needs_importances(number):
+            weights = np.ones(columns, np.float32)
+            evenly = weights.ctypes.data
+        written = self._quantize(number, x.ctypes.data, out.ctypes.data, 0, rows, columns, evenly)
         assert written == out.nbytes
 
     def dequantize(self, type: str, data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -53,7 +69,18 @@ class Libggml:
         self._dequantizer(type)(data.ctypes.data, out.ctypes.data, out.size)
 
     def _dequantizer(self, type: str) -> Any:
-        function = getattr(self._lib, f"dequantize_row_{type}")
+        function = getattr(self._lib, _reader(type))
         function.restype = None
         function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
         return function
+
+
+def type_id(type: str) -> int:
+    """The number that files and libggml have for a type of today's layouts."""
+    from ggmlkit import types
+
+    return types.get(type).ggml_id
+
+
+def _reader(type: str) -> str:
+    return _FLOATS.get(type, f"dequantize_row_{type}")

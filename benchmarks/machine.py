@@ -1,21 +1,19 @@
-"""What the numbers were taken on, and how fast its memory is."""
+"""What the numbers were taken on, and the most that it can do."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
-import statistics
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import seconds
 
-# Beyond the caches of the servers we know, of which the largest have 260 MB or more.
-_BYTES = 1 << 30
+_PROBE = Path(__file__).parent / "native" / "probe.cpp"
+_COMPILER = os.environ.get("CXX", "c++")
 
 # Instruction sets that decide which kernels run.
 _FLAGS = (
@@ -23,54 +21,73 @@ _FLAGS = (
     "amx_int8", "asimddp", "i8mm",
 )  # fmt: skip
 
+# Buffers of at least this, and of so many last-level caches: well past what stays in a cache.
+_MEGABYTES, _CACHES = 512, 4
 
-def facts(peer: Path | None) -> dict[str, Any]:
-    """CPU, instruction sets, compilers, commits."""
+# Runs of the probe's methods, of which it takes the median.
+_ROUNDS = 7
+
+Probe = dict[str, dict[str, float]]
+
+
+def facts(versions: dict[str, str]) -> dict[str, Any]:
+    """CPU, instruction sets, compiler, versions; `versions` are the peers'."""
     from ggmlkit import __version__, _core
 
-    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    info = Path("/proc/cpuinfo")
+    cpu = info.read_text() if info.exists() else ""
     flags = set(_field(cpu, "flags|Features").split())
+    model = "/".join(_field(cpu, name) for name in ("cpu family", "model", "stepping"))
     return {
-        "cpu": _field(cpu, "model name") or platform.processor(),
-        "family_model_stepping": "/".join(
-            _field(cpu, name) for name in ("cpu family", "model", "stepping")
-        ),
+        "cpu": f"{_field(cpu, 'model name') or platform.processor()} ({model})",
         "cores": len(os.sched_getaffinity(0)),
-        "l3": _output("getconf", "LEVEL3_CACHE_SIZE"),
-        "flags": [flag for flag in _FLAGS if flag in flags],
+        "last-level cache": f"{cache_bytes() / 2**20:.0f} MiB",
+        "flags": " ".join(flag for flag in _FLAGS if flag in flags),
         "system": platform.platform(),
-        "compiler": _output("c++", "--version").splitlines()[:1],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "ggmlkit": {
-            "version": __version__,
-            "commit": _output("git", "describe", "--always", "--dirty", "--exclude", "*"),
-            "kernels": _core.isa(),
-        },
-        "llama.cpp": _peer_version(peer) if peer else None,
+        "compiler": _output(_COMPILER, "--version").partition("\n")[0],
+        "python": f"{platform.python_version()}, numpy {np.__version__}",
+        "ggmlkit": f"{__version__}, kernels {_core.isa()}",
+        **versions,
     }
 
 
-def bandwidth(threads: int, rounds: int = 5) -> dict[str, float]:
-    """GB/s of reading (a dot product's two streams), writing (a fill) and copying 1 GiB in all.
+def commit() -> str:
+    """Of the sources, marked when they differ from it, the results not counted."""
+    name = _output("git", "rev-parse", "--short", "HEAD") or "unknown"
+    results = [f":!benchmarks/{name}" for name in ("results.json", "RESULTS.md", "*.png")]
+    changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *results)
+    return f"{name}-dirty" if changed else name
 
-    Copying counts the bytes read plus the bytes written.
-    """
-    one = np.ones(_BYTES // 8, np.float32)
-    two = np.ones(_BYTES // 8, np.float32)
-    parts = [slice(i * one.size // threads, (i + 1) * one.size // threads) for i in range(threads)]
 
-    def timed(work: Any) -> float:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, parts))
-            times = [seconds(lambda: list(pool.map(work, parts))) for _ in range(rounds)]
-        return statistics.median(times)
+def load() -> float:
+    """Processes that wanted a core, on average over the last minute."""
+    return round(os.getloadavg()[0], 1)
 
-    return {
-        "read": _BYTES / timed(lambda part: np.dot(one[part], two[part])) / 1e9,
-        "write": one.nbytes / timed(lambda part: np.copyto(one[part], np.float32(0))) / 1e9,
-        "copy": _BYTES / timed(lambda part: np.copyto(one[part], two[part])) / 1e9,
-    }
+
+def cache_bytes() -> int:
+    """Of the last level, as the system tells it; 0 if it doesn't."""
+    said = [_output("getconf", f"LEVEL{level}_CACHE_SIZE") for level in (2, 3, 4)]
+    return max((int(size) for size in said if size.isdigit()), default=0)
+
+
+def probe(threads: int, folder: Path) -> Probe:
+    """The native probe's numbers, kind → method → G/s; compiled for this machine if need be."""
+    program = folder / "probe"
+    sources = list(_PROBE.parent.iterdir())
+    newest = max(source.stat().st_mtime for source in sources)
+    if not program.exists() or program.stat().st_mtime < newest:
+        options = ["-O3", "-march=native", "-std=c++17", "-pthread"]
+        subprocess.run([_COMPILER, *options, str(_PROBE), "-o", str(program)], check=True)
+    megabytes = max(_MEGABYTES, _CACHES * cache_bytes() >> 20)
+    command = [str(program), str(threads), str(megabytes), str(_ROUNDS)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: Probe = json.loads(done.stdout)
+    return found
+
+
+def peaks(found: Probe) -> dict[str, float]:
+    """The fastest method of each kind."""
+    return {kind: max(methods.values()) for kind, methods in found.items()}
 
 
 def _field(text: str, name: str) -> str:
@@ -84,12 +101,3 @@ def _output(*command: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-def _peer_version(peer: Path) -> str:
-    """What the peer's own tools say they are."""
-    done = subprocess.run(
-        [peer / "llama-bench", "--version"], capture_output=True, text=True, check=False
-    )
-    said = re.search(r"version.*", done.stdout + done.stderr)
-    return said[0] if said else "unknown version"

@@ -3,56 +3,121 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+OURS = "ggmlkit"
+
+# A system's numbers of one round, by kind of work; it may leave kinds out of late rounds.
+Measure = Callable[[int], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Roof:
+    """What the machine limits a piece of work by: ``per_unit`` bytes or multiply-adds.
+
+    Attributes:
+        kind: of the probe's numbers: read, write or multiply_add.
+        per_unit: spent on one of the comparison's units.
+        goal: share of the probe's number to reach, if any.
+    """
+
+    kind: str
+    per_unit: float
+    goal: float | None = None
 
 
 @dataclass
 class Comparison:
-    """One piece of work, measured on several systems; more is better in every unit used.
+    """One piece of work, measured on several systems.
 
     Attributes:
         group: table that the line belongs to.
         work: what was done.
         unit: of the samples.
+        threads: that each system had.
         samples: system → one number a round; round i of each system ran side by side.
+        goal: ratio to the best other system to reach.
+        less: whether less is better, and the goal a ceiling.
+        roof: the machine's limit on it.
+        x: the sizes that growth is fitted to.
     """
 
     group: str
     work: str
     unit: str
-    samples: dict[str, list[float]] = field(default_factory=dict)
+    threads: int
+    samples: dict[str, list[float]]
+    goal: float | None = None
+    less: bool = False
+    roof: Roof | None = None
+    x: dict[str, float] = field(default_factory=dict)
 
     def median(self, system: str) -> float:
         return statistics.median(self.samples[system])
 
-    def ratios(self, system: str, other: str) -> list[float]:
-        """Of each round, sorted."""
-        pairs = zip(self.samples[system], self.samples[other], strict=True)
+    @property
+    def best_other(self) -> str | None:
+        """The best system but ours, by median; None where ours was alone."""
+        others = [system for system in self.samples if system != OURS]
+        pick = min if self.less else max
+        return pick(others, key=self.median) if others else None
+
+    def ratios(self) -> list[float]:
+        """Ours over the best other system's, a round each, sorted; empty if either is missing."""
+        other = self.best_other
+        if other is None or OURS not in self.samples:
+            return []
+        pairs = zip(self.samples[OURS], self.samples[other], strict=True)
         return sorted(ours / theirs for ours, theirs in pairs)
 
+    def share(self, peaks: Mapping[str, float]) -> float | None:
+        """Of the machine's limit that ours reached; `peaks` by the probe's kinds, in G/s."""
+        if self.roof is None or OURS not in self.samples:
+            return None
+        return self.median(OURS) * self.roof.per_unit / (peaks[self.roof.kind] * 1e9)
+
     def as_json(self) -> dict[str, Any]:
-        medians = {system: self.median(system) for system in self.samples}
-        return {**asdict(self), "medians": medians}
+        return asdict(self)
+
+
+def from_json(values: Mapping[str, Any]) -> Comparison:
+    """What `Comparison.as_json` gave."""
+    roof = values["roof"]
+    return Comparison(**{**values, "roof": Roof(**roof) if roof else None})
 
 
 def interleave(
-    systems: Mapping[str, Callable[[], Mapping[str, float]]], rounds: int
-) -> dict[str, dict[str, list[float]]]:
+    systems: Mapping[str, Measure], rounds: int
+) -> tuple[dict[str, dict[str, list[float]]], list[str]]:
     """Run every system once a round; the order turns round by round.
 
-    Each callable returns its numbers by kind; the result is kind → system → samples.
+    Returns:
+        kind → system → samples, and what went wrong: a system that fails once is left out.
     """
     order = list(systems)
     found: dict[str, dict[str, list[float]]] = {}
+    failures: dict[str, str] = {}
     for turn in range(rounds):
         shift = turn % len(order)
         for system in order[shift:] + order[:shift]:
-            for kind, value in systems[system]().items():
-                found.setdefault(kind, {name: [] for name in order})[system].append(value)
-    return found
+            if system in failures:
+                continue
+            try:
+                numbers = systems[system](turn)
+            except Exception as error:  # whatever a peer does, the others' numbers stand
+                failures[system] = f"{system}: {_reason(error)}"
+                continue
+            for kind, value in numbers.items():
+                found.setdefault(kind, {}).setdefault(system, []).append(value)
+    whole = {
+        kind: {s: by_system[s] for s in order if s in by_system and s not in failures}
+        for kind, by_system in found.items()
+    }
+    return {kind: samples for kind, samples in whole.items() if samples}, list(failures.values())
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -67,15 +132,16 @@ def best(work: Callable[[], object], times: int = 3) -> float:
     return min(seconds(work) for _ in range(times))
 
 
-def compared(
-    group: str,
-    names: Mapping[str, tuple[str, str]],
-    found: Mapping[str, dict[str, list[float]]],
-) -> list[Comparison]:
-    """`found` as comparisons; `names` gives each kind its work and unit."""
-    return [Comparison(group, *names[kind], samples) for kind, samples in found.items()]
-
-
-def systems_of(comparisons: Sequence[Comparison]) -> list[str]:
+def systems_of(comparisons: Iterable[Comparison]) -> list[str]:
     """All systems, in the order they were first seen."""
     return list(dict.fromkeys(s for comparison in comparisons for s in comparison.samples))
+
+
+def _reason(error: Exception) -> str:
+    """One line; the last one that a failed process wrote."""
+    if isinstance(error, subprocess.CalledProcessError):
+        said = error.stderr or ""
+        text = said if isinstance(said, str) else said.decode(errors="replace")
+        lines = text.strip().splitlines()
+        return f"exit code {error.returncode}" + (f", {lines[-1][:160]}" if lines else "")
+    return f"{type(error).__name__}: {str(error).strip()[:160]}"

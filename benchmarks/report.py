@@ -1,73 +1,166 @@
-"""RESULTS.md from the measurements."""
+"""RESULTS.md from the records."""
 
 from __future__ import annotations
 
 import statistics
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
 
+from bench import said
+from fit import Growth
 from measure import Comparison, systems_of
+from store import Record, Results
 
-_OURS = "ggmlkit"
+_METHOD = """\
+Medians of the rounds (n), the smallest and largest in brackets. Systems take turns in every round,
+the order changing; the ratio is ours to the best other system (by median), the median of the
+rounds' ratios. ✔ and ✘ say whether it, and the share of the machine's limit, reach the goals.
+
+Speed: every run is a fresh process on the same file, weights packed or repacked by each system as
+it likes (ik_llama.cpp with `-rtr 1`); the prompt gives one row of logits, decoding starts from an
+empty context unless told otherwise. Nothing is warmed up on the 1.1B shape, whose weights are
+random. Quantize a file: wall time of the whole process, `--pure`, tensors compared byte by byte. In
+memory: the best of three calls in each round. Start: the best of three processes in each round, the
+file in the page cache.
+
+The machine's limits were measured by `benchmarks/native/probe.cpp` in the same run. Share of
+reading: bytes of weights read for a token (or of floats quantized) times speed. Share of writing:
+bytes of float32 written. Share of multiply-adds: those of the layers' matrices alone, no attention.
+
+The load average says how many processes wanted a core before and after the steps: much more than
+the threads measured means that other work shared the cores, and that the numbers are no verdict."""
+
+_LIMITS = {"read": "GB/s", "write": "GB/s", "copy": "GB/s", "multiply_add": "G/s"}
+_SLOPES = {
+    "bytes": ("weights read for a token", 1e9, "ms per GB"),
+    "multiply-adds": ("multiply-adds for a prompt's token", 1e9, "ms per G"),
+    "tokens": ("tokens in the context", 1e3, "ms per 1000"),
+}
 
 
-def markdown(
-    machine: dict[str, Any], comparisons: list[Comparison], rounds: int, missing: list[str]
-) -> str:
+def markdown(results: Results, growths: Sequence[Growth], pictures: Sequence[str]) -> str:
     """The whole page."""
-    lines = ["# Results", "", *_machine(machine), "", *_method(rounds), ""]
-    groups = dict.fromkeys(comparison.group for comparison in comparisons)
-    for group in groups:
-        lines += [f"## {group}", "", *_table([c for c in comparisons if c.group == group]), ""]
-    if missing:
-        lines += ["The run was stopped before: " + ", ".join(missing) + ".", ""]
+    lines = ["# Results", "", "Written by `make bench`.", "", *_machine(results), "", _METHOD, ""]
+    for group in dict.fromkeys(comparison.group for comparison in results.comparisons):
+        lines += [f"## {group}", "", *_group(group, list(results.records.values())), ""]
+    lines += _fits(growths, pictures)
+    notes = [f"- {name}: {note}" for name, r in results.records.items() for note in r.notes]
+    if notes:
+        lines += ["## Notes", "", *notes, ""]
+    if results.missing:
+        kinds = Counter(name.partition(" ")[0] for name in results.missing)
+        steps = ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
+        lines += [f"Steps not measured: {steps}.", ""]
     return "\n".join(lines)
 
 
-def _machine(machine: dict[str, Any]) -> list[str]:
-    facts = [f"- {name}: {_said(value)}" for name, value in machine.items() if name != "bandwidth"]
-    lines = ["Written by `make bench`.", "", *facts, ""]
-    lines += ["| memory, GB/s | read | write | copy |", "| --- | --- | --- | --- |"]
-    for threads, rates in machine["bandwidth"].items():
-        cells = " | ".join(f"{rates[kind]:.1f}" for kind in ("read", "write", "copy"))
-        lines.append(f"| {threads} thread(s) | {cells} |")
+def line(c: Comparison) -> str:
+    """One comparison in one line, for the terminal."""
+    medians = ", ".join(f"{system} {number(c.median(system))}" for system in c.samples)
+    ratios = c.ratios()
+    times = f"; {statistics.median(ratios):.2f} × {c.best_other}" if ratios else ""
+    return f"  {c.work}, {said(c.threads)}: {medians} {c.unit}{times}"
+
+
+def _machine(results: Results) -> list[str]:
+    lines = [f"- {name}: {value}" for name, value in results.machine.items() if value]
+    lines += ["", "| limit | method | " + " | ".join(map(said, results.probes)) + " |"]
+    lines += ["| --- | --- |" + " --- |" * len(results.probes)]
+    probes = list(results.probes.values())
+    for kind, unit in _LIMITS.items():
+        for method in probes[0][kind]:
+            cells = [number(probe[kind][method]) for probe in probes]
+            lines.append(f"| {kind.replace('_', '-')}, {unit} | {method} | {' | '.join(cells)} |")
     return lines
 
 
-def _method(rounds: int) -> list[str]:
-    return [
-        f"Medians of {rounds} rounds, smallest and largest in brackets. The systems take turns in "
-        "every round; a ratio is the median of the rounds' ratios, ours over theirs. Speed: each "
-        "run is a fresh process, warmed up, on the same file. Quantize a file: wall time of the "
-        "whole process, start of Python included, and the tensors written were compared byte by "
-        "byte. In memory: ours allocates its result and refuses non-finite values, libggml writes "
-        "into a given array unchecked; both dequantize into a given array; best of three in each "
-        "round. The load average was counted before and after: much more than the threads "
-        "measured means that other work shared the cores, and that the numbers are no verdict.",
-    ]
-
-
-def _table(comparisons: list[Comparison]) -> list[str]:
+def _group(group: str, records: Sequence[Record]) -> list[str]:
+    """The table, and when and in what state of the machine it was measured."""
+    mine = [(r, c) for r in records for c in r.comparisons if c.group == group]
+    comparisons = [c for _, c in mine]
     systems = systems_of(comparisons)
-    others = [system for system in systems if system != _OURS]
-    head = [f"work ({comparisons[0].unit})", *systems, *(f"ratio to {other}" for other in others)]
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    for c in comparisons:
-        cells = [c.work, *(_spread(sorted(c.samples[s]), c.median(s), 0) for s in systems)]
-        for other in others:
-            ratios = c.ratios(_OURS, other)
-            cells.append(_spread(ratios, statistics.median(ratios), 2))
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    judged = any(c.goal is not None for c in comparisons)
+    roofed = any(c.roof for c in comparisons)
+    head = [f"work ({comparisons[0].unit})", "threads", "n", *systems, "ratio to the best"]
+    head += ["goal"] * judged + ["share of the limit"] * roofed
+    lines = [_row(head), "|" + " --- |" * len(head)]
+    for record, c in mine:
+        cells = [c.work, str(c.threads), str(max(map(len, c.samples.values())))]
+        cells += [_spread(c.samples[s]) if s in c.samples else "—" for s in systems]
+        cells.append(_ratio(c))
+        cells += [_goal(c)] * judged + [_share(c, record)] * roofed
+        lines.append(_row(cells))
+    used = {id(r): r for r, _ in mine}.values()
+    return [*lines, "", _state(list(used))]
 
 
-def _spread(ordered: list[float], middle: float, digits: int) -> str:
-    low, high = ordered[0], ordered[-1]
-    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+def _state(records: Sequence[Record]) -> str:
+    """When a table was measured, of what, and how busy the machine was."""
+    dates = sorted(record.date for record in records)
+    commits = dict.fromkeys(record.commit for record in records)
+    loads = [load for record in records for load in record.load]
+    when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+    return f"{when}, commit {', '.join(commits)}; load average {min(loads)} to {max(loads)}."
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {said}" for name, said in value.items())
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return str(value)
+def _ratio(c: Comparison) -> str:
+    ratios = c.ratios()
+    return f"{_spread(ratios, 2)} × {c.best_other}" if ratios else "—"
+
+
+def _goal(c: Comparison) -> str:
+    if c.goal is None:
+        return "—"
+    said = f"{'≤' if c.less else '≥'} {c.goal:g}"
+    ratios = c.ratios()
+    if not ratios:
+        return said
+    middle = statistics.median(ratios)
+    return f"{said} {_mark(middle <= c.goal if c.less else middle >= c.goal)}"
+
+
+def _share(c: Comparison, record: Record) -> str:
+    share = c.share(record.peaks[c.threads])
+    if share is None or c.roof is None:
+        return "—"
+    said = f"{share:.0%} of {c.roof.kind.replace('_', '-')}"
+    if c.roof.goal is None:
+        return said
+    return f"{said}, goal {c.roof.goal:.0%} {_mark(share >= c.roof.goal)}"
+
+
+def _fits(growths: Sequence[Growth], pictures: Sequence[str]) -> list[str]:
+    if not growths:
+        return []
+    lines = ["## Growth", "", "Time of a token as a fixed part plus a slope, fitted to the points."]
+    lines += ["", _row(["grows with", "system", "fixed, ms", "slope", "worst miss"])]
+    lines += ["|" + " --- |" * 5]
+    for growth in growths:
+        what, scale, unit = _SLOPES[growth.x]
+        fixed, slope = 1e3 * growth.line.fixed, 1e3 * growth.line.slope * scale
+        cells = [number(fixed), f"{number(slope)} {unit}", f"{growth.line.worst:.0%}"]
+        lines.append(_row([what, growth.system, *cells]))
+    return [*lines, "", *(f"![{name}]({name})" for name in pictures), ""]
+
+
+def _spread(values: Sequence[float], digits: int | None = None) -> str:
+    def written(value: float) -> str:
+        return number(value) if digits is None else f"{value:.{digits}f}"
+
+    middle = written(statistics.median(values))
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({written(min(values))}–{written(max(values))})"
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _mark(reached: bool) -> str:
+    return "✔" if reached else "✘"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

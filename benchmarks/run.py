@@ -1,133 +1,131 @@
-"""Measure ggmlkit beside llama.cpp on this machine; `make bench` runs it.
+"""Measure ggmlkit beside llama.cpp and ik_llama.cpp on this machine; `make bench` runs it.
 
-    LLAMA_CPP_BIN=~/llama.cpp/build/bin make bench BENCH_ARGS="--f16 model-f16.gguf"
-
-Without llama.cpp's tools, ggmlkit is measured alone. Writes results.json and RESULTS.md.
+Each step is written to results.json and RESULTS.md when it is done, and replaces what an earlier
+run on the same CPU found. A run that was stopped goes on with --resume; --only measures steps whose
+name contains one of the given words, such as "depth", "speed 135M q4_0" or "memory".
 """
 
 from __future__ import annotations
 
-import os
-
-# Read by numpy's BLAS when it loads: the bandwidth probe counts its threads itself.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import argparse
-import json
+import datetime
+import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import work
-from libggml import find
-from machine import bandwidth, facts
-from measure import Comparison
-from report import markdown
+import growth
+import machine
+import memory
+import peers
+import processes
+import products
+import quality
+import speed
+import store
+from bench import Bench, Step
+from fit import growths
+from inputs import Inputs
+from plot import draw
+from report import line, markdown
+from shapes import SHAPES
 
 _HERE = Path(__file__).parent
-_DEMO_MODEL = Path("build/models/smollm2-f16.gguf")
+_GROUPS = (memory, quality, processes, speed, products, growth)  # the quick first, by and large
 
 
 def main() -> int:
-    """Measure, print each line as it comes, write both files after each step."""
+    """Measure, print each line as it comes, write after each step."""
     options = _arguments()
     if options.rounds < 5:
         print("medians of fewer than 5 rounds say little", file=sys.stderr)
-    library = find(options.llama_bin) if options.llama_bin else None
-    machine = facts(options.llama_bin)
-    machine["model"] = options.f16.name
-    machine["load average"] = {"before": round(os.getloadavg()[0], 1)}
-    machine["bandwidth"] = {threads: bandwidth(threads) for threads in options.threads}
-    comparisons: list[Comparison] = []
+    options.folder.mkdir(parents=True, exist_ok=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.work_dir) as folder:
-        steps = _steps(options, library, Path(folder))
-        for done, step in enumerate(steps, start=1):
-            comparisons += _told(step.measure())
-            machine["load average"]["after"] = round(os.getloadavg()[0], 1)
-            _write(options, machine, comparisons, [left.name for left in steps[done:]])
+    found = peers.find(options.folder / "peers")
+    bench = Bench(
+        Inputs(options.folder, options.f16), found, options.folder, options.rounds,
+        options.threads, options.types, options.sizes,
+    )  # fmt: skip
+    steps = [step for group in _GROUPS for step in group.steps(bench)]
+    wanted = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
+    if options.list:
+        print("\n".join(step.name for step in wanted))
+        return 0
+    results = _earlier(options, found)
+    results.probes |= {n: machine.probe(n, options.folder) for n in {1, *options.threads}}
+    if options.resume:
+        wanted = [step for step in wanted if step.name not in results.records]
+    for step in wanted:
+        print(f"— {step.name}", flush=True)
+        results.records[step.name] = _measured(step, results)
+        results.missing = [s.name for s in steps if s.name not in results.records]
+        _write(results, [s.name for s in steps], options)
     print((options.out / "RESULTS.md").read_text())
     return 0
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One piece of the run; what is done is written before the next begins."""
-
-    name: str
-    measure: Callable[[], Sequence[Comparison]]
-
-
-def _steps(options: argparse.Namespace, library: Path | None, folder: Path) -> list[_Step]:
-    """All that is to be measured, the quick first."""
-    peer, rounds, f16 = options.llama_bin, options.rounds, options.f16
-    each = [(threads, type) for threads in options.threads for type in options.types]
-    return [
-        *(
-            _Step(f"in memory {type}", partial(work.in_memory, type, library, rounds))
-            for type in options.types
-        ),
-        *(
-            _Step(
-                f"quantize a file to {type} with {threads} thread(s)",
-                partial(work.quantize_file, f16, type, threads, folder, peer, rounds),
-            )
-            for threads, type in each
-        ),
-        *(
-            _Step(
-                f"speed of {type} with {threads} thread(s)",
-                partial(work.speed, f16, type, threads, folder, peer, rounds),
-            )
-            for threads, type in each
-        ),
-    ]
+def _earlier(options: argparse.Namespace, found: peers.Peers) -> store.Results:
+    """What earlier runs on this machine found, with the facts of today."""
+    facts: dict[str, Any] = machine.facts(found.versions())
+    path = options.out / "results.json"
+    results = store.Results() if options.fresh else store.read(path, facts["cpu"])
+    results.machine = {**facts, "not found": "; ".join(found.missing)}
+    return results
 
 
-def _write(
-    options: argparse.Namespace,
-    machine: dict[str, Any],
-    comparisons: list[Comparison],
-    missing: list[str],
-) -> None:
-    results = {
-        "machine": machine,
-        "rounds": options.rounds,
-        "comparisons": [comparison.as_json() for comparison in comparisons],
-        "missing": missing,
-    }
-    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    page = markdown(machine, comparisons, options.rounds, missing)
+def _measured(step: Step, results: store.Results) -> store.Record:
+    before = machine.load()
+    outcome = step.measure()
+    peaks = {threads: machine.peaks(probe) for threads, probe in results.probes.items()}
+    record = store.Record(
+        datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
+        machine.commit(),
+        (before, machine.load()),
+        peaks,
+        outcome.comparisons,
+        outcome.notes,
+    )
+    for comparison in record.comparisons:
+        print(line(comparison), flush=True)
+    for note in record.notes:
+        print(f"  {note}", flush=True)
+    return record
+
+
+def _write(results: store.Results, order: list[str], options: argparse.Namespace) -> None:
+    results.records = {n: results.records[n] for n in order if n in results.records}
+    store.write(results, options.out / "results.json")
+    lines = growths(results.comparisons)
+    pictures = draw(lines, options.out)
+    page = markdown(results, lines, [picture.name for picture in pictures])
     (options.out / "RESULTS.md").write_text(page)
 
 
-def _told(comparisons: Sequence[Comparison]) -> Sequence[Comparison]:
-    for c in comparisons:
-        medians = ", ".join(f"{system} {c.median(system):.0f}" for system in c.samples)
-        print(f"{c.work}: {medians} {c.unit}", flush=True)
-    return comparisons
-
-
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = os.environ.get("LLAMA_CPP_BIN")
-    parser.add_argument(
-        "--llama-bin", type=Path, default=known, help="folder of llama-bench and llama-quantize"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--f16", type=Path, default=_DEMO_MODEL, help="f16 gguf to measure with")
-    parser.add_argument("--types", nargs="+", default=["q4_0", "q5_0", "q8_0"])
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--work-dir", type=Path, help="where the files measured are written")
-    parser.add_argument("--out", type=Path, default=_HERE, help="where the results go")
+    add = parser.add_argument
+    add("--only", nargs="+", metavar="WORD", help="measure the steps with a WORD in their name")
+    add("--list", action="store_true", help="print the steps' names and measure nothing")
+    add("--resume", action="store_true", help="leave out what results.json has")
+    add("--fresh", action="store_true", help="forget what results.json has")
+    add("--rounds", type=int, default=5)
+    add("--threads", nargs="+", type=int, default=_threads())
+    add("--types", nargs="+", default=["q4_0", "q5_0", "q8_0"])
+    add("--sizes", nargs="+", default=["135M", "1.1B"], choices=list(SHAPES))
+    add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
+    add("--folder", type=Path, default=Path("build/bench"), help="for peers and models: 6 GB")
+    add("--out", type=Path, default=_HERE, help="where the results go")
     options = parser.parse_args()
     if not options.f16.exists():
         parser.error(f"{options.f16} is not there; `make demo` makes it, or give --f16")
     return options
+
+
+def _threads() -> list[int]:
+    """One, and two where the machine has them."""
+    return [1, 2][: len(os.sched_getaffinity(0))]
 
 
 if __name__ == "__main__":

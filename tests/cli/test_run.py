@@ -93,3 +93,10 @@ def test_bench_tells_both_speeds() -> None:
         assert result["model_type"].endswith(" f16")
         assert 0 < result["model_size"] <= F16.stat().st_size
     assert "tokens/s" in ggmlkit("bench", "-m", F16, "-p", "4", "-n", "2", "-r", "1").stdout
+
+
+def test_bench_measures_behind_a_context_and_several_prompts() -> None:
+    arguments = ["-p", "8", "-p", "4", "-n", "2", "-d", "5", "-r", "1", "--no-warmup", "--json"]
+    results = json.loads(ggmlkit("bench", "-m", F16, *arguments).stdout)
+    assert [(r["n_prompt"], r["n_gen"]) for r in results] == [(8, 0), (4, 0), (0, 2)]
+    assert {(r["n_depth"], r["n_parallel"]) for r in results} == {(5, 1)}

@@ -230,6 +230,16 @@ def test_rope_frequencies_of_the_file_equal_the_oracle() -> None:
 # ----------------------------------------------------------------------- context
 
 
+def test_reset_keeps_the_first_tokens() -> None:
+    llama = Llama(random_model("f32"))
+    expected = llama.logits([3, 1, 4, 1])[-1]
+    llama.reset(keep=2)
+    assert llama.tokens == (3, 1)
+    np.testing.assert_allclose(llama.eval([4, 1]), expected, atol=1e-4)
+    llama.reset(keep=9)
+    assert llama.tokens == (3, 1, 4, 1)
+
+
 @pytest.mark.parametrize("kind", ["f32", "q4_0"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_continuing_equals_one_prompt_across_tiles(kind: str, threads: int) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from libggml import Libggml, find
 from numpy.typing import NDArray
 
 import ggmlkit as gk
+from libggml import Libggml, find
 
 BLOCKS = 1_000_000
 TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]

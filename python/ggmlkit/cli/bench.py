@@ -7,8 +7,9 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """One measurement; exactly one of `n_prompt` and `n_gen` isn't 0."""
+    """One measurement; exactly one of `n_prompt` and `n_gen` isn't 0.
+
+    The names are llama-bench's; `n_parallel` sequences made `n_gen` tokens each, and `avg_ts`
+    counts the tokens of all.
+    """
 
     n_prompt: int
     n_gen: int
+    n_depth: int
+    n_parallel: int
     n_threads: int
     avg_ts: float
     stddev_ts: float
@@ -33,60 +40,100 @@ class Result:
 
 def bench(
     model: Model,
-    n_prompt: Annotated[int, typer.Option("-p", "--n-prompt", min=0, help="Prompt tokens.")] = 256,
+    n_prompt: Annotated[
+        list[int] | None,
+        typer.Option(
+            "-p", "--n-prompt", metavar="N", min=0, help="Prompt tokens, 256; may be repeated."
+        ),
+    ] = None,
     n_gen: Annotated[int, typer.Option("-n", "--n-gen", min=0, help="Tokens to make.")] = 64,
+    depth: Annotated[
+        int, typer.Option("-d", "--depth", min=0, help="In the context before each.")
+    ] = 0,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="Sequences that tokens are made for together.")
+    ] = 1,
     threads: Threads = None,
     repetitions: Annotated[int, typer.Option("-r", "--repetitions", min=1, help="Of each.")] = 5,
+    warmup: Annotated[bool, typer.Option(help="Run once before measuring.")] = True,
     as_json: Json = False,
 ) -> None:
     """Measure how fast a model reads a prompt and makes text."""
     from ggmlkit.cli.threads import thread_count
     from ggmlkit.model.llama import Llama
 
+    if depth and parallel > 1:
+        raise typer.BadParameter("--parallel starts from an empty context: leave --depth out")
+    prompts = [n for n in ([256] if n_prompt is None else n_prompt) if n]
     used = thread_count(threads)
-    llama = Llama(model, context=max(n_prompt, n_gen, 1) + 1, threads=used)
+    room = depth + max([*prompts, n_gen]) + 1
+    together: dict[str, Any] = {"sequences": parallel} if parallel > 1 else {}
+    llama = Llama(model, context=room, threads=used, **together)
     kind, size = _described(model)
 
-    def measured(n_prompt: int, n_gen: int, work: Callable[[], None]) -> Result:
-        work()  # faults the pages of the file in
-        speeds = [(n_prompt + n_gen) / _seconds(work) for _ in range(repetitions)]
-        spread = statistics.stdev(speeds) if repetitions > 1 else 0.0
-        return Result(n_prompt, n_gen, used, statistics.mean(speeds), spread, kind, size)
+    def measured(n_prompt: int, n_gen: int, sequences: int, work: Callable[[], None]) -> Result:
+        def timed() -> float:
+            _fill(llama, depth)
+            start = time.perf_counter()
+            work()
+            return time.perf_counter() - start
 
-    results = []
-    if n_prompt:
-        results.append(measured(n_prompt, 0, lambda: _read(llama, n_prompt)))
-    if n_gen:
-        results.append(measured(0, n_gen, lambda: _write(llama, n_gen)))
+        if warmup:
+            timed()  # faults the pages of the file in
+        tokens = n_prompt + n_gen * sequences
+        speeds = [tokens / timed() for _ in range(repetitions)]
+        spread = statistics.stdev(speeds) if repetitions > 1 else 0.0
+        mean = statistics.mean(speeds)
+        return Result(n_prompt, n_gen, depth, sequences, used, mean, spread, kind, size)
+
+    results = [measured(n, 0, 1, partial(_read, llama, n)) for n in prompts]
+    if n_gen and parallel > 1:
+        results.append(
+            measured(0, n_gen, parallel, lambda: _write_together(llama, n_gen, parallel))
+        )
+    elif n_gen:
+        results.append(measured(0, n_gen, 1, lambda: _write(llama, n_gen)))
     if as_json:
         print(json.dumps([asdict(result) for result in results], indent=1))
         return
     print(f"{model}: {kind}, {size / 1e6:.1f} MB, {used} threads")
     for result in results:
-        work = f"prompt {n_prompt}" if result.n_prompt else f"decode {n_gen}"
-        print(f"  {work:12} {result.avg_ts:9.2f} ± {result.stddev_ts:.2f} tokens/s")
+        print(f"  {_work(result):12} {result.avg_ts:9.2f} ± {result.stddev_ts:.2f} tokens/s")
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def _fill(llama: Llama, depth: int) -> None:
+    """Leave `depth` tokens in the context, read only if they aren't there."""
+    llama.reset(keep=depth)
+    missing = range(len(llama.tokens), depth)
+    if missing:
+        llama.eval([_token(llama, i) for i in missing])
 
 
 def _read(llama: Llama, n: int) -> None:
-    llama.reset()
     llama.eval([_token(llama, i) for i in range(n)])
 
 
 def _write(llama: Llama, n: int) -> None:
-    llama.reset()
     for i in range(n):
         llama.eval([_token(llama, i)])
+
+
+def _write_together(llama: Any, n: int, sequences: int) -> None:
+    """`n` tokens for each sequence, one of every sequence at a time."""
+    for i in range(n):
+        llama.decode_batch([_token(llama, i * sequences + s) for s in range(sequences)])
 
 
 def _token(llama: Llama, i: int) -> int:
     """Scattered ids, so that the embedding rows don't sit in the cache; the same every time."""
     return (7919 * i + 1) % llama.config.vocab
+
+
+def _work(result: Result) -> str:
+    work = f"prompt {result.n_prompt}" if result.n_prompt else f"decode {result.n_gen}"
+    if result.n_parallel > 1:
+        work += f" × {result.n_parallel}"
+    return f"{work} at {result.n_depth}" if result.n_depth else work
 
 
 def _described(path: Path) -> tuple[str, int]:

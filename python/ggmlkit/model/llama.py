@@ -142,9 +142,9 @@ class Llama:
         """The tokens in the context."""
         return tuple(self._tokens)
 
-    def reset(self) -> None:
-        """Forget all tokens."""
-        self._truncate(0)
+    def reset(self, keep: int = 0) -> None:
+        """Forget all tokens but the first ``keep``, if there are so many."""
+        self._truncate(min(max(keep, 0), len(self._tokens)))
 
     def _truncate(self, n: int) -> None:
         self._session.truncate(n)

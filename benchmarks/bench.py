@@ -1,0 +1,72 @@
+"""What every group of measurements is given, and the steps it answers with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inputs import Inputs
+from measure import Comparison, Measure, interleave
+from peers import Peers
+
+
+@dataclass
+class Outcome:
+    """Of a step: its lines, and what a reader must know about them."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A piece of the run that is written when done and may be asked for alone, by its name."""
+
+    name: str
+    measure: Callable[[], Outcome]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The run's settings.
+
+    Attributes:
+        rounds: of every measurement.
+        threads: counts to measure with.
+        types: of weights.
+        sizes: names of shapes to measure speed with.
+    """
+
+    inputs: Inputs
+    peers: Peers
+    folder: Path
+    rounds: int
+    threads: list[int]
+    types: list[str]
+    sizes: list[str]
+
+
+def few(bench: Bench) -> int:
+    """Rounds where one takes minutes."""
+    return min(bench.rounds, 3)
+
+
+def compared(
+    systems: Mapping[str, Measure],
+    rounds: int,
+    describe: Callable[[str, dict[str, list[float]]], Comparison],
+) -> Outcome:
+    """Measure; `describe` makes a line of each kind and its samples."""
+    found, failures = interleave(systems, rounds)
+    return Outcome([describe(kind, samples) for kind, samples in found.items()], failures)
+
+
+def ours(*arguments: str | Path) -> list[str]:
+    """Our command line, started as a user's would be."""
+    return [sys.executable, "-m", "ggmlkit", *map(str, arguments)]
+
+
+def said(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"

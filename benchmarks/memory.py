@@ -1,0 +1,109 @@
+"""Arrays in memory on one thread: quantize and dequantize, beside the peers' libggml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ggmlkit as gk
+from bench import Bench, Outcome, Step, compared
+from ggmlkit.types import TensorType
+from libggml import Libggml, find
+from measure import OURS, Comparison, Measure, Roof, best
+
+_ROWS, _COLUMNS = 16384, 4096  # 256 MiB of float32
+_QUANTIZED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0")
+
+
+def steps(bench: Bench) -> list[Step]:
+    """Every type that both we and llama.cpp's libggml have a kernel for."""
+    libraries = _libraries(bench)
+    shared = [
+        type.name
+        for type in gk.types.ALL
+        if type.can_dequantize and (not libraries or _theirs(type, *libraries.values()))
+    ]
+    return [
+        *(Step(f"memory dequantize {t}", partial(_dequantize, bench, t)) for t in shared),
+        *(Step(f"memory quantize {t}", partial(_quantize, bench, t)) for t in _QUANTIZED),
+    ]
+
+
+def _libraries(bench: Bench) -> dict[str, Libggml]:
+    return {system: Libggml(find(folder)) for system, folder in bench.peers.folders.items()}
+
+
+def _theirs(type: TensorType, *libraries: Libggml) -> bool:
+    return type.generation == "gguf" and any(lib.reads(type.name) for lib in libraries)
+
+
+def _dequantize(bench: Bench, type: str) -> Outcome:
+    """Into a given array."""
+    libraries = {s: lib for s, lib in _libraries(bench).items() if lib.reads(type)}
+    tensor = _sample(type, libraries)
+    data, values = tensor.data, np.empty((_ROWS, _COLUMNS), np.float32)
+    works: dict[str, Callable[[], object]] = {
+        OURS: lambda: tensor.dequantize(out=values, threads=1)
+    }
+    for system, library in libraries.items():
+        works[system] = partial(library.dequantize, type, data, values)
+
+    def line(_: str, samples: dict[str, list[float]]) -> Comparison:
+        return Comparison(
+            "Dequantize in memory", type, "M weights/s", 1, samples, goal=1.5,
+            roof=Roof("write", 4e6, goal=0.8),
+        )  # fmt: skip
+
+    outcome = compared({s: _rate(work) for s, work in works.items()}, bench.rounds, line)
+    expected = tensor.dequantize(threads=1).view(np.uint32)
+    for system in libraries:
+        works[system]()
+        if not np.array_equal(values.view(np.uint32), expected):
+            outcome.notes.append(f"{system} gave other floats")
+    return outcome
+
+
+def _quantize(bench: Bench, type: str) -> Outcome:
+    """Ours allocates its result and refuses values that aren't finite; libggml does neither."""
+    x = _floats()
+    expected = gk.quantize(x, type).data
+    out = np.empty_like(expected)
+    works: dict[str, Callable[[], object]] = {OURS: lambda: gk.quantize(x, type, threads=1)}
+    libraries = _libraries(bench)
+    for system, library in libraries.items():
+        works[system] = partial(library.quantize, type, x, out)
+
+    def line(_: str, samples: dict[str, list[float]]) -> Comparison:
+        return Comparison(
+            "Quantize in memory", type, "M weights/s", 1, samples, goal=3.0,
+            roof=Roof("read", 4e6, goal=0.6),
+        )  # fmt: skip
+
+    outcome = compared({s: _rate(work) for s, work in works.items()}, bench.rounds, line)
+    for system in libraries:
+        works[system]()
+        if not np.array_equal(out, expected):
+            outcome.notes.append(f"{system} wrote other bytes")
+    return outcome
+
+
+def _rate(work: Callable[[], object]) -> Measure:
+    return lambda _: {"rate": _ROWS * _COLUMNS / 1e6 / best(work)}
+
+
+def _floats() -> NDArray[np.float32]:
+    return np.random.default_rng(1).standard_normal((_ROWS, _COLUMNS), np.float32)
+
+
+def _sample(type: str, libraries: dict[str, Libggml]) -> gk.Tensor:
+    """Normal values in `type`, whoever can write it; a few rows of them, repeated."""
+    rows = _floats()[: _ROWS // 64]
+    if gk.types.get(type).can_quantize:
+        data = gk.quantize(rows, type).data
+    else:
+        data = np.empty(rows.shape[0] * gk.types.get(type).row_bytes(_COLUMNS), np.uint8)
+        next(iter(libraries.values())).quantize(type, rows, data)
+    return gk.Tensor(type, (_ROWS, _COLUMNS), np.tile(data, 64))

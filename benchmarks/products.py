@@ -1,0 +1,100 @@
+"""`gk.matmul(x, W)` with quantized weights, beside PyTorch's float products."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ggmlkit as gk
+from bench import Bench, Outcome, Step, compared, said
+from measure import OURS, Comparison, Measure, Roof, best, seconds
+
+_N = 4096  # rows and columns of the weights
+_ROWS = (1, 8, 64, 512)
+_PAST_CACHE = 1 << 28  # bytes of weights gone through in turn, so that none stays in a cache
+_MOMENT = 0.3  # seconds
+_SPIN = 0.3  # seconds that another library's waiting threads may still take the cores for
+
+
+def steps(bench: Bench) -> list[Step]:
+    """Each type, thread count and number of rows."""
+    return [
+        Step(
+            f"product {rows} {type} {said(threads)}", partial(_product, bench, rows, type, threads)
+        )
+        for threads in bench.threads
+        for type in bench.types
+        for rows in _ROWS
+    ]
+
+
+def _product(bench: Bench, rows: int, type: str, threads: int) -> Outcome:
+    weights = _weights(type)
+    x = np.random.default_rng(2).standard_normal((rows, _N), np.float32)
+    turns = cycle(weights)
+    works: dict[str, Callable[[], object]] = {
+        OURS: lambda: gk.matmul(x, next(turns), threads=threads)
+    }
+    notes = []
+    try:
+        works |= _torch_works(x, threads)
+    except ImportError as error:
+        notes.append(f"torch: {error}")
+    macs = rows * _N * _N
+
+    def rate(work: Callable[[], object]) -> Measure:
+        def measure(_: int) -> dict[str, float]:
+            time.sleep(_SPIN)
+            return {"rate": macs / 1e9 / _shortest(work)}
+
+        return measure
+
+    def line(_: str, samples: dict[str, list[float]]) -> Comparison:
+        size = weights[0].nbytes
+        roof = Roof("read", size / macs * 1e9, goal=0.8) if rows == 1 else None
+        return Comparison(
+            "Matrix products in memory", f"{rows} rows × {_N}² {type}", "G multiply-adds/s",
+            threads, samples, roof=roof or Roof("multiply_add", 1e9),
+        )  # fmt: skip
+
+    outcome = compared({s: rate(work) for s, work in works.items()}, bench.rounds, line)
+    return Outcome(outcome.comparisons, outcome.notes + notes)
+
+
+def _shortest(work: Callable[[], object]) -> float:
+    """Seconds of a call, the best of as many as fit into a moment."""
+    first = seconds(work)
+    return min(first, best(work, max(1, min(16, int(_MOMENT / first))))) if first < 1 else first
+
+
+def _weights(type: str) -> list[gk.Tensor]:
+    """Copies of one matrix, each in its own memory."""
+    first = gk.quantize(_floats(), type)
+    count = -(-_PAST_CACHE // first.nbytes)
+    copies = [gk.Tensor(type, first.shape, first.data.copy()) for _ in range(count - 1)]
+    return [first, *copies]
+
+
+def _torch_works(x: NDArray[np.float32], threads: int) -> dict[str, Callable[[], object]]:
+    import torch
+
+    torch.set_num_threads(threads)
+
+    def product(dtype: Any) -> Callable[[], object]:
+        rows = torch.from_numpy(x).to(dtype)
+        matrix = torch.from_numpy(_floats()).to(dtype)
+        count = -(-_PAST_CACHE // matrix.nbytes)
+        turns = cycle([matrix.clone() for _ in range(count)])
+        return lambda: rows @ next(turns).T
+
+    return {"torch float32": product(torch.float32), "torch bfloat16": product(torch.bfloat16)}
+
+
+def _floats() -> NDArray[np.float32]:
+    return np.random.default_rng(1).standard_normal((_N, _N), np.float32)
