@@ -3,12 +3,24 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(GGMLKIT_AVXVNNI)
+#include <cpuid.h>
+#endif
+
 #include "kernels/kernel_table.h"
 
 namespace ggmlkit {
 namespace {
 
+struct InstructionSet {
+  const char* name;
+  const char* needs;
+  bool (*is_there)();
+  const KernelTable& (*table)();
+};
+
 #if defined(GGMLKIT_AVX2)
+// Where a set's flag is there, so is the system's support of its registers: the builtin asks both.
 bool has_avx2() {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -16,26 +28,63 @@ bool has_avx2() {
 }
 #endif
 
-const KernelTable& best() {
-#if defined(GGMLKIT_AVX2)
-  if (has_avx2()) return avx2_table();
+#if defined(GGMLKIT_SIMDE)
+constexpr auto has_avxvnni = has_avx2;
+constexpr auto has_avx512 = has_avx2;
+constexpr auto has_avx512vnni = has_avx2;
+#else
+#if defined(GGMLKIT_AVXVNNI)
+bool has_avxvnni() {
+  constexpr unsigned kAvxVnni = 1u << 4;  // of EAX; younger than some compilers' builtin
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
+}
 #endif
-  return scalar_table();
+
+#if defined(GGMLKIT_AVX512)
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+#if defined(GGMLKIT_AVX512VNNI)
+bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#endif
+#endif
+
+// Best first.
+constexpr InstructionSet kSets[] = {
+#if defined(GGMLKIT_AVX512VNNI)
+    {"avx512vnni", "AVX-512 F, BW, VL, DQ or VNNI", has_avx512vnni, avx512vnni_table},
+#endif
+#if defined(GGMLKIT_AVX512)
+    {"avx512", "AVX-512 F, BW, VL or DQ", has_avx512, avx512_table},
+#endif
+#if defined(GGMLKIT_AVXVNNI)
+    {"avxvnni", "AVX2, FMA, F16C or AVX-VNNI", has_avxvnni, avxvnni_table},
+#endif
+#if defined(GGMLKIT_AVX2)
+    {"avx2", "AVX2, FMA or F16C", has_avx2, avx2_table},
+#endif
+    {"scalar", "nothing", [] { return true; }, scalar_table},
+};
+
+const KernelTable& best() {
+  const InstructionSet* set = kSets;
+  while (!set->is_there()) ++set;
+  return set->table();
 }
 
 }  // namespace
 
 const KernelTable& table_named(const char* name) {
   const std::string wanted = name;
-  if (wanted == "scalar") return scalar_table();
-#if defined(GGMLKIT_AVX2)
-  if (wanted == "avx2") {
-    if (!has_avx2()) {
-      throw std::runtime_error("GGMLKIT_ISA=avx2, but this processor lacks AVX2, FMA or F16C");
-    }
-    return avx2_table();
+  for (const InstructionSet& set : kSets) {
+    if (wanted != set.name) continue;
+    if (set.is_there()) return set.table();
+    throw std::runtime_error("GGMLKIT_ISA=" + wanted + ", but this processor lacks " + set.needs);
   }
-#endif
   throw std::runtime_error("GGMLKIT_ISA=" + wanted + " is no instruction set of this build");
 }
 

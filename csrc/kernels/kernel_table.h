@@ -88,6 +88,15 @@ const KernelTable& scalar_table();
 #if defined(GGMLKIT_AVX2)
 const KernelTable& avx2_table();
 #endif
+#if defined(GGMLKIT_AVXVNNI)
+const KernelTable& avxvnni_table();
+#endif
+#if defined(GGMLKIT_AVX512)
+const KernelTable& avx512_table();
+#endif
+#if defined(GGMLKIT_AVX512VNNI)
+const KernelTable& avx512vnni_table();
+#endif
 
 // The best table that this processor runs, or the one GGMLKIT_ISA names. Throws
 // std::runtime_error for a name that is unknown or that the processor lacks.

@@ -1,4 +1,4 @@
-"""Awkward blocks, and what one instruction set makes of them; run as a script by test_isa."""
+"""Awkward blocks, and what one instruction set makes of them: a script, of how many blocks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
+import alternative_core  # noqa: F401
 import ggmlkit as gk
 from ggmlkit import _core
 
@@ -41,9 +42,9 @@ def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
     return x
 
 
-def digests() -> dict[str, str]:
+def digests(blocks: int) -> dict[str, str]:
     """SHA-256 of what the active instruction set quantizes and dequantizes, by type."""
-    x = awkward(20_000)
+    x = awkward(blocks)
     result = {"isa": _core.isa()}
     for name in TYPES + LEGACY:
         q = gk.quantize(x, name)
@@ -53,4 +54,4 @@ def digests() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    json.dump(digests(), sys.stdout)
+    json.dump(digests(int(sys.argv[1])), sys.stdout)

@@ -1,35 +1,50 @@
-"""Every instruction set gives the same bits; a set that is not there is a clear error."""
+"""Every instruction set gives the same bits, and the same products but for rounding; a set that is
+not there is a clear error. Sets that this processor lacks run emulated."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("blocks.py")
+from emulation import BLOCKS, digests, run_python, simde_build
+
+HERE = Path(__file__).parent
 
 
-def run(isa: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "GGMLKIT_ISA": isa}
-    return subprocess.run([sys.executable, str(SCRIPT)], env=env, capture_output=True, text=True)
+@pytest.fixture(scope="session")
+def scalar() -> dict[str, str]:
+    return digests({"GGMLKIT_ISA": "scalar"})
 
 
-@pytest.mark.parametrize("isa", ["avx2"])
-def test_bits_equal_scalar(isa: str) -> None:
-    other = run(isa)
-    if "lacks" in other.stderr or "no instruction set" in other.stderr:
-        pytest.skip(f"this machine or build has no {isa}")
-    assert other.returncode == 0, other.stderr
-    found, expected = json.loads(other.stdout), json.loads(run("scalar").stdout)
-    assert (found.pop("isa"), expected.pop("isa")) == (isa, "scalar")
-    assert found == expected
+@pytest.fixture(scope="session", params=["avx2", "avxvnni", "avx512", "avx512vnni"])
+def isa(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What to add to the environment so that this set runs."""
+    name = {"GGMLKIT_ISA": request.param}
+    result = run_python([str(BLOCKS), "0"], name)
+    if "no instruction set" in result.stderr:
+        pytest.skip(f"this build has no {request.param}")
+    if "lacks" not in result.stderr:
+        return name
+    if "GGMLKIT_CORE" in os.environ:
+        pytest.skip(f"this processor has no {request.param}")
+    return {**name, "GGMLKIT_CORE": str(simde_build())}
+
+
+def test_bits_equal_scalar(isa: dict[str, str], scalar: dict[str, str]) -> None:
+    found = digests(isa)
+    assert found.pop("isa") == isa["GGMLKIT_ISA"]
+    assert found == {k: v for k, v in scalar.items() if k != "isa"}
+
+
+def test_products(isa: dict[str, str]) -> None:
+    tests = str(HERE / "test_matmul.py")
+    result = run_python(["-m", "pytest", "-q", "-p", "no:cacheprovider", tests], isa)
+    assert result.returncode == 0, result.stdout[-4000:]
 
 
 def test_unknown_set_is_named() -> None:
-    result = run("mmx")
+    result = run_python([str(BLOCKS), "0"], {"GGMLKIT_ISA": "mmx"})
     assert result.returncode != 0
     assert "GGMLKIT_ISA=mmx is no instruction set of this build" in result.stderr

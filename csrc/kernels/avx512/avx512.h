@@ -1,0 +1,16 @@
+// The parts of the AVX-512 table: each file fills the slots it provides. Compiled with AVX-512 F,
+// BW, VL and DQ; reached only through the table.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace ggmlkit::avx512 {
+
+void fill_dequantize(KernelTable& table);
+void fill_quantize(KernelTable& table);
+void fill_pack(KernelTable& table);
+void fill_matmul(KernelTable& table);
+void fill_float_matmul(KernelTable& table);
+void fill_silu(KernelTable& table);
+
+}  // namespace ggmlkit::avx512

@@ -1,0 +1,21 @@
+// Products with packed tiles without VNNI.
+#include "kernels/avx512/avx512.h"
+#include "kernels/avx512/lanes.h"
+#include "kernels/tile_matmul.h"
+
+namespace ggmlkit::avx512 {
+namespace {
+
+struct Avx512 {
+  using Lanes = Lanes512;
+  template <PackedKind kind>
+  using Dot = Maddubs<Lanes, kind>;
+  static constexpr int tiles = 2;
+  static constexpr int tokens = 8;
+};
+
+}  // namespace
+
+void fill_matmul(KernelTable& table) { fill_matmul_tiles<Avx512>(table); }
+
+}  // namespace ggmlkit::avx512

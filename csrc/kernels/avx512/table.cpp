@@ -1,0 +1,26 @@
+// The AVX-512 table: AVX2's, with every slot that wider vectors do better filled anew.
+#include "kernels/avx512/avx512.h"
+
+namespace ggmlkit {
+namespace {
+
+KernelTable make() {
+  KernelTable table = avx2_table();
+  table.name = "avx512";
+  avx512::fill_dequantize(table);
+  avx512::fill_quantize(table);
+  avx512::fill_pack(table);
+  avx512::fill_matmul(table);
+  avx512::fill_float_matmul(table);
+  avx512::fill_silu(table);
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& avx512_table() {
+  static const KernelTable table = make();
+  return table;
+}
+
+}  // namespace ggmlkit

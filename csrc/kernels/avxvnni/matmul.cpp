@@ -1,0 +1,32 @@
+// AVX2 with AVX-VNNI: the AVX2 table, with products by vpdpbusd.
+#include "kernels/avxvnni/lanes.h"
+#include "kernels/tile_matmul.h"
+
+namespace ggmlkit {
+namespace {
+
+struct AvxVnni {
+  struct Lanes : Lanes256 {
+    static Int dpbusd(Int sum, Int w, Int a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
+  };
+  template <PackedKind kind>
+  using Dot = Dpbusd<Lanes, kind>;
+  static constexpr int tiles = 2;
+  static constexpr int tokens = 4;
+};
+
+KernelTable make() {
+  KernelTable table = avx2_table();
+  table.name = "avxvnni";
+  fill_matmul_tiles<AvxVnni>(table);
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& avxvnni_table() {
+  static const KernelTable table = make();
+  return table;
+}
+
+}  // namespace ggmlkit

@@ -1,0 +1,61 @@
+"""Runs a script as another processor would: under SIMDe, wider vectors out of AVX2; under QEMU,
+whole processors."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+BLOCKS = Path(__file__).with_name("blocks.py")
+Result = subprocess.CompletedProcess[str]
+
+
+def run_python(arguments: Sequence[str], env: Mapping[str, str], cpu: str | None = None) -> Result:
+    """This Python with ``env`` added, on this processor or on QEMU's ``cpu``."""
+    command = [sys.executable, *arguments]
+    if cpu is not None:
+        command = [qemu(), "-cpu", cpu, *command]
+    paths = [str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    full = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **env}
+    return subprocess.run(command, env=full, capture_output=True, text=True, cwd=ROOT)
+
+
+def digests(env: Mapping[str, str], blocks: int = 20_000, cpu: str | None = None) -> dict[str, str]:
+    """blocks.digests() elsewhere; ``isa`` says which set made them."""
+    result = run_python([str(BLOCKS), str(blocks)], env, cpu)
+    assert result.returncode == 0, result.stderr
+    found: dict[str, str] = json.loads(result.stdout)
+    return found
+
+
+def qemu() -> str:
+    path = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")
+    if path is None or platform.machine() != "x86_64":
+        pytest.skip("needs QEMU's user mode (qemu-user-static) on x86-64")
+    return path
+
+
+def simde_build() -> Path:
+    """Folder of a build of the compiled module on SIMDe; builds it where it is not up to date."""
+    if not Path("/usr/include/simde").is_dir():
+        pytest.skip("needs SIMDe (libsimde-dev)")
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    cmake = shutil.which("cmake", path=tools)
+    if cmake is None or shutil.which("ninja", path=tools) is None:
+        pytest.skip("needs cmake and ninja")
+    pybind11 = pytest.importorskip("pybind11")
+    env = {**os.environ, "PATH": tools}
+    python = [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
+    for command in ([cmake, *python, "--preset", "simde"], [cmake, "--build", "--preset", "simde"]):
+        built = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)
+        assert built.returncode == 0, built.stdout + built.stderr
+    return ROOT / "build" / "simde"

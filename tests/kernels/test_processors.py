@@ -1,0 +1,65 @@
+"""One build runs on old processors and new ones alike: under QEMU, and by what its objects hold."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from emulation import BLOCKS, ROOT, digests, run_python
+
+FEW = 200  # blocks; QEMU is slow
+
+
+def test_a_processor_without_avx_runs_scalar() -> None:
+    found = digests({"GGMLKIT_ISA": ""}, FEW, cpu="Nehalem")
+    assert found == digests({"GGMLKIT_ISA": "scalar"}, FEW)
+
+
+def test_the_library_works_without_avx() -> None:
+    result = run_python([str(ROOT / "tests" / "smoke.py")], {"GGMLKIT_ISA": ""}, cpu="Nehalem")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_processor_with_avx2_runs_it() -> None:
+    # Not all that "max" promises is there: QEMU 7 has AVX2, and nothing beyond.
+    found = digests({"GGMLKIT_ISA": ""}, FEW, cpu="max")
+    assert found == {**digests({"GGMLKIT_ISA": "scalar"}, FEW), "isa": "avx2"}
+
+
+@pytest.mark.parametrize("isa", ["avx2", "avxvnni", "avx512", "avx512vnni"])
+def test_a_set_that_is_not_there_is_refused(isa: str) -> None:
+    result = run_python([str(BLOCKS), "0"], {"GGMLKIT_ISA": isa}, cpu="Nehalem")
+    assert result.returncode != 0
+    assert f"GGMLKIT_ISA={isa}, but this processor lacks AVX" in result.stderr
+
+
+def objects(library: str) -> list[Path]:
+    """Object files of one CMake target of the installed build."""
+    found = sorted(ROOT.glob(f"build/cp*/CMakeFiles/{library}.dir/**/*.o"))
+    if not found:
+        pytest.skip(f"no objects of {library} in build/")
+    return found
+
+
+def output_of(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_common_objects_have_no_avx() -> None:
+    for path in objects("_core"):
+        code = output_of("objdump", "-d", "--no-show-raw-insn", str(path))
+        assert not re.search(r"^\s*[0-9a-f]+:\s+v[a-z]|%[yz]mm", code, re.MULTILINE), path.name
+
+
+@pytest.mark.parametrize("isa", ["avx2", "avxvnni", "avx512", "avx512vnni"])
+def test_kernel_objects_share_no_function(isa: str) -> None:
+    # The linker keeps one copy of a weak function, and it may be the one with these instructions.
+    for path in objects(f"kernels_{isa}"):
+        symbols = output_of("nm", "-C", "--defined-only", str(path)).splitlines()
+        assert not [s for s in symbols if re.search(r" [uWw] ", s)], path.name
