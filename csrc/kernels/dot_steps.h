@@ -7,10 +7,10 @@
 namespace ggmlkit {
 namespace {
 
-// What a block of one token's activations sums to.
+// What a block of one token's activations sums to; see ActivationView.
 struct BlockSums {
   std::int32_t sum;
-  std::int32_t half_sums;
+  std::int32_t start;
 };
 
 // vpdpbusd: four products at once onto 32 bits. Weights must be unsigned, so signed bytes are
@@ -39,10 +39,12 @@ struct Maddubs {
   using Int = typename L::Int;
   static constexpr bool returns_offset = kind == PackedKind::five_min;
   static constexpr int offset = returns_offset ? 16 : Packed<kind>::offset;
+  static_assert(offset == 0 || offset == 8 || offset == 16);
 
   static Int start(const BlockSums& a) {
     if constexpr (offset == 0) return L::zero();
-    return L::multiply16(L::broadcast32(a.half_sums), L::broadcast16(-offset));
+    const Int minus_eight = L::broadcast32(a.start);
+    return offset == 8 ? minus_eight : L::add16(minus_eight, minus_eight);
   }
   static Int weights(Int w) { return w; }
   static void accumulate(Int& sum, Int w, Int a) {

@@ -23,27 +23,6 @@ struct Tiles {
   const std::byte* mins(int r) const { return quants(r) + at.mins_at; }
 };
 
-// T rows of int8 at one block. Every third has a pointer, and the others are one or two strides
-// from it, which an address holds: T pointers would not fit the registers.
-template <int T>
-struct TokenRows {
-  static constexpr int kGroups = (T + 2) / 3;
-  const std::int8_t* group[kGroups];
-  std::size_t stride;
-
-  TokenRows(const std::int8_t* first, std::size_t row_stride) : stride(row_stride) {
-    for (int g = 0; g < kGroups; ++g) {
-      group[g] = first + 3 * g * stride;
-      asm("" : "+r"(group[g]));  // or the compiler makes it T pointers again
-    }
-  }
-  std::int32_t quad(int t, int k) const {
-    std::int32_t four;
-    std::memcpy(&four, group[t / 3] + t % 3 * stride + 4 * k, 4);
-    return four;
-  }
-};
-
 // A single token's pass takes the weights from afar; this far ahead hides the latency of a large
 // shared cache, and costs nothing when they come from memory.
 constexpr std::size_t kAhead = 4096;
@@ -52,7 +31,8 @@ inline void prefetch(const std::byte* p, std::size_t bytes) {
   for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + kAhead + line);
 }
 
-template <class Set, PackedKind kind, int R, int T>
+// R tiles with T tokens of a panel of W.
+template <class Set, PackedKind kind, int R, int T, int W>
 struct TileProduct {
   using L = typename Set::Lanes;
   using Int = typename L::Int;
@@ -78,7 +58,7 @@ struct TileProduct {
   }
 
   template <int k>
-  [[gnu::always_inline]] static void step(const Tiles<R>& w, const TokenRows<T>& x, std::size_t b,
+  [[gnu::always_inline]] static void step(const Tiles<R>& w, const ActivationView& x, std::size_t b,
                                           Int (&dot)[R][T]) {
     Int q[R];
 #pragma GCC unroll 8
@@ -87,15 +67,39 @@ struct TileProduct {
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const Int a = L::broadcast32(x.quad(t, k));
+      std::int32_t four;
+      std::memcpy(&four, x.q + 4 * (k * W + t), 4);
+      const Int a = L::broadcast32(four);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) Dot::accumulate(dot[r][t], q[r], a);
     }
   }
 
-  [[gnu::always_inline]] static void scale_and_add(const Tiles<R>& w, std::size_t b,
-                                                   const Int (&dot)[R][T], const float* scale,
-                                                   const std::int32_t* sum, std::size_t blocks,
+  [[gnu::always_inline]] static void dots(const Tiles<R>& w, const ActivationView& x, std::size_t b,
+                                          Int (&dot)[R][T]) {
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const Int start = Dot::start({x.sum[t], x.start[t]});
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) dot[r][t] = start;
+    }
+    step<0>(w, x, b, dot);
+    step<4>(w, x, b, dot);
+    step<1>(w, x, b, dot);
+    step<5>(w, x, b, dot);
+    step<2>(w, x, b, dot);
+    step<6>(w, x, b, dot);
+    step<3>(w, x, b, dot);
+    step<7>(w, x, b, dot);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) dot[r][t] = Dot::finish(dot[r][t], {x.sum[t], x.start[t]});
+    }
+  }
+
+  [[gnu::always_inline]] static void scale_and_add(const Tiles<R>& w, const ActivationView& x,
+                                                   std::size_t b, const Int (&dot)[R][T],
                                                    Float (&total)[R][T]) {
     Float scales[R];
     Float mins[R];
@@ -106,13 +110,12 @@ struct TileProduct {
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const float a = scale[t * blocks];
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const Float both = L::multiply(scales[r], L::broadcast(a));
+        const Float both = L::multiply(scales[r], L::broadcast(x.scale[t]));
         Float next = L::multiply_add(both, L::to_float(dot[r][t]), total[r][t]);
         if constexpr (P::has_min) {
-          const float a_sum = a * static_cast<float>(sum[t * blocks]);
+          const float a_sum = x.scale[t] * static_cast<float>(x.sum[t]);
           next = L::multiply_add(mins[r], L::broadcast(a_sum), next);
         }
         total[r][t] = next;
@@ -120,13 +123,20 @@ struct TileProduct {
     }
   }
 
-  // `rows` of the tiles' rows exist; y is where the first row of the first token goes.
-  static void run(const Tiles<R>& w, std::size_t rows, const ActivationView& x, std::size_t first,
-                  float* y, std::size_t ldy) {
+  [[gnu::always_inline]] static void prefetch_block(const Tiles<R>& w, std::size_t b) {
+    for (int r = 0; r < R; ++r) {
+      prefetch(w.quants(r) + b * P::vectors * kVector, P::vectors * kVector);
+      if constexpr (P::has_high) prefetch(w.fifths(r) + b * kVector, kVector);
+      prefetch(w.scales(r) + b * kHalves, kHalves);
+      if constexpr (P::has_min) prefetch(w.mins(r) + b * kHalves, kHalves);
+    }
+  }
+
+  // x begins with the first of the T tokens, y with the first row of its product; `rows` of the
+  // tiles' rows exist.
+  static void run(const Tiles<R>& w, std::size_t rows, ActivationView x, float* y,
+                  std::size_t ldy) {
     const std::size_t blocks = x.cols / kBlock;
-    const float* scale = x.scale + first * blocks;
-    const std::int32_t* sum = x.sum + first * blocks;
-    const std::int32_t* half_sums = x.half_sums + first * blocks;
     Float room[R][T];
     auto* total = &room;
 #pragma GCC unroll 8
@@ -134,40 +144,12 @@ struct TileProduct {
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t) room[r][t] = L::zeros();
     }
-    for (std::size_t b = 0; b < blocks; ++b, ++scale, ++sum, ++half_sums) {
-      if constexpr (T == 1) {
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          prefetch(w.quants(r) + b * P::vectors * kVector, P::vectors * kVector);
-          if constexpr (P::has_high) prefetch(w.fifths(r) + b * kVector, kVector);
-          prefetch(w.scales(r) + b * kHalves, kHalves);
-          if constexpr (P::has_min) prefetch(w.mins(r) + b * kHalves, kHalves);
-        }
-      }
-      const TokenRows<T> rows_of_x(x.q + first * x.cols + b * kBlock, x.cols);
-      const auto sums = [&](int t) { return BlockSums{sum[t * blocks], half_sums[t * blocks]}; };
+    for (std::size_t b = 0; b < blocks; ++b, x = block_at(x, 1, W)) {
+      if constexpr (T == 1) prefetch_block(w, b);
       Int dot[R][T];
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) {
-        const Int start = Dot::start(sums(t));
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) dot[r][t] = start;
-      }
-      step<0>(w, rows_of_x, b, dot);
-      step<4>(w, rows_of_x, b, dot);
-      step<1>(w, rows_of_x, b, dot);
-      step<5>(w, rows_of_x, b, dot);
-      step<2>(w, rows_of_x, b, dot);
-      step<6>(w, rows_of_x, b, dot);
-      step<3>(w, rows_of_x, b, dot);
-      step<7>(w, rows_of_x, b, dot);
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) dot[r][t] = Dot::finish(dot[r][t], sums(t));
-      }
+      dots(w, x, b, dot);
       if constexpr (kTotalsInMemory) asm("" : "+r"(total));
-      scale_and_add(w, b, dot, scale, sum, blocks, *total);
+      scale_and_add(w, x, b, dot, *total);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -179,26 +161,33 @@ struct TileProduct {
   }
 };
 
-// R tiles with any number of tokens, shared out evenly over the fewest passes.
+// R tiles with all tokens, panel by panel.
 template <class Set, PackedKind kind, int R>
-struct AllTokens {
-  using Run = void (*)(const Tiles<R>&, std::size_t, const ActivationView&, std::size_t, float*,
-                       std::size_t);
-
-  template <int T>
-  static void pass(int tokens, const Tiles<R>& w, std::size_t rows, const ActivationView& x,
-                   std::size_t first, float* y, std::size_t ldy) {
-    if (tokens == T) return TileProduct<Set, kind, R, T>::run(w, rows, x, first, y, ldy);
-    if constexpr (T > 1) pass<T - 1>(tokens, w, rows, x, first, y, ldy);
+struct Panels {
+  template <int W>
+  static void run_one(const Tiles<R>& w, std::size_t rows, ActivationView x, float* y,
+                      std::size_t ldy) {
+    constexpr int T = W < Set::tokens ? W : Set::tokens;
+    for (int slot = 0; slot < W; slot += T, y += T * ldy) {
+      TileProduct<Set, kind, R, T, W>::run(w, rows, x, y, ldy);
+      x.q += 4 * T;
+      x.scale += T;
+      x.sum += T;
+      x.start += T;
+    }
   }
 
   static void run(const Tiles<R>& w, std::size_t rows, const ActivationView& x, std::size_t tokens,
                   float* y, std::size_t ldy) {
-    std::size_t passes = (tokens + Set::tokens - 1) / Set::tokens;
-    for (std::size_t t = 0; t < tokens; --passes) {
-      const std::size_t n = (tokens - t + passes - 1) / passes;
-      pass<Set::tokens>(static_cast<int>(n), w, rows, x, t, y + t * ldy, ldy);
-      t += n;
+    static_assert(kPanel == 8);
+    for (std::size_t t = 0; t < tokens;) {
+      const std::size_t width = panel_width(tokens - t);
+      const auto run_width = width == 8   ? run_one<8>
+                             : width == 4 ? run_one<4>
+                             : width == 2 ? run_one<2>
+                                          : run_one<1>;
+      run_width(w, rows, panel_at(x, t), y + t * ldy, ldy);
+      t += width;
     }
   }
 };
@@ -212,10 +201,10 @@ void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView
   std::size_t row = 0;
   // A single token meets the weights once anyway: one tile at a time keeps to one stream.
   for (; tokens > 1 && row + kGroup <= rows; row += kGroup, tiles += Set::tiles * at.bytes) {
-    AllTokens<Set, kind, Set::tiles>::run({tiles, at}, kGroup, x, tokens, y + row, ldy);
+    Panels<Set, kind, Set::tiles>::run({tiles, at}, kGroup, x, tokens, y + row, ldy);
   }
   for (; row < rows; row += kRows, tiles += at.bytes) {
-    AllTokens<Set, kind, 1>::run({tiles, at}, rows - row, x, tokens, y + row, ldy);
+    Panels<Set, kind, 1>::run({tiles, at}, rows - row, x, tokens, y + row, ldy);
   }
 }
 

@@ -21,7 +21,6 @@ struct Lanes512 {
   static Int exclusive_or(Int a, Int b) { return _mm512_xor_si512(a, b); }
   static Int add16(Int a, Int b) { return _mm512_add_epi16(a, b); }
   static Int add32(Int a, Int b) { return _mm512_add_epi32(a, b); }
-  static Int multiply16(Int a, Int b) { return _mm512_mullo_epi16(a, b); }
   static Int maddubs(Int w, Int a) { return _mm512_maddubs_epi16(w, a); }
   static Int madd(Int a, Int b) { return _mm512_madd_epi16(a, b); }
   static Int absolute8(Int w) { return _mm512_abs_epi8(w); }
