@@ -3,6 +3,7 @@ whole processors."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -44,6 +45,7 @@ def qemu() -> str:
     return path
 
 
+@functools.cache
 def simde_build() -> Path:
     """Folder of a build of the compiled module on SIMDe; builds it where it is not up to date."""
     if not Path("/usr/include/simde").is_dir():
