@@ -18,8 +18,9 @@ inline int whole(Random& random, int low, int high) {
   return std::uniform_int_distribution<int>(low, high)(random);
 }
 
-// One block of each kind in turn, from any of them on: normal, zeros of both signs, subnormal, ties of both signs, as
-// large as float16 holds, as large as float32 holds, steps of a quarter, never negative, constant.
+// One block of each kind in turn, from any of them on: normal, zeros of both signs, subnormal, ties
+// of both signs, as large as float16 holds, as large as float32 holds, steps of a quarter, never
+// negative, constant.
 inline std::vector<float> awkward(std::size_t n, Random& random) {
   const std::size_t start = random() % 9;
   std::normal_distribution<float> normal;
@@ -80,34 +81,41 @@ inline Bytes random_bytes(std::size_t n, Random& random) {
   return bytes;
 }
 
-// Rounded activations with scales that are powers of two, so that products of small weights are
-// exact in any order of summation. Every fourth block holds the extreme values alone.
+// Rounded activations in panels, with scales that are powers of two, so that products of small
+// weights are exact in any order of summation. Every fourth block holds one extreme value alone.
 struct RoundedActivations {
   std::vector<std::int8_t> q;
   std::vector<float> scale;
   std::vector<std::int32_t> sum;
-  std::vector<std::int32_t> half_sums;
+  std::vector<std::int32_t> start;
   std::size_t cols;
 
-  RoundedActivations(std::size_t tokens, std::size_t columns, Random& random) : cols(columns) {
-    for (std::size_t b = 0; b < tokens * cols / kBlock; ++b) add_block(b % 4 == 3, random);
+  RoundedActivations(std::size_t tokens, std::size_t columns, Random& random)
+      : q(tokens * columns), cols(columns) {
+    std::size_t width = 0;
+    for (std::size_t first = 0; first < tokens; first += width) {
+      width = panel_width(tokens - first);
+      for (std::size_t b = 0; b < cols / kBlock; ++b) {
+        std::int8_t* block = q.data() + first * cols + b * kBlock * width;
+        for (std::size_t t = 0; t < width; ++t) fill(block + 4 * t, width, b % 4 == 3, random);
+      }
+    }
   }
-  ActivationView view() const {
-    return {q.data(), scale.data(), sum.data(), half_sums.data(), cols};
-  }
+  ActivationView view() const { return {q.data(), scale.data(), sum.data(), start.data(), cols}; }
 
  private:
-  void add_block(bool extreme, Random& random) {
+  // One token's block, its quads `width` quads apart.
+  void fill(std::int8_t* quads, std::size_t width, bool extreme, Random& random) {
     std::int32_t halves[2] = {};
     const int sign = whole(random, 0, 1) ? 127 : -127;
     for (std::size_t j = 0; j < kBlock; ++j) {
       const int v = extreme ? sign : whole(random, -127, 127);
-      q.push_back(static_cast<std::int8_t>(v));
+      quads[j / 4 * width * 4 + j % 4] = static_cast<std::int8_t>(v);
       halves[j / 2 % 2] += v;
     }
     scale.push_back(whole(random, 0, 1) ? 1.0f : 0.5f);
     sum.push_back(halves[0] + halves[1]);
-    half_sums.push_back(halves[1] * 65536 + (halves[0] & 0xffff));
+    start.push_back(-8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff));
   }
 };
 

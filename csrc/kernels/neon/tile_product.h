@@ -56,9 +56,10 @@ void store_tokens(const Run<Weights>& run, std::size_t first, std::size_t count,
 }
 
 // T tokens from slot s on of a panel of W, whose blocks begin at the run's first; the panel's first
-// token is `first`.
+// token is `first`. Flat, as sums that a call takes by reference would be in memory.
 template <class Dot, PackedKind kind, int T, int W, class Weights>
-void multiply(const Run<Weights>& run, const ActivationView& x, std::size_t first, std::size_t s) {
+[[gnu::flatten]] void multiply(const Run<Weights>& run, const ActivationView& x, std::size_t first,
+                               std::size_t s) {
   float32x4_t total[T][2];
   for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = vdupq_n_f32(0.0f);
   for (std::size_t b = 0; b < run.blocks; ++b) {

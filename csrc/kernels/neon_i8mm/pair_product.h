@@ -115,8 +115,8 @@ void gather_rows(const PairGrid<float32x4_t, P>& total, float (&sums)[2 * P][kTi
 
 // P pairs of tokens from slot s on of a panel of W, whose first token is `first`.
 template <PackedKind kind, int P, int W>
-void multiply_pairs(const Run<FromBytes>& run, const ActivationView& x, std::size_t first,
-                    std::size_t s) {
+[[gnu::flatten]] void multiply_pairs(const Run<FromBytes>& run, const ActivationView& x,
+                                     std::size_t first, std::size_t s) {
   PairGrid<float32x4_t, P> total;
   for (auto& rows : total) {
     for (float32x4_t& v : rows) v = vdupq_n_f32(0.0f);
