@@ -6,6 +6,9 @@
 #if defined(GGMLKIT_AVXVNNI)
 #include <cpuid.h>
 #endif
+#if defined(GGMLKIT_NEON)
+#include <sys/auxv.h>
+#endif
 
 #include "kernels/kernel_table.h"
 
@@ -53,6 +56,12 @@ bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnn
 #endif
 #endif
 
+#if defined(GGMLKIT_NEON)
+// Linux's bits, by number because older C libraries do not name them (arch/arm64 asm/hwcap.h).
+bool has_neon_dotprod() { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
+bool has_neon_i8mm() { return has_neon_dotprod() && (getauxval(AT_HWCAP2) >> 13 & 1) != 0; }
+#endif
+
 // Best first.
 constexpr InstructionSet kSets[] = {
 #if defined(GGMLKIT_AVX512VNNI)
@@ -66,6 +75,12 @@ constexpr InstructionSet kSets[] = {
 #endif
 #if defined(GGMLKIT_AVX2)
     {"avx2", "AVX2, FMA or F16C", has_avx2, avx2_table},
+#endif
+#if defined(GGMLKIT_NEON)
+    {"neon_i8mm", "dot product or int8 matrix multiply instructions", has_neon_i8mm,
+     neon_i8mm_table},
+    {"neon_dotprod", "dot product instructions", has_neon_dotprod, neon_dotprod_table},
+    {"neon", "nothing", [] { return true; }, neon_table},
 #endif
     {"scalar", "nothing", [] { return true; }, scalar_table},
 };

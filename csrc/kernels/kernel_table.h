@@ -97,6 +97,11 @@ const KernelTable& avx512_table();
 #if defined(GGMLKIT_AVX512VNNI)
 const KernelTable& avx512vnni_table();
 #endif
+#if defined(GGMLKIT_NEON)
+const KernelTable& neon_table();
+const KernelTable& neon_dotprod_table();
+const KernelTable& neon_i8mm_table();
+#endif
 
 // The best table that this processor runs, or the one GGMLKIT_ISA names. Throws
 // std::runtime_error for a name that is unknown or that the processor lacks.

@@ -1,0 +1,199 @@
+// Products of packed tiles with tokens, whatever instruction multiplies: `Dot` names what a set
+// does with one block, and with how many tokens at a time:
+//
+//   static constexpr int tokens;
+//   template <PackedKind kind, int T, int W, class Weights>
+//   static void block(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
+//                     Rows (&dot)[T]);
+//
+// the integer dot products, each less the offset, of eight rows with T tokens from slot s of a
+// panel of W on.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/neon/tile.h"
+
+namespace ggmlkit::neon {
+namespace {
+
+// Blocks of a tile that are expanded to bytes at a time: 8 KB, which stay in the first-level cache
+// beside the activations of four tokens.
+constexpr std::size_t kExpanded = 32;
+// From so many tokens on, expanding once costs less than unpacking for every four tokens.
+constexpr std::size_t kWorthExpanding = 16;
+
+// One value for each of eight rows.
+struct Rows {
+  int32x4_t val[2];
+};
+
+// A run of blocks of one tile, its scales, and where the product goes: rows ≤ 8 values a token,
+// added to what is there unless this run is the tile's first.
+template <class Weights>
+struct Run {
+  Weights weights;
+  const std::byte* scales;
+  const std::byte* mins;
+  std::size_t first_block;
+  std::size_t blocks;
+  float* y;
+  std::size_t ldy;
+  std::size_t rows;
+};
+
+// Stores eight sums a token, from memory: an array of registers that a loop indexes would live
+// there.
+template <class Weights>
+void store_tokens(const Run<Weights>& run, std::size_t first, std::size_t count,
+                  const float (*sums)[kTileRows]) {
+  for (std::size_t t = 0; t < count; ++t) {
+    float* out = run.y + (first + t) * run.ldy;
+    for (std::size_t r = 0; r < run.rows; ++r) {
+      out[r] = run.first_block != 0 ? out[r] + sums[t][r] : sums[t][r];
+    }
+  }
+}
+
+// T tokens from slot s on of a panel of W, whose blocks begin at the run's first; the panel's first
+// token is `first`. Flat, as sums that a call takes by reference would be in memory.
+template <class Dot, PackedKind kind, int T, int W, class Weights>
+[[gnu::flatten]] void multiply(const Run<Weights>& run, const ActivationView& x, std::size_t first,
+                               std::size_t s) {
+  float32x4_t total[T][2];
+  for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = vdupq_n_f32(0.0f);
+  for (std::size_t b = 0; b < run.blocks; ++b) {
+    Rows dot[T];
+    Dot::template block<kind, T, W>(run.weights, x, b, s, dot);
+    const float* a_scale = x.scale + b * W + s;
+    const float32x4x2_t scale = load_half8(run.scales + b * 2 * kTileRows);
+    for (int t = 0; t < T; ++t) {
+      for (int h = 0; h < 2; ++h) {
+        const float32x4_t both = vmulq_n_f32(scale.val[h], a_scale[t]);
+        total[t][h] = vfmaq_f32(total[t][h], both, vcvtq_f32_s32(dot[t].val[h]));
+      }
+    }
+    if constexpr (Packed<kind>::has_min) {
+      const std::int32_t* sum = x.sum + b * W + s;
+      const float32x4x2_t min = load_half8(run.mins + b * 2 * kTileRows);
+      for (int t = 0; t < T; ++t) {
+        const float a_sum = a_scale[t] * static_cast<float>(sum[t]);
+        for (int h = 0; h < 2; ++h) total[t][h] = vfmaq_n_f32(total[t][h], min.val[h], a_sum);
+      }
+    }
+  }
+  float sums[T][kTileRows];
+  for (int t = 0; t < T; ++t) {
+    vst1q_f32(sums[t], total[t][0]);
+    vst1q_f32(sums[t] + 4, total[t][1]);
+  }
+  store_tokens(run, first + s, T, sums);
+}
+
+// Calls product(width, panel, first token) for each panel, its blocks from the run's first on.
+template <class Weights, class Product>
+void for_panels(const Run<Weights>& run, const ActivationView& x, std::size_t tokens,
+                Product product) {
+  for (std::size_t first = 0; first < tokens;) {
+    const std::size_t width = panel_width(tokens - first);
+    const ActivationView panel = block_at(panel_at(x, first), run.first_block, width);
+    switch (width) {
+      case 8:
+        product(std::integral_constant<int, 8>(), panel, first);
+        break;
+      case 4:
+        product(std::integral_constant<int, 4>(), panel, first);
+        break;
+      case 2:
+        product(std::integral_constant<int, 2>(), panel, first);
+        break;
+      default:
+        product(std::integral_constant<int, 1>(), panel, first);
+    }
+    first += width;
+  }
+}
+
+template <class Dot, PackedKind kind, class Weights>
+void multiply_all(const Run<Weights>& run, const ActivationView& x, std::size_t tokens) {
+  for_panels(run, x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
+    constexpr int W = decltype(width)::value;
+    constexpr int T = std::min(W, Dot::tokens);
+    for (std::size_t s = 0; s < W; s += T) multiply<Dot, kind, T, W>(run, panel, first, s);
+  });
+}
+
+// Calls product(run of bytes) for each kExpanded blocks of the run, brought to 256 bytes each by
+// write(weights, block, out).
+template <class Weights, class Write, class Product>
+void for_expanded(const Run<Weights>& run, Write write, Product product) {
+  constexpr std::size_t block_bytes = 8 * kVector;
+  alignas(64) std::byte bytes[kExpanded * block_bytes];
+  for (std::size_t first = 0; first < run.blocks; first += kExpanded) {
+    const std::size_t count = std::min(kExpanded, run.blocks - first);
+    for (std::size_t b = 0; b < count; ++b) {
+      write(run.weights, first + b, bytes + b * block_bytes);
+    }
+    const std::size_t skipped = first * 2 * kTileRows;
+    product(Run<FromBytes>{
+        {bytes}, run.scales + skipped, run.mins + skipped, first, count, run.y, run.ldy, run.rows});
+  }
+}
+
+template <class Weights>
+void write_quads(const Weights& w, std::size_t b, std::byte* out) {
+  Quad quad[8];
+  unpack(w, b, quad);
+  for (const Quad& q : quad) {
+    store16(out, vreinterpretq_u8_s8(q.val[0]));
+    store16(out + 16, vreinterpretq_u8_s8(q.val[1]));
+    out += kVector;
+  }
+}
+
+// Calls product(run) for each tile.
+template <PackedKind kind, class Product>
+void for_tiles(const std::byte* tiles, std::size_t rows, std::size_t cols, float* y,
+               std::size_t ldy, Product product) {
+  const std::size_t blocks = cols / kBlock;
+  const TileLayout at = tile_layout<kind>(kTileRows, blocks);
+  for (std::size_t row = 0; row < rows; row += kTileRows, tiles += at.bytes) {
+    const auto weights = weights_of<kind>(tiles, at);
+    product(Run<decltype(weights_of<kind>(tiles, at))>{weights, tiles + at.scales_at,
+                                                       tiles + at.mins_at, 0, blocks, y + row, ldy,
+                                                       std::min(kTileRows, rows - row)});
+  }
+}
+
+template <class Dot>
+struct TileProduct {
+  template <PackedKind kind>
+  static void matmul(const std::byte* tiles, std::size_t rows, const ActivationView& x,
+                     std::size_t tokens, float* y, std::size_t ldy) {
+    for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& run) {
+      if (Packed<kind>::is_byte || tokens < kWorthExpanding) {
+        multiply_all<Dot, kind>(run, x, tokens);
+      } else {
+        for_expanded(
+            run, [](const auto& w, std::size_t b, std::byte* out) { write_quads(w, b, out); },
+            [&](const auto& part) { multiply_all<Dot, kind>(part, x, tokens); });
+      }
+    });
+  }
+};
+
+// The table's products, from Product::matmul<kind>.
+template <class Product>
+void set_products(KernelTable& table) {
+  const auto matmul = [&table](PackedKind kind) -> MatmulKernel& {
+    return table.matmul[static_cast<std::size_t>(kind)];
+  };
+  matmul(PackedKind::nibble) = Product::template matmul<PackedKind::nibble>;
+  matmul(PackedKind::nibble_min) = Product::template matmul<PackedKind::nibble_min>;
+  matmul(PackedKind::five) = Product::template matmul<PackedKind::five>;
+  matmul(PackedKind::five_min) = Product::template matmul<PackedKind::five_min>;
+  matmul(PackedKind::byte) = Product::template matmul<PackedKind::byte>;
+}
+
+}  // namespace
+}  // namespace ggmlkit::neon

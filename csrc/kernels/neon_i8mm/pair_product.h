@@ -1,0 +1,175 @@
+// Products by `smmla`, which multiplies 2 × 8 bytes by 8 × 2: two tokens by two rows, twice the
+// work of `sdot`. A tile is expanded to registers of two rows and eight columns first, which pays
+// from four tokens on; below, sdot reads the tile as it is.
+#pragma once
+
+#include "kernels/neon_dotprod/signed_dot.h"
+
+namespace ggmlkit::neon {
+namespace {
+
+constexpr std::size_t kWorthPairing = 4;
+
+// Block b as sixteen registers: columns 8j … 8j + 7 of rows 2r and 2r + 1 is number 4j + r. What
+// follows each other in two rows of quads 2j and 2j + 1 are the words of both, interleaved.
+template <class Weights>
+void write_pairs(const Weights& w, std::size_t b, std::byte* out) {
+  Quad quad[8];
+  unpack(w, b, quad);
+  const auto words = [](int8x16_t v) { return vreinterpretq_u32_s8(v); };
+  for (int j = 0; j < 4; ++j) {
+    for (int h = 0; h < 2; ++h, out += kVector) {
+      const uint32x4_t left = words(quad[2 * j].val[h]);
+      const uint32x4_t right = words(quad[2 * j + 1].val[h]);
+      store16(out, vreinterpretq_u8_u32(vzip1q_u32(left, right)));
+      store16(out + 16, vreinterpretq_u8_u32(vzip2q_u32(left, right)));
+    }
+  }
+}
+
+// Quads 2j and 2j + 1 of tokens 2p and 2p + 1 of a panel of W from `q` on: eight columns of either.
+// A token without a partner is its own.
+template <int W>
+inline int8x16_t token_pair(const std::int8_t* q, std::size_t j, std::size_t p) {
+  const auto words = [](const std::int8_t* at) { return vreinterpretq_s32_s8(vld1q_s8(at)); };
+  if constexpr (W == 1) {
+    const int8x8_t both = vld1_s8(q + 8 * j);
+    return vcombine_s8(both, both);
+  } else if constexpr (W == 2) {
+    const int32x4_t v = words(q + 16 * j);
+    return vreinterpretq_s8_s32(vzip1q_s32(v, vextq_s32(v, v, 2)));
+  } else {
+    const int32x4_t left = words(q + 8 * j * W + p / 2 * 16);
+    const int32x4_t right = words(q + (8 * j + 4) * W + p / 2 * 16);
+    return vreinterpretq_s8_s32(p % 2 == 0 ? vzip1q_s32(left, right) : vzip2q_s32(left, right));
+  }
+}
+
+// Two tokens' values, twice each: a a b b.
+template <int W>
+inline float32x4_t twice_each(const float* v) {
+  if constexpr (W == 1) return vdupq_n_f32(*v);
+  const float32x2_t pair = vld1_f32(v);
+  const float32x4_t both = vcombine_f32(pair, pair);
+  return vzip1q_f32(both, both);
+}
+template <int W>
+inline int32x4_t twice_each(const std::int32_t* v) {
+  if constexpr (W == 1) return vdupq_n_s32(*v);
+  const int32x2_t pair = vld1_s32(v);
+  const int32x4_t both = vcombine_s32(pair, pair);
+  return vzip1q_s32(both, both);
+}
+
+// Eight rows' halves, a register for each two of them: a b a b.
+struct RowPairs {
+  float32x4_t pair[4];
+
+  explicit RowPairs(const std::byte* halves) {
+    const float32x4x2_t v = load_half8(halves);
+    for (int h = 0; h < 2; ++h) {
+      const float32x2_t low = vget_low_f32(v.val[h]);
+      const float32x2_t high = vget_high_f32(v.val[h]);
+      pair[2 * h] = vcombine_f32(low, low);
+      pair[2 * h + 1] = vcombine_f32(high, high);
+    }
+  }
+};
+
+// A register a pair of rows and a pair of tokens: token 0 with both rows, then token 1.
+template <class Register, int P>
+using PairGrid = Register[4][P];
+
+template <PackedKind kind, int P, int W>
+void dot_pairs(const FromBytes& w, const ActivationView& x, std::size_t b, std::size_t s,
+               PairGrid<int32x4_t, P>& dot) {
+  for (std::size_t p = 0; p < P; ++p) {
+    const int32x4_t sum = twice_each<W>(x.sum + b * W + s + 2 * p);
+    const int32x4_t start = vmulq_n_s32(sum, -Packed<kind>::offset);
+    for (int r = 0; r < 4; ++r) dot[r][p] = start;
+  }
+  const std::int8_t* q = x.q + (b * 8 * W + s) * 4;
+  for (std::size_t j = 0; j < 4; ++j) {
+    int8x16_t a[P];
+    for (std::size_t p = 0; p < P; ++p) a[p] = token_pair<W>(q, j, p);
+    for (std::size_t h = 0; h < 2; ++h) {
+      const Quad rows = load_quad(w.quants + (8 * b + 2 * j + h) * kVector);
+      for (int p = 0; p < P; ++p) {
+        dot[2 * h][p] = vmmlaq_s32(dot[2 * h][p], a[p], rows.val[0]);
+        dot[2 * h + 1][p] = vmmlaq_s32(dot[2 * h + 1][p], a[p], rows.val[1]);
+      }
+    }
+  }
+}
+
+// The eight rows of each token, brought together.
+template <int P>
+void gather_rows(const PairGrid<float32x4_t, P>& total, float (&sums)[2 * P][kTileRows]) {
+  for (int p = 0; p < P; ++p) {
+    for (int r = 0; r < 4; ++r) {
+      vst1_f32(sums[2 * p] + 2 * r, vget_low_f32(total[r][p]));
+      vst1_f32(sums[2 * p + 1] + 2 * r, vget_high_f32(total[r][p]));
+    }
+  }
+}
+
+// P pairs of tokens from slot s on of a panel of W, whose first token is `first`.
+template <PackedKind kind, int P, int W>
+[[gnu::flatten]] void multiply_pairs(const Run<FromBytes>& run, const ActivationView& x,
+                                     std::size_t first, std::size_t s) {
+  PairGrid<float32x4_t, P> total;
+  for (auto& rows : total) {
+    for (float32x4_t& v : rows) v = vdupq_n_f32(0.0f);
+  }
+  for (std::size_t b = 0; b < run.blocks; ++b) {
+    PairGrid<int32x4_t, P> dot;
+    dot_pairs<kind, P, W>(run.weights, x, b, s, dot);
+    const RowPairs scale(run.scales + b * 2 * kTileRows);
+    for (std::size_t p = 0; p < P; ++p) {
+      const float32x4_t a_scale = twice_each<W>(x.scale + b * W + s + 2 * p);
+      for (int r = 0; r < 4; ++r) {
+        const float32x4_t both = vmulq_f32(scale.pair[r], a_scale);
+        total[r][p] = vfmaq_f32(total[r][p], both, vcvtq_f32_s32(dot[r][p]));
+      }
+    }
+    if constexpr (Packed<kind>::has_min) {
+      const RowPairs min(run.mins + b * 2 * kTileRows);
+      for (std::size_t p = 0; p < P; ++p) {
+        const std::size_t at = b * W + s + 2 * p;
+        const float32x4_t sum = vcvtq_f32_s32(twice_each<W>(x.sum + at));
+        const float32x4_t a_sum = vmulq_f32(twice_each<W>(x.scale + at), sum);
+        for (int r = 0; r < 4; ++r) total[r][p] = vfmaq_f32(total[r][p], min.pair[r], a_sum);
+      }
+    }
+  }
+  float sums[2 * P][kTileRows];
+  gather_rows<P>(total, sums);
+  store_tokens(run, first + s, std::min(2 * P, W), sums);
+}
+
+template <PackedKind kind>
+void multiply_all_pairs(const Run<FromBytes>& run, const ActivationView& x, std::size_t tokens) {
+  for_panels(run, x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
+    constexpr int W = decltype(width)::value;
+    constexpr int P = W >= 4 ? 2 : 1;
+    for (std::size_t s = 0; s < W; s += 2 * P) multiply_pairs<kind, P, W>(run, panel, first, s);
+  });
+}
+
+struct PairProduct {
+  template <PackedKind kind>
+  static void matmul(const std::byte* tiles, std::size_t rows, const ActivationView& x,
+                     std::size_t tokens, float* y, std::size_t ldy) {
+    if (tokens < kWorthPairing) {
+      return TileProduct<SignedDot>::matmul<kind>(tiles, rows, x, tokens, y, ldy);
+    }
+    for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& run) {
+      for_expanded(
+          run, [](const auto& w, std::size_t b, std::byte* out) { write_pairs(w, b, out); },
+          [&](const Run<FromBytes>& part) { multiply_all_pairs<kind>(part, x, tokens); });
+    });
+  }
+};
+
+}  // namespace
+}  // namespace ggmlkit::neon

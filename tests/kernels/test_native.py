@@ -1,0 +1,87 @@
+"""Every slot of every instruction set against scalar's, without Python in the way: so that sets of
+other processors run too, on an emulator."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CROSS = "aarch64-linux-gnu-g++"
+EMULATOR = "qemu-aarch64-static"
+NEON = ["neon", "neon_dotprod", "neon_i8mm"]
+ARM = [
+    "-DCMAKE_SYSTEM_NAME=Linux",
+    "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+    f"-DCMAKE_CXX_COMPILER={CROSS}",
+    "-DCMAKE_EXE_LINKER_FLAGS=-static",
+]
+
+
+def build(folder: Path, *options: str) -> Path:
+    """The program ``kernel_check``."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    cmake = shutil.which("cmake", path=path)
+    if cmake is None:
+        pytest.skip("no cmake")
+    release = ["-DGGMLKIT_KERNEL_CHECK=ON", "-DCMAKE_BUILD_TYPE=Release"]
+    for step in (["-S", ROOT, "-B", folder, *release, *options], ["--build", folder, "-j2"]):
+        result = subprocess.run([cmake, *step], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    return folder / "kernel_check"
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for tool in (CROSS, EMULATOR):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool}")
+    return build(tmp_path_factory.mktemp("arm"), *ARM)
+
+
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avxvnni", "avx512", "avx512vnni", *NEON])
+def test_this_processor(native: Path, isa: str) -> None:
+    result = run(native, isa)
+    if "lacks" in result.stdout or "no instruction set" in result.stdout:
+        pytest.skip(result.stdout.strip())
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("isa", ["scalar", *NEON])
+def test_an_arm_processor_with_all(arm: Path, isa: str) -> None:
+    result = run(EMULATOR, "-cpu", "max", arm, isa)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith(f"{isa}: ")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "has", "lacks"),
+    [
+        ("cortex-a57", ["neon"], {"neon_dotprod": "dot product", "neon_i8mm": "dot product"}),
+        ("cortex-a76", ["neon_dotprod"], {"neon_i8mm": "int8 matrix multiply"}),
+    ],
+)
+def test_arm_processors_with_less(
+    arm: Path, cpu: str, has: list[str], lacks: dict[str, str]
+) -> None:
+    result = run(EMULATOR, "-cpu", cpu, arm, *has)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for isa, what in lacks.items():
+        result = run(EMULATOR, "-cpu", cpu, arm, isa)
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert f"GGMLKIT_ISA={isa}, but this processor lacks" in result.stdout
+        assert what in result.stdout

@@ -1,0 +1,302 @@
+// Compares every slot of the instruction sets named on the command line with scalar's, or with
+// the layout's plain template where rows are packed. Needs no Python, so that it also runs where
+// only an emulator stands for the processor. Exits 1 where a slot differs, 2 where a set is
+// refused.
+#include <algorithm>
+#include <exception>
+
+#include "core/aligned.h"
+#include "inputs.h"
+#include "kernels/packed.h"
+#include "report.h"
+
+namespace ggmlkit::check {
+namespace {
+
+std::string said(const char* slot, Type type, std::size_t n) {
+  return std::string(slot) + " " + info(type).name + ", " + std::to_string(n);
+}
+
+std::string said(const char* slot, std::size_t rows, std::size_t cols, std::size_t tokens) {
+  return std::string(slot) + ", " + std::to_string(rows) + " rows of " + std::to_string(cols) +
+         ", " + std::to_string(tokens) + " tokens";
+}
+
+struct Checked {
+  const KernelTable& table;
+  const KernelTable& scalar;
+  Report& report;
+  Random random;
+
+  const TypeKernels& kernels(Type type) const { return table.types[index(type)]; }
+  const TypeKernels& expected(Type type) const { return scalar.types[index(type)]; }
+  static std::size_t index(Type type) { return static_cast<std::size_t>(type); }
+};
+
+template <class Function>
+void for_types(Function f) {
+  for (std::size_t i = 0; i < kTypeCount; ++i) f(static_cast<Type>(i));
+}
+
+// ---------------------------------------------------------------- rounding
+
+// The bytes are read and written at an odd address: files align nothing.
+void check_quantize(Checked& c, Type type, const std::vector<float>& x) {
+  const std::size_t bytes = row_bytes(type, x.size());
+  Bytes found(bytes + 1);
+  Bytes expected(bytes + 1);
+  const bool whole = c.kernels(type).quantize(x.data(), found.data() + 1, x.size()) == x.size();
+  c.expected(type).quantize(x.data(), expected.data() + 1, x.size());
+  c.report.expect(whole && same_bytes(found, expected), said("quantize", type, x.size()));
+}
+
+void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n) {
+  std::vector<float> found(n);
+  std::vector<float> expected(n);
+  c.kernels(type).dequantize(blocks.data() + 1, found.data(), n);
+  c.expected(type).dequantize(blocks.data() + 1, expected.data(), n);
+  c.report.expect(same_floats(found, expected), said("dequantize", type, n));
+}
+
+// What is not finite is named within a block, whichever element it is.
+void check_refusal(Checked& c, Type type, float bad) {
+  for (std::size_t at = 0; at < 2 * kBlock; ++at) {
+    std::vector<float> x(3 * kBlock, 1.0f);
+    x[at] = bad;
+    Bytes out(row_bytes(type, x.size()));
+    const std::size_t named = c.kernels(type).quantize(x.data(), out.data(), x.size());
+    c.report.expect(named <= at && at < named + kBlock, said("refusal", type, at));
+  }
+}
+
+void check_type(Checked& c, Type type) {
+  if (c.expected(type).quantize == nullptr) return;
+  const bool blocks = info(type).block_size > 1;
+  for (const std::size_t n : {0, 32, 64, 96, 32 * 1000}) {
+    check_quantize(c, type, awkward(n, c.random));
+    check_dequantize(c, type, random_bytes(row_bytes(type, n) + 1, c.random), n);
+  }
+  if (blocks) {
+    for (const float bad : {NAN, -NAN, HUGE_VALF, -HUGE_VALF}) check_refusal(c, type, bad);
+    return;
+  }
+  for (std::size_t n = 1; n < 32; ++n) {
+    check_quantize(c, type, awkward(n, c.random));
+    check_dequantize(c, type, random_bytes(row_bytes(type, n) + 1, c.random), n);
+  }
+  check_quantize(c, type, around_halves());
+}
+
+void check_every_half(Checked& c, Type type) {
+  Bytes bytes(1 + 2 * 65536);
+  for (std::size_t i = 0; i < 65536; ++i) {
+    const auto h = static_cast<std::uint16_t>(i);
+    std::memcpy(bytes.data() + 1 + 2 * i, &h, 2);
+  }
+  check_dequantize(c, type, bytes, 65536);
+}
+
+// One token's blocks in the last slot of a panel, whose other slots must stay as they were.
+struct Panel {
+  std::vector<std::int8_t> q;
+  std::vector<float> scale;
+  std::vector<std::int32_t> sum;
+  std::vector<std::int32_t> start;
+
+  Panel(const KernelTable& table, const std::vector<float>& x, std::size_t width)
+      : q(x.size() * width, 99),
+        scale(x.size() / kBlock * width, 99.0f),
+        sum(scale.size(), 99),
+        start(scale.size(), 99) {
+    const std::size_t slot = width - 1;
+    table.quantize_activations(
+        x.data(), x.size() / kBlock,
+        {q.data() + 4 * slot, scale.data() + slot, sum.data() + slot, start.data() + slot, width});
+  }
+  bool operator==(const Panel& other) const {
+    return q == other.q && same_bytes(scale, other.scale) && sum == other.sum &&
+           start == other.start;
+  }
+};
+
+void check_activations(Checked& c) {
+  for (const std::size_t width : {1, 2, 4, 8}) {
+    for (const std::size_t blocks : {1, 2, 9, 500}) {
+      const std::vector<float> x = awkward(blocks * kBlock, c.random);
+      c.report.expect(
+          Panel(c.table, x, width) == Panel(c.scalar, x, width),
+          "activations, " + std::to_string(blocks) + " blocks, panels of " + std::to_string(width));
+    }
+  }
+}
+
+// ---------------------------------------------------------------- packed tiles
+
+void check_pack(Checked& c, Type type, std::size_t cols) {
+  KernelTable plain{};
+  c.table.tile_rows == 16 ? fill_pack_rows<16>(plain) : fill_pack_rows<8>(plain);
+  const std::size_t stride = row_bytes(type, cols) + 3;
+  const std::size_t bytes = tile_bytes(packed_kind_of(type), c.table.tile_rows, cols);
+  for (std::size_t rows = 1; rows <= c.table.tile_rows; ++rows) {
+    Bytes file(stride * rows + 1);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::vector<float> x = awkward(cols, c.random);
+      c.expected(type).quantize(x.data(), file.data() + 1 + r * stride, cols);
+    }
+    AlignedArray<std::byte> found(bytes);
+    AlignedArray<std::byte> expected(bytes);
+    std::memset(found.data(), 0x55, bytes);
+    std::memset(expected.data(), 0x55, bytes);
+    c.kernels(type).pack(file.data() + 1, stride, rows, cols, found.data());
+    plain.types[Checked::index(type)].pack(file.data() + 1, stride, rows, cols, expected.data());
+    c.report.expect(std::memcmp(found.data(), expected.data(), bytes) == 0,
+                    said("pack", type, rows));
+  }
+}
+
+// Blocks of random quants, every fourth of all bits set or none, and of small scales.
+Bytes small_blocks(Type type, std::size_t count, Random& random) {
+  const std::size_t size = info(type).block_bytes;
+  const bool has_min = type == Type::q4_1 || type == Type::q5_1;
+  Bytes bytes = random_bytes(size * count, random);
+  for (std::size_t b = 0; b < count; ++b) {
+    std::byte* block = bytes.data() + b * size;
+    const int fill = b % 8 == 3 ? 0 : b % 8 == 7 ? 255 : -1;
+    if (fill >= 0) std::memset(block, fill, size);
+    if (fill == 0 && type == Type::q8_0) std::memset(block, 0x80, size);
+    Q4_0::store_scale(block, whole(random, 0, 1) ? 1.0f : 0.5f);
+    if (has_min) Q4_0::store_scale(block + 2, 0.25f * static_cast<float>(whole(random, -4, 4)));
+  }
+  return bytes;
+}
+
+// The product of rows × cols weights by one table, packed as it likes. Rows of y are longer than
+// the product, to show what is written beyond.
+std::vector<float> product(const KernelTable& table, Type type, const Bytes& file, std::size_t rows,
+                           const ActivationView& x, std::size_t tokens) {
+  const std::size_t stride = row_bytes(type, x.cols);
+  const PackedKind kind = packed_kind_of(type);
+  const std::size_t bytes = tile_bytes(kind, table.tile_rows, x.cols);
+  const std::size_t tiles = (rows + table.tile_rows - 1) / table.tile_rows;
+  AlignedArray<std::byte> packed(tiles * bytes);
+  for (std::size_t i = 0; i < tiles; ++i) {
+    const std::size_t row = i * table.tile_rows;
+    table.types[Checked::index(type)].pack(file.data() + row * stride, stride,
+                                           std::min(table.tile_rows, rows - row), x.cols,
+                                           packed.data() + i * bytes);
+  }
+  const std::size_t ldy = rows + 3;
+  std::vector<float> y(tokens * ldy, -1234.5f);
+  table.matmul[static_cast<std::size_t>(kind)](packed.data(), rows, x, tokens, y.data(), ldy);
+  return y;
+}
+
+// Exact: the scales are powers of two, and the sums short of 2^24.
+void check_product(Checked& c, Type type, std::size_t rows, std::size_t cols, std::size_t tokens) {
+  const Bytes file = small_blocks(type, rows * cols / kBlock, c.random);
+  const RoundedActivations x(tokens, cols, c.random);
+  const auto found = product(c.table, type, file, rows, x.view(), tokens);
+  const auto expected = product(c.scalar, type, file, rows, x.view(), tokens);
+  c.report.expect(same_bytes(found, expected), said(info(type).name, rows, cols, tokens));
+}
+
+void check_products(Checked& c) {
+  for (const Type type : {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0}) {
+    for (std::size_t tokens = 0; tokens <= 17; ++tokens) {
+      check_product(c, type, 13, 96, tokens);
+    }
+    for (const std::size_t rows : {0, 1, 7, 8, 9, 15, 16, 17, 32, 33}) {
+      check_product(c, type, rows, 64, 3);
+      check_product(c, type, rows, 32, 18);
+    }
+    // More blocks than any set expands at a time.
+    for (const std::size_t cols : {1024, 1056, 2080}) check_product(c, type, 9, cols, 21);
+  }
+}
+
+// ---------------------------------------------------------------- floats
+
+// Small whole numbers, which all float types hold: exact in any order of summation.
+std::vector<float> small_numbers(std::size_t n, Random& random) {
+  std::vector<float> x(n);
+  for (float& v : x) v = static_cast<float>(whole(random, -16, 16));
+  return x;
+}
+
+void check_float_product(Checked& c, Type type, FloatKernel found_by, FloatKernel expected_by,
+                         std::size_t rows, std::size_t cols, std::size_t tokens) {
+  Bytes w(row_bytes(type, rows * cols));
+  c.expected(type).quantize(small_numbers(rows * cols, c.random).data(), w.data(), rows * cols);
+  const std::vector<float> x = small_numbers(tokens * cols, c.random);
+  const std::size_t ldy = rows + 3;
+  std::vector<float> found(tokens * ldy, -1234.5f);
+  std::vector<float> expected = found;
+  found_by(w.data(), rows, cols, x.data(), tokens, found.data(), ldy);
+  expected_by(w.data(), rows, cols, x.data(), tokens, expected.data(), ldy);
+  c.report.expect(same_bytes(found, expected), said(info(type).name, rows, cols, tokens));
+}
+
+void check_float_products(Checked& c) {
+  for (const std::size_t rows : {1, 3, 4, 5, 9}) {
+    for (const std::size_t cols : {1, 3, 4, 7, 8, 15, 33, 576}) {
+      for (std::size_t tokens = 1; tokens <= 9; ++tokens) {
+        const auto check = [&](Type type, FloatKernel KernelTable::* slot) {
+          check_float_product(c, type, c.table.*slot, c.scalar.*slot, rows, cols, tokens);
+        };
+        check(Type::f32, &KernelTable::matmul_f32);
+        check(Type::f16, &KernelTable::matmul_f16);
+        check(Type::bf16, &KernelTable::matmul_bf16);
+      }
+    }
+  }
+}
+
+void check_silu(Checked& c) {
+  for (const std::size_t n : {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 4001}) {
+    std::vector<float> gate(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      gate[i] = 200.0f * (static_cast<float>(i) / static_cast<float>(n) - 0.5f);
+    }
+    const std::vector<float> up = small_numbers(n, c.random);
+    std::vector<float> found(n);
+    std::vector<float> expected(n);
+    c.table.silu_mul(gate.data(), up.data(), found.data(), n);
+    c.scalar.silu_mul(gate.data(), up.data(), expected.data(), n);
+    c.report.expect(close_floats(found, expected, 1e-6f, 1e-30f), "silu_mul, " + std::to_string(n));
+  }
+}
+
+// ---------------------------------------------------------------- a set
+
+int check_set(const char* name) {
+  Report report;
+  Checked c{table_named(name), scalar_table(), report, Random(1)};
+  for_types([&c](Type type) { check_type(c, type); });
+  for (const Type type : {Type::f16, Type::bf16}) check_every_half(c, type);
+  check_activations(c);
+  for_types([&c](Type type) {
+    if (c.expected(type).pack == nullptr) return;
+    for (const std::size_t cols : {32, 64, 96}) check_pack(c, type, cols);
+  });
+  check_products(c);
+  check_float_products(c);
+  check_silu(c);
+  std::printf("%s: %d checks, %d wrong\n", c.table.name, report.checks(), report.failures());
+  return report.failures();
+}
+
+}  // namespace
+}  // namespace ggmlkit::check
+
+int main(int count, char** names) {
+  int failures = 0;
+  for (int i = 1; i < count; ++i) {
+    try {
+      failures += ggmlkit::check::check_set(names[i]);
+    } catch (const std::exception& refused) {
+      std::printf("%s\n", refused.what());
+      return 2;
+    }
+  }
+  return failures == 0 ? 0 : 1;
+}
