@@ -50,6 +50,11 @@ std::size_t quantize_bf16(const float* src, std::byte* dst, std::size_t n) {
 // extremes are found without crossing a register eight times.
 constexpr std::size_t kGroup = 8;
 
+// Bytes from a load to what is asked for ahead of it. The hardware's own look-ahead stops at the
+// end of each page, and a group takes long enough to feel that: with this, half as fast again from
+// memory, whatever the distance between 1.5 and 8 KiB.
+constexpr std::size_t kAhead = 4096;
+
 // What eight blocks store and are divided by.
 struct Scales {
   alignas(32) float stored[kGroup];
@@ -63,6 +68,12 @@ __m256 inverse_of(__m256 d) {
   return _mm256_and_ps(_mm256_div_ps(_mm256_set1_ps(1.0f), d), some);
 }
 
+void prefetch_ahead_of(const float* x) {
+  const auto* ahead = reinterpret_cast<const char*>(x) + kAhead;
+  _mm_prefetch(ahead, _MM_HINT_T0);
+  _mm_prefetch(ahead + 64, _MM_HINT_T0);
+}
+
 // Smallest and largest of each of eight blocks; false if a value is not finite.
 bool find_extremes(const float* x, __m256& low, __m256& high) {
   __m256 lows[kGroup];
@@ -71,6 +82,7 @@ bool find_extremes(const float* x, __m256& low, __m256& high) {
   const __m256 zero = _mm256_setzero_ps();
   for (std::size_t b = 0; b < kGroup; ++b) {
     const Floats v = load_block(x + 32 * b);
+    prefetch_ahead_of(x + 32 * b);
     lows[b] = _mm256_min_ps(_mm256_min_ps(v.v[0], v.v[1]), _mm256_min_ps(v.v[2], v.v[3]));
     highs[b] = _mm256_max_ps(_mm256_max_ps(v.v[0], v.v[1]), _mm256_max_ps(v.v[2], v.v[3]));
     // 0 · x is NaN where x is infinite or NaN, and stays NaN in the sum.
@@ -137,6 +149,7 @@ bool find_byte_scales(const float* x, Scales& scales) {
   __m256 rows[kGroup];
   for (std::size_t b = 0; b < kGroup; ++b) {
     const Floats v = load_block(x + 32 * b);
+    prefetch_ahead_of(x + 32 * b);
     // As integers, magnitudes are ordered alike, and NaN above all.
     rows[b] = larger_bits(larger_bits(absolute(v.v[0]), absolute(v.v[1])),
                           larger_bits(absolute(v.v[2]), absolute(v.v[3])));
