@@ -14,6 +14,7 @@ def dequantize(
 def convert(
     source: int, src: NDArray[np.uint8], target: int, dst: NDArray[np.uint8], threads: int
 ) -> int: ...
+def start_writeback(descriptor: int) -> None: ...
 def matmul(
     type: int,
     data: NDArray[np.uint8],

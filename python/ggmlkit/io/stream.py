@@ -65,6 +65,11 @@ class PartedTensor(Tensor):
         super().__init__(type, shape, data, name)
 
 
+# Bytes after which the system is asked to begin storing them: most of a file is then on the disk
+# when its last byte is written, and the wait at the end is short.
+_WRITEBACK_STEP = 16 << 20
+
+
 def write_tensors(
     out: BinaryIO,
     placed: Sequence[tuple[int, str, Tensor]],
@@ -116,6 +121,7 @@ class _Stream:
         self._jobs = _jobs(placed)
         self._total = sum(tensor.nbytes for _, _, tensor in placed)
         self._done = 0
+        self._next_writeback = _WRITEBACK_STEP
         self._failures: dict[int, BaseException] = {}
         self._lock = threading.Lock()
         self._stopped = False
@@ -149,8 +155,17 @@ class _Stream:
                 # the file is told, whatever the threads.
                 self._failures[job.number] = error
                 self._stopped = True
-            with self._lock:
-                self._done += job.nbytes
+            if self._finished(job):
+                _core.start_writeback(self._descriptor)
+
+    def _finished(self, job: _Job) -> bool:
+        """Count the job's bytes; whether it is time to have them stored."""
+        with self._lock:
+            self._done += job.nbytes
+            due = self._done >= self._next_writeback
+            if due:
+                self._next_writeback = self._done + _WRITEBACK_STEP
+            return due
 
     def _next(self) -> _Job | None:
         with self._lock:

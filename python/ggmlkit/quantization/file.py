@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,15 +59,17 @@ def quantize_file(
         metadata, tensors = as_gguf(source)
         chosen = plan(tensors, target, pure=pure)
         _check_readable(tensors, chosen)
-        metadata = {**metadata, "general.file_type": FILE_TYPES[target.name]}
+        told: dict[str, Any] = {"general.file_type": FILE_TYPES[target.name]}
         if target.is_quantized:
-            metadata["general.quantization_version"] = _LAYOUT_VERSION
+            told["general.quantization_version"] = _LAYOUT_VERSION
+        unchanged = {k: v for k, v in source.stored_values().items() if k not in told}
         io.save(
             Path(out),
             {name: in_type(tensors[name], chosen[name], threads) for name in tensors},
-            metadata,
+            {**metadata, **told},
             container=container,
             value_types=source.value_types,
+            stored_values=unchanged,
             threads=threads,
             progress=progress,
         )
