@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
 
 Progress = Callable[[int, int, str], None]
-"""Called with (bytes done, bytes in all, name of the tensor that comes next, "" at the end)."""
+"""Called with (bytes done, bytes in all, name of the tensor that comes next, "" at the end), on the
+thread that saves: at each part that this one writes, and at the end."""
 
 
 class Part(NamedTuple):
@@ -172,7 +173,7 @@ class _Stream:
             return None if self._stopped else next(self._jobs, None)
 
     def _report(self, job: _Job) -> None:
-        if self._progress is not None and job.name:
+        if self._progress is not None:
             self._progress(self._done, self._total, job.name)
 
 
