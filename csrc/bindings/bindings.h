@@ -14,6 +14,7 @@ namespace ggmlkit {
 
 void bind_types(pybind11::module_& m);
 void bind_quant(pybind11::module_& m);
+void bind_files(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_llama(pybind11::module_& m);
 

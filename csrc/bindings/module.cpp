@@ -4,6 +4,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "Compiled core of ggmlkit: types, kernels, decoder.";
   ggmlkit::bind_types(m);
   ggmlkit::bind_quant(m);
+  ggmlkit::bind_files(m);
   ggmlkit::bind_matmul(m);
   ggmlkit::bind_llama(m);
 }

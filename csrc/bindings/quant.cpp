@@ -18,15 +18,21 @@ void dequantize_into(std::size_t index, const ByteArray& src, FloatArray dst, in
   dequantize(type, in, out, n, ThreadPool::shared(), threads);
 }
 
-std::ptrdiff_t quantize_into(std::size_t index, const FloatArray& src, ByteArray dst, int threads) {
-  const Type type = type_at(index);
-  const auto n = static_cast<std::size_t>(src.size());
-  check_size(type, 1, n, dst);
-  if (!can_quantize(type)) throw py::value_error("no kernel for this type");
-  const float* in = src.data();
+std::ptrdiff_t convert_into(std::size_t from, const ByteArray& src, std::size_t to, ByteArray dst,
+                            int threads) {
+  const Type source = type_at(from);
+  const Type target = type_at(to);
+  const auto blocks = static_cast<std::size_t>(dst.size()) / info(target).block_bytes;
+  const std::size_t n = blocks * info(target).block_size;
+  check_size(target, 1, n, dst);
+  check_size(source, 1, n, src);
+  if (!can_dequantize(source) || !can_quantize(target)) {
+    throw py::value_error("no kernel for this type");
+  }
+  const std::byte* in = bytes_of(src);
   auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
   py::gil_scoped_release release;
-  return quantize(type, in, out, n, ThreadPool::shared(), threads);
+  return convert(source, in, target, out, n, ThreadPool::shared(), threads);
 }
 
 }  // namespace
@@ -35,8 +41,9 @@ void bind_quant(py::module_& m) {
   // noconvert: a converted copy of an output array would be written and thrown away.
   m.def("dequantize", &dequantize_into, py::arg("type"), py::arg("src"), py::arg("dst").noconvert(),
         py::arg("threads"));
-  m.def("quantize", &quantize_into, py::arg("type"), py::arg("src"), py::arg("dst").noconvert(),
-        py::arg("threads"), "Returns -1, or the index of the first value that is not finite.");
+  m.def("convert", &convert_into, py::arg("source"), py::arg("src"), py::arg("target"),
+        py::arg("dst").noconvert(), py::arg("threads"),
+        "Returns -1, or the index of the first value that is not finite.");
 }
 
 }  // namespace ggmlkit

@@ -51,7 +51,8 @@ struct ActivationSlot {
 
 struct TypeKernels {
   void (*dequantize)(const std::byte* src, float* dst, std::size_t n);
-  // Returns n, or an index at or before which (by less than a block) a value is not finite.
+  // Returns n, or the first index of some blocks of which one holds a value that is not finite; all
+  // before it are.
   std::size_t (*quantize)(const float* src, std::byte* dst, std::size_t n);
   // `rows` ≤ tile_rows rows of whole blocks, `row_bytes` apart, to one tile; missing rows are
   // zeros. Null for types that have no packed form.

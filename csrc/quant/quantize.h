@@ -18,8 +18,10 @@ void dequantize_row(Type type, const std::byte* src, float* dst, std::size_t n);
 void dequantize(Type type, const std::byte* src, float* dst, std::size_t n, ThreadPool& pool,
                 int threads = 0);
 
-// Returns -1, or the index of the first value that is not finite (dst is then unspecified).
-std::ptrdiff_t quantize(Type type, const float* src, std::byte* dst, std::size_t n,
-                        ThreadPool& pool, int threads = 0);
+// n elements of one type to another by way of float32, a few KiB at a time: no float array is made.
+// n is a multiple of both block sizes. Returns -1, or the index of the first value that is not
+// finite and would have to be (dst is then unspecified).
+std::ptrdiff_t convert(Type from, const std::byte* src, Type to, std::byte* dst, std::size_t n,
+                       ThreadPool& pool, int threads = 0);
 
 }  // namespace ggmlkit

@@ -140,12 +140,28 @@ class Tensor:
             return out
         return values if out is not None else values.astype(dtype, copy=False)
 
-    def astype(self, type: str | TensorType, threads: int | None = None) -> Tensor:
-        """This tensor in another type, computed now; itself when the type is the same."""
+    def astype(
+        self,
+        type: str | TensorType,
+        *,
+        out: Bytes | None = None,
+        threads: int | None = None,
+    ) -> Tensor:
+        """This tensor in another type, computed now; itself when the type is the same.
+
+        Args:
+            type: to convert to.
+            out: uint8 array of the result's size to hold its blocks, instead of a new one.
+            threads: at most this many; the default is all that the process may use.
+
+        Raises:
+            ValueError: a value is not finite and the type can't hold it (the index is named).
+            UnsupportedTypeError: this build can't read the one type or write the other.
+        """
         target = types.get(type)
-        if target == self.type:
+        if target == self.type and out is None:
             return self
-        return quantize(self.dequantize(threads=threads), target, name=self.name, threads=threads)
+        return _converted(self, target, out, threads)
 
     @property
     def T(self) -> Transposed:
@@ -177,36 +193,69 @@ class Transposed:
 
 
 def quantize(
-    array: ArrayLike, type: str | TensorType, *, name: str = "", threads: int | None = None
+    array: ArrayLike,
+    type: str | TensorType,
+    *,
+    name: str = "",
+    out: Bytes | None = None,
+    threads: int | None = None,
 ) -> Tensor:
     """Round an array to ``type``, with the reference arithmetic, bit for bit.
 
     Args:
         array: anything numpy can see as numbers (float32, float16, ml_dtypes, torch, lists), any
-            strides; the last axis holds the rows.
+            strides; the last axis holds the rows. Contiguous float32, float16 and bfloat16 are
+            read where they are.
         type: a type this build can write (``gk.types.ALL``, ``can_quantize``).
         name: of the resulting tensor.
+        out: uint8 array of the result's size to hold its blocks, instead of a new one.
         threads: at most this many.
 
     Raises:
-        ValueError: the rows are not whole blocks, or a value is not finite (the index is named).
+        ValueError: the rows are not whole blocks, or a value is not finite (the index is named), or
+            ``out`` has another size.
         UnsupportedTypeError: the type cannot be written.
     """
-    target = types.get(type)
-    values = np.ascontiguousarray(_as_numpy(array), dtype=np.float32)
-    shape = np.shape(array) if values.ndim == 0 else values.shape
-    target.row_bytes(shape[-1] if shape else 1)
+    if isinstance(array, Tensor):
+        array = Tensor(array.type, array.shape, array._data, name or array.name)
+        return _converted(array, types.get(type), out, threads)
+    return _converted(_float_tensor(array, name), types.get(type), out, threads)
+
+
+def _float_tensor(array: ArrayLike, name: str) -> Tensor:
+    """The array as f16 or bf16 if it is that, else as f32; a view of it where it can be."""
+    values = _as_numpy(array)
+    kind = {"float16": "f16", "bfloat16": "bf16"}.get(values.dtype.name, "f32")
+    contiguous = np.ascontiguousarray(values, np.float32 if kind == "f32" else None)
+    return Tensor(kind, contiguous.shape, contiguous.reshape(-1).view(np.uint8), name)
+
+
+def _converted(source: Tensor, target: TensorType, out: Bytes | None, threads: int | None) -> Tensor:
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
-    data = np.empty(values.size // target.block_size * target.block_bytes, np.uint8)
-    bad = _core.quantize(target.index, values.reshape(-1), data, threads or 0)
+    nbytes = source.rows * target.row_bytes(source.shape[-1] if source.shape else 1)
+    result = Tensor(
+        target, source.shape, np.empty(nbytes, np.uint8) if out is None else out, source.name
+    )
+    if not source.type.can_dequantize:
+        source = _float_tensor(source.dequantize(threads=threads), source.name)
+    data = source.data
+    bad = _core.convert(source.type.index, data, target.index, result.data, threads or 0)
     if bad >= 0:
-        index = tuple(int(i) for i in np.unravel_index(bad, shape or (1,)))
-        what = f"tensor {name!r}" if name else "the array"
+        index = tuple(int(i) for i in np.unravel_index(bad, source.shape or (1,)))
+        what = f"tensor {source.name!r}" if source.name else "the array"
         raise ValueError(
-            f"{what} holds {values.reshape(-1)[bad]} at {index}; {target} needs finite values"
+            f"{what} holds {_element(source, bad)} at {index}; {target} needs finite values"
         )
-    return Tensor(target, tuple(shape), data, name)
+    return result
+
+
+def _element(tensor: Tensor, index: int) -> np.float32:
+    """The value at a place of the flattened tensor."""
+    kind = tensor.type
+    start = index // kind.block_size * kind.block_bytes
+    block = Tensor(kind, (kind.block_size,), tensor.data[start : start + kind.block_bytes])
+    return np.float32(block.dequantize()[index % kind.block_size])
 
 
 def dequantize(tensor: Tensor, dtype: DTypeLike = np.float32) -> NDArray[Any]:

@@ -48,6 +48,36 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right) or bool(np.float32(left) == np.float32(right))
 
 
+@pytest.mark.parametrize("source_version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_stored_values_are_copied_to_the_same_bytes(
+    tmp_path: Path, source_version: int, version: int
+) -> None:
+    path, written, copied = (tmp_path / name for name in ("a.gguf", "b.gguf", "c.gguf"))
+    io.save(path, {}, EVERY_TYPE, version=source_version)
+    with io.open(path) as file:
+        stored = file.stored_values()
+        assert set(stored) == (set(EVERY_TYPE) if source_version > 1 else set())
+        metadata = {**file.metadata, "a.text": "other"}
+        stored.pop("a.text", None)
+        for out, values in ((written, None), (copied, stored)):
+            io.save(
+                out,
+                {},
+                metadata,
+                version=version,
+                value_types=file.value_types,
+                stored_values=values,
+            )
+    assert copied.read_bytes() == written.read_bytes()
+
+
+def test_big_endian_values_are_not_copied() -> None:
+    with io.open(Path(__file__).parents[1] / "data" / "golden" / "gguf-v3-be-f16.bin") as file:
+        assert file.metadata
+        assert file.stored_values() == {}
+
+
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_every_value_type_comes_back(tmp_path: Path, version: int) -> None:
     path, again = tmp_path / "a.gguf", tmp_path / "b.gguf"

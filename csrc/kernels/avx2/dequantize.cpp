@@ -5,15 +5,47 @@
 namespace ggmlkit::avx2 {
 namespace {
 
-// The stored integers as 32 bytes, the offset taken off.
+// Results at least this long outlast the caches: stored past them, their lines are not read first.
+constexpr std::size_t kStreamed = (16u << 20) / sizeof(float);
+
+struct Cached {
+  static void store(float* p, __m256 v) { _mm256_storeu_ps(p, v); }
+};
+
+// 16 bytes at a time, the alignment that allocators give.
+struct Streamed {
+  static void store(float* p, __m256 v) {
+    _mm_stream_ps(p, _mm256_castps256_ps128(v));
+    _mm_stream_ps(p + 4, _mm256_extractf128_ps(v, 1));
+  }
+};
+
+using Dequantize = void (*)(const std::byte* src, float* dst, std::size_t n);
+
+template <Dequantize cached, Dequantize streamed>
+void by_size(const std::byte* src, float* dst, std::size_t n) {
+  if (n < kStreamed || reinterpret_cast<std::uintptr_t>(dst) % 16 != 0) return cached(src, dst, n);
+  streamed(src, dst, n);
+  _mm_sfence();
+}
+
+// The nibbles of 16 bytes as 32 integers in order.
+template <Order order>
+__m256i nibbles(__m128i packed) {
+  const __m128i low = _mm_and_si128(packed, _mm_set1_epi8(15));
+  const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 4), _mm_set1_epi8(15));
+  if constexpr (order == Order::halves) return _mm256_set_m128i(high, low);
+  return _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high));
+}
+
+// The stored integers of a block of 32 as bytes, the offset taken off.
 template <class S>
 __m256i unpack_bytes(const std::byte* src) {
   if constexpr (S::bits == 8) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src + S::quants_at));
   } else {
-    const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(src + S::quants_at));
-    const __m256i both = _mm256_set_m128i(_mm_srli_epi16(packed, 4), packed);
-    __m256i q = _mm256_and_si256(both, _mm256_set1_epi8(15));
+    const auto* packed = reinterpret_cast<const __m128i*>(src + S::quants_at);
+    __m256i q = nibbles<S::order>(_mm_loadu_si128(packed));
     if constexpr (S::bits == 5) {
       std::uint32_t high;
       std::memcpy(&high, src + S::high_at, 4);
@@ -24,62 +56,93 @@ __m256i unpack_bytes(const std::byte* src) {
   }
 }
 
-__m256 half_broadcast(const std::byte* p) {
-  std::uint16_t h;
-  std::memcpy(&h, p, 2);
-  return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+// The same of a block of 16.
+template <class S>
+__m128i unpack_half(const std::byte* src) {
+  static_assert(S::bits == 4 && S::order == Order::neighbours);
+  const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(src + S::quants_at));
+  const __m128i high = _mm_srli_epi16(packed, 4);
+  const __m128i q = _mm_and_si128(_mm_unpacklo_epi8(packed, high), _mm_set1_epi8(15));
+  return _mm_sub_epi8(q, _mm_set1_epi8(S::offset));
 }
 
 template <class S>
+__m256 broadcast_scale(const std::byte* p) {
+  if constexpr (S::scale_bytes == 4) {
+    return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
+  } else {
+    std::uint16_t h;
+    std::memcpy(&h, p, 2);
+    return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+  }
+}
+
+template <class S, class Store>
 void dequantize_blocks(const std::byte* src, float* dst, std::size_t n) {
   for (std::size_t i = 0; i < n; i += S::size, src += S::bytes, dst += S::size) {
-    const __m256 d = half_broadcast(src);
-    const __m256i q = unpack_bytes<S>(src);
-    const __m128i part[2] = {_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1)};
-    for (int k = 0; k < 4; ++k) {
-      const __m128i eight = k % 2 == 0 ? part[k / 2] : _mm_srli_si128(part[k / 2], 8);
+    const __m256 d = broadcast_scale<S>(src);
+    const auto put = [&](float* to, __m128i eight) {
       __m256 v = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
-      if constexpr (S::has_min) v = _mm256_add_ps(v, half_broadcast(src + S::scale_bytes));
-      _mm256_storeu_ps(dst + 8 * k, v);
+      if constexpr (S::has_min) v = _mm256_add_ps(v, broadcast_scale<S>(src + S::scale_bytes));
+      Store::store(to, v);
+    };
+    const auto put16 = [&](float* to, __m128i q) {
+      put(to, q);
+      put(to + 8, _mm_srli_si128(q, 8));
+    };
+    if constexpr (S::size == 16) {
+      put16(dst, unpack_half<S>(src));
+    } else {
+      const __m256i q = unpack_bytes<S>(src);
+      put16(dst, _mm256_castsi256_si128(q));
+      put16(dst + 16, _mm256_extracti128_si256(q, 1));
     }
   }
 }
 
-void dequantize_f16(const std::byte* src, float* dst, std::size_t n) {
+float half_value(std::uint16_t h) { return half_to_float(h); }
+float bf16_value(std::uint16_t b) { return bf16_to_float(b); }
+
+template <__m256 (*load8)(const std::byte*), float (*value)(std::uint16_t), class Store>
+void dequantize_halves(const std::byte* src, float* dst, std::size_t n) {
   std::size_t i = 0;
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(dst + i, load_half8(src + 2 * i));
+  for (; i + 8 <= n; i += 8) Store::store(dst + i, load8(src + 2 * i));
   for (; i < n; ++i) {
-    std::uint16_t h;
-    std::memcpy(&h, src + 2 * i, 2);
-    dst[i] = half_to_float(h);
+    std::uint16_t bits;
+    std::memcpy(&bits, src + 2 * i, 2);
+    dst[i] = value(bits);
   }
 }
 
-void dequantize_bf16(const std::byte* src, float* dst, std::size_t n) {
-  std::size_t i = 0;
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(dst + i, load_bf16x8(src + 2 * i));
-  for (; i < n; ++i) {
-    std::uint16_t h;
-    std::memcpy(&h, src + 2 * i, 2);
-    dst[i] = bf16_to_float(h);
-  }
-}
+template <__m256 (*load8)(const std::byte*), float (*value)(std::uint16_t)>
+constexpr Dequantize halves = by_size<dequantize_halves<load8, value, Cached>,
+                                      dequantize_halves<load8, value, Streamed>>;
 
 template <class S>
 void set(KernelTable& table, Type type) {
-  table.types[static_cast<std::size_t>(type)].dequantize = dequantize_blocks<S>;
+  table.types[static_cast<std::size_t>(type)].dequantize =
+      by_size<dequantize_blocks<S, Cached>, dequantize_blocks<S, Streamed>>;
 }
 
 }  // namespace
 
 void fill_dequantize(KernelTable& table) {
-  table.types[static_cast<std::size_t>(Type::f16)].dequantize = dequantize_f16;
-  table.types[static_cast<std::size_t>(Type::bf16)].dequantize = dequantize_bf16;
+  table.types[static_cast<std::size_t>(Type::f16)].dequantize = halves<load_half8, half_value>;
+  table.types[static_cast<std::size_t>(Type::bf16)].dequantize = halves<load_bf16x8, bf16_value>;
   set<Q4_0>(table, Type::q4_0);
   set<Q4_1>(table, Type::q4_1);
   set<Q5_0>(table, Type::q5_0);
   set<Q5_1>(table, Type::q5_1);
   set<Q8_0>(table, Type::q8_0);
+  set<Q4_0V2>(table, Type::q4_0_v2);
+  set<Q4_1V2>(table, Type::q4_1_v2);
+  set<Q8_0V2>(table, Type::q8_0_v2);
+  set<Q4_0V1>(table, Type::q4_0_v1);
+  set<Q4_1V1>(table, Type::q4_1_v1);
+  set<Q5_0V1>(table, Type::q5_0_v1);
+  set<Q5_1V1>(table, Type::q5_1_v1);
+  set<Q4_2>(table, Type::q4_2);
+  set<Q4_3>(table, Type::q4_3);
 }
 
 }  // namespace ggmlkit::avx2

@@ -38,13 +38,6 @@ inline float horizontal_max(__m256 v) {
   return _mm_cvtss_f32(s);
 }
 
-inline float horizontal_min(__m256 v) {
-  __m128 s = _mm_min_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  s = _mm_min_ps(s, _mm_movehl_ps(s, s));
-  s = _mm_min_ss(s, _mm_movehdup_ps(s));
-  return _mm_cvtss_f32(s);
-}
-
 inline std::int32_t horizontal_sum(__m256i v) {
   __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
@@ -70,30 +63,37 @@ inline Floats load_block(const float* x) {
            _mm256_loadu_ps(x + 24)}};
 }
 
-inline bool all_finite(const Floats& x) {
-  const __m256i exponent = _mm256_set1_epi32(0x7f800000);
-  __m256i bad = _mm256_setzero_si256();
-  for (const __m256 v : x.v) {
-    const __m256i e = _mm256_and_si256(_mm256_castps_si256(v), exponent);
-    bad = _mm256_or_si256(bad, _mm256_cmpeq_epi32(e, exponent));
-  }
-  return _mm256_testz_si256(bad, bad) != 0;
-}
-
 inline __m256 largest_magnitude(const Floats& x) {
   return _mm256_max_ps(_mm256_max_ps(absolute(x.v[0]), absolute(x.v[1])),
                        _mm256_max_ps(absolute(x.v[2]), absolute(x.v[3])));
 }
 
-// Position of the first of 32 values for which `equal` holds; the reference quantizers take the
-// first of equals, whose sign may differ.
-template <class Equal>
-inline int first_where(const Floats& x, Equal equal) {
+// The first of 32 values that equals `wanted` but for the sign; there is one.
+inline float first_of_magnitude(const float* x, float wanted) {
+  const __m256 w = absolute(_mm256_set1_ps(wanted));
   unsigned mask = 0;
-  for (int i = 0; i < 4; ++i) {
-    mask |= static_cast<unsigned>(_mm256_movemask_ps(equal(x.v[i]))) << (8 * i);
+  for (int k = 0; k < 4; ++k) {
+    const __m256 equal = _mm256_cmp_ps(absolute(_mm256_loadu_ps(x + 8 * k)), w, _CMP_EQ_OQ);
+    mask |= static_cast<unsigned>(_mm256_movemask_ps(equal)) << (8 * k);
   }
-  return __builtin_ctz(mask);
+  return x[__builtin_ctz(mask)];
+}
+
+// Lane b: `op` over the lanes of row b.
+template <class Op>
+inline __m256 reduced_rows(const __m256 (&rows)[8], Op op) {
+  const auto pair = [&](__m256 a, __m256 b) {
+    return op(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+  };
+  const auto four = [&](int at) {
+    const __m256d ab = _mm256_castps_pd(pair(rows[at], rows[at + 1]));
+    const __m256d cd = _mm256_castps_pd(pair(rows[at + 2], rows[at + 3]));
+    return op(_mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+              _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));
+  };
+  const __m256 a = four(0);
+  const __m256 b = four(4);
+  return op(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
 }
 
 // Four registers of int32 to 32 bytes in order, each the low byte of its int32.
@@ -105,6 +105,17 @@ inline __m256i low_bytes(__m256i a, __m256i b, __m256i c, __m256i d) {
   const __m256i cd = _mm256_packs_epi32(sign_extend(c), sign_extend(d));
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
+}
+
+// The same for numbers that fit, or saturate: unsigned and signed.
+inline __m256i unsigned_bytes(__m256i a, __m256i b, __m256i c, __m256i d) {
+  const __m256i bytes = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+inline __m256i signed_bytes(__m256i a, __m256i b, __m256i c, __m256i d) {
+  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 // Bit j of `bits` as byte j of the result: 0x10 where set.

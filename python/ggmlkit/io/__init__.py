@@ -57,6 +57,8 @@ def save(
     container: str | None = None,
     version: int | None = None,
     value_types: Mapping[str, int] | None = None,
+    stored_values: Mapping[str, bytes] | None = None,
+    threads: int | None = 1,
     progress: Progress | None = None,
 ) -> None:
     """Write a model file, a tensor at a time; ``path`` is replaced only when all is written.
@@ -69,6 +71,9 @@ def save(
         container: ``"gguf"``, ``"ggjt"``, ``"ggmf"`` or ``"ggml"`` where the suffix doesn't say.
         version: of the container; 3 for gguf and ggjt by default.
         value_types: GGUF types to keep, as :class:`ModelFile` has them.
+        stored_values: of unchanged keys, as :meth:`ModelFile.stored_values` gives them, to copy
+            instead of writing `metadata`'s where the container is the same.
+        threads: that read, convert and write at once; None for all the process may use.
         progress: called with (bytes done, bytes in all, tensor name).
 
     Raises:
@@ -91,11 +96,19 @@ def save(
             metadata,
             version=3 if version is None else version,
             value_types=value_types,
+            stored_values=stored_values,
+            threads=threads,
             progress=progress,
         )
     elif kind in ("ggjt", "ggmf", "ggml"):
         legacy_writer.write_legacy(
-            path, named, metadata, container=kind, version=version, progress=progress
+            path,
+            named,
+            metadata,
+            container=kind,
+            version=version,
+            threads=threads,
+            progress=progress,
         )
     else:
         raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")

@@ -64,6 +64,14 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     def close(self) -> None:
         """Let go of the file. Tensors already handed out may become unreadable."""
 
+    def stored_values(self) -> dict[str, bytes]:
+        """Metadata values as little-endian gguf v2 and v3 store them, type first, by key.
+
+        A gguf writer copies these where it would write the same again. Empty unless the file itself
+        is such a gguf.
+        """
+        return {}
+
     @property
     def names(self) -> list[str]:
         """The file's own tensor names, in file order."""

@@ -51,6 +51,7 @@ class GgufFile(ModelFile):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file = MappedFile(path)
+        self._value_ranges: dict[str, tuple[int, int]] = {}
         try:
             version, order = _version(self._file)
             super().__init__(Path(path), "gguf", version=version, byte_order=order)
@@ -68,6 +69,11 @@ class GgufFile(ModelFile):
         """Unmap the file; tensors not yet read can't be any more."""
         self._file.close()
 
+    def stored_values(self) -> dict[str, bytes]:
+        """Each metadata value's bytes, its type before it, where they are as gguf v3 has them."""
+        buffer = self._file.buffer
+        return {key: buffer[start:end] for key, (start, end) in self._value_ranges.items()}
+
     def _read(self, header: _Header) -> dict[str, Tensor]:
         tensor_count, pair_count = header.count(), header.count()
         # Least sizes: a pair is a string, a type and one byte; a tensor's entry is a string, a
@@ -75,7 +81,10 @@ class GgufFile(ModelFile):
         cursor = header.cursor
         cursor.check_count(pair_count, header.width + 5, "metadata pairs", 8)
         for _ in range(pair_count):
-            header.pair(self.metadata, self.value_types)
+            key, start = header.pair(self.metadata, self.value_types)
+            self._value_ranges[key] = start, cursor.offset
+        if self.byte_order == "big" or not header.wide or header.terminated:
+            self._value_ranges.clear()  # stored otherwise than today
         cursor.check_count(tensor_count, header.width + 16, "tensors", 8)
         entries = [header.tensor_entry() for _ in range(tensor_count)]
         self.alignment = self._alignment()
@@ -176,11 +185,13 @@ class _Header:
             for text in found
         ]
 
-    def pair(self, metadata: dict[str, Any], value_types: dict[str, int]) -> None:
+    def pair(self, metadata: dict[str, Any], value_types: dict[str, int]) -> tuple[str, int]:
+        """Read a key and its value; the key, and where the value's type begins."""
         place = self.cursor.offset
         key = self.name("key")
         if key in metadata:
             raise self.cursor.fail(f"key {key!r} is there twice", place)
+        start = self.cursor.offset
         kind = self.cursor.u32(f"the type of {key!r}")
         if kind == ARRAY:
             element, metadata[key] = self.elements(key, 1)
@@ -188,6 +199,7 @@ class _Header:
         else:
             metadata[key] = self.scalar(kind, key)
             value_types[key] = kind
+        return key, start
 
     def scalar(self, kind: int, key: str) -> Any:
         if kind == STRING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +44,8 @@ def write_gguf(
     *,
     version: int = 3,
     value_types: Mapping[str, int] | None = None,
+    stored_values: Mapping[str, bytes] | None = None,
+    threads: int | None = 1,
     progress: Progress | None = None,
 ) -> None:
     """Write a little-endian gguf file, replacing ``path`` when it is complete.
@@ -54,6 +56,9 @@ def write_gguf(
         metadata: by key; ``general.alignment`` is obeyed.
         version: 1, 2 or 3.
         value_types: as :class:`ModelFile` has them, for the keys whose type is to be kept.
+        stored_values: as :meth:`ModelFile.stored_values` gives them, for the keys whose value is
+            unchanged; copied, unless version 1 is asked for.
+        threads: that read, convert and write at once; None for all the process may use.
         progress: called before each tensor, and at the end.
 
     Raises:
@@ -67,21 +72,24 @@ def write_gguf(
         raise ConversionError(f"general.alignment is {alignment}, which is no power of two")
     header = _Header(version)
     header.start(len(tensors), len(metadata))
+    stored = (stored_values or {}) if version > 1 else {}
     for key, value in metadata.items():
-        header.pair(key, value, (value_types or {}).get(key))
+        if key in stored:
+            header.stored_pair(key, stored[key])
+        else:
+            header.pair(key, value, (value_types or {}).get(key))
     offset = 0
+    places = []
     for name, tensor in tensors.items():
         header.tensor_entry(name, tensor, offset)
+        places.append((offset, name, tensor))
         offset += tensor.nbytes + -tensor.nbytes % alignment
+    start = len(header.bytes) + -len(header.bytes) % alignment
     with replacing(path) as file:
         file.write(header.bytes)
-        file.write(bytes(-len(header.bytes) % alignment))
-        write_tensors(file, tensors, lambda out, tensor: _padded(out, tensor, alignment), progress)
-
-
-def _padded(out: BinaryIO, tensor: Tensor, alignment: int) -> None:
-    out.write(tensor.data.data)
-    out.write(bytes(-tensor.nbytes % alignment))
+        file.truncate(start + offset)  # what no tensor fills stays zero
+        placed = [(start + at, name, tensor) for at, name, tensor in places]
+        write_tensors(file, placed, threads=threads, progress=progress)
 
 
 class _Header:
@@ -107,6 +115,10 @@ class _Header:
             self._value(value, kind)
         except (ValueError, OverflowError, TypeError, struct.error) as error:
             raise ConversionError(f"{key} = {value!r} can't be written: {error}") from None
+
+    def stored_pair(self, key: str, value: bytes) -> None:
+        self._text(key)
+        self.bytes += value
 
     def tensor_entry(self, name: str, tensor: Tensor, offset: int) -> None:
         if tensor.type.generation != "gguf":

@@ -7,7 +7,7 @@ import struct
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def write_legacy(
     *,
     container: str = "ggjt",
     version: int | None = None,
+    threads: int | None = 1,
     progress: Progress | None = None,
 ) -> None:
     """Write a LLaMA model, replacing ``path`` when it is complete.
@@ -54,6 +55,7 @@ def write_legacy(
         metadata: by GGUF key: hyper-parameters and a SentencePiece vocabulary.
         container: ``"ggjt"``, ``"ggmf"`` or ``"ggml"``.
         version: of ggjt: 3 by default.
+        threads: that read, convert and write at once; None for all the process may use.
         progress: called before each tensor, and at the end.
 
     Raises:
@@ -72,14 +74,15 @@ def write_legacy(
     header = _header(container, version, named, metadata)
     with replacing(path) as file:
         file.write(header)
-
-        def write(out: BinaryIO, tensor: Tensor) -> None:
-            out.write(_tensor_header(tensor))
-            if container == "ggjt":
-                out.write(bytes(-out.tell() % ALIGNMENT))
-            out.write(tensor.data.data)
-
-        write_tensors(file, named, write, progress)
+        placed = []
+        for name, tensor in named.items():
+            file.write(_tensor_header(tensor))
+            start = file.tell()
+            start += -start % ALIGNMENT if container == "ggjt" else 0
+            placed.append((start, name, tensor))
+            file.seek(start + tensor.nbytes)
+        file.truncate()
+        write_tensors(file, placed, threads=threads, progress=progress)
 
 
 def _with_meta_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,29 +1,210 @@
-"""Tensors to a file, one at a time, with progress."""
+"""Tensors to a file, a part at a time, with progress."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import BinaryIO
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+import numpy as np
+
+from ggmlkit import _core
 from ggmlkit.tensor import Tensor
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ggmlkit.types import TensorType
+
+    Bytes = NDArray[np.uint8]
+
 Progress = Callable[[int, int, str], None]
-"""Called with (bytes done, bytes in all, name of the tensor that comes next, "" at the end)."""
+"""Called with (bytes done, bytes in all, name of the tensor that comes next, "" at the end), on the
+thread that saves: at each part that this one writes, and at the end."""
+
+
+class Part(NamedTuple):
+    """Some of a tensor's data: its size, and a function that makes it in an array of that size.
+
+    The function is called as ``make(out, threads)``, on any thread.
+    """
+
+    nbytes: int
+    make: Callable[[Bytes, int | None], None]
+
+
+class PartedTensor(Tensor):
+    """A tensor whose data is computed when it is asked for: whole, or in parts for a writer.
+
+    Args:
+        type: as of any tensor, like ``shape`` and ``name``.
+        parts: the data's parts in order, computed anew at each call.
+        threads: that compute the data when it is asked for whole.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(
+        self,
+        type: str | TensorType,
+        shape: tuple[int, ...],
+        parts: Callable[[], Iterable[Part]],
+        name: str = "",
+        threads: int | None = None,
+    ) -> None:
+        self.parts = parts
+
+        def data() -> Bytes:
+            whole = np.empty(self.nbytes, np.uint8)
+            end = 0
+            for part in parts():
+                start, end = end, end + part.nbytes
+                part.make(whole[start:end], threads)
+            return whole
+
+        super().__init__(type, shape, data, name)
+
+
+# Bytes after which the system is asked to begin storing them: most of a file is then on the disk
+# when its last byte is written, and the wait at the end is short.
+_WRITEBACK_STEP = 16 << 20
 
 
 def write_tensors(
     out: BinaryIO,
-    tensors: Mapping[str, Tensor],
-    write: Callable[[BinaryIO, Tensor], None],
-    progress: Progress | None,
+    placed: Sequence[tuple[int, str, Tensor]],
+    *,
+    threads: int | None = 1,
+    progress: Progress | None = None,
 ) -> None:
-    """Call ``write`` for each tensor; only one tensor's data is alive at a time."""
-    total = sum(tensor.nbytes for tensor in tensors.values())
-    done = 0
-    for name, tensor in tensors.items():
-        if progress is not None:
-            progress(done, total, name)
-        write(out, tensor)
-        done += tensor.nbytes
-    if progress is not None:
-        progress(done, total, "")
+    """Write each tensor's data at its place, given as (offset in the file, name, tensor).
+
+    Each thread makes and writes one part at a time, so that some read and compute while another
+    writes; only as many parts are alive, a part being all of a tensor that is no `PartedTensor`.
+    """
+    out.flush()
+    stream = _Stream(out.fileno(), placed, progress)
+    stream.run(threads or _core.available_threads())
+
+
+class _Job(NamedTuple):
+    number: int
+    offset: int
+    name: str
+    nbytes: int
+    data: Callable[[_Room], Bytes]
+
+
+class _Room:
+    """Memory that one thread uses again for each part."""
+
+    def __init__(self) -> None:
+        self._room = np.empty(0, np.uint8)
+
+    def of(self, nbytes: int) -> Bytes:
+        if self._room.size < nbytes:
+            self._room = np.empty(nbytes, np.uint8)
+        return self._room[:nbytes]
+
+
+class _Stream:
+    """Jobs that a few threads, the caller's among them, take in order."""
+
+    def __init__(
+        self,
+        descriptor: int,
+        placed: Sequence[tuple[int, str, Tensor]],
+        progress: Progress | None,
+    ) -> None:
+        self._descriptor = descriptor
+        self._progress = progress
+        self._jobs = _jobs(placed)
+        self._total = sum(tensor.nbytes for _, _, tensor in placed)
+        self._done = 0
+        self._next_writeback = _WRITEBACK_STEP
+        self._failures: dict[int, BaseException] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def run(self, threads: int) -> None:
+        helpers = [threading.Thread(target=self._help) for _ in range(threads - 1)]
+        for helper in helpers:
+            helper.start()
+        try:
+            self._work(self._report)
+        finally:
+            self._stopped = True
+            for helper in helpers:
+                helper.join()
+        if self._failures:
+            raise self._failures[min(self._failures)]
+        if self._progress is not None:
+            self._progress(self._total, self._total, "")
+
+    def _help(self) -> None:
+        self._work(lambda job: None)
+
+    def _work(self, report: Callable[[_Job], None]) -> None:
+        room = _Room()
+        while (job := self._next()) is not None:
+            report(job)
+            try:
+                _write(self._descriptor, job.data(room), job.offset)
+            except Exception as error:
+                # Jobs begun before this one still end, so that of several failures the first in
+                # the file is told, whatever the threads.
+                self._failures[job.number] = error
+                self._stopped = True
+            if self._finished(job):
+                _core.start_writeback(self._descriptor)
+
+    def _finished(self, job: _Job) -> bool:
+        """Count the job's bytes; whether it is time to have them stored."""
+        with self._lock:
+            self._done += job.nbytes
+            due = self._done >= self._next_writeback
+            if due:
+                self._next_writeback = self._done + _WRITEBACK_STEP
+            return due
+
+    def _next(self) -> _Job | None:
+        with self._lock:
+            return None if self._stopped else next(self._jobs, None)
+
+    def _report(self, job: _Job) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total, job.name)
+
+
+def _jobs(placed: Sequence[tuple[int, str, Tensor]]) -> Iterator[_Job]:
+    number = 0
+    for offset, name, tensor in placed:
+        for nbytes, data in _pieces(tensor):
+            yield _Job(number, offset, name, nbytes, data)
+            number += 1
+            offset += nbytes
+
+
+def _pieces(tensor: Tensor) -> Iterator[tuple[int, Callable[[_Room], Bytes]]]:
+    if not isinstance(tensor, PartedTensor):
+        yield tensor.nbytes, lambda _: tensor.data
+        return
+    for part in tensor.parts():
+        yield part.nbytes, _maker(part)
+
+
+def _maker(part: Part) -> Callable[[_Room], Bytes]:
+    def data(room: _Room) -> Bytes:
+        made = room.of(part.nbytes)
+        part.make(made, 1)
+        return made
+
+    return data
+
+
+def _write(descriptor: int, data: Bytes, offset: int) -> None:
+    left = memoryview(data)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
+        left, offset = left[written:], offset + written

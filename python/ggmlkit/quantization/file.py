@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,14 @@ import numpy.typing as npt
 from ggmlkit import io
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.io.stream import Part, PartedTensor
 from ggmlkit.quantization.pages import release
 from ggmlkit.quantization.recipe import FILE_TYPES, plan, target_type
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# Elements converted at a time: 4 MiB of floats, which stay in the cache between dequantizing and
-# quantizing, and bound the memory whatever the size of a tensor.
+# Elements converted at a time: what is made is written while it is still in the cache, and memory is
+# bounded whatever the size of a tensor.
 _PART = 1 << 20
 
 # `general.quantization_version` of today's block layouts.
@@ -57,15 +59,18 @@ def quantize_file(
         metadata, tensors = as_gguf(source)
         chosen = plan(tensors, target, pure=pure)
         _check_readable(tensors, chosen)
-        metadata = {**metadata, "general.file_type": FILE_TYPES[target.name]}
+        told: dict[str, Any] = {"general.file_type": FILE_TYPES[target.name]}
         if target.is_quantized:
-            metadata["general.quantization_version"] = _LAYOUT_VERSION
+            told["general.quantization_version"] = _LAYOUT_VERSION
+        unchanged = {k: v for k, v in source.stored_values().items() if k not in told}
         io.save(
             Path(out),
             {name: in_type(tensors[name], chosen[name], threads) for name in tensors},
-            metadata,
+            {**metadata, **told},
             container=container,
             value_types=source.value_types,
+            stored_values=unchanged,
+            threads=threads,
             progress=progress,
         )
 
@@ -74,25 +79,28 @@ def in_type(tensor: Tensor, target: TensorType, threads: int | None = None) -> T
     """`tensor` stored in `target`: the same shape and name, converted when its data is read."""
     if tensor.type == target:
         return tensor
-    columns = tensor.shape[-1] if tensor.shape else 1
 
-    def data() -> npt.NDArray[np.uint8]:
-        converted = np.empty(tensor.rows * target.row_bytes(columns), np.uint8)
-        end = 0
-        for row, part in _parts(tensor):
-            try:
-                part_bytes = part.astype(target, threads=threads).data
-            except ValueError:
-                raise ConversionError(_not_finite(tensor, row, part, target)) from None
-            start, end = end, end + part_bytes.size
-            converted[start:end] = part_bytes
-            release(part.data)
-        return converted
+    def parts() -> Iterator[Part]:
+        for row, part in _row_runs(tensor):
+            yield Part(part.rows * target.row_bytes(part.shape[-1]), _maker(tensor, row, part, target))
 
-    return Tensor(target, tensor.shape, data, tensor.name)
+    return PartedTensor(target, tensor.shape, parts, tensor.name, threads)
 
 
-def _parts(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _maker(
+    tensor: Tensor, row: int, part: Tensor, target: TensorType
+) -> Callable[[npt.NDArray[np.uint8], int | None], None]:
+    def make(out: npt.NDArray[np.uint8], threads: int | None) -> None:
+        try:
+            part.astype(target, out=out, threads=threads)
+        except ValueError:
+            raise ConversionError(_not_finite(tensor, row, part, target)) from None
+        release(part.data)
+
+    return make
+
+
+def _row_runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
     """The tensor in runs of whole rows, each with the number of its first row."""
     columns = tensor.shape[-1] if tensor.shape else 1
     row_bytes = tensor.type.row_bytes(columns)
