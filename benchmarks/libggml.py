@@ -26,11 +26,22 @@ def find(folder: Path) -> Path:
     raise FileNotFoundError(f"no {' or '.join(_LIBRARIES)} in or beside {folder}")
 
 
+class _InitParams(ctypes.Structure):
+    """`ggml_init_params` of ggml.h."""
+
+    _fields_ = (
+        ("mem_size", ctypes.c_size_t),
+        ("mem_buffer", ctypes.c_void_p),
+        ("no_alloc", ctypes.c_bool),
+    )
+
+
 class Libggml:
     """Single-threaded row functions of one shared library."""
 
     def __init__(self, path: Path) -> None:
         self._lib = ctypes.CDLL(str(path))
+        self._fill_tables()
         self._quantize = self._lib.ggml_quantize_chunk
         self._quantize.restype = ctypes.c_size_t
         self._quantize.argtypes = [
@@ -41,10 +52,18 @@ class Libggml:
             ctypes.c_int64,
             ctypes.c_int64,
             ctypes.c_void_p,
+            ctypes.c_void_p,  # ik_llama.cpp's own; in C, a callee without it never looks there
         ]
         self._needs_importances = self._lib.ggml_quantize_requires_imatrix
         self._needs_importances.restype = ctypes.c_bool
         self._needs_importances.argtypes = [ctypes.c_int]
+
+    def _fill_tables(self) -> None:
+        """Of half precision, which the library makes with its first context."""
+        start, free = self._lib.ggml_init, self._lib.ggml_free
+        start.argtypes, start.restype = [_InitParams], ctypes.c_void_p
+        free.argtypes, free.restype = [ctypes.c_void_p], None
+        free(start(_InitParams(1 << 16, None, True)))
 
     def reads(self, type: str) -> bool:
         """Whether it has a function to dequantize `type`."""
@@ -61,7 +80,9 @@ class Libggml:
         if self._needs_importances(number):
             weights = np.ones(columns, np.float32)
             evenly = weights.ctypes.data
-        written = self._quantize(number, x.ctypes.data, out.ctypes.data, 0, rows, columns, evenly)
+        written = self._quantize(
+            number, x.ctypes.data, out.ctypes.data, 0, rows, columns, evenly, None
+        )
         assert written == out.nbytes
 
     def dequantize(self, type: str, data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-_PROBE = Path(__file__).parent / "native" / "probe.cpp"
+_HERE = Path(__file__).parent
+_PROBE = _HERE / "native" / "probe.cpp"
 _COMPILER = os.environ.get("CXX", "c++")
 
 # Instruction sets that decide which kernels run.
@@ -53,10 +54,11 @@ def facts(versions: dict[str, str]) -> dict[str, Any]:
 
 def commit() -> str:
     """Of the sources, marked when they differ from it, the results not counted."""
-    name = _output("git", "rev-parse", "--short", "HEAD") or "unknown"
-    results = [f":!benchmarks/{name}" for name in ("results.json", "RESULTS.md", "*.png")]
-    changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *results)
-    return f"{name}-dirty" if changed else name
+    here = ("git", "-C", str(_HERE))
+    name = _output(*here, "rev-parse", "--short", "HEAD") or "unknown"
+    results = (f":!{name}" for name in ("results.json", "RESULTS.md", "*.png"))
+    status = ("status", "--porcelain", "--untracked-files=no", "--", ":/", *results)
+    return f"{name}-dirty" if _output(*here, *status) else name
 
 
 def load() -> float:

@@ -78,7 +78,7 @@ def _ik_llama(build: Path) -> Path:
 def _binding(build: Path) -> Path | None:
     named = os.environ.get("LLAMA_CPP_PYTHON")
     if named:
-        return Path(named)
+        return Path(named).resolve()
     return next(iter(build.glob("llama_cpp_python-*/")), None)
 
 

@@ -42,6 +42,7 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     options.out.mkdir(parents=True, exist_ok=True)
     found = peers.find(options.folder / "peers")
+    os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,
         options.threads, options.types, options.sizes,
@@ -118,6 +119,8 @@ def _arguments() -> argparse.Namespace:
     add("--folder", type=Path, default=Path("build/bench"), help="for peers and models: 6 GB")
     add("--out", type=Path, default=_HERE, help="where the results go")
     options = parser.parse_args()
+    for name in ("f16", "folder", "out"):
+        setattr(options, name, getattr(options, name).resolve())
     if not options.f16.exists():
         parser.error(f"{options.f16} is not there; `make demo` makes it, or give --f16")
     return options

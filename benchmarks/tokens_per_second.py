@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,13 @@ def _llama_cpp_command(peers: Peers, work: Work) -> list[str]:
 
 def _ik_llama_command(peers: Peers, work: Work) -> list[str]:
     """It has no depth, but decoding behind a prompt of that length: `-gp`."""
-    options = [*_common(work), "-o", "json", *_IK_REPACKED, "-w", str(int(work.warmup))]
+    options = ["-o", "json", *_IK_REPACKED, "-w", str(int(work.warmup))]
     if work.depth:
-        if any(work.prompts):
+        if work.prompts:
             raise ValueError("ik_llama.cpp reads no prompt behind another")
-        options += ["-n", "0", "-gp", f"{work.depth},{work.n_gen}"]
+        options += [*_common(replace(work, n_gen=0)), "-gp", f"{work.depth},{work.n_gen}"]
+    else:
+        options += _common(work)
     return [peers.tool(IK_LLAMA, "llama-bench"), *options]
 
 
