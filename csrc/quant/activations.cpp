@@ -27,6 +27,13 @@ void Activations::quantize_share(int thread, int n_threads) {
                                 sum_.data() + share.begin, half_sums_.data() + share.begin);
 }
 
+void Activations::quantize_blocks(std::size_t token, std::size_t first, std::size_t end) {
+  const std::size_t at = token * (cols_ / kBlock) + first;
+  active().quantize_activations(rows_ + at * kBlock, (end - first) * kBlock,
+                                q_.data() + at * kBlock, scale_.data() + at, sum_.data() + at,
+                                half_sums_.data() + at);
+}
+
 void Activations::quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,
                            int threads) {
   reserve(tokens, cols);

@@ -321,7 +321,7 @@ def test_bad_tokens_are_refused(tokens: Any) -> None:
 def test_more_than_the_context_holds_is_refused() -> None:
     llama = fresh(context=8)
     llama.eval([1] * 6)
-    with pytest.raises(ValueError, match="3 tokens do not fit: the context of 8 holds 6"):
+    with pytest.raises(ValueError, match="3 tokens do not fit: the context of 8 holds 6 already"):
         llama.eval([1, 2, 3])
     llama.eval([1, 2])
     with pytest.raises(gk.ModelError, match="does not fit the context"):
@@ -596,22 +596,22 @@ def test_signal_stops_a_prompt_between_tiles() -> None:
     llama.eval([1, 2, 3])
     old = signal.signal(signal.SIGALRM, _interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        # The alarm rings once, and within the block, however slow the machine is.
         with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
             read_again_and_again(llama)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
-    assert llama._session.position == len(llama.tokens)
     assert llama.tokens[:3] == (1, 2, 3)
-    llama._truncate(3)
+    assert len(llama.tokens) in (3, 403)
+    llama.truncate(3)
     assert np.isfinite(llama.eval([4])).all()
 
 
 def read_again_and_again(llama: Llama) -> None:
-    for _ in range(1000):
+    while True:
         llama.eval([5] * 400)
-        llama._truncate(3)
+        llama.truncate(3)
 
 
 def _interrupt(*_: Any) -> None:
