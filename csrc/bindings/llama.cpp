@@ -57,12 +57,6 @@ Config config_from(const py::dict& d) {
   return c;
 }
 
-KvType kv_type_named(const std::string& name) {
-  if (name == "f16") return KvType::f16;
-  if (name == "q8_0") return KvType::q8_0;
-  throw py::value_error("keys and values can't be cached as " + name + "; as f16 or q8_0 they can");
-}
-
 // A model and its sequences of tokens. Calls from several Python threads take turns.
 class Session {
  public:

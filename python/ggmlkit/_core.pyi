@@ -21,6 +21,16 @@ def matmul(
     y: NDArray[np.float32],
     threads: int,
 ) -> None: ...
+def kv_groups(type: str, x: NDArray[np.float32], as_keys: bool) -> bytes: ...
+def kv_scores(
+    type: str, q: NDArray[np.float32], keys: NDArray[np.float32], scores: NDArray[np.float32]
+) -> None: ...
+def kv_add_values(
+    type: str,
+    weights: NDArray[np.float32],
+    values: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None: ...
 
 class LlamaSession:
     def __init__(self, config: dict[str, Any], threads: int, repack: bool) -> None: ...

@@ -2,6 +2,7 @@
 // is converted to float once for all its rows.
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
@@ -27,6 +28,38 @@ float load1(const std::byte* group, std::size_t at) {
                              : static_cast<float>(static_cast<std::int8_t>(group[at]));
 }
 
+// Calls f with 0 … N - 1 as constants: of arrays that no variable ever indexes, the compiler keeps
+// every element in a register.
+template <class F, int... i>
+inline void for_constants(std::integer_sequence<int, i...>, F f) {
+  (f(std::integral_constant<int, i>()), ...);
+}
+template <int N, class F>
+inline void unrolled(F f) {
+  for_constants(std::make_integer_sequence<int, N>(), f);
+}
+
+// sum[r][h] += row(r) · vector(h). The shorter side is held in registers, the other read as needed:
+// with twelve sums, sixteen registers have no room for more.
+template <int R, int H, class Row, class Vector>
+void add_products(__m256 (&sum)[R][H], Row row, Vector vector) {
+  if constexpr (R < H) {
+    __m256 held[R];
+    unrolled<R>([&](auto r) { held[r] = row(r); });
+    unrolled<H>([&](auto h) {
+      const __m256 v = vector(h);
+      unrolled<R>([&](auto r) { sum[r][h] = _mm256_fmadd_ps(held[r], v, sum[r][h]); });
+    });
+  } else {
+    __m256 held[H];
+    unrolled<H>([&](auto h) { held[h] = vector(h); });
+    unrolled<R>([&](auto r) {
+      const __m256 a = row(r);
+      unrolled<H>([&](auto h) { sum[r][h] = _mm256_fmadd_ps(a, held[h], sum[r][h]); });
+    });
+  }
+}
+
 // ------------------------------------------------------------------------- scores
 
 // R rows of queries × G groups, over elements [begin, end), which share a scale. Adds to what
@@ -36,30 +69,23 @@ void score_tile(const float* q, std::size_t d, std::size_t begin, std::size_t en
                 const std::byte* keys, float* scores, std::size_t ld) {
   const std::size_t stride = kv_group_bytes(type, d);
   __m256 sum[R][2 * G];
-  for (auto& row : sum) {
-    for (auto& s : row) s = _mm256_setzero_ps();
-  }
+  unrolled<R>([&](auto r) { unrolled<2 * G>([&](auto h) { sum[r][h] = _mm256_setzero_ps(); }); });
   for (std::size_t j = begin; j < end; ++j) {
-    __m256 k[2 * G];
-    for (int h = 0; h < 2 * G; ++h) {
-      k[h] = load8<type>(keys + h / 2 * stride, key_at(h % 2 * 8, j));
-    }
-    for (int r = 0; r < R; ++r) {
-      const __m256 a = _mm256_broadcast_ss(q + r * d + j);
-      for (int h = 0; h < 2 * G; ++h) sum[r][h] = _mm256_fmadd_ps(a, k[h], sum[r][h]);
-    }
+    add_products(
+        sum, [&](auto r) { return _mm256_broadcast_ss(q + r * d + j); },
+        [&](auto h) { return load8<type>(keys + h / 2 * stride, key_at(h % 2 * 8, j)); });
   }
-  for (int h = 0; h < 2 * G; ++h) {
+  unrolled<2 * G>([&](auto h) {
     __m256 scale = _mm256_set1_ps(1.0f);
     if constexpr (type == KvType::q8_0) {
       scale = load_half8(keys + h / 2 * stride + kv_scale_at(h % 2 * 8, begin / kBlock, d));
     }
-    for (int r = 0; r < R; ++r) {
+    unrolled<R>([&](auto r) {
       float* at = scores + r * ld + 8 * h;
       const __m256 before = begin == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(at);
       _mm256_storeu_ps(at, _mm256_fmadd_ps(scale, sum[r][h], before));
-    }
-  }
+    });
+  });
 }
 
 template <KvType type, int R, int G>
@@ -112,30 +138,26 @@ void value_tile(const float* weights, std::size_t ld, std::size_t d, const std::
   constexpr std::size_t blocks = C > 4 ? 2 : 1;
   const std::size_t stride = kv_group_bytes(type, d);
   __m256 sum[R][C];
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) sum[r][c] = _mm256_loadu_ps(out + r * d + column + 8 * c);
-  }
+  unrolled<R>([&](auto r) {
+    unrolled<C>([&](auto c) { sum[r][c] = _mm256_loadu_ps(out + r * d + column + 8 * c); });
+  });
   Scales<type> scales;
   for (std::size_t first = 0; first < positions; first += kKvGroup, values += stride) {
     const std::size_t count = std::min(kKvGroup, positions - first);
     if constexpr (type == KvType::q8_0) scales.load(values, d, column / kBlock, blocks);
     for (std::size_t p = 0; p < count; ++p) {
-      __m256 v[C];
-      for (int c = 0; c < C; ++c) {
-        v[c] = load8<type>(values, value_at(p, column + 8 * c, d));
-        if constexpr (type == KvType::q8_0) {
-          v[c] = _mm256_mul_ps(v[c], _mm256_broadcast_ss(&scales.of[c / 4][p]));
-        }
-      }
-      for (int r = 0; r < R; ++r) {
-        const __m256 w = _mm256_broadcast_ss(weights + r * ld + first + p);
-        for (int c = 0; c < C; ++c) sum[r][c] = _mm256_fmadd_ps(w, v[c], sum[r][c]);
-      }
+      add_products(
+          sum, [&](auto r) { return _mm256_broadcast_ss(weights + r * ld + first + p); },
+          [&](auto c) {
+            const __m256 v = load8<type>(values, value_at(p, column + 8 * c, d));
+            if constexpr (type == KvType::f16) return v;
+            return _mm256_mul_ps(v, _mm256_broadcast_ss(&scales.of[c / 4][p]));
+          });
     }
   }
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) _mm256_storeu_ps(out + r * d + column + 8 * c, sum[r][c]);
-  }
+  unrolled<R>([&](auto r) {
+    unrolled<C>([&](auto c) { _mm256_storeu_ps(out + r * d + column + 8 * c, sum[r][c]); });
+  });
 }
 
 // A column that belongs to no whole vector.
