@@ -1,12 +1,12 @@
 """A LLaMA decoder in plain numpy: what the compiled one must compute.
 
-Everything is float64 but where the compiled decoder rounds by design: keys and values to float16,
-and, when asked for, the inputs of matrix products to 8 bits per 32 elements.
+Everything is float64 but where the compiled decoder rounds by design: keys and values as they are
+cached, and, when asked for, the inputs of matrix products to 8 bits per 32 elements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor, log, pi, sqrt
 from typing import Any
 
@@ -23,6 +23,7 @@ class Oracle:
 
     Args:
         round_activations: the largest magnitude of 32 inputs becomes 127, as for quantized weights.
+        cached: what the cache keeps of keys and values.
     """
 
     def __init__(
@@ -31,7 +32,9 @@ class Oracle:
         tensors: Mapping[str, Tensor],
         *,
         round_activations: bool = False,
+        cached: Callable[[F], F] | None = None,
     ) -> None:
+        self.cached = cached or as_f16
         self.round_activations = round_activations
         self.w: dict[str, F] = {k: t.dequantize().astype(np.float64) for k, t in tensors.items()}
         self.metadata = metadata
@@ -76,7 +79,7 @@ class Oracle:
         k = self.rotate(heads("attn_k", self.kv_heads), angles, magnitude)
         v = heads("attn_v", self.kv_heads)
         group = self.heads // self.kv_heads
-        k, v = (np.repeat(as_f16(t), group, axis=0) for t in (k, v))
+        k, v = (np.repeat(self.cached(t), group, axis=0) for t in (k, v))
         scores = q @ k.swapaxes(1, 2) / sqrt(self.head_dim)
         scores[:, np.triu(np.ones((n, n), bool), 1)] = -np.inf
         weights = np.exp(scores - scores.max(-1, keepdims=True))
@@ -133,3 +136,10 @@ def rounded(x: F) -> F:
 
 def as_f16(x: F) -> F:
     return x.astype(np.float16).astype(np.float64)
+
+
+def as_q8_0(x: F) -> F:
+    """Rounded to 8 bits per 32 elements, with a float16 scale."""
+    blocks = x.reshape(*x.shape[:-1], -1, 32)
+    scale = as_f16(np.abs(blocks).max(-1, keepdims=True) / 127)
+    return np.asarray((np.rint(blocks / scale).clip(-127, 127) * scale).reshape(x.shape))

@@ -7,8 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "core/types.h"
+#include "kernels/kernel_table.h"
 
 namespace ggmlkit {
 
@@ -16,6 +18,7 @@ void bind_types(pybind11::module_& m);
 void bind_quant(pybind11::module_& m);
 void bind_files(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
+void bind_attention(pybind11::module_& m);
 void bind_llama(pybind11::module_& m);
 
 using ByteArray = pybind11::array_t<std::uint8_t, pybind11::array::c_style>;
@@ -25,6 +28,9 @@ inline Type type_at(std::size_t index) {
   if (index >= kTypeCount) throw pybind11::value_error("no such tensor type");
   return static_cast<Type>(index);
 }
+
+// How keys and values are cached, by name; throws ValueError for another.
+KvType kv_type_named(const std::string& name);
 
 inline const std::byte* bytes_of(const ByteArray& a) {
   return reinterpret_cast<const std::byte*>(a.data());

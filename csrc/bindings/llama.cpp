@@ -24,6 +24,7 @@ using llama::Sampler;
 using llama::SamplerConfig;
 using llama::Weights;
 using TokenArray = py::array_t<std::int32_t, py::array::c_style>;
+using SequenceArray = py::array_t<std::uint64_t, py::array::c_style>;
 
 RopeScaling scaling_named(const std::string& name) {
   if (name == "none") return RopeScaling::none;
@@ -56,12 +57,15 @@ Config config_from(const py::dict& d) {
   return c;
 }
 
-// A model in one context. Calls from several Python threads take turns.
+// A model and its sequences of tokens. Calls from several Python threads take turns.
 class Session {
  public:
-  Session(const py::dict& config, int threads) : weights_(config_from(config)), threads_(threads) {}
+  Session(const py::dict& config, int threads, bool repack)
+      : weights_(config_from(config), repack ? Packing::at_load : Packing::at_use),
+        threads_(threads) {}
 
-  void set_matrix(const std::string& name, std::size_t type_index, std::size_t rows,
+  // Returns whether `data` is copied: its pages are no longer needed then.
+  bool set_matrix(const std::string& name, std::size_t type_index, std::size_t rows,
                   std::size_t cols, const ByteArray& data) {
     const Type type = type_at(type_index);
     check_size(type, rows, cols, data);
@@ -70,67 +74,102 @@ class Session {
       py::gil_scoped_release release;
       weights_.set_matrix(name, type, rows, cols, bytes_of(data), ThreadPool::shared(), threads_);
     }
-    // Only what the decoder still points at is kept; packed types have their own copy.
-    const bool is_float = info(type).block_size == 1;
-    if (is_float || name == "token_embd.weight") kept_.push_back(data);
+    const bool keeps = weights_.keeps_data(name);
+    if (keeps) kept_.push_back(data);
+    return !keeps;
   }
 
   void set_vector(const std::string& name, const FloatArray& data) {
     weights_.set_vector(name, data.data(), static_cast<std::size_t>(data.size()));
   }
 
-  void start(std::size_t context) {
+  void start(std::size_t context, std::size_t sequences, const std::string& kv_type) {
     if (context == 0) throw py::value_error("a context needs room for a token");
+    if (sequences == 0) throw py::value_error("there must be a sequence");
+    const KvType type = kv_type_named(kv_type);
     py::gil_scoped_release release;
-    weights_.finish(ThreadPool::shared(), threads_);
-    decoder_.emplace(weights_, context, ThreadPool::shared(), threads_);
+    ThreadPool& pool = ThreadPool::shared();
+    weights_.finish(pool, threads_);
+    const int threads = threads_ > 0 ? std::min(threads_, pool.size()) : pool.size();
+    decoder_.emplace(weights_, context, sequences, type, threads);
+    tokens_.resize(sequences);
   }
 
-  // Appends tokens, filling `out`: float32 (vocab,) or, for `all`, (n, vocab). On KeyboardInterrupt
-  // between two tiles the context is as it was before.
-  void eval(const TokenArray& tokens, FloatArray out, bool all) {
+  // Appends tokens to a sequence, filling `out`: float32 (vocab,) or, for `all`, (n, vocab). On
+  // KeyboardInterrupt between two tiles the sequence is as it was before.
+  void eval(std::size_t sequence, const TokenArray& tokens, FloatArray out, bool all) {
     Decoder& decoder = started();
+    check_sequence(sequence);
     const auto n = static_cast<std::size_t>(tokens.size());
     const std::size_t vocab = decoder.config().vocab;
-    if (static_cast<std::size_t>(out.size()) != (all ? n : 1) * vocab) {
-      throw py::value_error("out does not fit the logits");
-    }
+    check_tokens(tokens);
+    check_logits(out, all ? n : 1);
     const std::int32_t* ids = tokens.data();
-    for (std::size_t i = 0; i < n; ++i) {
-      if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= vocab) {
-        throw py::value_error("token " + std::to_string(ids[i]) + " is not in a vocabulary of " +
-                              std::to_string(vocab));
-      }
-    }
     float* logits = out.mutable_data();
     py::gil_scoped_release release;
     const std::lock_guard<std::mutex> turn(mutex_);
-    const std::size_t begin = decoder.position();
-    if (n == 0 || n > decoder.context() - begin) {
-      throw py::value_error(std::to_string(n) + " tokens do not fit a context of " +
-                            std::to_string(decoder.context()) + " that holds " +
-                            std::to_string(begin));
-    }
+    const std::size_t begin = decoder.position(sequence);
+    if (n == 0) throw py::value_error("there are no tokens to append");
+    check_room(sequence, n);
+    std::vector<std::int32_t>& held = tokens_[sequence];
+    held.insert(held.end(), ids, ids + n);
     for (std::size_t i = 0; i < n; i += llama::kTile) {
       const std::size_t count = std::min(llama::kTile, n - i);
       float* at = all ? logits + i * vocab : i + count == n ? logits : nullptr;
-      decoder.forward(ids + i, count, at, all);
-      py::gil_scoped_acquire acquire;
-      if (PyErr_CheckSignals() != 0) {
-        decoder.truncate(begin);
-        throw py::error_already_set();
+      decoder.forward(sequence, ids + i, count, at, all, ThreadPool::shared());
+      if (interrupted()) {
+        truncate_to(sequence, begin);
+        throw_interrupt();
       }
     }
   }
 
-  void truncate(std::size_t position) {
+  // Appends one token to each of different sequences, filling `out`: float32 (n, vocab).
+  void eval_each(const SequenceArray& sequences, const TokenArray& tokens, FloatArray out) {
     Decoder& decoder = started();
+    const auto n = static_cast<std::size_t>(tokens.size());
+    if (n != static_cast<std::size_t>(sequences.size())) {
+      throw py::value_error("each sequence takes one token");
+    }
+    check_tokens(tokens);
+    check_logits(out, n);
+    const std::vector<std::size_t> places(sequences.data(), sequences.data() + n);
+    check_distinct(places);
+    const std::int32_t* ids = tokens.data();
+    float* logits = out.mutable_data();
     py::gil_scoped_release release;
     const std::lock_guard<std::mutex> turn(mutex_);
-    decoder.truncate(position);
+    for (const std::size_t s : places) check_room(s, 1);
+    for (std::size_t i = 0; i < n; i += llama::kTile) {
+      const std::size_t count = std::min(llama::kTile, n - i);
+      decoder.forward_each(places.data() + i, ids + i, count, logits + i * decoder.config().vocab,
+                           ThreadPool::shared());
+    }
+    for (std::size_t i = 0; i < n; ++i) tokens_[places[i]].push_back(ids[i]);
   }
 
-  std::size_t position() { return started().position(); }
+  void truncate(std::size_t sequence, std::size_t position) {
+    started();
+    check_sequence(sequence);
+    py::gil_scoped_release release;
+    const std::lock_guard<std::mutex> turn(mutex_);
+    truncate_to(sequence, position);
+  }
+
+  // What a sequence holds.
+  TokenArray tokens(std::size_t sequence) {
+    started();
+    check_sequence(sequence);
+    std::vector<std::int32_t> held;
+    {
+      py::gil_scoped_release release;
+      const std::lock_guard<std::mutex> turn(mutex_);
+      held = tokens_[sequence];
+    }
+    return TokenArray(static_cast<py::ssize_t>(held.size()), held.data());
+  }
+
+  std::size_t sequences() { return started().sequences(); }
   std::size_t context() { return started().context(); }
   std::size_t nbytes() { return weights_.nbytes() + started().nbytes(); }
   int lock() { return weights_.lock(); }
@@ -141,10 +180,70 @@ class Session {
     return *decoder_;
   }
 
+  void check_sequence(std::size_t sequence) {
+    const std::size_t count = decoder_->sequences();
+    if (sequence >= count) {
+      throw py::value_error("there is no sequence " + std::to_string(sequence) + " of " +
+                            std::to_string(count));
+    }
+  }
+
+  void check_distinct(const std::vector<std::size_t>& sequences) {
+    std::vector<bool> seen(decoder_->sequences());
+    for (const std::size_t s : sequences) {
+      check_sequence(s);
+      if (seen[s]) throw py::value_error("sequence " + std::to_string(s) + " is named twice");
+      seen[s] = true;
+    }
+  }
+
+  void check_tokens(const TokenArray& tokens) {
+    const std::size_t vocab = decoder_->config().vocab;
+    const std::int32_t* ids = tokens.data();
+    for (py::ssize_t i = 0; i < tokens.size(); ++i) {
+      if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= vocab) {
+        throw py::value_error("token " + std::to_string(ids[i]) + " is not in a vocabulary of " +
+                              std::to_string(vocab));
+      }
+    }
+  }
+
+  void check_logits(const FloatArray& out, std::size_t rows) {
+    if (static_cast<std::size_t>(out.size()) != rows * decoder_->config().vocab) {
+      throw py::value_error("out does not fit the logits");
+    }
+  }
+
+  void check_room(std::size_t sequence, std::size_t n) {
+    const std::size_t held = decoder_->position(sequence);
+    const std::size_t context = decoder_->context();
+    if (n > context - held) {
+      throw py::value_error(std::to_string(n) + " tokens do not fit: the context of " +
+                            std::to_string(context) + " holds " + std::to_string(held) +
+                            " already");
+    }
+  }
+
+  void truncate_to(std::size_t sequence, std::size_t position) {
+    decoder_->truncate(sequence, position);
+    tokens_[sequence].resize(decoder_->position(sequence));
+  }
+
+  static bool interrupted() {
+    const py::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
+  }
+
+  static void throw_interrupt() {
+    const py::gil_scoped_acquire acquire;
+    throw py::error_already_set();
+  }
+
   Weights weights_;
   int threads_;
   std::vector<ByteArray> kept_;
   std::optional<Decoder> decoder_;
+  std::vector<std::vector<std::int32_t>> tokens_;  // of each sequence
   std::mutex mutex_;
 };
 
@@ -159,15 +258,20 @@ SamplerConfig sampler_config(float temperature, std::size_t top_k, float top_p, 
 
 void bind_llama(py::module_& m) {
   py::class_<Session>(m, "LlamaSession")
-      .def(py::init<const py::dict&, int>(), py::arg("config"), py::arg("threads"))
+      .def(py::init<const py::dict&, int, bool>(), py::arg("config"), py::arg("threads"),
+           py::arg("repack"))
       .def("set_matrix", &Session::set_matrix, py::arg("name"), py::arg("type"), py::arg("rows"),
            py::arg("cols"), py::arg("data").noconvert())
       .def("set_vector", &Session::set_vector, py::arg("name"), py::arg("data"))
-      .def("start", &Session::start, py::arg("context"))
-      .def("eval", &Session::eval, py::arg("tokens"), py::arg("out").noconvert(), py::arg("all"))
-      .def("truncate", &Session::truncate, py::arg("position"))
+      .def("start", &Session::start, py::arg("context"), py::arg("sequences"), py::arg("kv_type"))
+      .def("eval", &Session::eval, py::arg("sequence"), py::arg("tokens"),
+           py::arg("out").noconvert(), py::arg("all"))
+      .def("eval_each", &Session::eval_each, py::arg("sequences"), py::arg("tokens"),
+           py::arg("out").noconvert())
+      .def("truncate", &Session::truncate, py::arg("sequence"), py::arg("position"))
+      .def("tokens", &Session::tokens, py::arg("sequence"))
       .def("lock", &Session::lock)
-      .def_property_readonly("position", &Session::position)
+      .def_property_readonly("sequences", &Session::sequences)
       .def_property_readonly("context", &Session::context)
       .def_property_readonly("nbytes", &Session::nbytes);
   py::class_<Sampler>(m, "Sampler")

@@ -6,5 +6,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   ggmlkit::bind_quant(m);
   ggmlkit::bind_files(m);
   ggmlkit::bind_matmul(m);
+  ggmlkit::bind_attention(m);
   ggmlkit::bind_llama(m);
 }

@@ -69,6 +69,25 @@ using MatmulKernel = void (*)(const std::byte* tiles, std::size_t rows, const Ac
 using FloatKernel = void (*)(const std::byte* w, std::size_t rows, std::size_t cols, const float* x,
                              std::size_t tokens, float* y, std::size_t ldy);
 
+// How keys and values are cached.
+enum class KvType : std::uint8_t { f16, q8_0, count };
+constexpr std::size_t kKvTypes = static_cast<std::size_t>(KvType::count);
+constexpr std::size_t kKvGroup = 16;  // positions that lie together; see kernels/kv_group.h
+
+// Attention of one head over cached positions in one of these types. Rows are dense, of `d`
+// elements; `ld` floats lie between rows of scores or weights.
+struct KvKernels {
+  // One position's key or value to its place in a group.
+  void (*store_key)(const float* k, std::size_t d, std::size_t place, std::byte* group);
+  void (*store_value)(const float* v, std::size_t d, std::size_t place, std::byte* group);
+  // scores[i·ld + p] = Σ_j q[i·d + j] · k(p, j) for all positions of whole groups.
+  void (*scores)(const float* q, std::size_t rows, std::size_t d, const std::byte* keys,
+                 std::size_t groups, float* scores, std::size_t ld);
+  // out[i·d + j] += Σ_p weights[i·ld + p] · v(p, j) for the first `positions` of the groups.
+  void (*add_values)(const float* weights, std::size_t ld, std::size_t rows, std::size_t d,
+                     const std::byte* values, std::size_t positions, float* out);
+};
+
 struct KernelTable {
   const char* name;
   std::size_t tile_rows;  // rows interleaved in a tile: 8 or 16
@@ -79,9 +98,16 @@ struct KernelTable {
   FloatKernel matmul_f32;
   FloatKernel matmul_f16;
   FloatKernel matmul_bf16;
-  // Attention and element-wise steps of the decoder; `k`, `v` are float16 bits.
-  float (*dot_f16)(const float* q, const std::uint16_t* k, std::size_t n);
-  void (*axpy_f16)(float a, const std::uint16_t* v, float* y, std::size_t n);  // y += a·v
+  KvKernels kv[kKvTypes];
+  // Element-wise steps of the decoder.
+  float (*largest)(const float* x, std::size_t n);  // n > 0
+  // x = e^(x - highest), for x ≤ highest; returns their sum.
+  float (*exp_and_sum)(float* x, std::size_t n, float highest);
+  void (*scale)(float a, const float* x, float* y, std::size_t n);       // y = a·x
+  void (*add_scaled)(float a, const float* x, float* y, std::size_t n);  // y += a·x
+  void (*rms_norm)(const float* x, const float* weight, float eps, float* out, std::size_t n);
+  // Turns neighbouring pairs in place; `turns` holds a cosine and a sine for each.
+  void (*rotate)(float* x, const float* turns, std::size_t pairs);
   void (*silu_mul)(const float* gate, const float* up, float* out, std::size_t n);
 };
 

@@ -6,6 +6,9 @@
 #include "kernels/packed.h"
 
 namespace ggmlkit {
+
+void fill_scalar_decoder_steps(KernelTable& table);  // scalar_decoder_steps.cpp
+
 namespace {
 
 bool finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }
@@ -243,20 +246,6 @@ void matmul_float(const std::byte* w, std::size_t rows, std::size_t cols, const 
   }
 }
 
-float dot_f16(const float* q, const std::uint16_t* k, std::size_t n) {
-  float total = 0.0f;
-  for (std::size_t i = 0; i < n; ++i) total += q[i] * half_to_float(k[i]);
-  return total;
-}
-
-void axpy_f16(float a, const std::uint16_t* v, float* y, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) y[i] += a * half_to_float(v[i]);
-}
-
-void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
-}
-
 template <class S>
 void set_blocks(KernelTable& table, Type type) {
   table.types[static_cast<std::size_t>(type)] = {dequantize_blocks<S>, quantize_blocks<S>, nullptr};
@@ -298,9 +287,7 @@ KernelTable make() {
   t.matmul_f32 = matmul_float<f32_value>;
   t.matmul_f16 = matmul_float<f16_value>;
   t.matmul_bf16 = matmul_float<bf16_value>;
-  t.dot_f16 = dot_f16;
-  t.axpy_f16 = axpy_f16;
-  t.silu_mul = silu_mul;
+  fill_scalar_decoder_steps(t);
   return t;
 }
 

@@ -1,8 +1,6 @@
 #include "llama/decoder.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "kernels/kernel_table.h"
 #include "quant/matmul.h"
@@ -10,231 +8,282 @@
 namespace ggmlkit::llama {
 namespace {
 
-// Positions whose scores are computed before their values are summed; one block fits the stack.
-constexpr std::size_t kKeyBlock = 64;
+// Values of the gate and of the upward projection that a thread has at a time: what it multiplies
+// and rounds is still in its second-level cache.
+constexpr std::size_t kHiddenValues = 24 * 1024;
 
-float sum_of_squares(const float* x, std::size_t n) {
-  // Eight partial sums: short rounding errors, and vector code without reordering by the compiler.
-  float partial[8] = {};
-  std::size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (std::size_t j = 0; j < 8; ++j) partial[j] += x[i + j] * x[i + j];
-  }
-  for (; i < n; ++i) partial[i % 8] += x[i] * x[i];
-  float total = 0;
-  for (const float p : partial) total += p;
-  return total;
+std::size_t rows_at_a_time(std::size_t tokens) {
+  return std::max(kBlock, kHiddenValues / tokens / kBlock * kBlock);
 }
 
-void rms_norm(const float* x, const float* weight, float eps, float* out, std::size_t n) {
-  const float scale = 1.0f / std::sqrt(sum_of_squares(x, n) / static_cast<float>(n) + eps);
-  for (std::size_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+// One of several products of the same activations.
+struct Product {
+  const WeightMatrix& w;
+  float* y;
+  std::size_t bytes() const { return w.rows() * row_bytes(); }
+  std::size_t row_bytes() const { return ggmlkit::row_bytes(w.type(), w.cols()); }
+};
+
+// The first row, in whole steps, at or after `bytes` of the matrix.
+std::size_t row_at(const Product& p, std::size_t bytes) {
+  const std::size_t step = row_step(p.w);
+  const std::size_t step_bytes = step * p.row_bytes();
+  return std::min(p.w.rows(), (bytes + step_bytes - 1) / step_bytes * step);
+}
+
+// This thread's share of several products, as if their matrices were one: equal bytes of weights.
+template <std::size_t n>
+void products_share(const Product (&products)[n], const Activations& x, std::size_t ldy, int thread,
+                    int n_threads) {
+  std::size_t all = 0;
+  for (const Product& p : products) all += p.bytes();
+  const Range mine = split(all, thread, n_threads);
+  std::size_t before = 0;
+  for (const Product& p : products) {
+    const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
+    const Range rows{row(mine.begin), row(mine.end)};
+    if (rows.begin < rows.end) matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
+    before += p.bytes();
+  }
 }
 
 }  // namespace
 
 struct Decoder::Pass {
   const std::int32_t* tokens;
-  std::size_t n;
-  float* logits;
-  bool all;
+  const Run* runs;
+  std::size_t n_runs;
+  std::size_t n;   // tokens
+  float* logits;   // null: not wanted
+  bool all;        // whether every token's are wanted
+  bool is_long;    // keys and values are stored before tiles of queries attend
+  bool is_stored;  // or they are stored already
 };
 
-Decoder::Decoder(const Weights& weights, std::size_t context, ThreadPool& pool, int threads)
+struct Decoder::Part {
+  const Pass& pass;
+  Rows& rows;
+  Activations& hidden;
+  bool is_own;  // the rows are this thread's own
+  int thread;
+  int n_threads;
+
+  // The rows that this thread norms and rounds.
+  Range mine() const { return is_own ? Range{0, 1} : split(pass.n, thread, n_threads); }
+};
+
+void Decoder::Rows::reserve(std::size_t tokens, const Config& c) {
+  stream.resize(tokens * c.dim);
+  normed.resize(tokens * c.dim);
+  attended.resize(tokens * c.q_size());
+  normed_rounded.reserve(tokens, c.dim);
+  attended_rounded.reserve(tokens, c.q_size());
+  attach(tokens, c);
+}
+
+void Decoder::Rows::attach(std::size_t tokens, const Config& c) {
+  normed_rounded.attach(normed.data(), tokens, c.dim);
+  attended_rounded.attach(attended.data(), tokens, c.q_size());
+}
+
+Decoder::Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
+                 int threads)
     : weights_(weights),
-      pool_(pool),
-      threads_(threads),
-      cache_(weights.config(), context),
-      rope_(weights.config().rope, context) {
+      attention_(weights.config(), context, sequences, type, kTile, threads),
+      positions_(sequences, 0),
+      own_(static_cast<std::size_t>(threads)),
+      up_(static_cast<std::size_t>(threads)) {
   const Config& c = weights.config();
-  const std::size_t tile = std::min(kTile, context);
-  stream_.resize(tile * c.dim);
-  normed_.resize(tile * c.dim);
-  q_.resize(tile * c.q_size());
-  k_.resize(tile * c.kv_size());
-  v_.resize(tile * c.kv_size());
-  attended_.resize(tile * c.q_size());
-  delta_.resize(tile * c.dim);
-  gate_.resize(tile * c.ffn);
-  up_.resize(tile * c.ffn);
-  normed_rounded_.reserve(tile, c.dim);
-  attended_rounded_.reserve(tile, c.q_size());
-  hidden_rounded_.reserve(tile, c.ffn);
-  last_rounded_.reserve(1, c.dim);
+  const std::size_t tokens = std::min(kTile, std::max(context, sequences));
+  runs_.resize(tokens);
+  shared_.reserve(tokens, c);
+  for (Rows& rows : own_) rows.reserve(1, c);
+  qkv_.resize(tokens * attention_.row_size());
+  delta_.resize(tokens * c.dim);
+  hidden_.resize(tokens * c.ffn);
+  for (auto& up : up_) up.resize(std::max(kHiddenValues, kBlock * tokens));
+  hidden_rounded_.reserve(tokens, c.ffn);
+  last_hidden_rounded_.reserve(1, c.ffn);
+  last_hidden_rounded_.attach(hidden_.data(), 1, c.ffn);
 }
 
 std::size_t Decoder::nbytes() const {
-  const std::size_t floats = stream_.size() + normed_.size() + q_.size() + k_.size() + v_.size() +
-                             attended_.size() + delta_.size() + gate_.size() + up_.size();
-  return cache_.nbytes() + floats * sizeof(float);
+  std::size_t floats = shared_.floats() + qkv_.size() + delta_.size() + hidden_.size();
+  for (const Rows& rows : own_) floats += rows.floats();
+  for (const auto& up : up_) floats += up.size();
+  return attention_.nbytes() + floats * sizeof(float);
 }
 
-void Decoder::forward(const std::int32_t* tokens, std::size_t n, float* logits, bool all) {
-  const Config& c = config();
-  normed_rounded_.attach(normed_.data(), n, c.dim);
-  attended_rounded_.attach(attended_.data(), n, c.q_size());
-  hidden_rounded_.attach(gate_.data(), n, c.ffn);
-  last_rounded_.attach(normed_.data() + (n - 1) * c.dim, 1, c.dim);
-  const Pass pass{tokens, n, logits, all};
-  pool_.run([&](int thread, int n_threads) { run(pass, thread, n_threads); }, threads_);
-  position_ += n;
+void Decoder::forward(std::size_t sequence, const std::int32_t* tokens, std::size_t n,
+                      float* logits, bool all, ThreadPool& pool) {
+  runs_[0] = {sequence, positions_[sequence], n, 0};
+  forward({tokens, runs_.data(), 1, n, logits, all, !attention_.is_short(runs_[0]), false}, pool);
 }
+
+void Decoder::forward_each(const std::size_t* sequences, const std::int32_t* tokens, std::size_t n,
+                           float* logits, ThreadPool& pool) {
+  for (std::size_t i = 0; i < n; ++i) runs_[i] = {sequences[i], positions_[sequences[i]], 1, i};
+  forward({tokens, runs_.data(), n, n, logits, true, false, false}, pool);
+}
+
+void Decoder::forward(const Pass& pass, ThreadPool& pool) {
+  shared_.attach(pass.n, config());
+  hidden_rounded_.attach(hidden_.data(), pass.n, config().ffn);
+  pool.run([&](int thread, int n_threads) { run(pass, thread, n_threads); },
+           static_cast<int>(own_.size()));
+  for (std::size_t r = 0; r < pass.n_runs; ++r) {
+    positions_[pass.runs[r].sequence] += pass.runs[r].tokens;
+  }
+}
+
+void Decoder::meet(const Part& part) { barrier_.wait(part.n_threads); }
 
 void Decoder::run(const Pass& pass, int thread, int n_threads) {
-  const Range mine = split(pass.n, thread, n_threads);
-  for (std::size_t t = mine.begin; t < mine.end; ++t) {
-    weights_.embed(static_cast<std::size_t>(pass.tokens[t]), stream_.data() + t * config().dim);
-  }
+  const bool single = pass.n == 1;
+  Rows& own = own_[static_cast<std::size_t>(thread)];
+  const Part part{pass,
+                  single ? own : shared_,
+                  single ? last_hidden_rounded_ : hidden_rounded_,
+                  single,
+                  thread,
+                  n_threads};
+  const std::size_t last = config().layers - 1;
   const float* delta = nullptr;
-  const auto& layers = weights_.layers();
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    add_and_norm(delta, layers[i].attn_norm, pass.n, thread, n_threads);
-    attention_block(layers[i], i, pass, thread, n_threads);
-    add_and_norm(delta_.data(), layers[i].ffn_norm, pass.n, thread, n_threads);
-    feed_forward_block(layers[i], pass, thread, n_threads);
+  embed(part);
+  for (std::size_t layer = 0; layer < last; ++layer) {
+    keys_and_values(part, layer, delta);
+    rest_of_layer(part, layer);
     delta = delta_.data();
   }
+  keys_and_values(part, last, delta);
+  if (!pass.is_long || pass.all) {
+    rest_of_layer(part, last);
+    output_logits(part, delta_.data());
+    return;
+  }
+  // Keys and values are all that the last layer owes to later tokens; only the last token goes on.
   if (pass.logits == nullptr) return;
-  add_and_norm(delta, weights_.output_norm(), pass.n, thread, n_threads);
-  output_logits(pass, thread, n_threads);
+  const Run& run = pass.runs[0];
+  const Run end{run.sequence, run.start + run.tokens - 1, 1, run.row + run.tokens - 1};
+  const Pass end_pass{pass.tokens + end.row, &end, 1, 1, pass.logits, true, false, true};
+  const Part end_part{end_pass, own, last_hidden_rounded_, true, thread, n_threads};
+  const float* row = shared_.stream.data() + end.row * config().dim;
+  std::copy(row, row + config().dim, own.stream.data());
+  rest_of_layer(end_part, last);
+  output_logits(end_part, delta_.data());
 }
 
-void Decoder::add_and_norm(const float* delta, const std::vector<float>& weight, std::size_t n,
-                           int thread, int n_threads) {
-  const std::size_t dim = config().dim;
-  const Range mine = split(n, thread, n_threads);
+void Decoder::embed(const Part& part) {
+  const Range mine = part.mine();
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
-    float* x = stream_.data() + t * dim;
-    if (delta != nullptr) {
-      for (std::size_t i = 0; i < dim; ++i) x[i] += delta[t * dim + i];
-    }
-    rms_norm(x, weight.data(), config().norm_eps, normed_.data() + t * dim, dim);
-  }
-  if (n == 1) {  // one thread holds the only row: it rounds it too, and saves a meeting
-    if (mine.begin != mine.end) normed_rounded_.quantize_share(0, 1);
-    barrier_.wait(n_threads);
-    return;
-  }
-  barrier_.wait(n_threads);
-  round_activations(normed_rounded_, thread, n_threads);
-}
-
-void Decoder::round_activations(Activations& a, int thread, int n_threads) {
-  a.quantize_share(thread, n_threads);
-  barrier_.wait(n_threads);
-}
-
-void Decoder::attention_block(const LayerWeights& w, std::size_t layer, const Pass& pass,
-                              int thread, int n_threads) {
-  const Config& c = config();
-  matmul_share(w.q, normed_rounded_, q_.data(), c.q_size(), thread, n_threads);
-  matmul_share(w.k, normed_rounded_, k_.data(), c.kv_size(), thread, n_threads);
-  matmul_share(w.v, normed_rounded_, v_.data(), c.kv_size(), thread, n_threads);
-  barrier_.wait(n_threads);
-  rotate_and_store(layer, pass.n, thread, n_threads);
-  barrier_.wait(n_threads);
-  attend(layer, pass.n, thread, n_threads);
-  barrier_.wait(n_threads);
-  round_activations(attended_rounded_, thread, n_threads);
-  matmul_share(w.attn_output, attended_rounded_, delta_.data(), c.dim, thread, n_threads);
-  barrier_.wait(n_threads);
-}
-
-void Decoder::rotate_and_store(std::size_t layer, std::size_t n, int thread, int n_threads) {
-  const Config& c = config();
-  const TypeKernels& half = active().types[static_cast<std::size_t>(Type::f16)];
-  const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
-  const auto store = [&](const float* row, std::uint16_t* at) {
-    half.quantize(row, reinterpret_cast<std::byte*>(at), c.head_dim);
-  };
-  const Range mine = split(n * c.kv_heads, thread, n_threads);
-  for (std::size_t i = mine.begin; i < mine.end; ++i) {
-    const std::size_t token = i / c.kv_heads;
-    const std::size_t head = i % c.kv_heads;
-    const std::size_t position = position_ + token;
-    float* k = k_.data() + i * c.head_dim;
-    rope_.rotate(k, position);
-    store(k, cache_.keys(layer, head) + position * c.head_dim);
-    store(v_.data() + i * c.head_dim, cache_.values(layer, head) + position * c.head_dim);
-    float* q = q_.data() + token * c.q_size() + head * c.group() * c.head_dim;
-    for (std::size_t h = 0; h < c.group(); ++h, q += c.head_dim) {
-      rope_.rotate(q, position);
-      for (std::size_t j = 0; j < c.head_dim; ++j) q[j] *= scale;
-    }
+    weights_.embed(static_cast<std::size_t>(part.pass.tokens[t]),
+                   part.rows.stream.data() + t * config().dim);
   }
 }
 
-void Decoder::attend(std::size_t layer, std::size_t n, int thread, int n_threads) {
-  const Config& c = config();
-  float scores[kKeyBlock];
-  // Later tokens see more positions: deal the tokens out in turn rather than in runs.
-  const std::size_t items = n * c.heads;
-  for (auto i = static_cast<std::size_t>(thread); i < items;
-       i += static_cast<std::size_t>(n_threads)) {
-    attend_one(layer, i % n, i / n, scores);
-  }
-}
-
-// Softmax over blocks of positions, rescaled as a new maximum turns up, so that no row of scores
-// has to be kept.
-void Decoder::attend_one(std::size_t layer, std::size_t token, std::size_t head, float* scores) {
-  const Config& c = config();
+void Decoder::add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight) {
+  const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
-  const std::size_t d = c.head_dim;
-  const std::size_t kv_head = head / c.group();
-  const std::uint16_t* keys = cache_.keys(layer, kv_head);
-  const std::uint16_t* values = cache_.values(layer, kv_head);
-  const float* q = q_.data() + token * c.q_size() + head * d;
-  float* out = attended_.data() + token * c.q_size() + head * d;
-  std::fill(out, out + d, 0.0f);
-  float highest = -std::numeric_limits<float>::infinity();
-  float total = 0;
-  const std::size_t seen = position_ + token + 1;
-  for (std::size_t start = 0; start < seen; start += kKeyBlock) {
-    const std::size_t count = std::min(kKeyBlock, seen - start);
-    float block_highest = highest;
-    for (std::size_t i = 0; i < count; ++i) {
-      scores[i] = kernels.dot_f16(q, keys + (start + i) * d, d);
-      block_highest = std::max(block_highest, scores[i]);
-    }
-    if (block_highest > highest) {
-      const float shrink = std::exp(highest - block_highest);
-      for (std::size_t j = 0; j < d; ++j) out[j] *= shrink;
-      total *= shrink;
-      highest = block_highest;
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      const float weight = std::exp(scores[i] - highest);
-      total += weight;
-      kernels.axpy_f16(weight, values + (start + i) * d, out, d);
-    }
+  const Range mine = part.mine();
+  for (std::size_t t = mine.begin; t < mine.end; ++t) {
+    float* x = part.rows.stream.data() + t * dim;
+    if (delta != nullptr) kernels.add_scaled(1.0f, delta + t * dim, x, dim);
+    kernels.rms_norm(x, weight.data(), config().norm_eps, part.rows.normed.data() + t * dim, dim);
+    part.rows.normed_rounded.quantize_row(t);
   }
-  for (std::size_t j = 0; j < d; ++j) out[j] /= total;
+  if (!part.is_own) meet(part);
 }
 
-void Decoder::feed_forward_block(const LayerWeights& w, const Pass& pass, int thread,
-                                 int n_threads) {
+void Decoder::keys_and_values(const Part& part, std::size_t layer, const float* delta) {
   const Config& c = config();
-  matmul_share(w.gate, normed_rounded_, gate_.data(), c.ffn, thread, n_threads);
-  matmul_share(w.up, normed_rounded_, up_.data(), c.ffn, thread, n_threads);
-  barrier_.wait(n_threads);
-  // Shares of four blocks, as quantize_share splits them: each thread rounds what it computed.
-  const Range mine = split(pass.n * c.ffn, thread, n_threads, 4 * kBlock);
-  active().silu_mul(gate_.data() + mine.begin, up_.data() + mine.begin, gate_.data() + mine.begin,
-                    mine.end - mine.begin);
-  round_activations(hidden_rounded_, thread, n_threads);
-  matmul_share(w.down, hidden_rounded_, delta_.data(), c.dim, thread, n_threads);
-  barrier_.wait(n_threads);
+  const LayerWeights& w = weights_.layers()[layer];
+  add_and_norm(part, delta, w.attn_norm);
+  float* q = qkv_.data();
+  float* k = q + c.q_size();
+  float* v = k + c.kv_size();
+  products_share({{w.q, q}, {w.k, k}, {w.v, v}}, part.rows.normed_rounded, attention_.row_size(),
+                 part.thread, part.n_threads);
+  meet(part);
+  if (!part.pass.is_long) return;
+  attention_.store(layer, part.pass.runs[0], qkv_.data(), part.thread, part.n_threads);
+  meet(part);
 }
 
-void Decoder::output_logits(const Pass& pass, int thread, int n_threads) {
+void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
+  const LayerWeights& w = weights_.layers()[layer];
+  attend(part, layer);
+  matmul_share(w.attn_output, part.rows.attended_rounded, delta_.data(), config().dim, part.thread,
+               part.n_threads);
+  meet(part);
+  add_and_norm(part, delta_.data(), w.ffn_norm);
+  feed_forward(part, w);
+  matmul_share(w.down, part.hidden, delta_.data(), config().dim, part.thread, part.n_threads);
+  meet(part);
+}
+
+void Decoder::attend(const Part& part, std::size_t layer) {
+  const Pass& pass = part.pass;
+  float* attended = part.rows.attended.data();
+  if (pass.is_long) {
+    attention_.attend_tiles(layer, pass.runs[0], qkv_.data(), attended, part.thread);
+  } else {
+    attention_.attend_chunks(layer, pass.runs, pass.n_runs, qkv_.data(), pass.is_stored,
+                             part.thread, part.n_threads);
+  }
+  meet(part);
+  const Range mine = part.mine();
+  for (std::size_t t = mine.begin; t < mine.end; ++t) {
+    if (!pass.is_long) {
+      attention_.combine(pass.runs, pass.n_runs, t, attended + t * config().q_size());
+    }
+    part.rows.attended_rounded.quantize_row(t);
+  }
+  if (!part.is_own) meet(part);
+}
+
+void Decoder::feed_forward(const Part& part, const LayerWeights& w) {
+  float* up = up_[static_cast<std::size_t>(part.thread)].data();
+  const std::size_t step = rows_at_a_time(part.pass.n);
+  // Whole blocks, so that each thread rounds what it has made.
+  const Range mine = split(config().ffn, part.thread, part.n_threads, kBlock);
+  for (std::size_t r = mine.begin; r < mine.end; r += step) {
+    hidden_rows(part, w, {r, std::min(mine.end, r + step)}, up, step);
+  }
+  meet(part);
+}
+
+// hidden = silu(gate) · up for some rows of both matrices.
+void Decoder::hidden_rows(const Part& part, const LayerWeights& w, Range rows, float* up,
+                          std::size_t ld) {
+  const std::size_t ffn = config().ffn;
+  const bool is_rounded = ffn % kBlock == 0;
+  float* hidden = hidden_.data() + rows.begin;
+  matmul_rows(w.gate, part.rows.normed_rounded, hidden, ffn, rows);
+  matmul_rows(w.up, part.rows.normed_rounded, up, ld, rows);
+  for (std::size_t t = 0; t < part.pass.n; ++t) {
+    float* row = hidden + t * ffn;
+    active().silu_mul(row, up + t * ld, row, rows.end - rows.begin);
+    if (is_rounded) part.hidden.quantize_blocks(t, rows.begin / kBlock, rows.end / kBlock);
+  }
+}
+
+void Decoder::output_logits(const Part& part, const float* delta) {
   const Config& c = config();
-  if (pass.all) {
-    matmul_share(weights_.output(), normed_rounded_, pass.logits, c.vocab, thread, n_threads);
+  const Pass& pass = part.pass;
+  if (pass.logits == nullptr) return;
+  if (pass.all || part.is_own) {
+    add_and_norm(part, delta, weights_.output_norm());
+    matmul_share(weights_.output(), part.rows.normed_rounded, pass.logits, c.vocab, part.thread,
+                 part.n_threads);
     return;
   }
-  round_activations(last_rounded_, thread, n_threads);
-  matmul_share(weights_.output(), last_rounded_, pass.logits, c.vocab, thread, n_threads);
+  const std::size_t at = (pass.n - 1) * c.dim;
+  Rows& own = own_[static_cast<std::size_t>(part.thread)];
+  std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
+  const Part last{pass, own, part.hidden, true, part.thread, part.n_threads};
+  add_and_norm(last, delta + at, weights_.output_norm());
+  matmul_share(weights_.output(), own.normed_rounded, pass.logits, c.vocab, part.thread,
+               part.n_threads);
 }
 
 }  // namespace ggmlkit::llama

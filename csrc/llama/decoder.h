@@ -1,4 +1,4 @@
-// One context of a model: its cache, its scratch memory, and the forward pass.
+// One model at work: its sequences, its scratch memory, and the forward pass.
 #pragma once
 
 #include <algorithm>
@@ -8,71 +8,89 @@
 
 #include "core/aligned.h"
 #include "core/thread_pool.h"
+#include "llama/attention.h"
 #include "llama/barrier.h"
-#include "llama/kv_cache.h"
-#include "llama/rope.h"
 #include "llama/weights.h"
 #include "quant/activations.h"
 
 namespace ggmlkit::llama {
 
-// Tokens of one forward pass. A prompt is processed in tiles of this size.
+// Tokens of one forward pass at most; longer prompts are read in tiles of this size.
 constexpr std::size_t kTile = 256;
 
 class Decoder {
  public:
-  // All memory is taken here. `threads` = 0 uses the whole pool. The weights must outlive this.
-  Decoder(const Weights& weights, std::size_t context, ThreadPool& pool, int threads);
+  // All memory is taken here: `sequences` contexts. At most `threads` threads take part. The
+  // weights must outlive this.
+  Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
+          int threads);
 
-  // Appends 1 … kTile tokens, each below the vocabulary's size, that fit the context. `logits`
-  // receives [vocab] for the last token, or [n][vocab] where `all` is set; may be null.
-  void forward(const std::int32_t* tokens, std::size_t n, float* logits, bool all);
+  // Appends 1 … kTile tokens, each below the vocabulary's size, that fit the sequence's context.
+  // `logits` receives [vocab] for the last token, or [n][vocab] where `all` is set; may be null.
+  void forward(std::size_t sequence, const std::int32_t* tokens, std::size_t n, float* logits,
+               bool all, ThreadPool& pool);
 
-  // Forgets the tokens from `position` on.
-  void truncate(std::size_t position) { position_ = std::min(position, position_); }
+  // Appends one token to each of 1 … kTile different sequences; `logits` receives [n][vocab].
+  void forward_each(const std::size_t* sequences, const std::int32_t* tokens, std::size_t n,
+                    float* logits, ThreadPool& pool);
 
-  std::size_t position() const { return position_; }
-  std::size_t context() const { return cache_.context(); }
+  // Forgets a sequence's tokens from `position` on.
+  void truncate(std::size_t sequence, std::size_t position) {
+    positions_[sequence] = std::min(position, positions_[sequence]);
+  }
+
+  std::size_t position(std::size_t sequence) const { return positions_[sequence]; }
+  std::size_t sequences() const { return positions_.size(); }
+  std::size_t context() const { return attention_.context(); }
   const Config& config() const { return weights_.config(); }
   std::size_t nbytes() const;
 
  private:
-  struct Pass;  // what the threads of one forward pass share
+  // Rows on their way through the layers: all threads' together or, for a single token, a copy of
+  // each thread's own. What is one row's work is then done by all, which is quicker than to meet.
+  struct Rows {
+    AlignedArray<float> stream;    // [tokens][dim], the residual stream
+    AlignedArray<float> normed;    // [tokens][dim]
+    AlignedArray<float> attended;  // [tokens][q_size]
+    Activations normed_rounded;
+    Activations attended_rounded;
+
+    void reserve(std::size_t tokens, const Config& c);
+    void attach(std::size_t tokens, const Config& c);
+    std::size_t floats() const { return stream.size() + normed.size() + attended.size(); }
+  };
+  struct Pass;  // the tokens of one forward pass, and what is wanted of them
+  struct Part;  // one thread's view of it
+
+  void forward(const Pass& pass, ThreadPool& pool);
   void run(const Pass& pass, int thread, int n_threads);
-  void attention_block(const LayerWeights& w, std::size_t layer, const Pass& pass, int thread,
-                       int n_threads);
-  void feed_forward_block(const LayerWeights& w, const Pass& pass, int thread, int n_threads);
-  void output_logits(const Pass& pass, int thread, int n_threads);
-  // stream += delta (if any); normed = the RMS norm of the stream, rounded for the next product.
-  void add_and_norm(const float* delta, const std::vector<float>& weight, std::size_t n, int thread,
-                    int n_threads);
-  void round_activations(Activations& a, int thread, int n_threads);
-  void rotate_and_store(std::size_t layer, std::size_t n, int thread, int n_threads);
-  void attend(std::size_t layer, std::size_t n, int thread, int n_threads);
-  void attend_one(std::size_t layer, std::size_t token, std::size_t head, float* scores);
+  void embed(const Part& part);
+  // The two halves of a layer; `delta` is what the layer before adds to the stream, or null.
+  void keys_and_values(const Part& part, std::size_t layer, const float* delta);
+  void rest_of_layer(const Part& part, std::size_t layer);
+  // stream += delta; normed = the RMS norm of the stream, rounded for the next product.
+  void add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight);
+  void attend(const Part& part, std::size_t layer);
+  void feed_forward(const Part& part, const LayerWeights& w);
+  void hidden_rows(const Part& part, const LayerWeights& w, Range rows, float* up, std::size_t ld);
+  void output_logits(const Part& part, const float* delta);
+  void meet(const Part& part);
 
   const Weights& weights_;
-  ThreadPool& pool_;
-  int threads_;
-  KvCache cache_;
-  Rope rope_;
+  Attention attention_;
   Barrier barrier_;
-  std::size_t position_ = 0;
+  std::vector<std::size_t> positions_;  // of each sequence: where its next token goes
+  std::vector<Run> runs_;               // of the pass
 
-  // Scratch, for kTile tokens.
-  AlignedArray<float> stream_;    // [kTile][dim], the residual stream
-  AlignedArray<float> normed_;    // [kTile][dim]
-  AlignedArray<float> q_;         // [kTile][heads·head_dim]
-  AlignedArray<float> k_;         // [kTile][kv_heads·head_dim]
-  AlignedArray<float> v_;         // [kTile][kv_heads·head_dim]
-  AlignedArray<float> attended_;  // [kTile][heads·head_dim]
-  AlignedArray<float> delta_;     // [kTile][dim], what a block adds to the stream
-  AlignedArray<float> gate_;      // [kTile][ffn]
-  AlignedArray<float> up_;        // [kTile][ffn]
-  Activations normed_rounded_;
-  Activations attended_rounded_;
+  // Scratch, for a pass of `tokens` tokens.
+  Rows shared_;                          // [tokens]
+  std::vector<Rows> own_;                // [threads], one token each
+  AlignedArray<float> qkv_;              // [tokens][q_size + 2·kv_size]
+  AlignedArray<float> delta_;            // [tokens][dim], what a block adds to the stream
+  AlignedArray<float> hidden_;           // [tokens][ffn]
+  std::vector<AlignedArray<float>> up_;  // [threads][some ffn rows of all tokens]
   Activations hidden_rounded_;
-  Activations last_rounded_;
+  Activations last_hidden_rounded_;  // of a single token
 };
 
 }  // namespace ggmlkit::llama

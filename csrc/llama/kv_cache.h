@@ -1,54 +1,51 @@
-// Keys and values of the tokens so far, in float16.
+// Keys and values of the tokens so far, of every sequence.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <new>
 
 #include "core/aligned.h"
+#include "kernels/kernel_table.h"
 #include "llama/config.h"
 
 namespace ggmlkit::llama {
 
-// Each head's rows lie together, so that attention reads them in order.
+// Each head's groups of positions lie together, so that attention reads them in order.
 class KvCache {
  public:
-  KvCache(const Config& c, std::size_t context)
-      : context_(context),
-        kv_heads_(c.kv_heads),
-        head_dim_(c.head_dim),
-        keys_(elements(c, context)),
-        values_(elements(c, context)) {}
+  // Throws std::bad_alloc where `sequences` contexts are more than a machine can have.
+  KvCache(const Config& c, std::size_t context, std::size_t sequences, KvType type);
 
+  KvType type() const { return type_; }
   std::size_t context() const { return context_; }
+  std::size_t sequences() const { return sequences_; }
+  std::size_t group_bytes() const { return group_bytes_; }
+  std::size_t nbytes() const { return keys_.size() + values_.size(); }
 
-  // The first row of a head: [context][head_dim].
-  std::uint16_t* keys(std::size_t layer, std::size_t head) {
-    return keys_.data() + at(layer, head);
+  // The group of a head that holds a position.
+  std::byte* keys(std::size_t layer, std::size_t sequence, std::size_t head, std::size_t position) {
+    return keys_.data() + at(layer, sequence, head, position);
   }
-  std::uint16_t* values(std::size_t layer, std::size_t head) {
-    return values_.data() + at(layer, head);
+  std::byte* values(std::size_t layer, std::size_t sequence, std::size_t head,
+                    std::size_t position) {
+    return values_.data() + at(layer, sequence, head, position);
   }
-  std::size_t nbytes() const { return 2 * sizeof(std::uint16_t) * keys_.size(); }
 
  private:
-  static std::size_t elements(const Config& c, std::size_t context) {
-    // A quarter of the address space stands for "no machine has that": what follows can't overflow.
-    constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 4;
-    const std::size_t per_token = c.layers * c.kv_size();
-    if (context > most / sizeof(std::uint16_t) / per_token) throw std::bad_alloc();
-    return context * per_token;
-  }
-  std::size_t at(std::size_t layer, std::size_t head) const {
-    return (layer * kv_heads_ + head) * context_ * head_dim_;
+  std::size_t at(std::size_t layer, std::size_t sequence, std::size_t head,
+                 std::size_t position) const {
+    const std::size_t first = ((layer * sequences_ + sequence) * kv_heads_ + head) * groups_;
+    return (first + position / kKvGroup) * group_bytes_;
   }
 
   std::size_t context_;
+  std::size_t sequences_;
   std::size_t kv_heads_;
-  std::size_t head_dim_;
-  AlignedArray<std::uint16_t> keys_;    // [layers][kv_heads][context][head_dim]
-  AlignedArray<std::uint16_t> values_;  // the same
+  KvType type_;
+  std::size_t groups_;  // of one head
+  std::size_t group_bytes_;
+  AlignedArray<std::byte> keys_;    // [layers][sequences][kv_heads][groups][group_bytes]
+  AlignedArray<std::byte> values_;  // the same
 };
 
 }  // namespace ggmlkit::llama

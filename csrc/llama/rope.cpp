@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/kernel_table.h"
+
 namespace ggmlkit::llama {
 namespace {
 
@@ -58,14 +60,10 @@ Rope::Rope(const RopeConfig& config, std::size_t context)
   }
 }
 
-void Rope::rotate(float* head, std::size_t position) const {
-  const float* turn = turns_.data() + position * pairs_ * 2;
-  for (std::size_t i = 0; i < pairs_ * 2; i += 2) {
-    const float x = head[i];
-    const float y = head[i + 1];
-    head[i] = x * turn[i] - y * turn[i + 1];
-    head[i + 1] = x * turn[i + 1] + y * turn[i];
-  }
+void Rope::rotate(float* x, std::size_t heads, std::size_t head_dim, std::size_t position) const {
+  const KernelTable& kernels = active();
+  const float* turns = turns_.data() + position * pairs_ * 2;
+  for (std::size_t h = 0; h < heads; ++h) kernels.rotate(x + h * head_dim, turns, pairs_);
 }
 
 }  // namespace ggmlkit::llama

@@ -13,8 +13,8 @@ class Rope {
   // Cosines and sines of every position below `context`, computed once.
   Rope(const RopeConfig& config, std::size_t context);
 
-  // Rotates the first `dims` elements of one head in place.
-  void rotate(float* head, std::size_t position) const;
+  // Rotates the first `dims` elements of `heads` heads in place, `head_dim` elements apart.
+  void rotate(float* x, std::size_t heads, std::size_t head_dim, std::size_t position) const;
 
  private:
   std::size_t pairs_;

@@ -43,7 +43,7 @@ struct Weights::Slot {
   std::size_t cols = 0;
 };
 
-Weights::Weights(Config config) : config_(std::move(config)) {
+Weights::Weights(Config config, Packing packing) : config_(std::move(config)), packing_(packing) {
   check(config_);
   layers_.resize(config_.layers);
 }
@@ -88,8 +88,12 @@ void Weights::set_matrix(const std::string& name, Type type, std::size_t rows, s
     embedding_type_ = type;
     embeddings_ = data;
   } else {
-    *place.matrix = WeightMatrix(type, rows, cols, data, pool, threads);
+    *place.matrix = WeightMatrix(type, rows, cols, data, pool, threads, packing_);
   }
+}
+
+bool Weights::keeps_data(const std::string& name) {
+  return name == kEmbeddings || slot(name).matrix->file_data() != nullptr;
 }
 
 void Weights::set_vector(const std::string& name, const float* data, std::size_t n) {
@@ -118,7 +122,8 @@ void Weights::finish(ThreadPool& pool, int threads) {
   }
   require(!output_norm_.empty(), "tensor output_norm.weight is missing");
   if (output_.rows() == 0) {
-    output_ = WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, pool, threads);
+    output_ = WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, pool, threads,
+                           packing_);
   }
 }
 

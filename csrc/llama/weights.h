@@ -26,15 +26,19 @@ struct LayerWeights {
 
 class Weights {
  public:
-  explicit Weights(Config config);
+  // With Packing::at_use the matrices are used in the file's layout.
+  explicit Weights(Config config, Packing packing = Packing::at_load);
 
-  // One matrix in file layout: `rows` × row_bytes(type, cols) bytes at `data`. Float types and
-  // token_embd keep pointing there, so it must outlive the weights.
+  // One matrix in file layout: `rows` × row_bytes(type, cols) bytes at `data`. Float types,
+  // token_embd and what is packed at use keep pointing there, so it must outlive the weights.
   // Throws std::invalid_argument for a name the decoder doesn't know, another shape than the
   // configuration asks for, or a type without a kernel.
   void set_matrix(const std::string& name, Type type, std::size_t rows, std::size_t cols,
                   const std::byte* data, ThreadPool& pool, int threads);
   void set_vector(const std::string& name, const float* data, std::size_t n);
+
+  // Whether a matrix that was set points at the data it was set from.
+  bool keeps_data(const std::string& name);
 
   // Ends the loading: ties the output to the embeddings where it has none of its own, and throws
   // std::invalid_argument, with the name, for a weight that was never set.
@@ -58,6 +62,7 @@ class Weights {
   std::vector<const WeightMatrix*> matrices() const;
 
   Config config_;
+  Packing packing_;
   std::vector<LayerWeights> layers_;
   std::vector<float> output_norm_;  // [dim]
   WeightMatrix output_;             // vocab × dim

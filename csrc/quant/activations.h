@@ -24,6 +24,10 @@ class Activations {
 
   // Rounds blocks [first, end) of one token. Threads may round different tokens or blocks at once.
   void quantize_blocks(std::size_t token, std::size_t first, std::size_t end);
+  // Rounds a whole row; nothing where rows are no whole blocks.
+  void quantize_row(std::size_t token) {
+    if (cols_ % kBlock == 0) quantize_blocks(token, 0, cols_ / kBlock);
+  }
 
   // reserve + attach + quantize_share over the pool.
   void quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,

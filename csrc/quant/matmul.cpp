@@ -18,17 +18,17 @@ std::byte* packing_room(std::size_t bytes) {
   return room.data();
 }
 
-void packed_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
-                  int thread, int n_threads) {
+void packed_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
+                 Range share) {
   const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
   const std::size_t tile_rows = active().tile_rows;
-  const Range share = split(w.tiles(), thread, n_threads, 2);
   // Tiles in pairs, but a single token that packs as it goes keeps to one tile of scratch.
   const std::size_t pair = w.packs_at_use() && x.tokens() == 1 ? 1 : 2;
   const std::size_t step = std::max(pair, kWeightPanel / w.tile_bytes() / 2 * 2);
   std::byte* room = w.packs_at_use() ? packing_room(step * w.tile_bytes()) : nullptr;
-  for (std::size_t i = share.begin; i < share.end; i += step) {
-    const std::size_t end = std::min(share.end, i + step);
+  const std::size_t last = (share.end + tile_rows - 1) / tile_rows;
+  for (std::size_t i = share.begin / tile_rows; i < last; i += step) {
+    const std::size_t end = std::min(last, i + step);
     if (room != nullptr) {
       for (std::size_t j = i; j < end; ++j) w.pack_tile(j, room + (j - i) * w.tile_bytes());
     }
@@ -37,32 +37,39 @@ void packed_share(const WeightMatrix& w, const Activations& x, float* y, std::si
     for (std::size_t t = 0; t < x.tokens(); t += kTokenPanel) {
       const std::size_t tokens = std::min(kTokenPanel, x.tokens() - t);
       kernel(room != nullptr ? room : w.tile(i), rows, panel_at(x.view(), t), tokens,
-             y + t * ldy + row, ldy);
+             y + t * ldy + (row - share.begin), ldy);
     }
   }
 }
 
-void float_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy, int thread,
-                 int n_threads) {
+void float_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
+                Range share) {
   const KernelTable& table = active();
   const FloatKernel kernel = w.float_type() == Type::f32   ? table.matmul_f32
                              : w.float_type() == Type::f16 ? table.matmul_f16
                                                            : table.matmul_bf16;
-  const Range share = split(w.rows(), thread, n_threads, 4);
-  if (share.begin == share.end) return;
   kernel(w.float_data() + share.begin * row_bytes(w.float_type(), w.cols()),
-         share.end - share.begin, w.cols(), x.rows(), x.tokens(), y + share.begin, ldy);
+         share.end - share.begin, w.cols(), x.rows(), x.tokens(), y, ldy);
 }
 
 }  // namespace
 
+std::size_t row_step(const WeightMatrix& w) { return w.is_packed() ? 2 * active().tile_rows : 4; }
+
+void matmul_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
+                 Range rows) {
+  if (rows.begin == rows.end) return;
+  if (w.is_packed()) {
+    packed_rows(w, x, y, ldy, rows);
+  } else {
+    float_rows(w, x, y, ldy, rows);
+  }
+}
+
 void matmul_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
                   int thread, int n_threads) {
-  if (w.is_packed()) {
-    packed_share(w, x, y, ldy, thread, n_threads);
-  } else {
-    float_share(w, x, y, ldy, thread, n_threads);
-  }
+  const Range rows = split(w.rows(), thread, n_threads, row_step(w));
+  matmul_rows(w, x, y + rows.begin, ldy, rows);
 }
 
 void matmul(const WeightMatrix& w, const float* x, std::size_t tokens, float* y, ThreadPool& pool,

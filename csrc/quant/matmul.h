@@ -11,6 +11,12 @@ namespace ggmlkit {
 void matmul_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
                   int thread, int n_threads);
 
+// The same for some rows of w, the first of which goes to y[t·ldy]. `rows` begins, and ends unless
+// at the last row, at a multiple of row_step(w).
+void matmul_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
+                 Range rows);
+std::size_t row_step(const WeightMatrix& w);
+
 // The whole product; y is tokens × w.rows(), dense.
 void matmul(const WeightMatrix& w, const float* x, std::size_t tokens, float* y, ThreadPool& pool,
             int threads = 0);

@@ -43,13 +43,16 @@ def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def digests(blocks: int) -> dict[str, str]:
-    """SHA-256 of what the active instruction set quantizes and dequantizes, by type."""
+    """SHA-256 of what the active instruction set rounds and dequantizes, by type."""
     x = awkward(blocks)
     result = {"isa": _core.isa()}
     for name in TYPES + LEGACY:
         q = gk.quantize(x, name)
         values = q.dequantize()
         result[name] = hashlib.sha256(q.data.tobytes() + values.tobytes()).hexdigest()
+    for kind in ["f16", "q8_0"]:
+        cached = _core.kv_groups(kind, x, True) + _core.kv_groups(kind, x, False)
+        result[f"{kind} keys and values"] = hashlib.sha256(cached).hexdigest()
     return result
 
 

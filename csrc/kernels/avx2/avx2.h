@@ -11,6 +11,8 @@ void fill_quantize(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);
-void fill_decoder_steps(KernelTable& table);
+void fill_attention(KernelTable& table);
+void fill_kv_store(KernelTable& table);
+void fill_elementwise(KernelTable& table);
 
 }  // namespace ggmlkit::avx2

@@ -12,7 +12,9 @@ KernelTable make() {
   avx2::fill_pack(table);
   avx2::fill_matmul(table);
   avx2::fill_float_matmul(table);
-  avx2::fill_decoder_steps(table);
+  avx2::fill_attention(table);
+  avx2::fill_kv_store(table);
+  avx2::fill_elementwise(table);
   return table;
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -67,8 +67,7 @@ def bench(
     prompts = [n for n in ([256] if n_prompt is None else n_prompt) if n]
     used = thread_count(threads)
     room = depth + max([*prompts, n_gen]) + 1
-    together: dict[str, Any] = {"sequences": parallel} if parallel > 1 else {}
-    llama = Llama(model, context=room, threads=used, **together)
+    llama = Llama(model, context=room, threads=used, sequences=parallel)
     kind, size = _described(model)
 
     def measured(n_prompt: int, n_gen: int, sequences: int, work: Callable[[], None]) -> Result:
@@ -103,7 +102,8 @@ def bench(
 
 def _fill(llama: Llama, depth: int) -> None:
     """Leave `depth` tokens in the context, read only if they aren't there."""
-    llama.reset(keep=depth)
+    for sequence in range(llama.sequences):
+        llama.truncate(depth, sequence)
     missing = range(len(llama.tokens), depth)
     if missing:
         llama.eval([_token(llama, i) for i in missing])
@@ -118,7 +118,7 @@ def _write(llama: Llama, n: int) -> None:
         llama.eval([_token(llama, i)])
 
 
-def _write_together(llama: Any, n: int, sequences: int) -> None:
+def _write_together(llama: Llama, n: int, sequences: int) -> None:
     """`n` tokens for each sequence, one of every sequence at a time."""
     for i in range(n):
         llama.decode_batch([_token(llama, i * sequences + s) for s in range(sequences)])

@@ -14,6 +14,7 @@ import numpy as np
 from ggmlkit import _core
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
+from ggmlkit.io.pages import release
 from ggmlkit.model.config import ROPE_FREQS, LlamaConfig
 from ggmlkit.tensor import Tensor
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Cache memory is proportional to the context: models trained for 128k tokens start smaller.
 DEFAULT_CONTEXT = 4096
+KV_TYPES = ("f16", "q8_0")
+EMBEDDINGS = "token_embd.weight"
 _PENALTY_WINDOW = 64  # tokens back that the penalties look at, as in llama.cpp
 
 
@@ -48,20 +51,26 @@ class Stats:
 
 
 class Llama:
-    """A LLaMA-family model in one context.
+    """A LLaMA-family model and its contexts: one, or several sequences that don't see each other.
+
+    Methods that name no sequence work on sequence 0.
 
     Args:
         model: a file of any container with hyper-parameters (gguf, ggjt, ggmf, ggml), or one
             already open.
         context: tokens of room; the default is what the model was trained for, at most 4096.
+        sequences: how many sequences there are, each with ``context`` tokens of room.
         threads: at most this many; the default is all that the process may use.
+        kv_type: how keys and values are cached: "f16", or "q8_0" in about half the memory.
+        repack: copy quantized weights into the layout that computes fastest. Without, they are
+            used as they lie in the mapped file, whose memory processes share; slower.
         mlock: keep the weights from being swapped out.
 
     Raises:
         FormatError: the file is damaged.
-        ModelError: the file is no model that this decoder can run, or the system refuses to lock
-            the weights.
-        ValueError: ``context`` or ``threads`` below 1.
+        ModelError: the file is no model that this decoder can run, its contexts do not fit into
+            memory, or the system refuses to lock the weights.
+        ValueError: ``context``, ``sequences`` or ``threads`` below 1, or an unknown ``kv_type``.
     """
 
     config: LlamaConfig
@@ -72,9 +81,16 @@ class Llama:
         model: str | os.PathLike[str] | ModelFile,
         *,
         context: int | None = None,
+        sequences: int = 1,
         threads: int | None = None,
+        kv_type: str = "f16",
+        repack: bool = True,
         mlock: bool = False,
     ) -> None:
+        if kv_type not in KV_TYPES:
+            raise ValueError(f"kv_type is {kv_type!r}, not one of {', '.join(KV_TYPES)}")
+        if sequences < 1:
+            raise ValueError(f"{sequences} sequences have no room")
         if context is not None and context < 1:
             raise ValueError(f"a context of {context} tokens has no room")
         if threads is not None and threads < 1:
@@ -91,8 +107,9 @@ class Llama:
         self.config = LlamaConfig.from_metadata(metadata, tensors)
         self.stats = Stats()
         room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
-        self._session = _load(self.config, tensors, room, threads or 0)
-        self._tokens: list[int] = []  # what the cache holds
+        self._session = _loaded(self.config, tensors, threads or 0, repack)
+        _start(self._session, room, sequences, kv_type)
+        release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
             self._lock()
 
@@ -129,8 +146,13 @@ class Llama:
 
     @property
     def context(self) -> int:
-        """Tokens of room."""
+        """Tokens of room that each sequence has."""
         return int(self._session.context)
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences there are."""
+        return int(self._session.sequences)
 
     @property
     def nbytes(self) -> int:
@@ -140,15 +162,30 @@ class Llama:
     @property
     def tokens(self) -> tuple[int, ...]:
         """The tokens in the context."""
-        return tuple(self._tokens)
+        return self.tokens_of(0)
 
-    def reset(self, keep: int = 0) -> None:
-        """Forget all tokens but the first ``keep``, if there are so many."""
-        self._truncate(min(max(keep, 0), len(self._tokens)))
+    def tokens_of(self, sequence: int) -> tuple[int, ...]:
+        """The tokens in a sequence.
 
-    def _truncate(self, n: int) -> None:
-        self._session.truncate(n)
-        del self._tokens[n:]
+        Raises:
+            ValueError: there is no such sequence.
+        """
+        return tuple(self._session.tokens(self._checked(sequence)).tolist())
+
+    def reset(self) -> None:
+        """Forget all tokens of all sequences."""
+        for sequence in range(self.sequences):
+            self.truncate(0, sequence)
+
+    def truncate(self, n: int, sequence: int = 0) -> None:
+        """Forget a sequence's tokens after the first ``n``.
+
+        Raises:
+            ValueError: ``n`` is negative, or there is no such sequence.
+        """
+        if n < 0:
+            raise ValueError(f"{n} tokens can't be kept")
+        self._session.truncate(self._checked(sequence), n)
 
     def logits(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Logits after each of ``tokens``, read into an empty context: float32 ``(n, vocab)``.
@@ -156,21 +193,56 @@ class Llama:
         Raises:
             ValueError: no tokens, a token outside the vocabulary, or more than the context holds.
         """
-        self.reset()
-        return self._eval(tokens, every=True)
+        self.truncate(0)
+        return self._eval(tokens, 0, every=True)
 
-    def eval(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Append ``tokens`` to the context; logits after the last: float32 ``(vocab,)``.
+    def eval(
+        self, tokens: Sequence[int] | NDArray[np.integer[Any]], sequence: int = 0
+    ) -> NDArray[np.float32]:
+        """Append ``tokens`` to a sequence; logits after the last: float32 ``(vocab,)``.
 
         Raises:
-            ValueError: no tokens, a token outside the vocabulary, or more than the context has
-                room for; the context then is as before.
+            ValueError: no tokens, a token outside the vocabulary, more than the context has room
+                for, or no such sequence; the sequence then is as before.
         """
-        return self._eval(tokens, every=False)
+        return self._eval(tokens, sequence, every=False)
 
-    def _eval(
-        self, tokens: Sequence[int] | NDArray[np.integer[Any]], *, every: bool
+    def decode_batch(
+        self,
+        tokens: Sequence[int] | NDArray[np.integer[Any]],
+        sequences: Sequence[int] | NDArray[np.integer[Any]] | None = None,
     ) -> NDArray[np.float32]:
+        """Append one token to each of several sequences, reading the weights once for all.
+
+        Each sequence gets the logits that :meth:`eval` would give it.
+
+        Args:
+            tokens: one for each sequence.
+            sequences: which; the default is all of them, in order.
+
+        Returns:
+            float32 ``(len(tokens), vocab)``: logits after each token.
+
+        Raises:
+            ValueError: not one token a sequence, a token outside the vocabulary, a sequence that
+                is full, named twice or not there; all sequences then are as before.
+        """
+        ids = self._ids(tokens)
+        places = np.asarray(range(self.sequences) if sequences is None else sequences)
+        if places.shape != ids.shape:
+            raise ValueError(f"{ids.size} tokens for {places.size} sequences: each takes one")
+        for place in places.tolist():
+            self._checked(place)
+        out = np.empty((ids.size, self.config.vocab), np.float32)
+        self._session.eval_each(places.astype(np.uint64), ids, out)
+        return out
+
+    def _checked(self, sequence: int) -> int:
+        if not 0 <= sequence < self.sequences:
+            raise ValueError(f"there is no sequence {sequence} of {self.sequences}")
+        return sequence
+
+    def _ids(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int32]:
         ids = np.asarray(tokens)
         if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
             raise ValueError("tokens must be a non-empty row of integers")
@@ -180,15 +252,18 @@ class Llama:
             raise ValueError(
                 f"token {bad[0]} is not in the vocabulary of {self.config.vocab} tokens"
             )
-        if ids.size > self.context - len(self._tokens):
-            raise ValueError(
-                f"{ids.size} tokens do not fit: the context of {self.context} holds "
-                f"{len(self._tokens)} already"
-            )
+        return ids.astype(np.int32)
+
+    def _eval(
+        self, tokens: Sequence[int] | NDArray[np.integer[Any]], sequence: int, *, every: bool
+    ) -> NDArray[np.float32]:
+        ids = self._ids(tokens)
+        self._checked(sequence)
+        if ids.size > self.context:  # before the logits take memory
+            raise ValueError(f"{ids.size} tokens do not fit the context of {self.context}")
         vocab = self.config.vocab
         out = np.empty((ids.size, vocab) if every else (vocab,), np.float32)
-        self._session.eval(ids.astype(np.int32), out, every)
-        self._tokens.extend(ids.tolist())
+        self._session.eval(sequence, ids, out, every)
         return out
 
     # --------------------------------------------------------------- generation
@@ -295,7 +370,7 @@ class Llama:
         for written in range(limit):
             start = time.perf_counter()
             if written:
-                logits = self._eval([token], every=False)
+                logits = self.eval([token])
             if ignore_eos:
                 logits[ends] = -np.inf
             token = int(sampler.sample(logits))
@@ -311,11 +386,12 @@ class Llama:
 
     def _read(self, prompt: list[int]) -> tuple[NDArray[np.float32], int]:
         """Logits after ``prompt`` and how many of its tokens the context did not hold yet."""
+        held = self.tokens
         same = 0
-        while same < min(len(prompt) - 1, len(self._tokens)) and prompt[same] == self._tokens[same]:
+        while same < min(len(prompt) - 1, len(held)) and prompt[same] == held[same]:
             same += 1
-        self._truncate(same)
-        return self._eval(prompt[same:], every=False), len(prompt) - same
+        self.truncate(same)
+        return self.eval(prompt[same:]), len(prompt) - same
 
 
 def _until(stops: tuple[str, ...], pieces: Iterable[str]) -> Iterator[str]:
@@ -354,11 +430,11 @@ def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelError(str(error)) from error
 
 
-def _load(
-    config: LlamaConfig, tensors: Mapping[str, Tensor], context: int, threads: int
+def _loaded(
+    config: LlamaConfig, tensors: Mapping[str, Tensor], threads: int, repack: bool
 ) -> _core.LlamaSession:
     try:
-        session = _core.LlamaSession(config.asdict(), threads)
+        session = _core.LlamaSession(config.asdict(), threads, repack)
         for name, tensor in tensors.items():
             if name == ROPE_FREQS:
                 continue  # part of the configuration
@@ -366,14 +442,23 @@ def _load(
                 session.set_vector(name, tensor.dequantize())
             elif len(tensor.shape) == 2:
                 rows, cols = tensor.shape
-                session.set_matrix(name, tensor.type.index, rows, cols, tensor.data)
+                if session.set_matrix(name, tensor.type.index, rows, cols, tensor.data):
+                    release(tensor.data)
             else:
                 raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
-        session.start(context)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except MemoryError as error:
+        raise ModelError("the weights do not fit into memory") from error
+    return session
+
+
+def _start(session: _core.LlamaSession, context: int, sequences: int, kv_type: str) -> None:
+    try:
+        session.start(context, sequences, kv_type)
     except ValueError as error:
         raise ModelError(str(error)) from error
     except MemoryError as error:
         raise ModelError(
             f"a context of {context} tokens does not fit into memory; ask for a smaller one"
         ) from error
-    return session

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from ggmlkit import io
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
-from ggmlkit.quantization.pages import release
 from ggmlkit.quantization.recipe import FILE_TYPES, plan, target_type
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType

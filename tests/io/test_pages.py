@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ggmlkit.quantization.pages import release
+from ggmlkit.io.pages import release
 
 
 def resident(mapped_at: int) -> int:
