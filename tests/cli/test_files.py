@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ggmlkit
 
+from command import ggmlkit
 from ggmlkit import io
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"

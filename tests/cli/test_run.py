@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from command import ggmlkit
 
+from command import ggmlkit
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
