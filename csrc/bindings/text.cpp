@@ -1,10 +1,9 @@
 #include <pybind11/stl.h>
 
-#include <cstring>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "bindings/bindings.h"
 #include "text/byte_pairs.h"
@@ -24,19 +23,21 @@ std::string_view utf8(py::handle string) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-// A vocabulary and its merges; holds the strings that the pairs look into.
+// A piece may itself begin with a space, never hold one further on.
+BytePairs::Pair split_merge(py::handle merge, std::size_t number) {
+  const std::string_view text = PyUnicode_Check(merge.ptr()) ? utf8(merge) : std::string_view();
+  const std::size_t cut = text.find(' ', 1);
+  if (cut == std::string_view::npos) {
+    throw py::value_error("merges entry " + std::to_string(number) + " is no pair of pieces");
+  }
+  return {text.substr(0, cut), text.substr(cut + 1)};
+}
+
+// Holds the strings that the pairs look into.
 class Bpe {
  public:
-  Bpe(py::list pieces, py::list merges, bool whole_words)
-      : pieces_(std::move(pieces)), pairs_(pieces_.size(), merges.size(), whole_words) {
-    BytePairs::Token token = 0;
-    for (const py::handle piece : pieces_) {
-      if (PyUnicode_Check(piece.ptr())) pairs_.add_piece(utf8(piece), token);
-      ++token;
-    }
-    std::size_t number = 0;
-    for (const py::handle merge : merges) add_merge(merge, number++);
-  }
+  Bpe(py::list pieces, const py::list& merges, bool whole_words)
+      : pieces_(std::move(pieces)), pairs_(texts(pieces_), pairs(merges), whole_words) {}
 
   std::vector<BytePairs::Token> encode(const py::iterable& words) const {
     std::vector<BytePairs::Token> tokens;
@@ -45,17 +46,20 @@ class Bpe {
   }
 
  private:
-  void add_merge(py::handle merge, std::size_t number) {
-    const auto place = "merges entry " + std::to_string(number);
-    // A piece may itself begin with a space, never hold one further on.
-    const std::string_view pair = PyUnicode_Check(merge.ptr()) ? utf8(merge) : std::string_view();
-    const std::size_t cut = pair.find(' ', 1);
-    if (cut == std::string_view::npos) throw py::value_error(place + " is no pair of pieces");
-    try {
-      pairs_.add_merge(pair.substr(0, cut), pair.substr(cut + 1));
-    } catch (const std::invalid_argument& error) {
-      throw py::value_error(place + ": " + error.what());
+  static std::vector<std::string_view> texts(const py::list& pieces) {
+    std::vector<std::string_view> found;
+    found.reserve(pieces.size());
+    for (const py::handle piece : pieces) {
+      found.push_back(PyUnicode_Check(piece.ptr()) ? utf8(piece) : std::string_view());
     }
+    return found;
+  }
+
+  static std::vector<BytePairs::Pair> pairs(const py::list& merges) {
+    std::vector<BytePairs::Pair> found;
+    found.reserve(merges.size());
+    for (const py::handle merge : merges) found.push_back(split_merge(merge, found.size()));
+    return found;
   }
 
   py::list pieces_;
@@ -98,7 +102,7 @@ void bind_text(py::module_& m) {
   m.def("read_strings", &read_strings, py::arg("data"), py::arg("offset"), py::arg("count"),
         py::arg("wide"), py::arg("big_endian"));
   py::class_<Bpe>(m, "Bpe")
-      .def(py::init<py::list, py::list, bool>(), py::arg("pieces"), py::arg("merges"),
+      .def(py::init<py::list, const py::list&, bool>(), py::arg("pieces"), py::arg("merges"),
            py::arg("whole_words"))
       .def("encode", &Bpe::encode, py::arg("words"));
 }

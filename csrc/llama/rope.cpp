@@ -45,22 +45,39 @@ double rope_magnitude(const RopeConfig& c) {
 }
 
 Rope::Rope(const RopeConfig& config, std::size_t context)
-    : pairs_(config.dims / 2), turns_(context * config.dims) {
-  const std::vector<double> frequencies = rope_frequencies(config);
-  const double magnitude = rope_magnitude(config);
-  float* out = turns_.data();
-  for (std::size_t position = 0; position < context; ++position) {
-    for (const double frequency : frequencies) {
+    : frequencies_(rope_frequencies(config)),
+      magnitude_(rope_magnitude(config)),
+      context_(context),
+      turns_(context * config.dims),
+      computed_((context + kBlock - 1) / kBlock) {}
+
+void Rope::compute(std::size_t block) {
+  const std::size_t begin = block * kBlock;
+  float* out = turns_.data() + begin * frequencies_.size() * 2;
+  for (std::size_t position = begin; position < std::min(begin + kBlock, context_); ++position) {
+    for (const double frequency : frequencies_) {
       const double angle = static_cast<double>(position) * frequency;
-      *out++ = static_cast<float>(std::cos(angle) * magnitude);
-      *out++ = static_cast<float>(std::sin(angle) * magnitude);
+      *out++ = static_cast<float>(std::cos(angle) * magnitude_);
+      *out++ = static_cast<float>(std::sin(angle) * magnitude_);
     }
   }
 }
 
-void Rope::rotate(float* head, std::size_t position) const {
-  const float* turn = turns_.data() + position * pairs_ * 2;
-  for (std::size_t i = 0; i < pairs_ * 2; i += 2) {
+const float* Rope::turns_at(std::size_t position) {
+  const std::size_t block = position / kBlock;
+  if (!computed_[block].load(std::memory_order_acquire)) {
+    const std::lock_guard<std::mutex> lock(computing_);
+    if (!computed_[block].load(std::memory_order_relaxed)) {
+      compute(block);
+      computed_[block].store(true, std::memory_order_release);
+    }
+  }
+  return turns_.data() + position * frequencies_.size() * 2;
+}
+
+void Rope::rotate(float* head, std::size_t position) {
+  const float* turn = turns_at(position);
+  for (std::size_t i = 0; i < frequencies_.size() * 2; i += 2) {
     const float x = head[i];
     const float y = head[i + 1];
     head[i] = x * turn[i] - y * turn[i + 1];

@@ -37,39 +37,42 @@ struct BytePairs::Candidate {
   }
 };
 
-BytePairs::BytePairs(std::size_t pieces, std::size_t merges, bool whole_words)
-    : whole_words_(whole_words) {
-  tokens_.reserve(pieces);
-  merges_.reserve(merges);
-}
-
-BytePairs::Token BytePairs::token_of(std::string_view text) const {
-  const auto found = tokens_.find(text);
-  return found == tokens_.end() ? -1 : found->second;
+BytePairs::BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
+                     bool whole_words)
+    : whole_words_(whole_words), tokens_(pieces.size()), merges_(merges.size()) {
+  std::vector<bool> first(pieces.size());
+  for (std::size_t token = 0; token < pieces.size(); ++token) {
+    if (pieces[token].data() == nullptr) continue;
+    first[token] = tokens_.insert(pieces[token], static_cast<Token>(token)).second;
+  }
+  std::uint32_t rank = 0;
+  const auto known = [&](std::string_view text) {
+    if (const Token* token = tokens_.find(text)) return *token;
+    throw std::invalid_argument("merges entry " + std::to_string(rank) + ": '" + std::string(text) +
+                                "' is no token");
+  };
+  std::string joined;
+  std::size_t next = 0;
+  for (const auto& [left, right] : merges) {
+    joined.assign(left).append(right);
+    // Vocabularies list what merges make in the order of the merges: look there first.
+    const bool follows = next < pieces.size() && first[next] && pieces[next] == joined;
+    const std::uint64_t pair = key(known(left), known(right));
+    const Merge merge{rank, follows ? static_cast<Token>(next) : known(joined)};
+    *merges_.insert(pair, merge).first = merge;
+    next = static_cast<std::size_t>(merge.token) + 1;
+    ++rank;
+  }
 }
 
 const BytePairs::Merge* BytePairs::merge_of(Token left, Token right) const {
-  const auto found = merges_.find(key(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
-}
-
-void BytePairs::add_merge(std::string_view left, std::string_view right) {
-  const auto known = [this](std::string_view text) {
-    const Token token = token_of(text);
-    if (token < 0) throw std::invalid_argument("'" + std::string(text) + "' is no token");
-    return token;
-  };
-  const Token l = known(left);
-  const Token r = known(right);
-  std::string joined(left);
-  joined += right;
-  merges_[key(l, r)] = {next_rank_++, known(joined)};
+  return merges_.find(key(left, right));
 }
 
 void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
   if (whole_words_) {
-    if (const Token whole = token_of(word); whole >= 0) {
-      out.push_back(whole);
+    if (const Token* whole = tokens_.find(word)) {
+      out.push_back(*whole);
       return;
     }
   }
@@ -77,9 +80,10 @@ void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
   for (std::size_t at = 0; at < word.size();) {
     const std::string_view character = word.substr(at, character_bytes(word[at]));
     at += character.size();
-    const Token token = token_of(character);
     const auto place = static_cast<std::ptrdiff_t>(symbols.size());
-    if (token >= 0) symbols.push_back({token, place - 1, place + 1});
+    if (const Token* token = tokens_.find(character)) {
+      symbols.push_back({*token, place - 1, place + 1});
+    }
   }
   if (symbols.empty()) return;
   symbols.back().after = -1;
