@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "text/hash.h"
+
 namespace ggmlkit::text {
 namespace {
 
@@ -29,50 +31,87 @@ struct BytePairs::Symbol {
 
 // A merge of the symbol at `place` with the one after it, as seen when it was found.
 struct BytePairs::Candidate {
-  Merge merge;
+  std::uint32_t rank;
+  Token token;
   std::ptrdiff_t place;
   // The queue's top is the best: the lowest rank, the first of equals.
   bool operator<(const Candidate& other) const {
-    return merge.rank != other.merge.rank ? merge.rank > other.merge.rank : place > other.place;
+    return rank != other.rank ? rank > other.rank : place > other.place;
   }
 };
 
 BytePairs::BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
                      bool whole_words)
-    : whole_words_(whole_words), tokens_(pieces.size()), merges_(merges.size()) {
+    : whole_words_(whole_words), tokens_by_text_(pieces.size()), merges_by_pair_(merges.size()) {
+  ends_.reserve(pieces.size());
   std::vector<bool> first(pieces.size());
-  for (std::size_t token = 0; token < pieces.size(); ++token) {
-    if (pieces[token].data() == nullptr) continue;
-    first[token] = tokens_.insert(pieces[token], static_cast<Token>(token)).second;
+  for (const std::string_view text : pieces) {
+    const auto token = static_cast<Token>(ends_.size());
+    texts_.append(text);
+    ends_.push_back(texts_.size());
+    if (text.data() == nullptr) continue;
+    first[ends_.size() - 1] =
+        token == tokens_by_text_.find_or_add(hash_of(text), token,
+                                             [&](Token t) { return piece(t) == text; });
   }
-  std::uint32_t rank = 0;
-  const auto known = [&](std::string_view text) {
-    if (const Token* token = tokens_.find(text)) return *token;
-    throw std::invalid_argument("merges entry " + std::to_string(rank) + ": '" + std::string(text) +
-                                "' is no token");
+  const auto known = [&](std::string_view text, std::size_t number) {
+    const Token token = token_of(text);
+    if (token >= 0) return token;
+    throw std::invalid_argument("merges entry " + std::to_string(number) + ": '" +
+                                std::string(text) + "' is no token");
   };
+  merges_.reserve(merges.size());
   std::string joined;
-  std::size_t next = 0;
-  for (const auto& [left, right] : merges) {
+  Token next = 0;
+  for (std::size_t i = 0; i < merges.size(); ++i) {
+    const auto& [left, right] = merges[i];
     joined.assign(left).append(right);
     // Vocabularies list what merges make in the order of the merges: look there first.
-    const bool follows = next < pieces.size() && first[next] && pieces[next] == joined;
-    const std::uint64_t pair = key(known(left), known(right));
-    const Merge merge{rank, follows ? static_cast<Token>(next) : known(joined)};
-    *merges_.insert(pair, merge).first = merge;
-    next = static_cast<std::size_t>(merge.token) + 1;
-    ++rank;
+    const auto n = static_cast<std::size_t>(next);
+    const bool follows = n < pieces.size() && first[n] && piece(next) == joined;
+    const std::uint64_t pair = key(known(left, i), known(right, i));
+    const Token token = follows ? next : known(joined, i);
+    add_merge({pair, token, static_cast<std::uint32_t>(i)});
+    next = token + 1;
   }
 }
 
+std::string_view BytePairs::piece(Token token) const {
+  const auto t = static_cast<std::size_t>(token);
+  const std::size_t begin = t == 0 ? 0 : ends_[t - 1];
+  return std::string_view(texts_).substr(begin, ends_[t] - begin);
+}
+
+BytePairs::Token BytePairs::token_of(std::string_view text) const {
+  return tokens_by_text_.find(hash_of(text), [&](Token token) { return piece(token) == text; });
+}
+
 const BytePairs::Merge* BytePairs::merge_of(Token left, Token right) const {
-  return merges_.find(key(left, right));
+  const std::uint64_t pair = key(left, right);
+  const std::int32_t found = merges_by_pair_.find(hash_of(pair), [&](std::int32_t number) {
+    return merges_[static_cast<std::size_t>(number)].pair == pair;
+  });
+  return found < 0 ? nullptr : &merges_[static_cast<std::size_t>(found)];
+}
+
+// A pair that comes twice counts where it comes last.
+void BytePairs::add_merge(const Merge& merge) {
+  const auto number = static_cast<std::int32_t>(merges_.size());
+  const std::int32_t found =
+      merges_by_pair_.find_or_add(hash_of(merge.pair), number, [&](std::int32_t other) {
+        return merges_[static_cast<std::size_t>(other)].pair == merge.pair;
+      });
+  if (found == number) {
+    merges_.push_back(merge);
+  } else {
+    merges_[static_cast<std::size_t>(found)] = merge;
+  }
 }
 
 void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
   if (whole_words_) {
-    if (const Token* whole = tokens_.find(word)) {
-      out.push_back(*whole);
+    if (const Token whole = token_of(word); whole >= 0) {
+      out.push_back(whole);
       return;
     }
   }
@@ -81,9 +120,8 @@ void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
     const std::string_view character = word.substr(at, character_bytes(word[at]));
     at += character.size();
     const auto place = static_cast<std::ptrdiff_t>(symbols.size());
-    if (const Token* token = tokens_.find(character)) {
-      symbols.push_back({*token, place - 1, place + 1});
-    }
+    const Token token = token_of(character);
+    if (token >= 0) symbols.push_back({token, place - 1, place + 1});
   }
   if (symbols.empty()) return;
   symbols.back().after = -1;
@@ -95,7 +133,7 @@ void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
   const auto consider = [&](std::ptrdiff_t place) {
     if (place < 0 || symbol(place).after < 0) return;
     const Merge* merge = merge_of(symbol(place).token, symbol(symbol(place).after).token);
-    if (merge != nullptr) queue.push({*merge, place});
+    if (merge != nullptr) queue.push({merge->rank, merge->token, place});
   };
   for (std::size_t i = 0; i < symbols.size(); ++i) consider(static_cast<std::ptrdiff_t>(i));
   while (!queue.empty()) {
@@ -106,7 +144,7 @@ void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
     Symbol& right = symbol(left.after);
     // Neighbours that have changed since make another token, if any: a longer text.
     const Merge* merge = merge_of(left.token, right.token);
-    if (merge == nullptr || merge->token != best.merge.token) continue;
+    if (merge == nullptr || merge->token != best.token) continue;
     left.token = merge->token;
     left.after = right.after;
     right.token = -1;

@@ -3,10 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "text/hash_map.h"
+#include "text/hash_index.h"
 
 namespace ggmlkit::text {
 
@@ -18,10 +19,10 @@ class BytePairs {
     std::string_view right;
   };
 
-  // `pieces[token]` and the merges, in order of preference; the texts must outlive this. Of equal
-  // pieces the first counts, and those without data are no text. `whole_words`: a word that is a
-  // piece is that token, whatever the merges would make of it. Throws std::invalid_argument if a
-  // merge joins or makes what is no piece.
+  // `pieces[token]` and the merges, in order of preference. Of equal pieces the first counts, and
+  // those without data are no text. `whole_words`: a word that is a piece is that token, whatever
+  // the merges would make of it. Throws std::invalid_argument if a merge joins or makes what is no
+  // piece.
   BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
             bool whole_words);
 
@@ -30,16 +31,23 @@ class BytePairs {
 
  private:
   struct Merge {
-    std::uint32_t rank;
+    std::uint64_t pair;  // left << 32 | right
     Token token;
+    std::uint32_t rank;
   };
   struct Symbol;
   struct Candidate;
+  std::string_view piece(Token token) const;
+  Token token_of(std::string_view text) const;  // −1 if there is none
   const Merge* merge_of(Token left, Token right) const;
+  void add_merge(const Merge& merge);
 
   bool whole_words_;
-  HashMap<std::string_view, Token> tokens_;
-  HashMap<std::uint64_t, Merge> merges_;  // by left << 32 | right
+  std::string texts_;              // of all pieces
+  std::vector<std::size_t> ends_;  // of each in `texts_`
+  std::vector<Merge> merges_;
+  HashIndex tokens_by_text_;
+  HashIndex merges_by_pair_;
 };
 
 }  // namespace ggmlkit::text
