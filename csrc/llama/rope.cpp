@@ -47,23 +47,42 @@ double rope_magnitude(const RopeConfig& c) {
 }
 
 Rope::Rope(const RopeConfig& config, std::size_t context)
-    : pairs_(config.dims / 2), turns_(context * config.dims) {
-  const std::vector<double> frequencies = rope_frequencies(config);
-  const double magnitude = rope_magnitude(config);
-  float* out = turns_.data();
-  for (std::size_t position = 0; position < context; ++position) {
-    for (const double frequency : frequencies) {
+    : frequencies_(rope_frequencies(config)),
+      magnitude_(rope_magnitude(config)),
+      context_(context),
+      turns_(context * config.dims),
+      computed_((context + kPositions - 1) / kPositions) {}
+
+void Rope::compute(std::size_t block) const {
+  const std::size_t begin = block * kPositions;
+  float* out = turns_.data() + begin * frequencies_.size() * 2;
+  for (std::size_t position = begin; position < std::min(begin + kPositions, context_); ++position) {
+    for (const double frequency : frequencies_) {
       const double angle = static_cast<double>(position) * frequency;
-      *out++ = static_cast<float>(std::cos(angle) * magnitude);
-      *out++ = static_cast<float>(std::sin(angle) * magnitude);
+      *out++ = static_cast<float>(std::cos(angle) * magnitude_);
+      *out++ = static_cast<float>(std::sin(angle) * magnitude_);
     }
   }
 }
 
+const float* Rope::turns_at(std::size_t position) const {
+  const std::size_t block = position / kPositions;
+  if (!computed_[block].load(std::memory_order_acquire)) {
+    const std::lock_guard<std::mutex> lock(computing_);
+    if (!computed_[block].load(std::memory_order_relaxed)) {
+      compute(block);
+      computed_[block].store(true, std::memory_order_release);
+    }
+  }
+  return turns_.data() + position * frequencies_.size() * 2;
+}
+
 void Rope::rotate(float* x, std::size_t heads, std::size_t head_dim, std::size_t position) const {
   const KernelTable& kernels = active();
-  const float* turns = turns_.data() + position * pairs_ * 2;
-  for (std::size_t h = 0; h < heads; ++h) kernels.rotate(x + h * head_dim, turns, pairs_);
+  const float* turns = turns_at(position);
+  for (std::size_t h = 0; h < heads; ++h) {
+    kernels.rotate(x + h * head_dim, turns, frequencies_.size());
+  }
 }
 
 }  // namespace ggmlkit::llama

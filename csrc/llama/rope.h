@@ -1,24 +1,37 @@
 // Rotary position embedding of neighbouring pairs (2i, 2i + 1).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <mutex>
 #include <vector>
 
+#include "core/aligned.h"
 #include "llama/config.h"
 
 namespace ggmlkit::llama {
 
 class Rope {
  public:
-  // Cosines and sines of every position below `context`, computed once.
+  // For the positions below `context`. Their cosines and sines are computed once, a block of
+  // positions when the first of them comes: a short text should not wait for a long context.
   Rope(const RopeConfig& config, std::size_t context);
 
   // Rotates the first `dims` elements of `heads` heads in place, `head_dim` elements apart.
+  // Threads may call at once.
   void rotate(float* x, std::size_t heads, std::size_t head_dim, std::size_t position) const;
 
  private:
-  std::size_t pairs_;
-  std::vector<float> turns_;  // [context][pairs][cosine, sine]
+  static constexpr std::size_t kPositions = 64;
+  const float* turns_at(std::size_t position) const;
+  void compute(std::size_t block) const;
+
+  std::vector<double> frequencies_;  // [pairs]
+  double magnitude_;
+  std::size_t context_;
+  mutable AlignedArray<float> turns_;                // [context][pairs][cosine, sine]
+  mutable std::vector<std::atomic<bool>> computed_;  // [blocks]
+  mutable std::mutex computing_;
 };
 
 // Radians per position of each pair: double [dims / 2]; and what multiplies cosine and sine.

@@ -1,6 +1,7 @@
 """ggmlkit: read, write, quantize and run GGML and GGUF model files.
 
-Importing this loads numpy and the compiled core alone; everything else loads when first used.
+Importing this loads nothing else: each name brings in its module, numpy and the compiled core
+when it is first used.
 """
 
 from __future__ import annotations
@@ -8,35 +9,46 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ggmlkit import errors, types
 from ggmlkit._version import __version__
-from ggmlkit.errors import (
-    ConversionError,
-    FormatError,
-    GgmlkitError,
-    ModelError,
-    UnsupportedTypeError,
-)
-from ggmlkit.tensor import Tensor, dequantize, matmul, quantize
-from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
+    from ggmlkit import errors, types
     from ggmlkit.conversion.export import export
     from ggmlkit.conversion.pipeline import convert
+    from ggmlkit.errors import (
+        ConversionError,
+        FormatError,
+        GgmlkitError,
+        ModelError,
+        UnsupportedTypeError,
+    )
     from ggmlkit.io import open, save
     from ggmlkit.model.llama import Llama
     from ggmlkit.model.tokenizer import Tokenizer
     from ggmlkit.quantization import quantize_file
+    from ggmlkit.tensor import Tensor, dequantize, matmul, quantize
+    from ggmlkit.types import TensorType
 
 _LAZY = {
-    "open": "ggmlkit.io",
-    "save": "ggmlkit.io",
-    "convert": "ggmlkit.conversion",
-    "export": "ggmlkit.conversion",
-    "quantize_file": "ggmlkit.quantization",
+    "ConversionError": "ggmlkit.errors",
+    "FormatError": "ggmlkit.errors",
+    "GgmlkitError": "ggmlkit.errors",
     "Llama": "ggmlkit.model.llama",
+    "ModelError": "ggmlkit.errors",
+    "Tensor": "ggmlkit.tensor",
+    "TensorType": "ggmlkit.types",
     "Tokenizer": "ggmlkit.model.tokenizer",
+    "UnsupportedTypeError": "ggmlkit.errors",
+    "convert": "ggmlkit.conversion.pipeline",
+    "dequantize": "ggmlkit.tensor",
+    "export": "ggmlkit.conversion.export",
+    "matmul": "ggmlkit.tensor",
+    "open": "ggmlkit.io",
+    "quantize": "ggmlkit.tensor",
+    "quantize_file": "ggmlkit.quantization",
+    "save": "ggmlkit.io",
 }
+_MODULES = ("errors", "types")
 
 __all__ = [
     "ConversionError",
@@ -63,6 +75,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"ggmlkit.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'ggmlkit' has no attribute {name!r}")

@@ -7,19 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
+from command import ggmlkit
 from ggmlkit import io
-from ggmlkit.cli.app import app
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
-
-
-def ggmlkit(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def inspected(path: Path) -> dict[str, Any]:

@@ -10,18 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from ggmlkit.cli.app import app
+from command import ggmlkit
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
-
-
-def ggmlkit(*arguments: str | Path, text: str | None = None) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=text)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.mark.parametrize("model", ["gguf-v1-f16.bin", "gguf-v1-q4_0.bin", "ggjt-v3-q5_0.bin"])

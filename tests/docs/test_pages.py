@@ -49,5 +49,15 @@ def test_pictures_are_what_the_script_draws() -> None:
         assert (folder / f"{name}.svg").read_text(encoding="utf-8") == picture().svg()
 
 
+def test_every_command_is_described_as_it_says_of_itself() -> None:
+    from command import ggmlkit
+    from ggmlkit.cli.app import NAMES
+
+    shown = dict(
+        re.findall(r"^\$ ggmlkit (\w+) --help\n(.*?)^```", _text("docs/cli.md"), re.M | re.DOTALL)
+    )
+    assert shown == {name: ggmlkit(name, "--help").stdout for name in NAMES}
+
+
 def _text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import os
 import sys
 import warnings
 
 
 def main() -> None:
     """Run the command line; exits with 0 done, 1 the input is at fault, 2 the command line is."""
-    from ggmlkit.cli.app import app
+    # No command multiplies with numpy: its library need not start threads of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Loading makes many objects and hardly any garbage: look for it seldom.
+    gc.set_threshold(100_000, 50, 100)
+    from ggmlkit.cli.app import run
 
     # A model may say what the terminal's encoding can't: show a question mark, don't stop.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     warnings.formatwarning = _one_line
-    app(prog_name="ggmlkit")
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has enough
+        code = 1
+        # What is left in the buffer must not fail again when python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    gc.freeze()  # the process ends: python need not look through everything once more
+    sys.exit(code)
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:

@@ -1,73 +1,78 @@
-"""The command tree, and how errors become exit codes."""
+"""The commands by name, and how errors become exit codes."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Sequence
+from importlib import import_module
 
-import typer
-from typer.core import TyperGroup
-
-from ggmlkit.cli import bench, chat, convert, export, inspect, quantize, run, tokenize
+from ggmlkit.cli.command_line import HELP, Command, HelpAsked, UsageError, columns
 from ggmlkit.errors import GgmlkitError
 
-_INPUT_AT_FAULT = 1
+_DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
+NAMES = ("run", "chat", "convert", "quantize", "inspect", "export", "bench", "tokenize")
+_USAGE = "Usage: ggmlkit [OPTIONS] COMMAND [ARGS]..."
+_ABOUT = "Convert, quantize and run LLaMA-family models in the GGML file formats."
 
 
-class _Commands(TyperGroup):
-    """Says what is wrong with the input in one sentence, without a traceback."""
+def run(words: Sequence[str]) -> int:
+    """Run the command that ``words`` begin with; the exit code.
 
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # whoever read our output has enough: typer ends quietly
-        except (GgmlkitError, OSError) as error:
-            print(f"ggmlkit: {_sentence(error)}", file=sys.stderr)
-            raise typer.Exit(_INPUT_AT_FAULT) from None
+    What is wrong with the input is said in one sentence on stderr, without a traceback.
+    """
+    first, rest = (words[0], words[1:]) if words else ("", [])
+    if first in NAMES:
+        return _run(first, rest)
+    if first in ("-h", "--help"):
+        print(_help(), end="")
+    elif first == "--version":
+        from ggmlkit import __version__
+
+        print(f"ggmlkit {__version__}")
+    elif not first:
+        print(_help(), end="", file=sys.stderr)
+        return _COMMAND_LINE_AT_FAULT
+    else:
+        kind = "option" if first.startswith("-") else "command"
+        return _refuse("ggmlkit", _USAGE, f"No such {kind}: {first}.")
+    return _DONE
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    command = _command(name)
+    full_name = f"ggmlkit {name}"
+    try:
+        command.call(words)
+    except HelpAsked:
+        print(command.help(full_name), end="")
+    except UsageError as error:
+        return _refuse(full_name, command.usage(full_name), str(error))
+    except BrokenPipeError:
+        raise  # whoever read our output has enough
+    except (GgmlkitError, OSError) as error:
+        print(f"ggmlkit: {_sentence(error)}", file=sys.stderr)
+        return _INPUT_AT_FAULT
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return _DONE
+
+
+def _command(name: str) -> Command:
+    return Command(getattr(import_module(f"ggmlkit.cli.{name}"), name))
+
+
+def _help() -> str:
+    options = [("--version", "Print the version."), HELP]
+    commands = [(name, _command(name).about) for name in NAMES]
+    return f"{_USAGE}\n\n  {_ABOUT}\n\nOptions:\n{columns(options)}\nCommands:\n{columns(commands)}"
+
+
+def _refuse(name: str, usage: str, reason: str) -> int:
+    print(f"{usage}\nTry '{name} -h' for help.\n\nError: {reason}", file=sys.stderr)
+    return _COMMAND_LINE_AT_FAULT
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        import ggmlkit
-
-        print(f"ggmlkit {ggmlkit.__version__}")
-        raise typer.Exit
-
-
-app = typer.Typer(
-    cls=_Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
-    """Convert, quantize and run LLaMA-family models in the GGML file formats."""
-
-
-app.command()(run.run)
-app.command()(chat.chat)
-app.command()(convert.convert)
-app.command()(quantize.quantize)
-app.command()(inspect.inspect)
-app.command()(export.export)
-app.command()(bench.bench)
-app.command()(tokenize.tokenize)

@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from ggmlkit.cli.command_line import Option, UsageError
 from ggmlkit.cli.options import Json, Model, Threads
 
 if TYPE_CHECKING:
@@ -42,20 +41,18 @@ def bench(
     model: Model,
     n_prompt: Annotated[
         list[int] | None,
-        typer.Option(
-            "-p", "--n-prompt", metavar="N", min=0, help="Prompt tokens, 256; may be repeated."
-        ),
+        Option("-p", "--n-prompt", metavar="N", min=0, help="Prompt tokens, 256; may be repeated."),
     ] = None,
-    n_gen: Annotated[int, typer.Option("-n", "--n-gen", min=0, help="Tokens to make.")] = 64,
-    depth: Annotated[
-        int, typer.Option("-d", "--depth", min=0, help="In the context before each.")
-    ] = 0,
+    n_gen: Annotated[int, Option("-n", "--n-gen", min=0, help="Tokens to make.")] = 64,
+    depth: Annotated[int, Option("-d", "--depth", min=0, help="In the context before each.")] = 0,
     parallel: Annotated[
-        int, typer.Option(min=1, help="Sequences that tokens are made for together.")
+        int, Option("--parallel", min=1, help="Sequences that tokens are made for together.")
     ] = 1,
     threads: Threads = None,
-    repetitions: Annotated[int, typer.Option("-r", "--repetitions", min=1, help="Of each.")] = 5,
-    warmup: Annotated[bool, typer.Option(help="Run once before measuring.")] = True,
+    repetitions: Annotated[int, Option("-r", "--repetitions", min=1, help="Of each.")] = 5,
+    warmup: Annotated[
+        bool, Option("--warmup/--no-warmup", help="Run once before measuring.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Measure how fast a model reads a prompt and makes text."""
@@ -63,7 +60,7 @@ def bench(
     from ggmlkit.model.llama import Llama
 
     if depth and parallel > 1:
-        raise typer.BadParameter("--parallel starts from an empty context: leave --depth out")
+        raise UsageError("--parallel starts from an empty context: leave --depth out")
     prompts = [n for n in ([256] if n_prompt is None else n_prompt) if n]
     used = thread_count(threads)
     room = depth + max([*prompts, n_gen]) + 1

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import typer
-
 from ggmlkit.cli import options
+from ggmlkit.cli.command_line import Option
 
 
 def chat(
     model: options.Model,
     system: Annotated[
-        str | None, typer.Option("--system", metavar="TEXT", help="What the model shall be.")
+        str | None, Option("--system", metavar="TEXT", help="What the model shall be.")
     ] = None,
     max_tokens: options.MaxTokens = -1,
     mlock: options.Mlock = False,

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from ggmlkit.cli.command_line import Argument
 from ggmlkit.cli.options import Container, Threads, Type
 
 
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(metavar="SRC", help="Folder (Meta or Hugging Face) or model file."),
+        Argument(metavar="SRC", help="Folder (Meta or Hugging Face) or model file."),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
+    out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
     type: Type = "f16",
     container: Container = None,
     threads: Threads = None,

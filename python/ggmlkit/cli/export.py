@@ -6,8 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from ggmlkit.cli.command_line import Argument, Option
 from ggmlkit.cli.options import Threads
 
 
@@ -27,12 +26,12 @@ class Dtype(str, Enum):
 
 
 def export(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="Model file of any generation.")],
-    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
+    source: Annotated[Path, Argument(metavar="FILE", help="Model file of any generation.")],
+    out: Annotated[Path, Argument(metavar="DIR", help="Folder to write.")],
     format: Annotated[
-        Format, typer.Option("--format", help="Hugging Face's layout, or Meta's .pth files.")
+        Format, Option("--format", help="Hugging Face's layout, or Meta's .pth files.")
     ] = Format.hf,
-    dtype: Annotated[Dtype, typer.Option("--dtype", help="Type of the values.")] = Dtype.f32,
+    dtype: Annotated[Dtype, Option("--dtype", help="Type of the values.")] = Dtype.f32,
     threads: Threads = None,
 ) -> None:
     """Write a model file out as a checkpoint folder."""

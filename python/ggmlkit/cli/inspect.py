@@ -7,8 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from ggmlkit.cli.command_line import Argument
 from ggmlkit.cli.options import Json
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _SHOWN_CHARACTERS = 100
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="Model file of any generation.")],
+    path: Annotated[Path, Argument(metavar="FILE", help="Model file of any generation.")],
     as_json: Json = False,
 ) -> None:
     """Show a file's metadata, its tensors, and how many bytes each type takes."""

@@ -5,49 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from ggmlkit.cli.command_line import Option
 
 Model = Annotated[
-    Path, typer.Option("-m", "--model", metavar="FILE", help="Model file: gguf, ggjt, ggmf, ggml.")
+    Path, Option("-m", "--model", metavar="FILE", help="Model file: gguf, ggjt, ggmf, ggml.")
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("-t", "--threads", min=1, help="Threads; all that the process may use if unset."),
+    Option("-t", "--threads", min=1, help="Threads; all that the process may use if unset."),
 ]
 Context = Annotated[
     int | None,
-    typer.Option("-c", "--ctx-size", min=1, help="Tokens to keep; the model's own if unset."),
+    Option("-c", "--ctx-size", min=1, help="Tokens to keep; the model's own if unset."),
 ]
 MaxTokens = Annotated[
     int,
-    typer.Option("-n", "--n-predict", min=-1, help="Tokens to make; -1: until the text ends."),
+    Option("-n", "--n-predict", min=-1, help="Tokens to make; -1: until the text ends."),
 ]
 IgnoreEos = Annotated[
-    bool, typer.Option("--ignore-eos", help="Go on where the model would end its text.")
+    bool, Option("--ignore-eos", help="Go on where the model would end its text.")
 ]
-Mlock = Annotated[bool, typer.Option("--mlock", help="Keep the model in memory, never swapped.")]
+Mlock = Annotated[bool, Option("--mlock", help="Keep the model in memory, never swapped.")]
 Temperature = Annotated[
-    float, typer.Option("--temp", min=0.0, help="0 always takes the likeliest token.")
+    float, Option("--temp", min=0.0, help="0 always takes the likeliest token.")
 ]
-TopK = Annotated[int, typer.Option("--top-k", min=0, help="Among the K likeliest; 0: all.")]
+TopK = Annotated[int, Option("--top-k", min=0, help="Among the K likeliest; 0: all.")]
 TopP = Annotated[
-    float, typer.Option("--top-p", min=0.0, max=1.0, help="Among the likeliest that sum to P.")
+    float, Option("--top-p", min=0.0, max=1.0, help="Among the likeliest that sum to P.")
 ]
 MinP = Annotated[
     float,
-    typer.Option("--min-p", min=0.0, max=1.0, help="At least P times as likely as the likeliest."),
+    Option("--min-p", min=0.0, max=1.0, help="At least P times as likely as the likeliest."),
 ]
 RepeatPenalty = Annotated[
-    float, typer.Option("--repeat-penalty", min=0.0, help="Above 1 avoids what was said.")
+    float, Option("--repeat-penalty", min=0.0, help="Above 1 avoids what was said.")
 ]
-Seed = Annotated[
-    int | None, typer.Option("-s", "--seed", help="The same seed gives the same text.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Seed = Annotated[int | None, Option("-s", "--seed", help="The same seed gives the same text.")]
+Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
 Type = Annotated[
-    str, typer.Option("--type", metavar="TYPE", help="f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0")
+    str, Option("--type", metavar="TYPE", help="f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0")
 ]
 Container = Annotated[
     str | None,
-    typer.Option("--container", metavar="NAME", help="gguf or ggjt, whatever the suffix of OUT."),
+    Option("--container", metavar="NAME", help="gguf or ggjt, whatever the suffix of OUT."),
 ]

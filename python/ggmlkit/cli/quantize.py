@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from ggmlkit.cli.command_line import Argument, Option
 from ggmlkit.cli.options import Container, Threads
 
 
 def quantize(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Model file of any generation.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
+    source: Annotated[Path, Argument(metavar="IN", help="Model file of any generation.")],
+    out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
     type: Annotated[
-        str, typer.Argument(metavar="TYPE", help="q4_0, q4_1, q5_0, q5_1, q8_0, f16, bf16 or f32.")
+        str, Argument(metavar="TYPE", help="q4_0, q4_1, q5_0, q5_1, q8_0, f16, bf16 or f32.")
     ],
-    pure: Annotated[bool, typer.Option("--pure", help="Give every matrix the same type.")] = False,
+    pure: Annotated[bool, Option("--pure", help="Give every matrix the same type.")] = False,
     container: Container = None,
     threads: Threads = None,
 ) -> None:

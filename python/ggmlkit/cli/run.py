@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ggmlkit.cli import options
+from ggmlkit.cli.command_line import Option, UsageError
 
 
 def run(
     model: options.Model,
     prompt: Annotated[
-        str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="Text to continue.")
+        str | None, Option("-p", "--prompt", metavar="TEXT", help="Text to continue.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("-f", "--file", help="File whose text to continue.")
+        Path | None, Option("-f", "--file", help="File whose text to continue.")
     ] = None,
     max_tokens: options.MaxTokens = -1,
     ignore_eos: options.IgnoreEos = False,
@@ -32,7 +31,7 @@ def run(
 ) -> None:
     """Print the continuation of a prompt as it is made; the speed follows on stderr."""
     if (prompt is None) == (file is None):
-        raise typer.BadParameter("give the prompt with either -p or -f")
+        raise UsageError("give the prompt with either -p or -f")
     from ggmlkit.cli.stream import print_stream, print_summary
     from ggmlkit.model.llama import Llama
 
@@ -51,7 +50,7 @@ def run(
             ignore_eos=ignore_eos,
         )
     except ValueError as error:  # a setting out of range, or an empty prompt
-        raise typer.BadParameter(str(error)) from None
+        raise UsageError(str(error)) from None
     print_stream(pieces)
     print_summary(llama)
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-import typer
-
+from ggmlkit.cli.command_line import Argument, Option
 from ggmlkit.cli.options import Json, Model
 
 
 def tokenize(
     model: Model,
-    text: Annotated[str, typer.Argument(help="Text to split.")],
+    text: Annotated[str, Argument(metavar="TEXT", help="Text to split.")],
     special: Annotated[
-        bool, typer.Option("--special/--no-special", help="Add the tokens every text starts with.")
+        bool, Option("--special/--no-special", help="Add the tokens every text starts with.")
     ] = True,
     parse_special: Annotated[
-        bool, typer.Option("--parse-special", help="Read names of control tokens as such.")
+        bool, Option("--parse-special", help="Read names of control tokens as such.")
     ] = False,
     as_json: Json = False,
 ) -> None:

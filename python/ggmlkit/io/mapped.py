@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ggmlkit import _core
 from ggmlkit.errors import FormatError
 from ggmlkit.io.base import ByteOrder
 
@@ -131,34 +132,19 @@ class Cursor:
     def strings(self, count: int, wide: bool) -> list[str | bytes]:
         """``count`` strings, each after its length (u64 if ``wide``, else u32).
 
-        Written as one tight loop: vocabularies have 10⁵ of them.
+        Compiled: vocabularies have 10⁵ of them.
         """
-        form = self._u64 if wide else self._u32
-        unpack, width = form.unpack_from, form.size
-        buffer, size = self.file.buffer, self.file.size
-        start = self.offset
-        found: list[str | bytes] = []
-        append = found.append
-        try:
-            for _ in range(count):
-                (length,) = unpack(buffer, start)
-                end = start + width + length
-                if end > size:
-                    raise self.fail(
-                        f"a string of {length} bytes but the file ends after "
-                        f"{size - start - width} more",
-                        start,
-                    )
-                append(_text(buffer[start + width : end]))
-                start = end
-        except struct.error:
-            raise self.fail("the file ends inside a string's length", start) from None
-        self.offset = start
+        found, end = _core.read_strings(
+            self.file.buffer, self.offset, count, wide, self.byte_order == "big"
+        )
+        if len(found) < count:
+            raise self._broken_string(end, self._u64 if wide else self._u32)
+        self.offset = end
         return found
 
-
-def _text(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
+    def _broken_string(self, start: int, form: struct.Struct) -> FormatError:
+        left = self.file.size - start - form.size
+        if left < 0:
+            return self.fail("the file ends inside a string's length", start)
+        (length,) = form.unpack_from(self.file.buffer, start)
+        return self.fail(f"a string of {length} bytes but the file ends after {left} more", start)

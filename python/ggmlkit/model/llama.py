@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -322,7 +321,7 @@ class Llama:
             frequency_penalty=frequency_penalty,
             presence_penalty=presence_penalty,
             penalty_window=_PENALTY_WINDOW,
-            seed=secrets.randbits(64) if seed is None else seed & (2**64 - 1),
+            seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed & (2**64 - 1),
         )
         ids = self.tokenize(prompt) if isinstance(prompt, str) else list(prompt)
         if not ids:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 from ggmlkit.errors import ModelError
@@ -52,7 +53,6 @@ class Tokenizer:
         """Use ``from_metadata`` or ``from_file``."""
         size = len(vocab.pieces)
         self._vocab = vocab
-        self._ids = vocab.ids()
         self._encoder = _encoder(vocab, metadata)
         self.vocab_size = size
         self.bos_id = _token(metadata, vocab, "bos", "<s>")
@@ -127,10 +127,14 @@ class Tokenizer:
         """Id of the token of this name, or None."""
         return self._ids.get(text)
 
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return self._vocab.ids()
+
     def is_control(self, token: int) -> bool:
         """Whether the token is one that no text can spell."""
         self._check(token)
-        return self._vocab.types[token] == TokenType.CONTROL
+        return bool(self._vocab.types[token] == TokenType.CONTROL)
 
     def stream(self, beginning: bool = False) -> Detokenizer:
         """A decoder for tokens as they come.

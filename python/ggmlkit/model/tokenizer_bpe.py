@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import tokenizers
-from tokenizers import models, normalizers, pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 
+from ggmlkit import _core
 from ggmlkit.errors import ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.vocab import TokenType, Vocab
@@ -29,7 +30,11 @@ _BYTE_OF_LETTER = _letters()
 
 
 class ByteBpeEncoder:
-    """Text to ids and ids to bytes for a ``"gpt2"`` vocabulary."""
+    """Text to ids and ids to bytes for a ``"gpt2"`` vocabulary.
+
+    The tokenizers library cuts text into words; the compiled core merges them, which is ready in a
+    tenth of the time that the library's own model takes to build.
+    """
 
     space_prefix = False
 
@@ -38,20 +43,11 @@ class ByteBpeEncoder:
         self._vocab = vocab
         self.family = pretokenizers.by_name(vocab.pre)
         try:
-            self._bpe = tokenizers.Tokenizer(
-                models.BPE(
-                    vocab=vocab.ids(),
-                    merges=vocab.merges,
-                    ignore_merges=self.family.ignore_merges,
-                )
-            )
-        except Exception as error:
+            self._bpe = _core.Bpe(vocab.pieces, vocab.merges, self.family.ignore_merges)
+        except ValueError as error:
             raise ModelError(f"the vocabulary makes no byte-level BPE: {error}") from error
-        self._bpe.pre_tokenizer = pre_tokenizers.Sequence(
-            [_step(step) for step in self.family.steps]
-        )
-        if self.family.nfc:
-            self._bpe.normalizer = normalizers.NFC()
+        self._words = pre_tokenizers.Sequence([_step(step) for step in self.family.steps])
+        self._normalizer = normalizers.NFC() if self.family.nfc else None
         self._fixed_ids = vocab.of_type(TokenType.USER_DEFINED)
         longest_first = sorted(self._fixed_ids, key=len, reverse=True)
         self._fixed = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
@@ -82,9 +78,14 @@ class ByteBpeEncoder:
                 pass  # A piece in plain text: some files hold added tokens so.
         return piece.encode()
 
+    def words(self, text: str) -> list[str]:
+        """What ``text`` is cut into, a letter a byte; merges stay within these."""
+        if self._normalizer is not None:
+            text = self._normalizer.normalize_str(text)
+        return [word for word, _ in self._words.pre_tokenize_str(text)]
+
     def _merged(self, text: str) -> list[int]:
-        ids: list[int] = self._bpe.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._bpe.encode(self.words(text))
 
 
 def _step(step: Mapping[str, Any]) -> pre_tokenizers.PreTokenizer:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
 
 from ggmlkit.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PREFIX = "tokenizer.ggml."
 
@@ -30,17 +35,17 @@ class Vocab:
     Attributes:
         model: ``"llama"`` (SentencePiece BPE) or ``"gpt2"`` (byte-level BPE).
         pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8.
-        types: a ``TokenType`` number for every token.
+        types: a ``TokenType`` number for every token, int32 ``(tokens,)``.
         scores: a score for every token, or None: then the id ranks the pieces.
-        merges: pairs in order of preference; empty for SentencePiece.
+        merges: pairs in order of preference, each ``"left right"``; empty for SentencePiece.
         pre: name of the pre-tokenizer; ``"default"`` where the file names none.
     """
 
     model: str
     pieces: list[str | bytes]
-    types: list[int]
+    types: NDArray[np.int32]
     scores: list[float] | None
-    merges: list[tuple[str, str]]
+    merges: list[str]
     pre: str
 
     @classmethod
@@ -60,8 +65,8 @@ class Vocab:
         return cls(
             model=model,
             pieces=pieces,
-            types=_guessed_types(pieces, model) if types is None else [int(t) for t in types],
-            scores=None if scores is None else [float(score) for score in scores],
+            types=np.asarray(_guessed_types(pieces, model) if types is None else types, np.int32),
+            scores=None if scores is None else scores.tolist(),
             merges=_merges(metadata) if model == "gpt2" else [],
             pre=pre,
         )
@@ -76,11 +81,9 @@ class Vocab:
 
     def of_type(self, *types: TokenType) -> dict[str, int]:
         """Id by text of the non-empty tokens of these types."""
-        return {
-            piece: number
-            for number, piece in enumerate(self.pieces)
-            if self.types[number] in types and isinstance(piece, str) and piece
-        }
+        numbers = np.flatnonzero(np.isin(self.types, types)).tolist()
+        named = ((self.pieces[number], number) for number in numbers)
+        return {piece: number for piece, number in named if isinstance(piece, str) and piece}
 
 
 def merges_of(vocab: Vocab) -> list[tuple[str, str]]:
@@ -137,35 +140,28 @@ def _pieces(metadata: Mapping[str, Any]) -> list[str | bytes]:
     pieces = list(tokens)
     if not pieces:
         raise ModelError("tokenizer.ggml.tokens is empty")
-    if not all(isinstance(piece, (str, bytes)) for piece in pieces):
+    if not set(map(type, pieces)) <= {str, bytes}:
         raise ModelError("tokenizer.ggml.tokens holds something that is no text")
     return pieces
 
 
-def _numbers(metadata: Mapping[str, Any], key: str, size: int) -> Sequence[float] | None:
+def _numbers(metadata: Mapping[str, Any], key: str, size: int) -> NDArray[np.float64] | None:
     values = metadata.get(PREFIX + key)
     if values is None:
         return None
     if not _is_list(values) or len(values) != size:
         raise ModelError(f"tokenizer.ggml.{key} is not a list of {size} numbers")
     try:
-        return [float(value) for value in values]
+        return np.asarray(values, np.float64).reshape(size)
     except (TypeError, ValueError):
         raise ModelError(f"tokenizer.ggml.{key} is not a list of {size} numbers") from None
 
 
-def _merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _merges(metadata: Mapping[str, Any]) -> list[str]:
     values = metadata.get(PREFIX + "merges")
     if not _is_list(values):
         raise ModelError("tokenizer.ggml.merges is missing, which a byte-level BPE needs")
-    pairs = []
-    for number, merge in enumerate(values):
-        # A piece may itself begin with a space, never hold one further on.
-        cut = merge.find(" ", 1) if isinstance(merge, str) else -1
-        if cut < 0:
-            raise ModelError(f"tokenizer.ggml.merges entry {number} is no pair of pieces")
-        pairs.append((merge[:cut], merge[cut + 1 :]))
-    return pairs
+    return list(values)
 
 
 def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:

@@ -1,0 +1,160 @@
+#include "text/byte_pairs.h"
+
+#include <queue>
+#include <stdexcept>
+#include <string>
+
+#include "text/hash.h"
+
+namespace ggmlkit::text {
+namespace {
+
+std::uint64_t key(BytePairs::Token left, BytePairs::Token right) {
+  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
+         static_cast<std::uint32_t>(right);
+}
+
+std::size_t character_bytes(char first) {
+  const auto byte = static_cast<unsigned char>(first);
+  return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
+}  // namespace
+
+// What a stretch of the word has become, between its neighbours; −1 for none, as token: merged
+// away.
+struct BytePairs::Symbol {
+  Token token;
+  std::ptrdiff_t before;
+  std::ptrdiff_t after;
+};
+
+// A merge of the symbol at `place` with the one after it, as seen when it was found.
+struct BytePairs::Candidate {
+  std::uint32_t rank;
+  Token token;
+  std::ptrdiff_t place;
+  // The queue's top is the best: the lowest rank, the first of equals.
+  bool operator<(const Candidate& other) const {
+    return rank != other.rank ? rank > other.rank : place > other.place;
+  }
+};
+
+BytePairs::BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
+                     bool whole_words)
+    : whole_words_(whole_words), tokens_by_text_(pieces.size()), merges_by_pair_(merges.size()) {
+  ends_.reserve(pieces.size());
+  std::vector<bool> first(pieces.size());
+  for (const std::string_view text : pieces) {
+    const auto token = static_cast<Token>(ends_.size());
+    texts_.append(text);
+    ends_.push_back(texts_.size());
+    if (text.data() == nullptr) continue;
+    first[ends_.size() - 1] =
+        token == tokens_by_text_.find_or_add(hash_of(text), token,
+                                             [&](Token t) { return piece(t) == text; });
+  }
+  const auto known = [&](std::string_view text, std::size_t number) {
+    const Token token = token_of(text);
+    if (token >= 0) return token;
+    throw std::invalid_argument("merges entry " + std::to_string(number) + ": '" +
+                                std::string(text) + "' is no token");
+  };
+  merges_.reserve(merges.size());
+  std::string joined;
+  Token next = 0;
+  for (std::size_t i = 0; i < merges.size(); ++i) {
+    const auto& [left, right] = merges[i];
+    joined.assign(left).append(right);
+    // Vocabularies list what merges make in the order of the merges: look there first.
+    const auto n = static_cast<std::size_t>(next);
+    const bool follows = n < pieces.size() && first[n] && piece(next) == joined;
+    const std::uint64_t pair = key(known(left, i), known(right, i));
+    const Token token = follows ? next : known(joined, i);
+    add_merge({pair, token, static_cast<std::uint32_t>(i)});
+    next = token + 1;
+  }
+}
+
+std::string_view BytePairs::piece(Token token) const {
+  const auto t = static_cast<std::size_t>(token);
+  const std::size_t begin = t == 0 ? 0 : ends_[t - 1];
+  return std::string_view(texts_).substr(begin, ends_[t] - begin);
+}
+
+BytePairs::Token BytePairs::token_of(std::string_view text) const {
+  return tokens_by_text_.find(hash_of(text), [&](Token token) { return piece(token) == text; });
+}
+
+const BytePairs::Merge* BytePairs::merge_of(Token left, Token right) const {
+  const std::uint64_t pair = key(left, right);
+  const std::int32_t found = merges_by_pair_.find(hash_of(pair), [&](std::int32_t number) {
+    return merges_[static_cast<std::size_t>(number)].pair == pair;
+  });
+  return found < 0 ? nullptr : &merges_[static_cast<std::size_t>(found)];
+}
+
+// A pair that comes twice counts where it comes last.
+void BytePairs::add_merge(const Merge& merge) {
+  const auto number = static_cast<std::int32_t>(merges_.size());
+  const std::int32_t found =
+      merges_by_pair_.find_or_add(hash_of(merge.pair), number, [&](std::int32_t other) {
+        return merges_[static_cast<std::size_t>(other)].pair == merge.pair;
+      });
+  if (found == number) {
+    merges_.push_back(merge);
+  } else {
+    merges_[static_cast<std::size_t>(found)] = merge;
+  }
+}
+
+void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
+  if (whole_words_) {
+    if (const Token whole = token_of(word); whole >= 0) {
+      out.push_back(whole);
+      return;
+    }
+  }
+  std::vector<Symbol> symbols;
+  for (std::size_t at = 0; at < word.size();) {
+    const std::string_view character = word.substr(at, character_bytes(word[at]));
+    at += character.size();
+    const auto place = static_cast<std::ptrdiff_t>(symbols.size());
+    const Token token = token_of(character);
+    if (token >= 0) symbols.push_back({token, place - 1, place + 1});
+  }
+  if (symbols.empty()) return;
+  symbols.back().after = -1;
+  const auto symbol = [&](std::ptrdiff_t place) -> Symbol& {
+    return symbols[static_cast<std::size_t>(place)];
+  };
+
+  std::priority_queue<Candidate> queue;
+  const auto consider = [&](std::ptrdiff_t place) {
+    if (place < 0 || symbol(place).after < 0) return;
+    const Merge* merge = merge_of(symbol(place).token, symbol(symbol(place).after).token);
+    if (merge != nullptr) queue.push({merge->rank, merge->token, place});
+  };
+  for (std::size_t i = 0; i < symbols.size(); ++i) consider(static_cast<std::ptrdiff_t>(i));
+  while (!queue.empty()) {
+    const Candidate best = queue.top();
+    queue.pop();
+    Symbol& left = symbol(best.place);
+    if (left.token < 0 || left.after < 0) continue;
+    Symbol& right = symbol(left.after);
+    // Neighbours that have changed since make another token, if any: a longer text.
+    const Merge* merge = merge_of(left.token, right.token);
+    if (merge == nullptr || merge->token != best.token) continue;
+    left.token = merge->token;
+    left.after = right.after;
+    right.token = -1;
+    if (left.after >= 0) symbol(left.after).before = best.place;
+    consider(left.before);
+    consider(best.place);
+  }
+  for (std::ptrdiff_t place = 0; place >= 0; place = symbol(place).after) {
+    out.push_back(symbol(place).token);
+  }
+}
+
+}  // namespace ggmlkit::text

@@ -1,0 +1,53 @@
+// Byte pair encoding: words become the tokens that merging neighbours by rank leaves.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/hash_index.h"
+
+namespace ggmlkit::text {
+
+class BytePairs {
+ public:
+  using Token = std::int32_t;
+  struct Pair {
+    std::string_view left;
+    std::string_view right;
+  };
+
+  // `pieces[token]` and the merges, in order of preference. Of equal pieces the first counts, and
+  // those without data are no text. `whole_words`: a word that is a piece is that token, whatever
+  // the merges would make of it. Throws std::invalid_argument if a merge joins or makes what is no
+  // piece.
+  BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
+            bool whole_words);
+
+  // Appends a word's tokens. Characters that are no piece leave none.
+  void encode(std::string_view word, std::vector<Token>& out) const;
+
+ private:
+  struct Merge {
+    std::uint64_t pair;  // left << 32 | right
+    Token token;
+    std::uint32_t rank;
+  };
+  struct Symbol;
+  struct Candidate;
+  std::string_view piece(Token token) const;
+  Token token_of(std::string_view text) const;  // −1 if there is none
+  const Merge* merge_of(Token left, Token right) const;
+  void add_merge(const Merge& merge);
+
+  bool whole_words_;
+  std::string texts_;              // of all pieces
+  std::vector<std::size_t> ends_;  // of each in `texts_`
+  std::vector<Merge> merges_;
+  HashIndex tokens_by_text_;
+  HashIndex merges_by_pair_;
+};
+
+}  // namespace ggmlkit::text

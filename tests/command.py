@@ -1,0 +1,33 @@
+"""The `ggmlkit` command, run inside the tests' own process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from ggmlkit.cli.app import run
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
+def ggmlkit(*arguments: str | Path, text: str = "") -> Result:
+    """Run a command that must succeed; ``text`` is its standard input."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "stdin", io.StringIO(text)),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = run([str(argument) for argument in arguments])
+    assert code == 0, err.getvalue()
+    return Result(out.getvalue(), err.getvalue())
