@@ -204,7 +204,7 @@ def _maker(part: Part) -> Callable[[_Room], Bytes]:
 
 
 def _write(descriptor: int, data: Bytes, offset: int) -> None:
-    left = memoryview(data)
+    left = data.data
     while left:
         written = os.pwrite(descriptor, left, offset)
         left, offset = left[written:], offset + written
