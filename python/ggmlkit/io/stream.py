@@ -143,7 +143,7 @@ class _Stream:
             self._progress(self._total, self._total, "")
 
     def _help(self) -> None:
-        self._work(lambda job: None)
+        self._work(lambda _: None)
 
     def _work(self, report: Callable[[_Job], None]) -> None:
         room = _Room()
