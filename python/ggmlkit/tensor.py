@@ -230,7 +230,9 @@ def _float_tensor(array: ArrayLike, name: str) -> Tensor:
     return Tensor(kind, contiguous.shape, contiguous.reshape(-1).view(np.uint8), name)
 
 
-def _converted(source: Tensor, target: TensorType, out: Bytes | None, threads: int | None) -> Tensor:
+def _converted(
+    source: Tensor, target: TensorType, out: Bytes | None, threads: int | None
+) -> Tensor:
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
     nbytes = source.rows * target.row_bytes(source.shape[-1] if source.shape else 1)

@@ -22,7 +22,7 @@ def parted(parts: int, start: int = 0, failing: set[int] | None = None) -> Parte
     def all_parts() -> Iterator[Part]:
         for k in range(start, start + parts):
 
-            def make(out: np.ndarray, threads: int | None, k: int = k) -> None:
+            def make(out: np.ndarray, _threads: int | None, k: int = k) -> None:
                 if failing and k in failing:
                     raise RuntimeError(f"part {k}")
                 out[:] = k
@@ -55,7 +55,7 @@ def test_threads_do_not_change_the_file(tmp_path: Path, threads: int | None) -> 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_first_of_several_failures_is_told(tmp_path: Path, threads: int) -> None:
     (tmp_path / "out.gguf").write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="part 9$"):
+    with pytest.raises(RuntimeError, match=r"part 9$"):
         io.save(tmp_path / "out.gguf", {"a": parted(40, 0, {9, 10, 11})}, {}, threads=threads)
     assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
     assert (tmp_path / "out.gguf").read_bytes() == b"old"
@@ -63,7 +63,7 @@ def test_the_first_of_several_failures_is_told(tmp_path: Path, threads: int) -> 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_interrupt_ends_all_threads_and_leaves_nothing(tmp_path: Path, threads: int) -> None:
-    def interrupt(done: int, total: int, name: str) -> None:
+    def interrupt(done: int, *_: object) -> None:
         if done:
             raise KeyboardInterrupt
 

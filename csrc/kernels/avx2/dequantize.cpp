@@ -115,8 +115,8 @@ void dequantize_halves(const std::byte* src, float* dst, std::size_t n) {
 }
 
 template <__m256 (*load8)(const std::byte*), float (*value)(std::uint16_t)>
-constexpr Dequantize halves = by_size<dequantize_halves<load8, value, Cached>,
-                                      dequantize_halves<load8, value, Streamed>>;
+constexpr Dequantize halves =
+    by_size<dequantize_halves<load8, value, Cached>, dequantize_halves<load8, value, Streamed>>;
 
 template <class S>
 void set(KernelTable& table, Type type) {

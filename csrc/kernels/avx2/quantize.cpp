@@ -24,8 +24,7 @@ std::size_t quantize_f16(const float* src, std::byte* dst, std::size_t n) {
 __m256i rounded_bf16(__m256 x) {
   const __m256i bits = _mm256_castps_si256(x);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i rounded =
-      _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
   const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
   const __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
   return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(nan)), 16);
@@ -113,9 +112,8 @@ bool find_signed_scales(const float* x, Scales& scales) {
   const __m256 tied = _mm256_and_ps(_mm256_cmp_ps(high, below, _CMP_EQ_OQ), some);
   if (_mm256_movemask_ps(tied) != 0) {
     _mm256_store_ps(scales.stored, extreme);
-    for_each_lane(tied, [&](int b) {
-      scales.stored[b] = first_of_magnitude(x + 32 * b, scales.stored[b]);
-    });
+    for_each_lane(
+        tied, [&](int b) { scales.stored[b] = first_of_magnitude(x + 32 * b, scales.stored[b]); });
     extreme = _mm256_load_ps(scales.stored);
   }
   const __m256 d = _mm256_div_ps(extreme, _mm256_set1_ps(-static_cast<float>(S::offset)));
@@ -143,8 +141,7 @@ bool find_ranged_scales(const float* x, Scales& scales) {
 
 bool find_byte_scales(const float* x, Scales& scales) {
   const auto larger_bits = [](__m256 a, __m256 b) {
-    return _mm256_castsi256_ps(
-        _mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
   };
   __m256 rows[kGroup];
   for (std::size_t b = 0; b < kGroup; ++b) {

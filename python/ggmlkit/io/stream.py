@@ -143,7 +143,7 @@ class _Stream:
             self._progress(self._total, self._total, "")
 
     def _help(self) -> None:
-        self._work(lambda job: None)
+        self._work(lambda _: None)
 
     def _work(self, report: Callable[[_Job], None]) -> None:
         room = _Room()
@@ -204,7 +204,7 @@ def _maker(part: Part) -> Callable[[_Room], Bytes]:
 
 
 def _write(descriptor: int, data: Bytes, offset: int) -> None:
-    left = memoryview(data)
+    left = data.data
     while left:
         written = os.pwrite(descriptor, left, offset)
         left, offset = left[written:], offset + written

@@ -20,8 +20,8 @@ from ggmlkit.quantization.recipe import FILE_TYPES, plan, target_type
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# Elements converted at a time: what is made is written while it is still in the cache, and memory is
-# bounded whatever the size of a tensor.
+# Elements converted at a time: what is made is written while it is still in the cache, and memory
+# is bounded whatever the size of a tensor.
 _PART = 1 << 20
 
 # `general.quantization_version` of today's block layouts.
@@ -82,7 +82,9 @@ def in_type(tensor: Tensor, target: TensorType, threads: int | None = None) -> T
 
     def parts() -> Iterator[Part]:
         for row, part in _row_runs(tensor):
-            yield Part(part.rows * target.row_bytes(part.shape[-1]), _maker(tensor, row, part, target))
+            yield Part(
+                part.rows * target.row_bytes(part.shape[-1]), _maker(tensor, row, part, target)
+            )
 
     return PartedTensor(target, tensor.shape, parts, tensor.name, threads)
 
