@@ -27,16 +27,11 @@ inline __m256 half(__m512 v, int i) {
 inline __m256i half(__m512i v, int i) {
   return i == 0 ? _mm512_castsi512_si256(v) : _mm512_extracti64x4_epi64(v, 1);
 }
-inline __m128i upper(__m128i v) { return _mm_unpackhi_epi64(v, v); }
 inline __m128i upper(__m256i v) { return _mm256_extracti128_si256(v, 1); }
 inline __m128i lower(__m256i v) { return _mm256_castsi256_si128(v); }
 
 inline __m512 emulated_cvtph_ps(__m256i v) {
   return join(_mm256_cvtph_ps(lower(v)), _mm256_cvtph_ps(upper(v)));
-}
-inline __m256i emulated_cvtps_ph(__m512 v) {
-  return _mm256_set_m128i(_mm256_cvtps_ph(half(v, 1), _MM_FROUND_TO_NEAREST_INT),
-                          _mm256_cvtps_ph(half(v, 0), _MM_FROUND_TO_NEAREST_INT));
 }
 inline __m512 emulated_cvtepi32_ps(__m512i v) {
   return join(_mm256_cvtepi32_ps(half(v, 0)), _mm256_cvtepi32_ps(half(v, 1)));
@@ -44,21 +39,8 @@ inline __m512 emulated_cvtepi32_ps(__m512i v) {
 inline __m512i emulated_cvtps_epi32(__m512 v) {
   return join(_mm256_cvtps_epi32(half(v, 0)), _mm256_cvtps_epi32(half(v, 1)));
 }
-inline __m512i emulated_cvttps_epi32(__m512 v) {
-  return join(_mm256_cvttps_epi32(half(v, 0)), _mm256_cvttps_epi32(half(v, 1)));
-}
-inline __m512i emulated_cvtepi8_epi32(__m128i v) {
-  return join(_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(upper(v)));
-}
 inline __m512i emulated_cvtepu16_epi32(__m256i v) {
   return join(_mm256_cvtepu16_epi32(lower(v)), _mm256_cvtepu16_epi32(upper(v)));
-}
-inline __m128i emulated_cvtepi32_epi8(__m512i v) {
-  std::int32_t wide[16];
-  std::int8_t narrow[16];
-  std::memcpy(wide, &v, sizeof wide);
-  for (int i = 0; i < 16; ++i) narrow[i] = static_cast<std::int8_t>(wide[i]);
-  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(narrow));
 }
 inline void emulated_mask_storeu_ps(float* p, __mmask16 mask, __m512 v) {
   float lanes[16];
@@ -77,13 +59,9 @@ inline __m512 emulated_maskz_loadu_ps(__mmask16 mask, const float* p) {
 }  // namespace ggmlkit
 
 #define _mm512_cvtph_ps ggmlkit::emulated_cvtph_ps
-#define _mm512_cvtps_ph(v, rounding) ggmlkit::emulated_cvtps_ph(v)
 #define _mm512_cvtepi32_ps ggmlkit::emulated_cvtepi32_ps
 #define _mm512_cvtps_epi32 ggmlkit::emulated_cvtps_epi32
-#define _mm512_cvttps_epi32 ggmlkit::emulated_cvttps_epi32
-#define _mm512_cvtepi8_epi32 ggmlkit::emulated_cvtepi8_epi32
 #define _mm512_cvtepu16_epi32 ggmlkit::emulated_cvtepu16_epi32
-#define _mm512_cvtepi32_epi8 ggmlkit::emulated_cvtepi32_epi8
 #define _mm512_mask_storeu_ps ggmlkit::emulated_mask_storeu_ps
 #define _mm512_maskz_loadu_ps ggmlkit::emulated_maskz_loadu_ps
 #undef _mm512_madd_epi16  // SIMDe 0.7.4 gives it the arguments of the masked one

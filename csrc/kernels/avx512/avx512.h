@@ -6,8 +6,6 @@
 
 namespace ggmlkit::avx512 {
 
-void fill_dequantize(KernelTable& table);
-void fill_quantize(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);

@@ -1,12 +1,34 @@
 // Products with float weights, used where they lie.
 #include "kernels/avx512/avx512.h"
-#include "kernels/avx512/vector.h"
+#include "kernels/blocks.h"
+#include "kernels/simd.h"
 
 namespace ggmlkit::avx512 {
 namespace {
 
 constexpr int kRows = 4;
 constexpr int kTokens = 6;
+
+__m256i load32(const std::byte* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+__m512 load_float16(const std::byte* p) { return _mm512_loadu_ps(p); }
+
+__m512 load_half16(const std::byte* p) { return _mm512_cvtph_ps(load32(p)); }
+
+__m512 load_bf16x16(const std::byte* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load32(p)), 16));
+}
+
+float horizontal_sum(__m512 v) {
+  const __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+  const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), upper);
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  s = _mm_add_ss(s, _mm_movehdup_ps(s));
+  return _mm_cvtss_f32(s);
+}
 
 using Load16 = __m512 (*)(const std::byte*);
 
