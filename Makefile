@@ -55,7 +55,7 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc benchmarks -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc benchmarks tests/native -name '*.cpp' -o -name '*.h')
 	$(CMAKE) --preset release >/dev/null
 	$(BIN)/clang-tidy --quiet -p build/release $$(find csrc -name '*.cpp')
 
@@ -78,7 +78,7 @@ sanitize: build
 format: build
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(find csrc benchmarks -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format -i $$(find csrc benchmarks tests/native -name '*.cpp' -o -name '*.h')
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) install --group bench

@@ -13,6 +13,7 @@ void fill_activations(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);
-void fill_decoder_steps(KernelTable& table);
+void fill_attention(KernelTable& table);
+void fill_elementwise(KernelTable& table);
 
 }  // namespace ggmlkit::neon

@@ -13,7 +13,8 @@ KernelTable make() {
   neon::fill_pack(table);
   neon::fill_matmul(table);
   neon::fill_float_matmul(table);
-  neon::fill_decoder_steps(table);
+  neon::fill_attention(table);
+  neon::fill_elementwise(table);
   return table;
 }
 
