@@ -22,7 +22,8 @@ void matmul_into(std::size_t index, const ByteArray& data, std::size_t rows, std
   float* out = y.mutable_data();
   py::gil_scoped_release release;
   ThreadPool& pool = ThreadPool::shared();
-  const WeightMatrix w(type, rows, cols, in, pool, threads, Packing::at_use);
+  Arena arena;
+  const WeightMatrix w(type, rows, cols, in, arena, pool, threads, Packing::at_use);
   matmul(w, a, tokens, out, pool, threads);
 }
 

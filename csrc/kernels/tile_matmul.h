@@ -5,6 +5,7 @@
 // bytes (kernels/dot_steps.h); `tiles` and `tokens`, how many its registers hold.
 #pragma once
 
+#include "core/cpu.h"
 #include "kernels/dot_steps.h"
 #include "kernels/simd.h"
 
@@ -23,15 +24,11 @@ struct Tiles {
   const std::byte* mins(int r) const { return quants(r) + at.mins_at; }
 };
 
-// A single token's pass takes the weights from afar; this far ahead hides the latency of a large
-// shared cache, and costs nothing when they come from memory.
-constexpr std::size_t kAhead = 4096;
-
-inline void prefetch(const std::byte* p, std::size_t bytes) {
-  for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + kAhead + line);
+// Asks for what a single token's pass over the weights needs next.
+inline void prefetch(const std::byte* p, std::size_t bytes, std::size_t ahead) {
+  for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + ahead + line);
 }
 
-// R tiles with T tokens of a panel of W.
 template <class Set, PackedKind kind, int R, int T, int W>
 struct TileProduct {
   using L = typename Set::Lanes;
@@ -123,12 +120,13 @@ struct TileProduct {
     }
   }
 
-  [[gnu::always_inline]] static void prefetch_block(const Tiles<R>& w, std::size_t b) {
+  [[gnu::always_inline]] static void prefetch_block(const Tiles<R>& w, std::size_t b,
+                                                    std::size_t ahead) {
     for (int r = 0; r < R; ++r) {
-      prefetch(w.quants(r) + b * P::vectors * kVector, P::vectors * kVector);
-      if constexpr (P::has_high) prefetch(w.fifths(r) + b * kVector, kVector);
-      prefetch(w.scales(r) + b * kHalves, kHalves);
-      if constexpr (P::has_min) prefetch(w.mins(r) + b * kHalves, kHalves);
+      prefetch(w.quants(r) + b * P::vectors * kVector, P::vectors * kVector, ahead);
+      if constexpr (P::has_high) prefetch(w.fifths(r) + b * kVector, kVector, ahead);
+      prefetch(w.scales(r) + b * kHalves, kHalves, ahead);
+      if constexpr (P::has_min) prefetch(w.mins(r) + b * kHalves, kHalves, ahead);
     }
   }
 
@@ -137,6 +135,7 @@ struct TileProduct {
   static void run(const Tiles<R>& w, std::size_t rows, ActivationView x, float* y,
                   std::size_t ldy) {
     const std::size_t blocks = x.cols / kBlock;
+    const std::size_t ahead = T == 1 ? stream_prefetch_distance() : 0;
     Float room[R][T];
     auto* total = &room;
 #pragma GCC unroll 8
@@ -145,7 +144,7 @@ struct TileProduct {
       for (int t = 0; t < T; ++t) room[r][t] = L::zeros();
     }
     for (std::size_t b = 0; b < blocks; ++b, x = block_at(x, 1, W)) {
-      if constexpr (T == 1) prefetch_block(w, b);
+      if constexpr (T == 1) prefetch_block(w, b, ahead);
       Int dot[R][T];
       dots(w, x, b, dot);
       if constexpr (kTotalsInMemory) asm("" : "+r"(total));

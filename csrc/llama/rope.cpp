@@ -56,7 +56,8 @@ Rope::Rope(const RopeConfig& config, std::size_t context)
 void Rope::compute(std::size_t block) const {
   const std::size_t begin = block * kPositions;
   float* out = turns_.data() + begin * frequencies_.size() * 2;
-  for (std::size_t position = begin; position < std::min(begin + kPositions, context_); ++position) {
+  for (std::size_t position = begin; position < std::min(begin + kPositions, context_);
+       ++position) {
     for (const double frequency : frequencies_) {
       const double angle = static_cast<double>(position) * frequency;
       *out++ = static_cast<float>(std::cos(angle) * magnitude_);

@@ -88,7 +88,7 @@ void Weights::set_matrix(const std::string& name, Type type, std::size_t rows, s
     embedding_type_ = type;
     embeddings_ = data;
   } else {
-    *place.matrix = WeightMatrix(type, rows, cols, data, pool, threads, packing_);
+    *place.matrix = WeightMatrix(type, rows, cols, data, arena_, pool, threads, packing_);
   }
 }
 
@@ -122,8 +122,8 @@ void Weights::finish(ThreadPool& pool, int threads) {
   }
   require(!output_norm_.empty(), "tensor output_norm.weight is missing");
   if (output_.rows() == 0) {
-    output_ = WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, pool, threads,
-                           packing_);
+    output_ = WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, arena_, pool,
+                           threads, packing_);
   }
 }
 

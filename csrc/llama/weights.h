@@ -62,6 +62,7 @@ class Weights {
   std::vector<const WeightMatrix*> matrices() const;
 
   Config config_;
+  Arena arena_;
   Packing packing_;
   std::vector<LayerWeights> layers_;
   std::vector<float> output_norm_;  // [dim]

@@ -17,7 +17,7 @@ bool is_float(Type type) { return type == Type::f32 || type == Type::f16 || type
 }  // namespace
 
 WeightMatrix::WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data,
-                           ThreadPool& pool, int threads, Packing packing)
+                           Arena& arena, ThreadPool& pool, int threads, Packing packing)
     : type_(type), rows_(rows), cols_(cols), float_type_(type) {
   const TypeInfo& t = info(type);
   if (!can_dequantize(type) || cols % t.block_size != 0) {
@@ -30,13 +30,20 @@ WeightMatrix::WeightMatrix(Type type, std::size_t rows, std::size_t cols, const 
     if (packing == Packing::at_use) {
       file_ = data;
     } else {
+      take(arena, tiles() * tile_bytes_);
       pack_all(data, pool, threads);
     }
   } else if (is_float(type)) {
     file_ = data;
   } else {
+    take(arena, rows * cols * 2);
     unpack_to_half(data, pool, threads);
   }
+}
+
+void WeightMatrix::take(Arena& arena, std::size_t bytes) {
+  own_ = arena.take(bytes);
+  own_bytes_ = bytes;
 }
 
 std::size_t WeightMatrix::tiles() const {
@@ -52,12 +59,11 @@ void WeightMatrix::pack_tile(std::size_t i, const std::byte* rows, std::byte* ou
 }
 
 void WeightMatrix::pack_all(const std::byte* data, ThreadPool& pool, int threads) {
-  own_.resize(tiles() * tile_bytes_);
   pool.run(
       [&](int thread, int n_threads) {
         const Range share = split(tiles(), thread, n_threads);
         for (std::size_t i = share.begin; i < share.end; ++i) {
-          pack_tile(i, data, own_.data() + i * tile_bytes_);
+          pack_tile(i, data, own_ + i * tile_bytes_);
         }
       },
       threads);
@@ -66,14 +72,13 @@ void WeightMatrix::pack_all(const std::byte* data, ThreadPool& pool, int threads
 void WeightMatrix::unpack_to_half(const std::byte* data, ThreadPool& pool, int threads) {
   const std::size_t stride = row_bytes(type_, cols_);
   float_type_ = Type::f16;
-  own_.resize(rows_ * cols_ * 2);
   pool.run(
       [&](int thread, int n_threads) {
         const Range share = split(rows_, thread, n_threads);
         std::vector<float> row(cols_);
         for (std::size_t r = share.begin; r < share.end; ++r) {
           dequantize_row(type_, data + r * stride, row.data(), cols_);
-          kernels(Type::f16).quantize(row.data(), own_.data() + r * cols_ * 2, cols_);
+          kernels(Type::f16).quantize(row.data(), own_ + r * cols_ * 2, cols_);
         }
       },
       threads);

@@ -4,15 +4,15 @@
 
 #include <cstddef>
 
-#include "core/aligned.h"
+#include "core/arena.h"
 #include "core/thread_pool.h"
 #include "core/types.h"
 #include "kernels/kernel_table.h"
 
 namespace ggmlkit {
 
-// When quantized rows are packed: once, into memory of the matrix's own, or at each product, a tile
-// at a time, from the file's bytes, which other processes may share.
+// When quantized rows are packed: once, into an arena, or at each product, a tile at a time, from
+// the file's bytes, which other processes may share.
 enum class Packing { at_load, at_use };
 
 class WeightMatrix {
@@ -20,18 +20,19 @@ class WeightMatrix {
   WeightMatrix() = default;
 
   // `data` is in file layout: rows × row_bytes(type, cols). Float types, and all that are packed
-  // at use, keep pointing at it, so it must outlive the matrix. Float32 scales of the legacy
-  // layouts are rounded to float16; layouts with 16-element blocks become float16 values.
-  // Throws std::invalid_argument where the type has no kernel or cols is no multiple of its block.
-  WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data,
+  // at use, keep pointing at it; all else is kept in the arena. Both must outlive the matrix.
+  // Float32 scales of the legacy layouts are rounded to float16; layouts with 16-element blocks
+  // become float16 values. Throws std::invalid_argument where the type has no kernel or cols is no
+  // multiple of its block.
+  WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data, Arena& arena,
                ThreadPool& pool, int threads = 0, Packing packing = Packing::at_load);
 
   Type type() const { return type_; }
   std::size_t rows() const { return rows_; }
   std::size_t cols() const { return cols_; }
-  // Memory of its own: 0 where the file's bytes are used.
-  std::size_t nbytes() const { return own_.size(); }
-  const std::byte* own_data() const { return own_.data(); }
+  // Memory in the arena: 0 where the file's bytes are used.
+  std::size_t nbytes() const { return own_bytes_; }
+  const std::byte* own_data() const { return own_; }
   const std::byte* file_data() const { return file_; }
 
   // Whether products take packed tiles and rounded activations.
@@ -40,17 +41,18 @@ class WeightMatrix {
   std::size_t tile_bytes() const { return tile_bytes_; }
   std::size_t tiles() const;
   // Tile i where it is packed at load.
-  const std::byte* tile(std::size_t i) const { return own_.data() + i * tile_bytes_; }
+  const std::byte* tile(std::size_t i) const { return own_ + i * tile_bytes_; }
   bool packs_at_use() const { return is_packed() && file_ != nullptr; }
   // Packs tile i into `out`, tile_bytes() aligned to 64.
   void pack_tile(std::size_t i, const std::byte* rows, std::byte* out) const;
   void pack_tile(std::size_t i, std::byte* out) const { pack_tile(i, file_, out); }
 
   // Float matrices: rows in file layout, of float_type().
-  const std::byte* float_data() const { return file_ != nullptr ? file_ : own_.data(); }
+  const std::byte* float_data() const { return file_ != nullptr ? file_ : own_; }
   Type float_type() const { return float_type_; }
 
  private:
+  void take(Arena& arena, std::size_t bytes);
   void pack_all(const std::byte* data, ThreadPool& pool, int threads);
   void unpack_to_half(const std::byte* data, ThreadPool& pool, int threads);
 
@@ -61,7 +63,8 @@ class WeightMatrix {
   std::size_t tile_bytes_ = 0;
   Type float_type_ = Type::f32;
   const std::byte* file_ = nullptr;
-  AlignedArray<std::byte> own_;
+  std::byte* own_ = nullptr;
+  std::size_t own_bytes_ = 0;
 };
 
 }  // namespace ggmlkit

@@ -3,6 +3,7 @@
 // the weights of two quads, a broadcast activation.
 #include <algorithm>
 
+#include "core/cpu.h"
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
 #include "kernels/packed.h"
@@ -198,17 +199,6 @@ void dot_block(const SignedBytes (&w)[R], const ActivationView& x, std::size_t b
 
 // ---------------------------------------------------------------- products of a tile
 
-// Software prefetch distance of a single token's pass over the weights: about 4 KB ahead hides the
-// latency of a large shared cache and costs nothing when they come from memory.
-constexpr std::size_t kAhead = 4096;
-
-template <std::size_t bytes>
-void prefetch(const std::byte* p) {
-  for (std::size_t line = 0; line < bytes; line += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead + line, _MM_HINT_T0);
-  }
-}
-
 // A run of blocks of R tiles, their scales, and where the product goes: `rows` values a token,
 // added to what is there unless this run is the tiles' first.
 template <class Source, int R>
@@ -221,7 +211,19 @@ struct Run {
   float* y;
   std::size_t ldy;
   std::size_t rows;
+  const std::byte* stream;  // what a single token's pass prefetches at block 0
+  std::size_t stream_step;  // and how much further it goes a block
 };
+
+// A single token's pass takes the weights from afar, in the order they lie in: the tiles' bytes are
+// dealt out evenly over the blocks, whatever their areas.
+template <class Source, int R>
+void prefetch(const Run<Source, R>& run, std::size_t b) {
+  const std::byte* p = run.stream + b * run.stream_step;
+  for (std::size_t line = 0; line < run.stream_step; line += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(p) + line, _MM_HINT_T0);
+  }
+}
 
 void store_rows(__m256 v, bool add, float* out, std::size_t rows) {
   if (rows >= kTileRows) {
@@ -247,11 +249,7 @@ void multiply(const Run<Source, R>& run, const ActivationView& x, std::size_t fi
     for (int r = 0; r < R; ++r) total[r][t] = _mm256_setzero_ps();
   }
   for (std::size_t b = 0; b < run.blocks; ++b) {
-    if constexpr (T == 1) {
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r)
-        prefetch<P::vectors * kVector>(run.weights[r].quants + b * P::vectors * kVector);
-    }
+    if constexpr (T == 1) prefetch(run, b);
     __m256i dot[R][T];
     dot_block<kind, R, T, W>(run.weights, x, b, s, dot);
     __m256 scale[R];
@@ -318,7 +316,7 @@ void multiply_expanded(const Run<FromTile<kind>, R>& run, const ActivationView& 
   alignas(64) std::byte bytes[R][kExpanded * 8 * kVector];
   for (std::size_t b = 0; b < run.blocks; b += kExpanded) {
     const std::size_t count = std::min(kExpanded, run.blocks - b);
-    Run<FromBytes, R> part{{}, {}, {}, b, count, run.y, run.ldy, run.rows};
+    Run<FromBytes, R> part{{}, {}, {}, b, count, run.y, run.ldy, run.rows, nullptr, 0};
     for (int r = 0; r < R; ++r) {
       const FromTile<kind>& from = run.weights[r];
       expand(FromTile<kind>{from.quants + b * 4 * kVector, from.highs + b * kVector}, count,
@@ -336,7 +334,17 @@ template <PackedKind kind, int R>
 void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t rows,
                     const ActivationView& x, std::size_t tokens, float* y, std::size_t ldy) {
   using Source = std::conditional_t<Packed<kind>::is_byte, SignedBytes, FromTile<kind>>;
-  Run<Source, R> run{{}, {}, {}, 0, x.cols / kBlock, y, ldy, rows};
+  const std::size_t blocks = x.cols / kBlock;
+  Run<Source, R> run{{},
+                     {},
+                     {},
+                     0,
+                     blocks,
+                     y,
+                     ldy,
+                     rows,
+                     tiles + stream_prefetch_distance(),
+                     blocks == 0 ? 0 : R * at.bytes / blocks};
   for (int r = 0; r < R; ++r, tiles += at.bytes) {
     if constexpr (Packed<kind>::is_byte) {
       run.weights[r] = {tiles};
