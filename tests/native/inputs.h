@@ -18,16 +18,24 @@ inline int whole(Random& random, int low, int high) {
   return std::uniform_int_distribution<int>(low, high)(random);
 }
 
+// Element j of a block from -limit to limit - 1 in halves, both of which it holds: a quantizer
+// whose range that is has a scale of one, and meets ties.
+inline float half_step(std::size_t j, int limit, Random& random) {
+  if (j == 0) return static_cast<float>(-limit);
+  if (j == 1) return static_cast<float>(limit - 1);
+  return 0.5f * static_cast<float>(whole(random, -2 * limit, 2 * (limit - 1)));
+}
+
 // One block of each kind in turn, from any of them on: normal, zeros of both signs, subnormal, ties
 // of both signs, as large as float16 holds, as large as float32 holds, steps of a quarter, never
-// negative, constant.
+// negative, midway between levels of four, five and eight bits, constant.
 inline std::vector<float> awkward(std::size_t n, Random& random) {
-  const std::size_t start = random() % 9;
+  const std::size_t start = random() % 12;
   std::normal_distribution<float> normal;
   std::vector<float> x(n);
   for (std::size_t i = 0; i < n; ++i) {
     const float v = normal(random);
-    switch ((start + i / kBlock) % 9) {
+    switch ((start + i / kBlock) % 12) {
       case 0:
         x[i] = v;
         break;
@@ -51,6 +59,15 @@ inline std::vector<float> awkward(std::size_t n, Random& random) {
         break;
       case 7:
         x[i] = std::fmax(v, 0.0f);
+        break;
+      case 8:
+        x[i] = half_step(i % kBlock, 8, random);
+        break;
+      case 9:
+        x[i] = half_step(i % kBlock, 16, random);
+        break;
+      case 10:
+        x[i] = half_step(i % kBlock, 127, random);
         break;
       default:
         x[i] = -0.75f;
