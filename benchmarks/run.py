@@ -8,6 +8,7 @@ name contains one of the given words, such as "depth", "speed 135M q4_0" or "mem
 from __future__ import annotations
 
 import argparse
+import compileall
 import datetime
 import os
 import sys
@@ -30,6 +31,8 @@ from plot import draw
 from report import line, markdown
 from shapes import SHAPES
 
+import ggmlkit
+
 _HERE = Path(__file__).parent
 _GROUPS = (memory, quality, processes, speed, products, growth)  # the quick first, by and large
 
@@ -41,6 +44,8 @@ def main() -> int:
         print("medians of fewer than 5 rounds say little", file=sys.stderr)
     options.folder.mkdir(parents=True, exist_ok=True)
     options.out.mkdir(parents=True, exist_ok=True)
+    # As pip leaves an installed package: an editable one may be compiled anew at every start.
+    compileall.compile_dir(Path(ggmlkit.__file__).parent, quiet=1)
     found = peers.find(options.folder / "peers")
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
