@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ggmlkit
 import growth
 import machine
 import memory
@@ -30,8 +31,6 @@ from inputs import Inputs
 from plot import draw
 from report import line, markdown
 from shapes import SHAPES
-
-import ggmlkit
 
 _HERE = Path(__file__).parent
 _GROUPS = (memory, quality, processes, speed, products, growth)  # the quick first, by and large

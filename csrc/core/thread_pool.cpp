@@ -119,8 +119,9 @@ ThreadPool& ThreadPool::shared() {
     pool = std::make_unique<ThreadPool>();
     static const int registered = pthread_atfork(nullptr, nullptr, [] {
       // The helpers did not survive the fork: leave the old pool be and make a new one on demand.
-      static ThreadPool* abandoned;
+      static ThreadPool* abandoned = nullptr;
       abandoned = shared_slot().release();
+      (void)abandoned;  // kept reachable, so that leak checkers know it
     });
     (void)registered;
   }
