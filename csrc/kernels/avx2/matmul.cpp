@@ -16,8 +16,8 @@ constexpr std::size_t kVector = 32;
 // Blocks of a tile that are expanded to bytes at a time: 8 KB, which stay in the first-level cache
 // beside the activations of eight tokens.
 constexpr std::size_t kExpanded = 32;
-// From so many tokens on, expanding once costs less than unpacking for every eight tokens.
-constexpr std::size_t kWorthExpanding = 16;
+// From so many tokens on, expanding once costs less than unpacking for every four tokens.
+constexpr std::size_t kWorthExpanding = 2 * kPanel;
 
 __m256i broadcast4(const std::int8_t* a) {
   std::int32_t four;
@@ -211,11 +211,11 @@ struct Run {
   float* y;
   std::size_t ldy;
   std::size_t rows;
-  const std::byte* stream;  // what a single token's pass prefetches at block 0
-  std::size_t stream_step;  // and how much further it goes a block
+  const std::byte* stream;  // what few tokens' pass prefetches at block 0
+  std::size_t stream_step;  // and how much further it goes a block; 0 for none
 };
 
-// A single token's pass takes the weights from afar, in the order they lie in: the tiles' bytes are
+// A pass of few tokens takes the weights from afar, in the order they lie in: the tiles' bytes are
 // dealt out evenly over the blocks, whatever their areas.
 template <class Source, int R>
 void prefetch(const Run<Source, R>& run, std::size_t b) {
@@ -249,7 +249,7 @@ void multiply(const Run<Source, R>& run, const ActivationView& x, std::size_t fi
     for (int r = 0; r < R; ++r) total[r][t] = _mm256_setzero_ps();
   }
   for (std::size_t b = 0; b < run.blocks; ++b) {
-    if constexpr (T == 1) prefetch(run, b);
+    if (s == 0) prefetch(run, b);
     __m256i dot[R][T];
     dot_block<kind, R, T, W>(run.weights, x, b, s, dot);
     __m256 scale[R];
@@ -344,7 +344,7 @@ void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t ro
                      ldy,
                      rows,
                      tiles + stream_prefetch_distance(),
-                     blocks == 0 ? 0 : R * at.bytes / blocks};
+                     blocks == 0 || tokens > kPanel ? 0 : R * at.bytes / blocks};
   for (int r = 0; r < R; ++r, tiles += at.bytes) {
     if constexpr (Packed<kind>::is_byte) {
       run.weights[r] = {tiles};
