@@ -181,7 +181,7 @@ class Session {
   }
 
   void check_sequence(std::size_t sequence) {
-    const std::size_t count = decoder_->sequences();
+    const std::size_t count = started().sequences();
     if (sequence >= count) {
       throw py::value_error("there is no sequence " + std::to_string(sequence) + " of " +
                             std::to_string(count));
@@ -189,7 +189,7 @@ class Session {
   }
 
   void check_distinct(const std::vector<std::size_t>& sequences) {
-    std::vector<bool> seen(decoder_->sequences());
+    std::vector<bool> seen(started().sequences());
     for (const std::size_t s : sequences) {
       check_sequence(s);
       if (seen[s]) throw py::value_error("sequence " + std::to_string(s) + " is named twice");
@@ -198,7 +198,7 @@ class Session {
   }
 
   void check_tokens(const TokenArray& tokens) {
-    const std::size_t vocab = decoder_->config().vocab;
+    const std::size_t vocab = started().config().vocab;
     const std::int32_t* ids = tokens.data();
     for (py::ssize_t i = 0; i < tokens.size(); ++i) {
       if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= vocab) {
@@ -209,14 +209,14 @@ class Session {
   }
 
   void check_logits(const FloatArray& out, std::size_t rows) {
-    if (static_cast<std::size_t>(out.size()) != rows * decoder_->config().vocab) {
+    if (static_cast<std::size_t>(out.size()) != rows * started().config().vocab) {
       throw py::value_error("out does not fit the logits");
     }
   }
 
   void check_room(std::size_t sequence, std::size_t n) {
-    const std::size_t held = decoder_->position(sequence);
-    const std::size_t context = decoder_->context();
+    const std::size_t held = started().position(sequence);
+    const std::size_t context = started().context();
     if (n > context - held) {
       throw py::value_error(std::to_string(n) + " tokens do not fit: the context of " +
                             std::to_string(context) + " holds " + std::to_string(held) +
@@ -225,8 +225,8 @@ class Session {
   }
 
   void truncate_to(std::size_t sequence, std::size_t position) {
-    decoder_->truncate(sequence, position);
-    tokens_[sequence].resize(decoder_->position(sequence));
+    started().truncate(sequence, position);
+    tokens_[sequence].resize(started().position(sequence));
   }
 
   static bool interrupted() {

@@ -40,8 +40,8 @@ void Arena::add_piece(std::size_t bytes) {
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) throw std::bad_alloc();
   pieces_.push_back({base, mapped});
-  const auto start = round_up(reinterpret_cast<std::uintptr_t>(base), kLargePage);
-  free_ = reinterpret_cast<std::byte*>(start);
+  const auto start = reinterpret_cast<std::uintptr_t>(base);
+  free_ = static_cast<std::byte*>(base) + (round_up(start, kLargePage) - start);
   left_ = bytes;
 #if defined(MADV_HUGEPAGE)
   // A wish: where the system has no large pages, ordinary ones do.
