@@ -17,6 +17,10 @@ def convert(
 ) -> int: ...
 def start_writeback(descriptor: int) -> None: ...
 
+class MappingGuard:
+    has_lost_pages: bool
+    def __init__(self, mapped: NDArray[np.uint8]) -> None: ...
+
 class PackedMatrix:
     nbytes: int
     def __init__(

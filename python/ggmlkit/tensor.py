@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,22 @@ class Tensor:
             return data
         return self._data
 
+    def renamed(self, name: str) -> Tensor:
+        """The same data, as lazy as before, under another name."""
+        other = copy(self)
+        other.name = name
+        return other
+
+    def check(self) -> None:
+        """Ask, after the data was read, whether all of it was there.
+
+        Raises:
+            FormatError: the file that it comes from was cut short while it was open.
+        """
+        check = getattr(self._data, "check", None)
+        if check is not None:
+            check()
+
     def numpy(self) -> NDArray[Any]:
         """A view in the type's own dtype (bf16: its bits as uint16).
 
@@ -137,6 +154,7 @@ class Tensor:
             values[...] = self.numpy()
         else:
             _core.dequantize(self.type.index, self.data, values.reshape(-1), threads or 0)
+        self.check()
         if out is not None and not direct:
             out[...] = values
             return out
@@ -234,6 +252,7 @@ def _converted(
         source = _float_tensor(source.dequantize(threads=threads), source.name)
     data = source.data
     bad = _core.convert(source.type.index, data, target.index, result.data, threads or 0)
+    source.check()
     if bad >= 0:
         index = tuple(int(i) for i in np.unravel_index(bad, source.shape or (1,)))
         what = f"tensor {source.name!r}" if source.name else "the array"

@@ -9,7 +9,6 @@ from typing import Any
 from ggmlkit.conversion import names, permute
 from ggmlkit.conversion.hparams import Hparams, from_hf_config
 from ggmlkit.conversion.source import Source, checkpoint_source, read_json
-from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.safetensors import open_safetensors
@@ -52,7 +51,7 @@ def _gguf_tensors(
             tensor = permute.hf_to_meta(tensor, hparams.heads)
         elif name.endswith(".attn_k.weight"):
             tensor = permute.hf_to_meta(tensor, hparams.kv_heads)
-        found[name] = renamed(tensor, name)
+        found[name] = tensor.renamed(name)
     return found
 
 

@@ -29,10 +29,5 @@ def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
         name = names.to_gguf(own_name)
         if name is None:
             raise ConversionError(f"{model_file.path}: tensor {own_name} is not one of LLaMA's")
-        tensors[name] = renamed(tensor, name)
+        tensors[name] = tensor.renamed(name)
     return dict(model_file.metadata), tensors
-
-
-def renamed(tensor: Tensor, name: str) -> Tensor:
-    """The same lazy tensor under another name."""
-    return Tensor(tensor.type, tensor.shape, lambda: tensor.data, name)

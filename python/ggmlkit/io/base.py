@@ -64,6 +64,12 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     def close(self) -> None:
         """Let go of the file. Tensors already handed out may become unreadable."""
 
+    def check(self) -> None:
+        """Raise FormatError if the file has been cut short since it was opened.
+
+        Readers of a mapping find zeros where its pages are gone, and ask this afterwards.
+        """
+
     def stored_values(self) -> dict[str, bytes]:
         """Metadata values as little-endian gguf v2 and v3 store them, type first, by key.
 

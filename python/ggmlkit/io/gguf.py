@@ -56,6 +56,7 @@ class GgufFile(ModelFile):
             version, order = _version(self._file)
             super().__init__(Path(path), "gguf", version=version, byte_order=order)
             self._tensors = self._read(_Header(self._file, version, order))
+            self._file.check()
         except BaseException:
             self._file.close()
             raise
@@ -68,6 +69,10 @@ class GgufFile(ModelFile):
     def close(self) -> None:
         """Unmap the file; tensors not yet read can't be any more."""
         self._file.close()
+
+    def check(self) -> None:
+        """Raise FormatError if the file has been cut short since it was opened."""
+        self._file.check()
 
     def stored_values(self) -> dict[str, bytes]:
         """Each metadata value's bytes, its type before it, where they are as gguf v3 has them."""
@@ -94,7 +99,17 @@ class GgufFile(ModelFile):
             if entry.name in tensors:
                 raise cursor.fail(f"tensor {entry.name!r} is there twice", entry.place)
             tensors[entry.name] = self._tensor(entry, cursor.offset)
+        self._check_overlaps(entries, tensors)
         return tensors
+
+    def _check_overlaps(self, entries: list[_TensorEntry], tensors: dict[str, Tensor]) -> None:
+        end, before = 0, ""
+        for entry in sorted(entries, key=lambda entry: entry.offset):
+            nbytes = tensors[entry.name].nbytes
+            if nbytes and entry.offset < end:
+                reason = f"tensors {before!r} and {entry.name!r} overlap"
+                raise FormatError(self.path, entry.place, reason)
+            end, before = max(end, entry.offset + nbytes), entry.name
 
     def _alignment(self) -> int:
         alignment = self.metadata.get("general.alignment", DEFAULT_ALIGNMENT)

@@ -107,6 +107,11 @@ class LegacyFile(ModelFile):
         """All tensors by Meta's names, lazy."""
         return self._tensors
 
+    def check(self) -> None:
+        """Raise FormatError if one of the files has been cut short since it was opened."""
+        for part in self._parts:
+            part.file.check()
+
     def close(self) -> None:
         """Unmap the file; tensors not yet read can't be any more."""
         for part in self._parts:
@@ -163,6 +168,7 @@ class _Part:
             self.hyperparameters = _hyperparameters(cursor)
             self._read_vocabulary(cursor)
             self.tensors = self._read_tensors(cursor)
+            self.file.check()
         except BaseException:
             self.file.close()
             raise

@@ -94,16 +94,12 @@ def _with_meta_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name = None if gguf_name is None else to_meta(gguf_name)
         if name is None:
             raise ConversionError(f"the old containers have no place for tensor {own_name}")
-        named[name] = _renamed(tensor, name)
+        named[name] = tensor.renamed(name)
     if "tok_embeddings.weight" not in named:
         raise ConversionError("a LLaMA file needs tok_embeddings.weight")
     if "output.weight" not in named:
-        named["output.weight"] = _renamed(named["tok_embeddings.weight"], "output.weight")
+        named["output.weight"] = named["tok_embeddings.weight"].renamed("output.weight")
     return named
-
-
-def _renamed(tensor: Tensor, name: str) -> Tensor:
-    return Tensor(tensor.type, tensor.shape, lambda: tensor.data, name)
 
 
 def _check_type(name: str, tensor: Tensor, layouts: str, container: str) -> None:

@@ -108,6 +108,7 @@ class Llama:
             from ggmlkit.io import open as open_model
 
             file = open_model(model)
+        self._file = file
         metadata, tensors = _gguf_view(file)
         self._metadata: Mapping[str, Any] = metadata
         self._tokenizer: Tokenizer | None = None
@@ -242,6 +243,7 @@ class Llama:
             self._checked(place)
         out = np.empty((ids.size, self.config.vocab), np.float32)
         self._session.eval_each(places.astype(np.uint64), ids, out)
+        self._file.check()  # the embeddings, and more without repacking, are read as they are used
         return out
 
     def _checked(self, sequence: int) -> int:
@@ -271,6 +273,7 @@ class Llama:
         vocab = self.config.vocab
         out = np.empty((ids.size, vocab) if every else (vocab,), np.float32)
         self._session.eval(sequence, ids, out, every)
+        self._file.check()
         return out
 
     # --------------------------------------------------------------- generation
@@ -451,6 +454,7 @@ def _loaded(
                 rows, cols = tensor.shape
                 if session.set_matrix(name, tensor.type.index, rows, cols, tensor.data):
                     release(tensor.data)
+                tensor.check()
             else:
                 raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
     except ValueError as error:

@@ -86,7 +86,7 @@ def in_type(tensor: Tensor, target: TensorType, threads: int | None = None) -> T
                 part.rows * target.row_bytes(part.shape[-1]), _maker(tensor, row, part, target)
             )
 
-    return PartedTensor(target, tensor.shape, parts, tensor.name, threads)
+    return PartedTensor(target, tensor.shape, parts, tensor.name, threads, source=tensor)
 
 
 def _maker(
