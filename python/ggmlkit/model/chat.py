@@ -58,7 +58,8 @@ def render(
     """The prompt for a conversation; encode it with ``add_special=False, parse_special=True``.
 
     Args:
-        template: a jinja2 template, run in a sandbox where it must end soon; None for the one that suits the vocabulary.
+        template: a jinja2 template, run in a sandbox where it must end soon; None for the one that
+            suits the vocabulary.
         messages: mappings with ``role`` and ``content``.
         tokenizer: names the first and last token of a text to the template.
         add_generation_prompt: end with the words that begin the assistant's turn.

@@ -1,21 +1,22 @@
 """A jinja2 sandbox for templates out of files: they reach nothing, and they end.
 
 jinja2's own sandbox keeps a template from Python's internals, but lets it count to the end of days
-or fill the memory with one multiplication. Here turns of loops, calls and the text they make draw on
-a budget, and what would be far longer than a prompt is refused before it is made.
+or fill the memory with one multiplication. Here turns of loops, calls and the text they make draw
+on a budget, and what would be far longer than a prompt is refused before it is made.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 MAX_STEPS = 200_000  # a conversation of 1000 messages takes some 10 000
@@ -49,7 +50,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def joined(self, *parts: Any) -> str:
         """``a ~ b``."""
-        return _checked("".join(str(_weighed(part)) for part in parts))
+        text = "".join(str(_weighed(part)) for part in parts)
+        _checked(text)
+        return text
 
     def call(self, context: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A call that the template makes."""
@@ -93,21 +96,21 @@ def rendered(template: jinja2.Template, **variables: Any) -> str:
 
 
 class _Counting(NodeTransformer):
-    """Sends loops and ``~`` through the environment; no name in a template can hide an attribute."""
+    """Sends loops and ``~`` through the environment, whose attributes no template can hide."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
-        node = self.generic_visit(node)
+        self.generic_visit(node)
         node.iter = _call("counted", [node.iter], node.lineno)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        node = self.generic_visit(node)
+        self.generic_visit(node)
         return _call("joined", node.nodes, node.lineno)
 
 
-def _call(method: str, arguments: list[nodes.Expr], line: int) -> nodes.Call:
+def _call(method: str, arguments: Sequence[nodes.Node], line: int) -> nodes.Call:
     function = nodes.EnvironmentAttribute(method, lineno=line)
-    return nodes.Call(function, arguments, [], None, None, lineno=line)
+    return nodes.Call(function, list(arguments), [], None, None, lineno=line)
 
 
 def _draw(steps: int) -> None:
