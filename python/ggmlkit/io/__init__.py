@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ggmlkit.errors import ConversionError, FormatError
-from ggmlkit.io.base import ModelFile
+from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.stream import Progress
 from ggmlkit.tensor import Tensor
 
@@ -56,6 +56,7 @@ def save(
     *,
     container: str | None = None,
     version: int | None = None,
+    byte_order: ByteOrder = "little",
     value_types: Mapping[str, int] | None = None,
     stored_values: Mapping[str, bytes] | None = None,
     threads: int | None = 1,
@@ -70,6 +71,7 @@ def save(
         metadata: by GGUF key, whatever the container.
         container: ``"gguf"``, ``"ggjt"``, ``"ggmf"`` or ``"ggml"`` where the suffix doesn't say.
         version: of the container; 3 for gguf and ggjt by default.
+        byte_order: of the numbers; only gguf v3 can be ``"big"``.
         value_types: GGUF types to keep, as :class:`ModelFile` has them.
         stored_values: of unchanged keys, as :meth:`ModelFile.stored_values` gives them, to copy
             instead of writing `metadata`'s where the container is the same.
@@ -89,12 +91,15 @@ def save(
             f"{os.fspath(path)}: the suffix names no container; end it in .gguf or .bin, "
             "or pass container="
         )
+    if byte_order != "little" and kind != "gguf":
+        raise ConversionError(f"{kind} files are little-endian; gguf v3 can be big-endian")
     if kind == "gguf":
         gguf_writer.write_gguf(
             path,
             named,
             metadata,
             version=3 if version is None else version,
+            byte_order=byte_order,
             value_types=value_types,
             stored_values=stored_values,
             threads=threads,
