@@ -97,3 +97,16 @@ def test_tokenize_prints_ids_and_pieces() -> None:
         json.loads(ggmlkit("tokenize", "-m", F16, "Hello", "--no-special", "--json").stdout)
         == (ids[1:])
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "parts"), [(["--max-tensors", "8"], 3), (["--max-size", "100K"], 4)]
+)
+def test_split_and_merge(tmp_path: Path, limit: list[str], parts: int) -> None:
+    printed = ggmlkit("split", F16, tmp_path / "part", *limit).stdout.splitlines()
+    assert printed == [
+        str(tmp_path / f"part-0000{n + 1}-of-0000{parts}.gguf") for n in range(parts)
+    ]
+    assert len(inspected(Path(printed[1]))["tensors"]) == 21
+    ggmlkit("merge", printed[0], tmp_path / "whole.gguf")
+    assert inspected(tmp_path / "whole.gguf")["tensors"] == inspected(F16)["tensors"]

@@ -21,7 +21,8 @@ _ZIP_MAGIC = b"PK\x03\x04"
 def open(path: str | os.PathLike[str]) -> ModelFile:
     """Open a model file of any container, told by its first bytes.
 
-    Only the header is read; tensors map their data when asked for it.
+    Any part of a gguf model in several files opens them all, as one. Only headers are read;
+    tensors map their data when asked for it.
 
     Raises:
         FormatError: the container is unknown, or the file damaged.
@@ -32,7 +33,9 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
     with Path(path).open("rb") as file:
         start = file.read(9)
     if start[:4] == gguf.MAGIC:
-        return gguf.GgufFile(path)
+        from ggmlkit.io.gguf_parts import open_gguf
+
+        return open_gguf(Path(path))
     if start[:4] in legacy.MAGICS:
         return legacy.LegacyFile(path)
     if start[:4] == _ZIP_MAGIC:
