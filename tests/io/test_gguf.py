@@ -37,7 +37,7 @@ EVERY_TYPE: dict[str, Any] = {
     "a.flags": [True, False],
     "a.none": [],
     "a.nested": [np.arange(3, dtype=np.uint16), ["x", "y"], [[1.5]]],
-    "split.count": 3,
+    "split.no": 3,
 }
 
 
@@ -90,7 +90,7 @@ def test_every_value_type_comes_back(tmp_path: Path, version: int) -> None:
         assert file.metadata["a.flags"].dtype == np.bool_
         assert file.value_types["a.u8"] == 0
         assert file.value_types["a.f64"] == 12
-        assert file.value_types["split.count"] == 2
+        assert file.value_types["split.no"] == 2
         io.save(again, {}, file.metadata, version=version, value_types=file.value_types)
     assert again.read_bytes() == path.read_bytes()
 

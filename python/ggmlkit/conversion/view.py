@@ -19,6 +19,8 @@ def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if model_file.container == "gguf":
         return dict(model_file.metadata), dict(model_file.tensors)
+    if model_file.container == "ggla":
+        raise ConversionError(f"{model_file.path} is a LoRA adapter (ggla), not a model")
     if model_file.container not in ("ggjt", "ggmf", "ggml"):
         raise ConversionError(
             f"{model_file.path} holds tensors only ({model_file.container}); "

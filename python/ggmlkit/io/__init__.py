@@ -28,7 +28,7 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         FormatError: the container is unknown, or the file damaged.
         OSError: the file can't be opened.
     """
-    from ggmlkit.io import gguf, legacy
+    from ggmlkit.io import gguf, legacy_part, lora
 
     with Path(path).open("rb") as file:
         start = file.read(9)
@@ -36,8 +36,12 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         from ggmlkit.io.gguf_parts import open_gguf
 
         return open_gguf(Path(path))
-    if start[:4] in legacy.MAGICS:
-        return legacy.LegacyFile(path)
+    if start[:4] == lora.MAGIC:
+        return lora.LoraFile(path)
+    if start[:4] in legacy_part.MAGICS:
+        from ggmlkit.io.legacy import LegacyFile
+
+        return LegacyFile(path)
     if start[:4] == _ZIP_MAGIC:
         from ggmlkit.io.torch_checkpoint import open_torch
 
@@ -72,7 +76,8 @@ def save(
         tensors: by name, or tensors that have names. gguf takes any; the old containers take
             Meta's names.
         metadata: by GGUF key, whatever the container.
-        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"`` or ``"ggml"`` where the suffix doesn't say.
+        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, or ``"ggla"`` for an adapter,
+            where the suffix doesn't say.
         version: of the container; 3 for gguf and ggjt by default.
         byte_order: of the numbers; only gguf v3 can be ``"big"``.
         value_types: GGUF types to keep, as :class:`ModelFile` has them.
@@ -118,6 +123,10 @@ def save(
             threads=threads,
             progress=progress,
         )
+    elif kind == "ggla":
+        from ggmlkit.io.lora import write_lora
+
+        write_lora(path, named, metadata, threads=threads, progress=progress)
     else:
         raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")
 

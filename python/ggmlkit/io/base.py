@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,8 @@ class ModelFile(ABC, Mapping[str, Tensor]):
 
     Attributes:
         path: the file.
-        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, ``"safetensors"`` or ``"torch"``.
+        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, ``"ggla"``, ``"safetensors"``,
+            ``"torch"`` or ``"imatrix"``.
         version: of the container, ``None`` where it has none.
         byte_order: of the numbers in the file; tensors always come in this machine's order.
         metadata: by GGUF key, whatever the container. Text is ``str`` (``bytes`` where it is no
@@ -107,6 +109,21 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     def __repr__(self) -> str:
         version = "" if self.version is None else f" v{self.version}"
         return f"<{self.container}{version} {str(self.path)!r}, {len(self)} tensors>"
+
+
+@dataclass(frozen=True)
+class LostTensor:
+    """A tensor that a damaged file names but no longer holds.
+
+    Attributes:
+        name: ``None`` where the file ends before it.
+        offset: of the fault in the file.
+        reason: what is wrong.
+    """
+
+    name: str | None
+    offset: int | None
+    reason: str
 
 
 ARRAY_OF = 256
