@@ -16,6 +16,7 @@ __all__ = ["ModelFile", "Progress", "open", "save"]
 
 _SUFFIXES = {".gguf": "gguf", ".bin": "ggjt", ".ggml": "ggjt", ".ggjt": "ggjt"}
 _ZIP_MAGIC = b"PK\x03\x04"
+_START = 64  # bytes that tell every container
 
 
 def open(path: str | os.PathLike[str]) -> ModelFile:
@@ -28,10 +29,10 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         FormatError: the container is unknown, or the file damaged.
         OSError: the file can't be opened.
     """
-    from ggmlkit.io import gguf, legacy_part, lora
+    from ggmlkit.io import gguf, imatrix_dat, legacy_part, lora
 
     with Path(path).open("rb") as file:
-        start = file.read(9)
+        start = file.read(_START)
     if start[:4] == gguf.MAGIC:
         from ggmlkit.io.gguf_parts import open_gguf
 
@@ -47,10 +48,12 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
 
         return open_torch(Path(path))
     # safetensors: u64 length of a JSON header, then its opening brace.
-    if start[8:] == b"{":
+    if start[8:9] == b"{":
         from ggmlkit.io.safetensors import open_safetensors
 
         return open_safetensors(Path(path))
+    if imatrix_dat.is_imatrix_dat(start):
+        return imatrix_dat.ImatrixDatFile(path)
     if not start:
         raise FormatError(path, 0, "the file is empty")
     raise FormatError(path, 0, f"no known model file begins with {start[:4]!r}")
