@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from command import ggmlkit
 from ggmlkit import io
+from ggmlkit.tensor import Tensor
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
@@ -110,3 +113,56 @@ def test_split_and_merge(tmp_path: Path, limit: list[str], parts: int) -> None:
     assert len(inspected(Path(printed[1]))["tensors"]) == 21
     ggmlkit("merge", printed[0], tmp_path / "whole.gguf")
     assert inspected(tmp_path / "whole.gguf")["tensors"] == inspected(F16)["tensors"]
+
+
+def other_files(folder: Path) -> dict[str, Path]:
+    """A file of each container that isn't a model's own."""
+    from ggmlkit.io.atomic import replacing
+    from ggmlkit.io.imatrix import read_imatrix, save_imatrix
+    from ggmlkit.io.safetensors import safetensors_header
+    from ggmlkit.io.torch_checkpoint import write_torch
+
+    tensor = Tensor("f32", (2, 3), np.ones(24, np.uint8), "w")
+    files = {name: folder / name for name in ("a.safetensors", "a.pth", "a.dat", "a.gguf")}
+    header = safetensors_header([("w", "f32", (2, 3))], {"format": "pt"})
+    files["a.safetensors"].write_bytes(header + tensor.data.tobytes())
+    with replacing(files["a.pth"]) as file:
+        write_torch(file, {"w": tensor})
+    entry = struct.pack("<ii8sii2f", 1, 8, b"w.weight", 3, 2, 1.0, 2.0)
+    files["a.dat"].write_bytes(entry + struct.pack("<ii4s", 9, 4, b"text"))
+    save_imatrix(files["a.gguf"], read_imatrix(files["a.dat"]))
+    return files | {"lora": GOLDEN / "lora-ggla.bin"}
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "tensors", "shown"),
+    [
+        ("a.safetensors", "safetensors", {"w": [2, 3]}, "format = 'pt'"),
+        ("a.pth", "torch", {"w": [2, 3]}, "24 bytes"),
+        ("a.dat", "imatrix", {"w.weight.in_sum2": [1, 2]}, "imatrix.datasets = ['text'] (1)"),
+        ("a.gguf", "gguf", {"w.weight.in_sum2": [1, 2]}, "imatrix.chunk_count = 9"),
+        ("lora", "ggla", {"layers.0.attention.wq.weight.loraB": [64, 4]}, "lora.rank = 4"),
+    ],
+)
+def test_inspect_shows_any_file_without_its_data(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    container: str,
+    tensors: dict[str, list[int]],
+    shown: str,
+) -> None:
+    path = other_files(tmp_path)[name]
+    monkeypatch.setattr(Tensor, "data", property(lambda _: pytest.fail("data was read")))
+    document = inspected(path)
+    assert document["container"] == container
+    found = {tensor["name"]: tensor["shape"] for tensor in document["tensors"]}
+    assert found | tensors == found
+    assert shown in ggmlkit("inspect", path).stdout
+
+
+def test_inspect_lists_the_parts_of_a_model(tmp_path: Path) -> None:
+    parts = ggmlkit("split", F16, tmp_path / "part", "--max-tensors", "8").stdout.splitlines()
+    assert inspected(Path(parts[2]))["parts"] == parts
+    assert inspected(F16)["parts"] == []
+    assert parts[0] in ggmlkit("inspect", parts[1]).stdout

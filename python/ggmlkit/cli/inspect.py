@@ -1,4 +1,4 @@
-"""`ggmlkit inspect`: what a model file holds."""
+"""`ggmlkit inspect`: what a file holds, its data unread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 100
 
 
 def inspect(
-    path: Annotated[Path, Argument(metavar="FILE", help="Model file of any generation.")],
+    path: Annotated[Path, Argument(metavar="FILE", help="Model, checkpoint, adapter or imatrix.")],
     as_json: Json = False,
 ) -> None:
     """Show a file's metadata, its tensors, and how many bytes each type takes."""
@@ -39,7 +39,8 @@ def _document(file: ModelFile) -> dict[str, Any]:
         "container": file.container,
         "version": file.version,
         "byte_order": file.byte_order,
-        "metadata": {key: _plain(value) for key, value in file.metadata.items()},
+        "parts": [str(part.path) for part in file.parts],
+        "metadata": {key: _plain(value) for key, value in (file.metadata | file.notes).items()},
         "tensors": [
             {"name": name, "type": t.type.name, "shape": list(t.shape), "nbytes": t.nbytes}
             for name, t in tensors.items()
@@ -78,6 +79,8 @@ def _print(file: ModelFile) -> None:
     document = _document(file)
     version = "" if file.version is None else f" v{file.version}"
     print(f"{file.path}: {file.container}{version}, {file.byte_order}-endian")
+    for part in document["parts"]:
+        print(f"  {part}")
 
     print(f"\nmetadata ({len(document['metadata'])})")
     for key, value in document["metadata"].items():

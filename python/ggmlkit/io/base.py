@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +72,16 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         A gguf writer copies these where it would write the same again. Empty unless the file itself
         is such a gguf.
         """
+        return {}
+
+    @property
+    def parts(self) -> Sequence[ModelFile]:
+        """The files of a model in several gguf files, in order; of any other, none."""
+        return ()
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a safetensors file says of itself, which is no metadata of a model."""
         return {}
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,12 @@ class GgufParts(ModelFile):
     Args:
         opened: any of the files.
 
-    Attributes:
-        parts: the files, in order.
-
     Raises:
         FormatError: a part is missing, damaged, or none of this model.
     """
 
     def __init__(self, opened: GgufFile) -> None:
-        self.parts: list[GgufFile] = []
+        self._parts: list[GgufFile] = []
         count = _whole(opened, COUNT, 1)
         number = _whole(opened, NUMBER, 0)
         if number >= count:
@@ -63,14 +61,14 @@ class GgufParts(ModelFile):
         paths = _paths(opened.path, number, count)
         try:
             for at, path in enumerate(paths):
-                self.parts.append(opened if at == number else _open_part(path, at, count))
-            self._tensors = _joined(self.parts)
+                self._parts.append(opened if at == number else _open_part(path, at, count))
+            self._tensors = _joined(self._parts)
         except BaseException:
-            for part in self.parts:
+            for part in self._parts:
                 if part is not opened:  # that one is the caller's until all went well
                     part.close()
             raise
-        first = self.parts[0]
+        first = self._parts[0]
         super().__init__(
             opened.path,
             "gguf",
@@ -81,17 +79,22 @@ class GgufParts(ModelFile):
         )
 
     @property
+    def parts(self) -> Sequence[GgufFile]:
+        """The files, in order."""
+        return self._parts
+
+    @property
     def tensors(self) -> dict[str, Tensor]:
         """All parts' tensors by name, lazy."""
         return self._tensors
 
     def stored_values(self) -> dict[str, bytes]:
         """As of the first part."""
-        return _without_keys(self.parts[0].stored_values())
+        return _without_keys(self._parts[0].stored_values())
 
     def close(self) -> None:
         """Unmap all parts."""
-        for part in self.parts:
+        for part in self._parts:
             part.close()
 
 
