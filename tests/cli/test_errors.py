@@ -41,12 +41,15 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["export", "{file}", "{out}"],
         ["split", "{file}", "{out}", "--max-size", "1G"],
         ["merge", "{file}", "{out}"],
+        ["metadata", "get", "{file}", "general.name"],
+        ["metadata", "set", "{file}", "general.name", "x"],
+        ["metadata", "rm", "{file}", "general.name"],
         ["run", "-m", "{file}", "-p", "x"],
         ["chat", "-m", "{file}"],
         ["bench", "-m", "{file}"],
         ["tokenize", "-m", "{file}", "x"],
     ],
-    ids=lambda command: command[0],
+    ids=lambda command: " ".join(command[:2]),
 )
 @pytest.mark.parametrize("fault", ["missing", "damaged", "empty"])
 def test_input_at_fault_is_1(tmp_path: Path, command: list[str], fault: str) -> None:
@@ -63,6 +66,13 @@ def test_an_unknown_type_is_1(tmp_path: Path) -> None:
     done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q9_9")
     assert_one_sentence(done)
     assert "q9_9" in done.stderr
+
+
+@pytest.mark.parametrize("action", ["get", "rm"])
+def test_a_key_that_is_not_there_is_1(action: str) -> None:
+    done = ggmlkit("metadata", action, F16, "nothing")
+    assert_one_sentence(done)
+    assert "there is no key 'nothing'" in done.stderr
 
 
 def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
@@ -82,6 +92,12 @@ def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
         ["quantize", str(F16)],
         ["export", str(F16), "out", "--format", "nonsense"],
         ["inspect", str(F16), "--nonsense"],
+        ["metadata", "set", str(F16), "general.name"],
+        ["metadata", "get", str(F16), "general.name", "x"],
+        ["metadata", "rm", str(F16), "general.name", "--type", "u8"],
+        ["metadata", "set", str(F16), "llama.block_count", "many"],
+        ["metadata", "set", str(F16), "x", "300", "--type", "u8"],
+        ["metadata", "put", str(F16), "x", "y"],
         ["split", str(F16), "out"],
         ["split", str(F16), "out", "--max-size", "1M", "--max-tensors", "1"],
         ["split", str(F16), "out", "--max-size", "1 MB"],

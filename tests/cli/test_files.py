@@ -166,3 +166,27 @@ def test_inspect_lists_the_parts_of_a_model(tmp_path: Path) -> None:
     assert inspected(Path(parts[2]))["parts"] == parts
     assert inspected(F16)["parts"] == []
     assert parts[0] in ggmlkit("inspect", parts[1]).stdout
+
+
+def test_metadata_is_read_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(F16.read_bytes())
+    ggmlkit("metadata", "set", path, "general.name", "café")
+    assert ggmlkit("metadata", "get", path, "general.name").stdout == "café\n"
+    ggmlkit("metadata", "set", path, "llama.block_count", "3")
+    assert ggmlkit("metadata", "get", path, "llama.block_count").stdout == "3\n"
+    ggmlkit("metadata", "set", path, "my.list", "[1, 2]", "--type", "u8[]")
+    assert ggmlkit("metadata", "get", path, "my.list").stdout == "[1, 2]\n"
+    ggmlkit("metadata", "set", path, "my.number", "--", "-5")
+    with io.open(path) as file:
+        assert file.metadata["my.number"] == -5
+        assert file.value_types["my.list"] == 256
+        assert file.value_types["llama.block_count"] == 4
+    ggmlkit("metadata", "rm", path, "my.list")
+    assert "my.list" not in inspected(path)["metadata"]
+    assert inspected(path)["tensors"] == inspected(F16)["tensors"]
+
+
+def test_metadata_of_other_containers_is_read() -> None:
+    path = GOLDEN / "ggjt-v1-q4_0.bin"
+    assert ggmlkit("metadata", "get", path, "llama.block_count").stdout == "2\n"

@@ -19,6 +19,7 @@ NAMES = (
     "export",
     "split",
     "merge",
+    "metadata",
     "bench",
     "tokenize",
 )

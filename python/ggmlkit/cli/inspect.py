@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ggmlkit.cli.command_line import Argument
 from ggmlkit.cli.options import Json
+from ggmlkit.cli.plain import plain
 
 if TYPE_CHECKING:
     from ggmlkit.io.base import ModelFile
@@ -40,7 +41,7 @@ def _document(file: ModelFile) -> dict[str, Any]:
         "version": file.version,
         "byte_order": file.byte_order,
         "parts": [str(part.path) for part in file.parts],
-        "metadata": {key: _plain(value) for key, value in (file.metadata | file.notes).items()},
+        "metadata": {key: plain(value) for key, value in (file.metadata | file.notes).items()},
         "tensors": [
             {"name": name, "type": t.type.name, "shape": list(t.shape), "nbytes": t.nbytes}
             for name, t in tensors.items()
@@ -60,19 +61,6 @@ def _by_type(tensors: dict[str, Tensor]) -> dict[str, dict[str, int]]:
         row["elements"] += tensor.size
         row["nbytes"] += tensor.nbytes
     return dict(sums)
-
-
-def _plain(value: Any) -> Any:
-    """A metadata value as JSON can say it: bytes that are no text become replacement signs."""
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, (list, tuple)):
-        return [_plain(element) for element in value]
-    if isinstance(value, float) and value - value != 0:  # JSON has no infinities
-        return str(value)
-    return value
 
 
 def _print(file: ModelFile) -> None:

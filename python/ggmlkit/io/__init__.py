@@ -29,11 +29,11 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         FormatError: the container is unknown, or the file damaged.
         OSError: the file can't be opened.
     """
-    from ggmlkit.io import gguf, imatrix_dat, legacy_part, lora
+    from ggmlkit.io import gguf_header, imatrix_dat, legacy_part, lora
 
     with Path(path).open("rb") as file:
         start = file.read(_START)
-    if start[:4] == gguf.MAGIC:
+    if start[:4] == gguf_header.MAGIC:
         from ggmlkit.io.gguf_parts import open_gguf
 
         return open_gguf(Path(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ARRAY_OF, ByteOrder
-from ggmlkit.io.gguf import ARRAY, BOOL, NUMPY_CODES, STRING
+from ggmlkit.io.gguf_header import ARRAY, BOOL, NUMPY_CODES, STRING
 
 _U32, _I32, _F32, _U64, _I64 = 4, 5, 6, 10, 11
 _TYPE_OF_CODE = {np.dtype(code): number for number, code in NUMPY_CODES.items()}
@@ -22,6 +23,47 @@ _TYPE_OF_KEY = {
     "tokenizer.ggml.token_type": ARRAY_OF + _I32,
     "tokenizer.ggml.scores": ARRAY_OF + _F32,
 }
+
+# Short names, as people write them; an array's is that of its elements and "[]".
+TYPE_NAMES = {
+    "u8": 0, "i8": 1, "u16": 2, "i16": 3, "u32": 4, "i32": 5, "f32": 6, "bool": BOOL, "str": STRING,
+    "u64": 10, "i64": 11, "f64": 12,
+}  # fmt: skip
+
+
+def value_type(name: str) -> int:
+    """The GGUF type of a name such as ``u32`` or ``f32[]``; ValueError if there is none."""
+    element = TYPE_NAMES.get(name.removesuffix("[]"))
+    if element is None:
+        raise ValueError(f"there is no type {name!r}; there are {', '.join(TYPE_NAMES)}")
+    return element + ARRAY_OF if name.endswith("[]") else element
+
+
+def parsed_value(text: str, kind: int | None) -> Any:
+    """The value that ``text`` says in a GGUF type; without one, in the type that it looks like.
+
+    Arrays are JSON. Raises ValueError where the text is no such value.
+    """
+    if kind is None:
+        return _guessed(text)
+    if kind == STRING:
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if value is None or packed_as(value, kind) is None or isinstance(value, bool) != (kind == BOOL):
+        name = next((n for n, k in TYPE_NAMES.items() if k == kind % ARRAY_OF), "array")
+        raise ValueError(f"{text!r} is no {name}{'[]' if kind >= ARRAY_OF else ''}")
+    return value
+
+
+def _guessed(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if value is None or isinstance(value, (dict, str)) else value
 
 
 def numbers(values: Any, kind: int, byte_order: ByteOrder = "little") -> bytes:

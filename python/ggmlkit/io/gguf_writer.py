@@ -13,7 +13,7 @@ from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import replacing
 from ggmlkit.io.base import ARRAY_OF, ByteOrder
 from ggmlkit.io.byteswap import in_other_order
-from ggmlkit.io.gguf import ARRAY, DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, STRING
+from ggmlkit.io.gguf_header import ARRAY, DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, STRING
 from ggmlkit.io.gguf_values import natural_type, numbers, packed_as
 from ggmlkit.io.stream import Progress, write_tensors
 from ggmlkit.tensor import Tensor
