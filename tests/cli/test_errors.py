@@ -39,6 +39,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["quantize", "{file}", "{out}", "q4_0"],
         ["convert", "{file}", "{out}"],
         ["export", "{file}", "{out}"],
+        ["compare", str(F16), "{file}"],
         ["split", "{file}", "{out}", "--max-size", "1G"],
         ["merge", "{file}", "{out}"],
         ["metadata", "get", "{file}", "general.name"],

@@ -16,6 +16,7 @@ NAMES = (
     "convert",
     "quantize",
     "inspect",
+    "compare",
     "export",
     "split",
     "merge",

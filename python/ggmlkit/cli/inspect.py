@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ggmlkit.cli.command_line import Argument
 from ggmlkit.cli.options import Json
-from ggmlkit.cli.plain import plain
+from ggmlkit.cli.plain import plain, short
 
 if TYPE_CHECKING:
     from ggmlkit.io.base import ModelFile
     from ggmlkit.tensor import Tensor
-
-_SHOWN_ELEMENTS = 6
-_SHOWN_CHARACTERS = 100
 
 
 def inspect(
@@ -72,7 +69,7 @@ def _print(file: ModelFile) -> None:
 
     print(f"\nmetadata ({len(document['metadata'])})")
     for key, value in document["metadata"].items():
-        print(f"  {key} = {_short(value)}")
+        print(f"  {key} = {short(value)}")
 
     print(f"\ntensors ({len(document['tensors'])})")
     width = max((len(tensor["name"]) for tensor in document["tensors"]), default=0)
@@ -92,13 +89,3 @@ def _print(file: ModelFile) -> None:
     print(
         f"  all    {len(document['tensors']):>5} tensors {weights:>14,} weights {total:>14,} bytes"
     )
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        shown = ", ".join(_short(element) for element in value[:_SHOWN_ELEMENTS])
-        return f"[{shown}{', …' if len(value) > _SHOWN_ELEMENTS else ''}] ({len(value)})"
-    if isinstance(value, str):
-        text = repr(value)
-        return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-    return str(value)
