@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["convert", "{file}", "{out}"],
         ["export", "{file}", "{out}"],
         ["compare", str(F16), "{file}"],
+        ["verify", "{file}"],
         ["split", "{file}", "{out}", "--max-size", "1G"],
         ["merge", "{file}", "{out}"],
         ["metadata", "get", "{file}", "general.name"],
@@ -67,6 +69,20 @@ def test_an_unknown_type_is_1(tmp_path: Path) -> None:
     done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q9_9")
     assert_one_sentence(done)
     assert "q9_9" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_file_that_is_not_sound_is_1(tmp_path: Path, options: list[str]) -> None:
+    raw = bytearray((GOLDEN / "gguf-v1-q4_0.bin").read_bytes())
+    raw[-2048:] = b"\xff" * 2048
+    (tmp_path / "model.gguf").write_bytes(raw)
+    done = ggmlkit("verify", tmp_path / "model.gguf", *options)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ggmlkit: ")
+    assert "has a scale that isn't finite" in last
+    assert "has a scale that isn't finite" in done.stdout
+    assert not options or json.loads(done.stdout)["sound"] is False
 
 
 @pytest.mark.parametrize("action", ["get", "rm"])

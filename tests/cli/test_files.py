@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -205,3 +206,14 @@ def test_compare_measures_and_names() -> None:
     assert "general.file_type = 1 | 2" in shown
     assert "f16 | q4_0" in shown
     assert ggmlkit("compare", F16, F16).stdout.startswith("the same: 21 tensors")
+
+
+def test_verify_shows_statistics_and_check_sums() -> None:
+    document = json.loads(ggmlkit("verify", F16, "--json", "--sha256").stdout)
+    assert document["sound"] is True
+    assert document["problems"] == []
+    assert document["sha256"] == {str(F16): hashlib.sha256(F16.read_bytes()).hexdigest()}
+    tensor = document["tensors"][0]
+    assert tensor["statistics"]["minimum"] < tensor["statistics"]["maximum"]
+    assert len(tensor["sha256"]) == 64
+    assert "nothing is wrong" in ggmlkit("verify", F16).stdout

@@ -17,6 +17,7 @@ NAMES = (
     "quantize",
     "inspect",
     "compare",
+    "verify",
     "export",
     "split",
     "merge",

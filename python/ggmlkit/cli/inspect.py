@@ -37,7 +37,7 @@ def _document(file: ModelFile) -> dict[str, Any]:
         "container": file.container,
         "version": file.version,
         "byte_order": file.byte_order,
-        "parts": [str(part.path) for part in file.parts],
+        "parts": [str(path) for path in file.paths] if len(file.paths) > 1 else [],
         "metadata": {key: plain(value) for key, value in (file.metadata | file.notes).items()},
         "tensors": [
             {"name": name, "type": t.type.name, "shape": list(t.shape), "nbytes": t.nbytes}

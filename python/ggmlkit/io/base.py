@@ -74,6 +74,15 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         """
         return {}
 
+    def ranges(self) -> list[tuple[int, int, str]]:
+        """(start, size, name) of each tensor's data in the file, where tensors could overlap."""
+        return []
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that the model is in."""
+        return [part.path for part in self.parts] or [self.path]
+
     @property
     def parts(self) -> Sequence[ModelFile]:
         """The files of a model in several gguf files, in order; of any other, none."""

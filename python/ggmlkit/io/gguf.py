@@ -32,6 +32,7 @@ class GgufFile(ModelFile):
     def __init__(self, path: str | os.PathLike[str], lost: list[LostTensor] | None = None) -> None:
         self._file = MappedFile(path)
         self._lost = lost
+        self._offsets: dict[str, int] = {}
         self._value_ranges: dict[str, tuple[int, int]] = {}
         try:
             version, order = version_and_order(self._file)
@@ -54,6 +55,13 @@ class GgufFile(ModelFile):
         """Each metadata value's bytes, its type before it, where they are as gguf v3 has them."""
         buffer = self._file.buffer
         return {key: buffer[start:end] for key, (start, end) in self._value_ranges.items()}
+
+    def ranges(self) -> list[tuple[int, int, str]]:
+        """Where each tensor's data lies: start, size and name."""
+        return [
+            (self.data_start + offset, self._tensors[name].nbytes, name)
+            for name, offset in self._offsets.items()
+        ]
 
     def header_bytes(self) -> bytes:
         """The file up to its data."""
@@ -88,6 +96,7 @@ class GgufFile(ModelFile):
                 raise cursor.fail(f"tensor {entry.name!r} is there twice", entry.place)
             try:
                 tensors[entry.name] = self._tensor(entry)
+                self._offsets[entry.name] = entry.offset
             except FormatError as error:
                 if self._lost is None:
                     raise

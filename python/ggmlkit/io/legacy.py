@@ -62,6 +62,11 @@ class LegacyFile(ModelFile):
         """All tensors by Meta's names, lazy."""
         return self._tensors
 
+    @property
+    def paths(self) -> list[Path]:
+        """All files that the model is in."""
+        return [part.path for part in self._parts]
+
     def close(self) -> None:
         """Unmap the file; tensors not yet read can't be any more."""
         for part in self._parts:
