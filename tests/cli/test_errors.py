@@ -42,6 +42,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["export", "{file}", "{out}"],
         ["compare", str(F16), "{file}"],
         ["verify", "{file}"],
+        ["repair", "{file}", "{out}"],
         ["split", "{file}", "{out}", "--max-size", "1G"],
         ["merge", "{file}", "{out}"],
         ["metadata", "get", "{file}", "general.name"],

@@ -217,3 +217,16 @@ def test_verify_shows_statistics_and_check_sums() -> None:
     assert tensor["statistics"]["minimum"] < tensor["statistics"]["maximum"]
     assert len(tensor["sha256"]) == 64
     assert "nothing is wrong" in ggmlkit("verify", F16).stdout
+
+
+def test_repair_lists_what_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "cut.gguf").write_bytes(F16.read_bytes()[:-10])
+    result = ggmlkit("repair", tmp_path / "cut.gguf", tmp_path / "out.gguf")
+    with io.open(F16) as file:
+        last = file.names[-1]
+    assert result.stdout == ""
+    assert f"lost: {last}: " in result.stderr
+    assert "20 tensors saved, 1 lost" in result.stderr
+    assert len(inspected(tmp_path / "out.gguf")["tensors"]) == 20
+    again = ggmlkit("repair", tmp_path / "out.gguf", tmp_path / "again.gguf")
+    assert "20 tensors saved, nothing is lost" in again.stderr

@@ -18,6 +18,7 @@ NAMES = (
     "inspect",
     "compare",
     "verify",
+    "repair",
     "export",
     "split",
     "merge",

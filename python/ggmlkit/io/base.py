@@ -136,7 +136,7 @@ class LostTensor:
 
     Attributes:
         name: ``None`` where the file ends before it.
-        offset: of the fault in the file.
+        offset: where the file describes it, if it does.
         reason: what is wrong.
     """
 

@@ -100,7 +100,7 @@ class GgufFile(ModelFile):
             except FormatError as error:
                 if self._lost is None:
                     raise
-                self._lost.append(LostTensor(entry.name, error.offset, error.reason))
+                self._lost.append(LostTensor(entry.name, entry.place, error.reason))
         return tensors
 
     def _alignment(self) -> int:

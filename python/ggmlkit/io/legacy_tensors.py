@@ -49,7 +49,7 @@ def read_tensors(
         except FormatError as error:
             if lost is None:
                 raise
-            lost.append(LostTensor(name, error.offset, error.reason))
+            lost.append(LostTensor(name, place, error.reason))
             break
         tensors[name] = tensor
     return tensors
