@@ -183,6 +183,11 @@ def test_metadata_is_read_and_changed(tmp_path: Path) -> None:
         assert file.metadata["my.number"] == -5
         assert file.value_types["my.list"] == 256
         assert file.value_types["llama.block_count"] == 4
+    inode = path.stat().st_ino
+    ggmlkit("metadata", "set", path, "my.number", "6")
+    assert path.stat().st_ino == inode
+    ggmlkit("metadata", "set", path, "my.number", "7", "--rewrite")
+    assert path.stat().st_ino != inode
     ggmlkit("metadata", "rm", path, "my.list")
     assert "my.list" not in inspected(path)["metadata"]
     assert inspected(path)["tensors"] == inspected(F16)["tensors"]

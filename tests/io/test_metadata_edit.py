@@ -113,6 +113,15 @@ def test_in_place_writes_changed_bytes_once(
     assert len(calls) == 1
 
 
+def test_all_is_written_anew_if_asked(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    before, tensors = contents(path)
+    inode = path.stat().st_ino
+    assert not edit_metadata(path, {"n": 8}, in_place=False)
+    assert path.stat().st_ino != inode
+    assert contents(path) == (before | {"n": 8}, tensors)
+
+
 def test_a_failed_rewrite_leaves_the_old_file(tmp_path: Path) -> None:
     path = saved(tmp_path)
     raw = path.read_bytes()

@@ -34,6 +34,9 @@ def metadata(
             help="u8 … i64, f32, f64, bool, str, u32[] …; as it was, or looks, if unset.",
         ),
     ] = None,
+    rewrite: Annotated[
+        bool, Option("--rewrite", help="Write the whole file anew, which is safe at any moment.")
+    ] = False,
 ) -> None:
     """Read or change a file's metadata, in place where the new header fits before the data."""
     if (action is Action.set) != (value is not None):
@@ -41,9 +44,9 @@ def metadata(
     if type is not None and action is not Action.set:
         raise UsageError("'--type' belongs to 'set'.")
     if value is None:
-        _print(path, key) if action is Action.get else _remove(path, key)
+        _print(path, key) if action is Action.get else _remove(path, key, not rewrite)
     else:
-        _set(path, key, value, type)
+        _set(path, key, value, type, not rewrite)
 
 
 def _print(path: Path, key: str) -> None:
@@ -60,15 +63,15 @@ def _print(path: Path, key: str) -> None:
     print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def _remove(path: Path, key: str) -> None:
+def _remove(path: Path, key: str, in_place: bool) -> None:
     from ggmlkit.cli.progress import progress
     from ggmlkit.io.metadata_edit import edit_metadata
 
     with progress("rewrite") as report:
-        edit_metadata(path, {}, [key], progress=report)
+        edit_metadata(path, {}, [key], in_place=in_place, progress=report)
 
 
-def _set(path: Path, key: str, text: str, type: str | None) -> None:
+def _set(path: Path, key: str, text: str, type: str | None, in_place: bool) -> None:
     from ggmlkit.io.gguf import GgufFile
     from ggmlkit.io.gguf_values import parsed_value, value_type
     from ggmlkit.io.metadata_edit import edit_metadata
@@ -83,7 +86,6 @@ def _set(path: Path, key: str, text: str, type: str | None) -> None:
         raise UsageError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     from ggmlkit.cli.progress import progress
 
+    kinds = None if kind is None else {key: kind}
     with progress("rewrite") as report:
-        edit_metadata(
-            path, {key: value}, value_types=None if kind is None else {key: kind}, progress=report
-        )
+        edit_metadata(path, {key: value}, value_types=kinds, in_place=in_place, progress=report)

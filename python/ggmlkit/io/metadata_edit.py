@@ -23,14 +23,16 @@ def edit_metadata(
     removed: Collection[str] = (),
     *,
     value_types: Mapping[str, int] | None = None,
+    in_place: bool = True,
     progress: Progress | None = None,
 ) -> bool:
     """Give keys of a gguf file other values, or take them away.
 
     Where the new header ends in the same place, because what it grew by fits the padding before
-    the data, only its changed bytes are written, in one call: a killed process leaves the old file
-    or the new one, but a machine that loses power in that moment may leave a mixture. Otherwise
-    the whole file is written anew and then takes the old one's place, which is safe at any moment.
+    the data, only its changed bytes are written, in one call. A process killed, or power lost, in
+    that very moment can leave a mixture of both headers, though hardly where values keep their
+    length and little changes. Otherwise the whole file is written anew and then takes the old
+    one's place, which is safe at any moment.
     Of a model in several files only the one given is changed.
 
     Args:
@@ -38,6 +40,7 @@ def edit_metadata(
         changed: new values by key; keys that aren't there yet are added at the end.
         removed: keys to take away.
         value_types: GGUF types of the new values, instead of the keys' present ones.
+        in_place: False to write all anew even if there is room.
         progress: as ``gk.save`` calls it, if all is written anew.
 
     Returns:
@@ -61,7 +64,7 @@ def edit_metadata(
             if key in metadata and key not in changed
         }
         old = file.header_bytes()
-        header = _fitting_header(file, metadata, kinds, stored)
+        header = _fitting_header(file, metadata, kinds, stored) if in_place else None
         if header is None:
             write_gguf(
                 path,
