@@ -10,7 +10,22 @@ from ggmlkit.cli.command_line import HELP, Command, HelpAsked, UsageError, colum
 from ggmlkit.errors import GgmlkitError
 
 _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
-NAMES = ("run", "chat", "convert", "quantize", "inspect", "export", "bench", "tokenize")
+NAMES = (
+    "run",
+    "chat",
+    "convert",
+    "quantize",
+    "inspect",
+    "compare",
+    "verify",
+    "repair",
+    "export",
+    "split",
+    "merge",
+    "metadata",
+    "bench",
+    "tokenize",
+)
 _USAGE = "Usage: ggmlkit [OPTIONS] COMMAND [ARGS]..."
 _ABOUT = "Convert, quantize and run LLaMA-family models in the GGML file formats."
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 
 from ggmlkit import _core
+from ggmlkit.io.pages import release
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -220,3 +221,4 @@ def _write(descriptor: int, data: Bytes, offset: int) -> None:
     while left:
         written = os.pwrite(descriptor, left, offset)
         left, offset = left[written:], offset + written
+    release(data)  # what came from a mapped file needn't stay in memory
