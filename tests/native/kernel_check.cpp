@@ -61,8 +61,9 @@ void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n)
 
 // All before the index that is named are finite, whichever element is not.
 void check_refusal(Checked& c, Type type, float bad) {
-  for (std::size_t at = 0; at < 2 * kBlock; ++at) {
-    std::vector<float> x(3 * kBlock, 1.0f);
+  const std::size_t block = info(type).block_size;
+  for (std::size_t at = 0; at < 2 * block; ++at) {
+    std::vector<float> x(3 * block, 1.0f);
     x[at] = bad;
     Bytes out(row_bytes(type, x.size()));
     const std::size_t named = c.kernels(type).quantize(x.data(), out.data(), x.size());
@@ -71,13 +72,15 @@ void check_refusal(Checked& c, Type type, float bad) {
 }
 
 void check_type(Checked& c, Type type) {
-  if (c.expected(type).quantize == nullptr) return;
-  const bool blocks = info(type).block_size > 1;
-  for (const std::size_t n : {0, 32, 64, 96, 32 * 1000}) {
-    check_quantize(c, type, awkward(n, c.random));
+  const bool writes = c.expected(type).quantize != nullptr;
+  const std::size_t block = std::max<std::size_t>(kBlock, info(type).block_size);
+  for (const std::size_t blocks : {0, 1, 2, 3, 1000}) {
+    const std::size_t n = blocks * block;
+    if (writes) check_quantize(c, type, awkward(n, c.random));
     check_dequantize(c, type, random_bytes(row_bytes(type, n) + 1, c.random), n);
   }
-  if (blocks) {
+  if (!writes) return;
+  if (info(type).block_size > 1) {
     for (const float bad : {NAN, -NAN, HUGE_VALF, -HUGE_VALF}) check_refusal(c, type, bad);
     return;
   }
