@@ -46,13 +46,29 @@ int with_parity(unsigned seven) {
   return static_cast<int>(seven | (static_cast<unsigned>(__builtin_parity(seven)) << 7));
 }
 
+// The sign bits of four floats, from four bits: a table keeps branches off random data.
+struct SignMasks {
+  std::uint32_t mask[16][4] = {};
+};
+
+constexpr SignMasks sign_masks() {
+  SignMasks m{};
+  for (unsigned bits = 0; bits < 16; ++bits) {
+    for (unsigned e = 0; e < 4; ++e) m.mask[bits][e] = ((bits >> e) & 1) << 31;
+  }
+  return m;
+}
+
+constexpr SignMasks kSigns = sign_masks();
+
 // `Elements` elements of one point, minus where the bit of `signs` is set.
 template <int Elements>
 float* put(const float* point, float scale, int signs, float* dst) {
-  for (int e = 0; e < Elements; ++e) {
-    dst[e] = (signs >> e) & 1 ? -(scale * point[e]) : scale * point[e];
+  for (int quad = 0; quad < Elements / 4; ++quad, point += 4, dst += 4, signs >>= 4) {
+    const std::uint32_t* mask = kSigns.mask[signs & 15];
+    for (int e = 0; e < 4; ++e) dst[e] = bits_float(float_bits(scale * point[e]) ^ mask[e]);
   }
-  return dst + Elements;
+  return dst;
 }
 
 struct Iq2Xxs {
