@@ -15,7 +15,10 @@ from libggml import Libggml, find
 from measure import OURS, Comparison, Measure, Roof, best
 
 _ROWS, _COLUMNS = 16384, 4096  # 256 MiB of float32
-_QUANTIZED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0")
+_QUANTIZED = (
+    "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl",
+    "iq4_xs", "tq1_0", "tq2_0", "mxfp4",
+)  # fmt: skip
 
 
 def steps(bench: Bench) -> list[Step]:

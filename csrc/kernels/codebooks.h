@@ -46,6 +46,15 @@ struct Iq4Xs {
       s[g] = a * static_cast<float>((lower | (((upper >> (2 * g)) & 3) << 4)) - 32);
     }
   }
+  // From 0 to 63, 32 for zero.
+  void pack_scales(const std::uint8_t* shifted) {
+    int upper = 0;
+    for (int g = 0; g < 8; ++g) upper |= shifted[g] >> 4 << (2 * g);
+    store_at(high, static_cast<std::uint16_t>(upper));
+    for (int k = 0; k < 4; ++k) {
+      low[k] = static_cast<std::uint8_t>((shifted[2 * k] & 15) | (shifted[2 * k + 1] << 4));
+    }
+  }
 };
 
 // Half of 2^(e - 127), for values that are doubled; the two smallest are subnormal.

@@ -18,7 +18,9 @@ struct GroupScales {
 };
 
 struct Q2K {
+  static constexpr int size = kSuper;
   static constexpr int group = 16;
+  static constexpr int levels = 3;
   static constexpr int offset = 0;
   static constexpr bool has_min = true;
 
@@ -40,7 +42,9 @@ struct Q2K {
 };
 
 struct Q3K {
+  static constexpr int size = kSuper;
   static constexpr int group = 16;
+  static constexpr int levels = 7;
   static constexpr int offset = 4;
   static constexpr bool has_min = false;
 
@@ -97,8 +101,8 @@ struct SixBitPairs {
   }
   void set(const std::uint8_t* scale, const std::uint8_t* min) {
     for (int g = 0; g < 4; ++g) {
-      bytes[g] = static_cast<std::uint8_t>((scale[g] & 63) | (scale[g + 4] >> 4 << 6));
-      bytes[g + 4] = static_cast<std::uint8_t>((min[g] & 63) | (min[g + 4] >> 4 << 6));
+      bytes[g] = static_cast<std::uint8_t>(scale[g] | (scale[g + 4] >> 4 << 6));
+      bytes[g + 4] = static_cast<std::uint8_t>(min[g] | (min[g + 4] >> 4 << 6));
       bytes[g + 8] = static_cast<std::uint8_t>((scale[g + 4] & 15) | (min[g + 4] << 4));
     }
   }
@@ -111,7 +115,9 @@ struct SixBitPairs {
 };
 
 struct Q4K {
+  static constexpr int size = kSuper;
   static constexpr int group = 32;
+  static constexpr int levels = 15;
   static constexpr int offset = 0;
   static constexpr bool has_min = true;
 
@@ -126,7 +132,9 @@ struct Q4K {
 };
 
 struct Q5K {
+  static constexpr int size = kSuper;
   static constexpr int group = 32;
+  static constexpr int levels = 31;
   static constexpr int offset = 0;
   static constexpr bool has_min = true;
 
@@ -152,7 +160,9 @@ struct Q5K {
 };
 
 struct Q6K {
+  static constexpr int size = kSuper;
   static constexpr int group = 16;
+  static constexpr int levels = 63;
   static constexpr int offset = 32;
   static constexpr bool has_min = false;
 

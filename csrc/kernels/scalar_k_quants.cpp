@@ -1,5 +1,5 @@
-// q2_K to q6_K to float32.
-#include "kernels/k_blocks.h"
+// q2_K to q6_K to float32 and back.
+#include "kernels/k_quantize.h"
 #include "kernels/scalar.h"
 
 namespace ggmlkit {
@@ -19,17 +19,19 @@ void dequantize(const std::byte* src, float* dst, std::size_t n) {
   }
 }
 
+template <class B>
+void set(KernelTable& table, Type type) {
+  table.types[static_cast<std::size_t>(type)] = {dequantize<B>, quantize_k<OneLane, B>, nullptr};
+}
+
 }  // namespace
 
 void fill_scalar_k_quants(KernelTable& table) {
-  const auto set = [&](Type type, auto kernel) {
-    table.types[static_cast<std::size_t>(type)].dequantize = kernel;
-  };
-  set(Type::q2_K, dequantize<Q2K>);
-  set(Type::q3_K, dequantize<Q3K>);
-  set(Type::q4_K, dequantize<Q4K>);
-  set(Type::q5_K, dequantize<Q5K>);
-  set(Type::q6_K, dequantize<Q6K>);
+  set<Q2K>(table, Type::q2_K);
+  set<Q3K>(table, Type::q3_K);
+  set<Q4K>(table, Type::q4_K);
+  set<Q5K>(table, Type::q5_K);
+  set<Q6K>(table, Type::q6_K);
 }
 
 }  // namespace ggmlkit
