@@ -6,6 +6,7 @@
 
 #include "kernels/batches.h"
 #include "kernels/codebooks.h"
+#include "kernels/importance.h"
 #include "kernels/k_search.h"
 #include "kernels/one_lane.h"
 
@@ -90,16 +91,16 @@ void finish_block(const float* x, const float* scale, Iq4Xs& block) {
   block.pack_scales(shifted);
 }
 
-// weigh(g, x, w) sets the weights of the groups from g on.
-template <class F, class B, int Together, class Weigh>
-void quantize_iq4_blocks(const float* x, Weigh weigh, B* blocks) {
+// weights(g, x, w) sets the weights of the groups from g on.
+template <class F, class B, int Together, class Weights>
+void quantize_iq4_blocks(const float* x, Weights weights, B* blocks) {
   constexpr int groups = Together * B::size / 32;
   float scale[groups];
   for (int g = 0; g < groups; g += F::count) {
     F lanes[32];
     F w[32];
     F::template load_groups<32>(x + 32 * g, lanes);
-    weigh(g, lanes, w);
+    weights(g, lanes, w);
     fit_values(lanes, w).store(scale + g);
   }
   for (int b = 0; b < Together; ++b) {
@@ -119,6 +120,26 @@ std::size_t quantize_iq4(const float* src, std::byte* dst, std::size_t n) {
     };
     quantize_iq4_blocks<F, B, together>(x, squares, blocks);
   });
+}
+
+template <class F, class B>
+std::size_t quantize_iq4_weighted(const float* src, const float* importance, std::byte* dst,
+                                  std::size_t n) {
+  constexpr int together = kIq4Together<F, B>;
+  constexpr int groups = together * B::size / 32;
+  float room[together * B::size];
+  float averages[groups];
+  const auto quantize = [&](std::size_t first, const float* x, B* blocks) {
+    const float* q = importances_from(importance, first, n, room);
+    averages_of_groups<B::size, 32>(
+        x, groups, [](float sum) { return sum * (2.0f / static_cast<float>(B::size)); }, averages);
+    const auto weigh_groups = [&](int g, const F(&lanes)[32], F(&w)[32]) {
+      F::template load_groups<32>(q + 32 * g, w);
+      weigh(lanes, F::load(averages + g), w);
+    };
+    quantize_iq4_blocks<F, B, together>(x, weigh_groups, blocks);
+  };
+  return in_batches<B, together>(src, dst, n, quantize);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ LEGACY = [
 # Written by a search for the scales of groups, or of one element in three.
 SEARCHED = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs"]
 SMALL = ["tq1_0", "tq2_0", "mxfp4"]
+# Written with the importance of each column, if told.
+WEIGHED = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
 
 
 def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
@@ -70,6 +72,15 @@ def awkward_groups(blocks: int, seed: int = 0) -> NDArray[np.float32]:
     return x
 
 
+def importances(columns: int, seed: int = 0) -> NDArray[np.float32]:
+    """float32 ``(columns,)``: mean squares as activations have, some zero, some large."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(columns).astype(np.float32) ** 2
+    x[rng.random(columns) < 0.1] = 0
+    x[rng.random(columns) < 0.05] *= np.float32(1e4)
+    return x
+
+
 def digests(blocks: int) -> dict[str, str]:
     """SHA-256 of what the active instruction set rounds and dequantizes, by type."""
     x = awkward(blocks)
@@ -83,6 +94,10 @@ def digests(blocks: int) -> dict[str, str]:
         q = gk.quantize(groups, name)
         values = np.nan_to_num(q.dequantize())
         result[name] = hashlib.sha256(q.data.tobytes() + values.tobytes()).hexdigest()
+    few = groups.reshape(-1, 256 * 5) if len(groups) % 5 == 0 else groups
+    for name in WEIGHED:
+        q = gk.quantize(few, name, importance=importances(few.shape[1]))
+        result[f"{name} by importance"] = hashlib.sha256(q.data.tobytes()).hexdigest()
     for kind in ["f16", "q8_0"]:
         cached = _core.kv_groups(kind, x, True) + _core.kv_groups(kind, x, False)
         result[f"{kind} keys and values"] = hashlib.sha256(cached).hexdigest()

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 import expected_blocks
 import ggmlkit as gk
-from blocks import SEARCHED, SMALL, awkward_groups
+from blocks import SEARCHED, SMALL, WEIGHED, awkward_groups, importances
+
+Bytes = NDArray[np.uint8]
 
 TYPES = SEARCHED + SMALL
 
@@ -26,8 +28,18 @@ ERRORS = {
 @pytest.mark.parametrize("type", TYPES)
 def test_bits_equal_libggmls(type: str) -> None:
     expected = expected_blocks.load()
-    found = gk.quantize(expected["x"], type).data.reshape(len(expected["x"]), -1)
-    wrong = (found != expected[type].reshape(found.shape)).any(axis=1)
+    assert_same_blocks(type, gk.quantize(expected["x"], type).data, expected[type])
+
+
+@pytest.mark.parametrize("type", WEIGHED)
+def test_bits_by_importance_equal_libggmls(type: str) -> None:
+    expected = expected_blocks.load()
+    found = gk.quantize(expected["x"], type, importance=expected["importance"])
+    assert_same_blocks(type, found.data, expected[f"weighed {type}"])
+
+
+def assert_same_blocks(type: str, found: Bytes, expected: Bytes) -> None:
+    wrong = (found != expected).reshape(-1, gk.types.get(type).block_bytes).any(axis=1)
     assert not wrong.any(), np.flatnonzero(wrong)
 
 
@@ -83,3 +95,47 @@ def test_zeros_stay_zeros(type: str) -> None:
     x = np.zeros((3, 512), np.float32)
     x[1] = -0.0
     assert (gk.quantize(x, type).dequantize() == 0).all()
+
+
+@pytest.mark.parametrize("type", WEIGHED)
+def test_important_columns_get_smaller_errors(type: str) -> None:
+    x = np.random.default_rng(3).standard_normal((128, 512)).astype(np.float32)
+    importance = np.where(np.arange(512) % 4 == 0, np.float32(100), np.float32(1))
+    squares = (gk.quantize(x, type, importance=importance).dequantize() - x) ** 2
+    plain = (gk.quantize(x, type).dequantize() - x) ** 2
+    assert (squares * importance).mean() < (plain * importance).mean()
+
+
+@pytest.mark.parametrize("type", WEIGHED)
+@pytest.mark.parametrize("source", ["f16", "q8_0"])
+def test_by_importance_from_other_types(type: str, source: str) -> None:
+    x = np.random.default_rng(4).standard_normal((70, 768)).astype(np.float32)
+    tensor = gk.quantize(x, source)
+    weights = importances(768)
+    found = gk.quantize(tensor, type, importance=weights)
+    alone = gk.quantize(tensor.dequantize(), type, importance=weights, threads=1)
+    assert np.array_equal(found.data, alone.data)
+
+
+@pytest.mark.parametrize("type", ["q4_0", "q4_K", "iq4_nl"])
+@pytest.mark.parametrize("at", [0, 767, 768, 70_000])
+def test_by_importance_what_is_not_finite_is_named(type: str, at: int) -> None:
+    x = np.full((100, 768), 0.5, np.float32)
+    x.reshape(-1)[at] = np.inf
+    x[-1, -1] = np.nan
+    with pytest.raises(ValueError, match=rf"the array holds inf at \({at // 768}, {at % 768}\)"):
+        gk.quantize(x, type, importance=importances(768))
+
+
+def test_importance_is_checked() -> None:
+    x = np.ones((2, 256), np.float32)
+    for bad in (-1.0, np.nan, np.inf):
+        weights = np.ones(256, np.float32)
+        weights[7] = bad
+        with pytest.raises(ValueError, match="importance must be finite and not negative"):
+            gk.quantize(x, "q4_K", importance=weights)
+    with pytest.raises(ValueError, match=r"importance has shape \(255,\), not \(256,\)"):
+        gk.quantize(x, "q4_K", importance=np.ones(255))
+    with pytest.raises(gk.UnsupportedTypeError, match="rounding to q8_0 has no use for importance"):
+        gk.quantize(x, "q8_0", importance=np.ones(256))
+    assert gk.quantize(x[:0], "q4_K", importance=np.ones(256)).nbytes == 0

@@ -51,6 +51,20 @@ void check_quantize(Checked& c, Type type, const std::vector<float>& x) {
   c.report.expect(whole && same_bytes(found, expected), said("quantize", type, x.size()));
 }
 
+void check_quantize_weighted(Checked& c, Type type, const std::vector<float>& x) {
+  std::vector<float> importance = awkward(x.size(), c.random);
+  for (float& v : importance) v = std::fabs(v);
+  Bytes found(row_bytes(type, x.size()) + 1);
+  Bytes expected(found.size());
+  const auto run = [&](const TypeKernels& kernels, Bytes& out) {
+    return kernels.quantize_weighted(x.data(), importance.data(), out.data() + 1, x.size());
+  };
+  const bool whole = run(c.kernels(type), found) == x.size();
+  run(c.expected(type), expected);
+  c.report.expect(whole && same_bytes(found, expected),
+                  said("quantize by importance", type, x.size()));
+}
+
 void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n) {
   std::vector<float> found(n);
   std::vector<float> expected(n);
@@ -77,6 +91,9 @@ void check_type(Checked& c, Type type) {
   for (const std::size_t blocks : {0, 1, 2, 3, 1000}) {
     const std::size_t n = blocks * block;
     if (writes) check_quantize(c, type, awkward(n, c.random));
+    if (c.expected(type).quantize_weighted != nullptr) {
+      check_quantize_weighted(c, type, awkward(n, c.random));
+    }
     check_dequantize(c, type, random_bytes(row_bytes(type, n) + 1, c.random), n);
   }
   if (!writes) return;

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from blocks import SEARCHED, SMALL, awkward_groups
+from blocks import SEARCHED, SMALL, WEIGHED, awkward_groups, importances
 from libggml import Libggml, find
 
 GRIDS = ["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"]
@@ -28,6 +28,18 @@ def test_quantized_bits_are_libggmls(libggml: Libggml, type: str, seed: int) -> 
     libggml.quantize(type, x, theirs)
     wrong = np.flatnonzero((ours != theirs).reshape(len(x), -1).any(axis=1))
     assert wrong.size == 0, f"first: block {wrong[0]}, {x[wrong[0]]}"
+
+
+@pytest.mark.parametrize("columns", [256, 768, 2304])
+@pytest.mark.parametrize("type", WEIGHED)
+def test_bits_by_importance_are_libggmls(libggml: Libggml, type: str, columns: int) -> None:
+    x = awkward_groups(4500, seed=columns).reshape(-1, columns)
+    weights = importances(columns, seed=columns)
+    ours = gk.quantize(x, type, importance=weights).data
+    theirs = np.empty_like(ours)
+    libggml.quantize(type, x, theirs, weights)
+    wrong = np.flatnonzero((ours != theirs).reshape(len(x), -1).any(axis=1))
+    assert wrong.size == 0, f"first: row {wrong[0]}"
 
 
 @pytest.mark.parametrize("type", [*SEARCHED, *SMALL, *GRIDS, "nvfp4", "q1_0", "q8_K"])

@@ -12,6 +12,7 @@ void fill_dequantize_codebooks(KernelTable& table);
 void fill_quantize(KernelTable& table);
 void fill_quantize_k_quants(KernelTable& table);
 void fill_quantize_codebooks(KernelTable& table);
+void fill_quantize_weighted(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);
