@@ -277,7 +277,8 @@ KernelTable make() {
   fill_scalar_i_quants(t);
   fill_scalar_ternary(t);
   fill_scalar_plain(t);
-  fill_scalar_weighted(t);
+  fill_scalar_group_quantizers(t);
+  fill_scalar_weighted_quantizers(t);
   t.quantize_activations = quantize_activations;
   fill_pack_rows<kTileRows>(t);
   const auto matmul = [&t](PackedKind kind) -> MatmulKernel& {

@@ -10,7 +10,8 @@ void fill_scalar_codebooks(KernelTable& table);
 void fill_scalar_i_quants(KernelTable& table);
 void fill_scalar_ternary(KernelTable& table);
 void fill_scalar_plain(KernelTable& table);
-void fill_scalar_weighted(KernelTable& table);
+void fill_scalar_group_quantizers(KernelTable& table);
+void fill_scalar_weighted_quantizers(KernelTable& table);
 void fill_scalar_decoder_steps(KernelTable& table);
 
 }  // namespace ggmlkit

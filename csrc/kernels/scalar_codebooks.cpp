@@ -1,7 +1,5 @@
-// iq4_nl, iq4_xs, mxfp4 and nvfp4 to float32, and back but for the last.
+// iq4_nl, iq4_xs, mxfp4 and nvfp4 to float32.
 #include "kernels/codebooks.h"
-#include "kernels/iq4_quantize.h"
-#include "kernels/mxfp4_quantize.h"
 #include "kernels/scalar.h"
 
 namespace ggmlkit {
@@ -23,13 +21,13 @@ void dequantize(const std::byte* src, float* dst, std::size_t n) {
 }  // namespace
 
 void fill_scalar_codebooks(KernelTable& table) {
-  const auto at = [&](Type type) -> TypeKernels& {
-    return table.types[static_cast<std::size_t>(type)];
+  const auto set = [&](Type type, auto kernel) {
+    table.types[static_cast<std::size_t>(type)].dequantize = kernel;
   };
-  at(Type::iq4_nl) = {dequantize<Iq4Nl>, quantize_iq4<OneLane, Iq4Nl>, nullptr};
-  at(Type::iq4_xs) = {dequantize<Iq4Xs>, quantize_iq4<OneLane, Iq4Xs>, nullptr};
-  at(Type::mxfp4) = {dequantize<Mxfp4>, quantize_mxfp4, nullptr};
-  at(Type::nvfp4).dequantize = dequantize<Nvfp4>;
+  set(Type::iq4_nl, dequantize<Iq4Nl>);
+  set(Type::iq4_xs, dequantize<Iq4Xs>);
+  set(Type::mxfp4, dequantize<Mxfp4>);
+  set(Type::nvfp4, dequantize<Nvfp4>);
 }
 
 }  // namespace ggmlkit

@@ -1,5 +1,5 @@
-// q2_K to q6_K to float32 and back.
-#include "kernels/k_quantize.h"
+// q2_K to q6_K to float32.
+#include "kernels/k_blocks.h"
 #include "kernels/scalar.h"
 
 namespace ggmlkit {
@@ -21,7 +21,7 @@ void dequantize(const std::byte* src, float* dst, std::size_t n) {
 
 template <class B>
 void set(KernelTable& table, Type type) {
-  table.types[static_cast<std::size_t>(type)] = {dequantize<B>, quantize_k<OneLane, B>, nullptr};
+  table.types[static_cast<std::size_t>(type)].dequantize = dequantize<B>;
 }
 
 }  // namespace

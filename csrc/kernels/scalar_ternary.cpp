@@ -1,6 +1,6 @@
-// tq1_0, tq2_0 and q1_0 to float32, and back but for the last.
+// tq1_0, tq2_0 and q1_0 to float32.
 #include "kernels/scalar.h"
-#include "kernels/ternary_quantize.h"
+#include "kernels/ternary_blocks.h"
 
 namespace ggmlkit {
 namespace {
@@ -18,12 +18,12 @@ void dequantize(const std::byte* src, float* dst, std::size_t n) {
 }  // namespace
 
 void fill_scalar_ternary(KernelTable& table) {
-  const auto at = [&](Type type) -> TypeKernels& {
-    return table.types[static_cast<std::size_t>(type)];
+  const auto set = [&](Type type, auto kernel) {
+    table.types[static_cast<std::size_t>(type)].dequantize = kernel;
   };
-  at(Type::tq1_0) = {dequantize<Tq1_0>, quantize_ternary<Tq1_0>, nullptr};
-  at(Type::tq2_0) = {dequantize<Tq2_0>, quantize_ternary<Tq2_0>, nullptr};
-  at(Type::q1_0).dequantize = dequantize<Q1_0>;
+  set(Type::tq1_0, dequantize<Tq1_0>);
+  set(Type::tq2_0, dequantize<Tq2_0>);
+  set(Type::q1_0, dequantize<Q1_0>);
 }
 
 }  // namespace ggmlkit

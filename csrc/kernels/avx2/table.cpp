@@ -11,9 +11,8 @@ KernelTable make() {
   avx2::fill_dequantize_k_quants(table);
   avx2::fill_dequantize_codebooks(table);
   avx2::fill_quantize(table);
-  avx2::fill_quantize_k_quants(table);
-  avx2::fill_quantize_codebooks(table);
-  avx2::fill_quantize_weighted(table);
+  avx2::fill_group_quantizers(table);
+  avx2::fill_weighted_quantizers(table);
   avx2::fill_pack(table);
   avx2::fill_matmul(table);
   avx2::fill_float_matmul(table);
