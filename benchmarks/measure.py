@@ -40,10 +40,11 @@ class Comparison:
         unit: of the samples.
         threads: that each system had.
         samples: system → one number a round; round i of each system ran side by side.
-        goal: ratio to the best other system to reach.
+        goal: ratio to reach, to the best other system or the one in `against`.
         less: whether less is better, and the goal a ceiling.
         roof: the machine's limit on it.
         x: the sizes that growth is fitted to.
+        against: the system that the goal names; the best other one where it names none.
     """
 
     group: str
@@ -55,6 +56,7 @@ class Comparison:
     less: bool = False
     roof: Roof | None = None
     x: dict[str, float] = field(default_factory=dict)
+    against: str | None = None
 
     def median(self, system: str) -> float:
         return statistics.median(self.samples[system])
@@ -66,9 +68,14 @@ class Comparison:
         pick = min if self.less else max
         return pick(others, key=self.median) if others else None
 
+    @property
+    def rival(self) -> str | None:
+        """The system that ours is compared with."""
+        return self.against if self.against in self.samples else self.best_other
+
     def ratios(self) -> list[float]:
-        """Ours over the best other system's, a round each, sorted; empty if either is missing."""
-        other = self.best_other
+        """Ours over the rival's, a round each, sorted; empty if either is missing."""
+        other = self.rival
         if other is None or OURS not in self.samples:
             return []
         pairs = zip(self.samples[OURS], self.samples[other], strict=True)

@@ -55,8 +55,9 @@ def _quantize(bench: Bench, size: str, type: str, threads: int) -> Outcome:
 
     def line(_: str, samples: dict[str, list[float]]) -> Comparison:
         return Comparison(
-            "Quantize a file", f"{size} f16 → {type}", "M weights/s", threads, samples, goal=5.0
-        )
+            "Quantize a file", f"{size} f16 → {type}", "M weights/s", threads, samples, goal=5.0,
+            against=LLAMA_CPP,
+        )  # fmt: skip
 
     rounds = few(bench) if weights > _BIG else bench.rounds
     outcome = compared({system: speed(system) for system in commands}, rounds, line)
@@ -100,7 +101,9 @@ def _first_token(bench: Bench) -> Outcome:
         if system in bench.peers.folders:
             commands[system] = [bench.peers.tool(system, tool), *options, *extra]
     work = f"{REAL} {bench.types[0]}, one token after a prompt"
-    return _starts(bench, commands, "Start to first token", work, threads, goal=0.5)
+    return _starts(
+        bench, commands, "Start to first token", work, threads, goal=0.5, against=LLAMA_CPP
+    )
 
 
 def _import(bench: Bench) -> Outcome:
@@ -120,13 +123,16 @@ def _starts(
     threads: int,
     *,
     goal: float,
+    against: str | None = None,
 ) -> Outcome:
     def measure(command: Sequence[str]) -> Measure:
         times = _STARTS
         return lambda _: {"ms": 1e3 * min(seconds(lambda: _quiet(command)) for _ in range(times))}
 
     def line(_: str, samples: dict[str, list[float]]) -> Comparison:
-        return Comparison(group, work, "ms", threads, samples, goal=goal, less=True)
+        return Comparison(
+            group, work, "ms", threads, samples, goal=goal, less=True, against=against
+        )
 
     for command in commands.values():
         subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)

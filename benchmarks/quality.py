@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 import ggmlkit as gk
 from bench import Bench, Outcome, Step
+from ggmlkit.model.llama import ACTIVATION_BITS
 from inputs import REAL
 from measure import OURS, Comparison
 from peers import LLAMA_CPP
@@ -53,19 +54,30 @@ def _divergence(bench: Bench, type: str) -> Outcome:
         gk.quantize_file(path, floats, "f32", pure=True)
     tokens = windows(gk.Llama(floats).tokenize(english()))
     exact = _our_logits(floats, tokens)
-    samples = {OURS: [kl_divergence(exact, _our_logits(path, tokens))]}
+    theirs: dict[str, list[float]] = {}
     notes = []
     try:
-        samples[LLAMA_CPP] = [kl_divergence(exact, _llama_cpp_logits(bench, path, tokens))]
+        theirs[LLAMA_CPP] = [kl_divergence(exact, _llama_cpp_logits(bench, path, tokens))]
     except (OSError, subprocess.CalledProcessError) as error:
         notes.append(f"{LLAMA_CPP}: {getattr(error, 'stderr', '') or error}".strip()[-200:])
+    lines = []
+    for bits in ACTIVATION_BITS:
+        ours = kl_divergence(exact, _our_logits(path, tokens, bits))
+        work = f"{REAL} {type}, {tokens.size} tokens of English, activation_bits={bits}"
+        samples = {OURS: [ours], **theirs}
+        lines.append(
+            Comparison(
+                "Quality",
+                work,
+                "mean KL divergence, ‰ of a nat",
+                max(bench.threads),
+                samples,
+                goal=1.0,
+                less=True,
+            )
+        )
     floats.unlink()
-    work = f"{REAL} {type}, {tokens.size} tokens of English"
-    line = Comparison(
-        "Quality", work, "mean KL divergence, ‰ of a nat", max(bench.threads), samples,
-        less=True,
-    )  # fmt: skip
-    return Outcome([line], notes)
+    return Outcome(lines, notes)
 
 
 def kl_divergence(exact: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -98,8 +110,9 @@ def windows(tokens: list[int]) -> NDArray[np.int32]:
     return np.array(tokens[:needed], np.int32).reshape(_WINDOWS, _WINDOW)
 
 
-def _our_logits(path: Path, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-    llama = gk.Llama(path, context=_WINDOW)
+def _our_logits(path: Path, tokens: NDArray[np.int32], bits: int = 8) -> NDArray[np.float32]:
+    """Of float weights whatever the bits."""
+    llama = gk.Llama(path, context=_WINDOW, activation_bits=bits)
     return np.concatenate([llama.logits(window) for window in tokens])
 
 

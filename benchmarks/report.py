@@ -13,8 +13,9 @@ from store import Record, Results
 
 _METHOD = """\
 Medians of the rounds (n), the smallest and largest in brackets. Systems take turns in every round,
-the order changing; the ratio is ours to the best other system (by median), the median of the
-rounds' ratios. ✔ and ✘ say whether it, and the share of the machine's limit, reach the goals.
+the order changing; the ratio is ours to the best other system (by median) or to the one that the
+goal names, the median of the rounds' ratios. ✔ and ✘ say whether it, and the share of the machine's
+limit, reach the goals.
 
 Speed: every run is a fresh process on the same file, weights packed or repacked by each system as
 it likes (ik_llama.cpp with `-rtr 1`); the prompt gives one row of logits, decoding starts from an
@@ -58,7 +59,7 @@ def line(c: Comparison) -> str:
     """One comparison in one line, for the terminal."""
     medians = ", ".join(f"{system} {number(c.median(system))}" for system in c.samples)
     ratios = c.ratios()
-    times = f"; {statistics.median(ratios):.2f} × {c.best_other}" if ratios else ""
+    times = f"; {statistics.median(ratios):.2f} × {c.rival}" if ratios else ""
     return f"  {c.work}, {said(c.threads)}: {medians} {c.unit}{times}"
 
 
@@ -81,7 +82,7 @@ def _group(group: str, records: Sequence[Record]) -> list[str]:
     systems = systems_of(comparisons)
     judged = any(c.goal is not None for c in comparisons)
     roofed = any(c.roof for c in comparisons)
-    head = [f"work ({comparisons[0].unit})", "threads", "n", *systems, "ratio to the best"]
+    head = [f"work ({comparisons[0].unit})", "threads", "n", *systems, "ratio"]
     head += ["goal"] * judged + ["share of the limit"] * roofed
     lines = [_row(head), "|" + " --- |" * len(head)]
     for record, c in mine:
@@ -105,7 +106,7 @@ def _state(records: Sequence[Record]) -> str:
 
 def _ratio(c: Comparison) -> str:
     ratios = c.ratios()
-    return f"{_spread(ratios, 2)} × {c.best_other}" if ratios else "—"
+    return f"{_spread(ratios, 2)} × {c.rival}" if ratios else "—"
 
 
 def _goal(c: Comparison) -> str:

@@ -45,7 +45,8 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     # As pip leaves an installed package: an editable one may be compiled anew at every start.
     compileall.compile_dir(Path(ggmlkit.__file__).parent, quiet=1)
-    found = peers.find(options.folder / "peers")
+    # The steps' names are known without the peers, which may take minutes to build.
+    found = peers.Peers() if options.list else peers.find(options.folder / "peers")
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,

@@ -7,6 +7,7 @@ from functools import partial
 from bench import Bench, Outcome, Step, compared, few, said
 from inputs import REAL, cost
 from measure import Comparison, Roof
+from peers import LLAMA_CPP
 from tokens_per_second import Together, Work, systems, systems_together
 
 _PROMPTS = (256, 512)
@@ -76,7 +77,9 @@ def _together(bench: Bench, type: str, threads: int) -> Outcome:
 
     def line(_: str, samples: dict[str, list[float]]) -> Comparison:
         name = f"{REAL} {type}, {_SEQUENCES} sequences of {work.n_gen} tokens"
-        return Comparison("Decode together", name, "tokens/s", threads, samples, goal=2.0)
+        return Comparison(
+            "Decode together", name, "tokens/s", threads, samples, goal=2.0, against=LLAMA_CPP
+        )
 
     return compared(systems_together(bench.peers, work), bench.rounds, line)
 

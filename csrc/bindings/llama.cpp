@@ -83,7 +83,8 @@ class Session {
     weights_.set_vector(name, data.data(), static_cast<std::size_t>(data.size()));
   }
 
-  void start(std::size_t context, std::size_t sequences, const std::string& kv_type) {
+  void start(std::size_t context, std::size_t sequences, const std::string& kv_type,
+             int activation_bits) {
     if (context == 0) throw py::value_error("a context needs room for a token");
     if (sequences == 0) throw py::value_error("there must be a sequence");
     const KvType type = kv_type_named(kv_type);
@@ -91,7 +92,11 @@ class Session {
     ThreadPool& pool = ThreadPool::shared();
     weights_.finish(pool, threads_);
     const int threads = threads_ > 0 ? std::min(threads_, pool.size()) : pool.size();
-    decoder_.emplace(weights_, context, sequences, type, threads);
+    if (activation_bits != 8 && activation_bits != 16) {
+      throw py::value_error("activations have 8 or 16 bits");
+    }
+    const std::size_t parts = static_cast<std::size_t>(activation_bits) / 8;
+    decoder_.emplace(weights_, context, sequences, type, parts, threads);
     tokens_.resize(sequences);
   }
 
@@ -263,7 +268,8 @@ void bind_llama(py::module_& m) {
       .def("set_matrix", &Session::set_matrix, py::arg("name"), py::arg("type"), py::arg("rows"),
            py::arg("cols"), py::arg("data").noconvert())
       .def("set_vector", &Session::set_vector, py::arg("name"), py::arg("data"))
-      .def("start", &Session::start, py::arg("context"), py::arg("sequences"), py::arg("kv_type"))
+      .def("start", &Session::start, py::arg("context"), py::arg("sequences"), py::arg("kv_type"),
+           py::arg("activation_bits"))
       .def("eval", &Session::eval, py::arg("sequence"), py::arg("tokens"),
            py::arg("out").noconvert(), py::arg("all"))
       .def("eval_each", &Session::eval_each, py::arg("sequences"), py::arg("tokens"),

@@ -8,23 +8,10 @@
 #include <fstream>
 #include <string>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "core/backoff.h"
 
 namespace ggmlkit {
 namespace {
-
-// About 20 µs of spinning: longer than the gap between two steps of a token, shorter than a sleep.
-constexpr int kSpins = 2000;
-
-void relax() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 int cgroup_quota() {
   std::ifstream file("/sys/fs/cgroup/cpu.max");
@@ -87,20 +74,16 @@ void ThreadPool::run(const Job& job, int limit) {
   }
   wake_.notify_all();
   job(0, n);
-  for (int spin = 0; pending_.load(std::memory_order_acquire) != 0; ++spin) {
-    if (spin < kSpins) {
-      relax();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  for (Backoff backoff; pending_.load(std::memory_order_acquire) != 0;) backoff.wait();
 }
 
 void ThreadPool::help(int thread) {
   unsigned seen = 0;
   for (;;) {
     int spin = 0;
-    while (epoch_.load(std::memory_order_acquire) == seen && spin++ < kSpins) relax();
+    while (epoch_.load(std::memory_order_acquire) == seen && spin++ < Backoff::kSpins) {
+      Backoff::spin();
+    }
     if (epoch_.load(std::memory_order_acquire) == seen) {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return epoch_.load() != seen; });

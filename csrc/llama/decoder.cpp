@@ -78,26 +78,31 @@ void Decoder::Rows::reserve(std::size_t tokens, const Config& c) {
   attended.resize(tokens * c.q_size());
   normed_rounded.reserve(tokens, c.dim);
   attended_rounded.reserve(tokens, c.q_size());
+  last_normed_rounded.reserve(tokens, c.dim);
   attach(tokens, c);
 }
 
 void Decoder::Rows::attach(std::size_t tokens, const Config& c) {
   normed_rounded.attach(normed.data(), tokens, c.dim);
   attended_rounded.attach(attended.data(), tokens, c.q_size());
+  last_normed_rounded.attach(normed.data(), tokens, c.dim);
 }
 
 Decoder::Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
-                 int threads)
+                 std::size_t parts, int threads)
     : weights_(weights),
       attention_(weights.config(), context, sequences, type, kTile, threads),
       positions_(sequences, 0),
-      own_(static_cast<std::size_t>(threads)),
-      up_(static_cast<std::size_t>(threads)) {
+      shared_(parts),
+      up_(static_cast<std::size_t>(threads)),
+      hidden_rounded_(parts),
+      last_hidden_rounded_(parts) {
   const Config& c = weights.config();
   const std::size_t tokens = std::min(kTile, std::max(context, sequences));
   runs_.resize(tokens);
   shared_.reserve(tokens, c);
-  for (Rows& rows : own_) rows.reserve(1, c);
+  own_.reserve(static_cast<std::size_t>(threads));
+  for (int t = 0; t < threads; ++t) own_.emplace_back(parts).reserve(1, c);
   qkv_.resize(tokens * attention_.row_size());
   delta_.resize(tokens * c.dim);
   hidden_.resize(tokens * c.ffn);
@@ -181,7 +186,8 @@ void Decoder::embed(const Part& part) {
   }
 }
 
-void Decoder::add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight) {
+void Decoder::add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight,
+                           Activations& rounded) {
   const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
   const Range mine = part.mine();
@@ -189,7 +195,7 @@ void Decoder::add_and_norm(const Part& part, const float* delta, const std::vect
     float* x = part.rows.stream.data() + t * dim;
     if (delta != nullptr) kernels.add_scaled(1.0f, delta + t * dim, x, dim);
     kernels.rms_norm(x, weight.data(), config().norm_eps, part.rows.normed.data() + t * dim, dim);
-    part.rows.normed_rounded.quantize_row(t);
+    rounded.quantize_row(t);
   }
   if (!part.is_own) meet(part);
 }
@@ -197,7 +203,7 @@ void Decoder::add_and_norm(const Part& part, const float* delta, const std::vect
 void Decoder::keys_and_values(const Part& part, std::size_t layer, const float* delta) {
   const Config& c = config();
   const LayerWeights& w = weights_.layers()[layer];
-  add_and_norm(part, delta, w.attn_norm);
+  add_and_norm(part, delta, w.attn_norm, part.rows.normed_rounded);
   float* q = qkv_.data();
   float* k = q + c.q_size();
   float* v = k + c.kv_size();
@@ -215,7 +221,7 @@ void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   matmul_share(w.attn_output, part.rows.attended_rounded, delta_.data(), config().dim, part.thread,
                part.n_threads);
   meet(part);
-  add_and_norm(part, delta_.data(), w.ffn_norm);
+  add_and_norm(part, delta_.data(), w.ffn_norm, part.rows.normed_rounded);
   feed_forward(part, w);
   matmul_share(w.down, part.hidden, delta_.data(), config().dim, part.thread, part.n_threads);
   meet(part);
@@ -272,17 +278,17 @@ void Decoder::output_logits(const Part& part, const float* delta) {
   const Pass& pass = part.pass;
   if (pass.logits == nullptr) return;
   if (pass.all || part.is_own) {
-    add_and_norm(part, delta, weights_.output_norm());
-    matmul_share(weights_.output(), part.rows.normed_rounded, pass.logits, c.vocab, part.thread,
-                 part.n_threads);
+    Activations& rounded = part.rows.last_normed_rounded;
+    add_and_norm(part, delta, weights_.output_norm(), rounded);
+    matmul_share(weights_.output(), rounded, pass.logits, c.vocab, part.thread, part.n_threads);
     return;
   }
   const std::size_t at = (pass.n - 1) * c.dim;
   Rows& own = own_[static_cast<std::size_t>(part.thread)];
   std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
   const Part last{pass, own, part.hidden, true, part.thread, part.n_threads};
-  add_and_norm(last, delta + at, weights_.output_norm());
-  matmul_share(weights_.output(), own.normed_rounded, pass.logits, c.vocab, part.thread,
+  add_and_norm(last, delta + at, weights_.output_norm(), own.last_normed_rounded);
+  matmul_share(weights_.output(), own.last_normed_rounded, pass.logits, c.vocab, part.thread,
                part.n_threads);
 }
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "core/barrier.h"
 #include "core/thread_pool.h"
 #include "llama/attention.h"
-#include "llama/barrier.h"
 #include "llama/weights.h"
 #include "quant/activations.h"
 
@@ -21,9 +21,9 @@ constexpr std::size_t kTile = 256;
 class Decoder {
  public:
   // All memory is taken here: `sequences` contexts. At most `threads` threads take part. The
-  // weights must outlive this.
+  // layers' activations are rounded in `parts` parts of 8 bits. The weights must outlive this.
   Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
-          int threads);
+          std::size_t parts, int threads);
 
   // Appends 1 … kTile tokens, each below the vocabulary's size, that fit the sequence's context.
   // `logits` receives [vocab] for the last token, or [n][vocab] where `all` is set; may be null.
@@ -54,7 +54,10 @@ class Decoder {
     AlignedArray<float> attended;  // [tokens][q_size]
     Activations normed_rounded;
     Activations attended_rounded;
+    // For the output matrix: rounding it shows most in the logits, and it takes few tokens.
+    Activations last_normed_rounded{2};
 
+    explicit Rows(std::size_t parts) : normed_rounded(parts), attended_rounded(parts) {}
     void reserve(std::size_t tokens, const Config& c);
     void attach(std::size_t tokens, const Config& c);
     std::size_t floats() const { return stream.size() + normed.size() + attended.size(); }
@@ -69,7 +72,8 @@ class Decoder {
   void keys_and_values(const Part& part, std::size_t layer, const float* delta);
   void rest_of_layer(const Part& part, std::size_t layer);
   // stream += delta; normed = the RMS norm of the stream, rounded for the next product.
-  void add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight);
+  void add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight,
+                    Activations& rounded);
   void attend(const Part& part, std::size_t layer);
   void feed_forward(const Part& part, const LayerWeights& w);
   void hidden_rows(const Part& part, const LayerWeights& w, Range rows, float* up, std::size_t ld);

@@ -1,13 +1,25 @@
 #include "quant/activations.h"
 
 namespace ggmlkit {
+namespace {
+
+// What rounding leaves off a block.
+void rest_of_block(const float* x, const ActivationSlot& rounded, float* rest) {
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    const auto q = static_cast<float>(rounded.q[i / 4 * 4 * rounded.width + i % 4]);
+    rest[i] = x[i] - rounded.scale[0] * q;
+  }
+}
+
+}  // namespace
 
 void Activations::reserve(std::size_t tokens, std::size_t cols) {
   const std::size_t blocks = cols / kBlock;
-  q_.resize(tokens * cols);
-  scale_.resize(tokens * blocks);
-  sum_.resize(tokens * blocks);
-  start_.resize(tokens * blocks);
+  const std::size_t rows = tokens * parts_;
+  q_.resize(rows * cols);
+  scale_.resize(rows * blocks);
+  sum_.resize(rows * blocks);
+  start_.resize(rows * blocks);
 }
 
 void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
@@ -29,21 +41,31 @@ void Activations::quantize_share(int thread, int n_threads) {
   }
 }
 
-void Activations::quantize_blocks(std::size_t token, std::size_t first, std::size_t end) {
-  const std::size_t blocks = cols_ / kBlock;
-  // The panel the token is in: whole ones of kPanel, then what is left in 4, 2 and 1.
-  std::size_t panel = token / kPanel * kPanel;
-  std::size_t width = panel_width(tokens_ - panel);
-  while (token >= panel + width) {
+// Where a part of a token, counted through, has its rounded block.
+ActivationSlot Activations::slot(std::size_t part, std::size_t block) {
+  // The panel it is in: whole ones of kPanel, then what is left in 4, 2 and 1.
+  const std::size_t parts = tokens_ * parts_;
+  std::size_t panel = part / kPanel * kPanel;
+  std::size_t width = panel_width(parts - panel);
+  while (part >= panel + width) {
     panel += width;
-    width = panel_width(tokens_ - panel);
+    width = panel_width(parts - panel);
   }
-  const std::size_t block = panel * blocks + first * width;
-  const std::size_t slot = token - panel;
-  active().quantize_activations(
-      rows_ + token * cols_ + first * kBlock, end - first,
-      {q_.data() + block * kBlock + slot * 4, scale_.data() + block + slot,
-       sum_.data() + block + slot, start_.data() + block + slot, width});
+  const std::size_t at = panel * (cols_ / kBlock) + block * width;
+  const std::size_t place = part - panel;
+  return {q_.data() + at * kBlock + place * 4, scale_.data() + at + place, sum_.data() + at + place,
+          start_.data() + at + place, width};
+}
+
+void Activations::quantize_blocks(std::size_t token, std::size_t first, std::size_t end) {
+  const float* x = rows_ + token * cols_;
+  active().quantize_activations(x + first * kBlock, end - first, slot(token * parts_, first));
+  if (parts_ == 1) return;
+  for (std::size_t b = first; b < end; ++b) {
+    float rest[kBlock];
+    rest_of_block(x + b * kBlock, slot(token * parts_, b), rest);
+    active().quantize_activations(rest, 1, slot(token * parts_ + 1, b));
+  }
 }
 
 void Activations::quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,

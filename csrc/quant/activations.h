@@ -1,5 +1,8 @@
 // Rows of activations, rounded to int8 per 32 elements for quantized weights, in the panels that
 // kernels take; the float rows stay reachable for float weights.
+//
+// In two parts a row has 16 bits: it is rounded, and what that left off is rounded as a row of its
+// own. Kernels see two tokens, 2t and 2t + 1, whose products matmul_rows adds.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +16,8 @@ namespace ggmlkit {
 
 class Activations {
  public:
+  explicit Activations(std::size_t parts = 1) : parts_(parts) {}
+
   // Room for `tokens` rows of `cols`; call before quantize_share, outside a parallel job.
   void reserve(std::size_t tokens, std::size_t cols);
 
@@ -37,12 +42,16 @@ class Activations {
 
   const float* rows() const { return rows_; }
   std::size_t tokens() const { return tokens_; }
+  std::size_t parts() const { return parts_; }
   std::size_t cols() const { return cols_; }
   ActivationView view() const {
     return {q_.data(), scale_.data(), sum_.data(), start_.data(), cols_};
   }
 
  private:
+  ActivationSlot slot(std::size_t part, std::size_t block);
+
+  std::size_t parts_;
   const float* rows_ = nullptr;
   std::size_t tokens_ = 0;
   std::size_t cols_ = 0;

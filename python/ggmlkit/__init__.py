@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from ggmlkit.io import open, save
     from ggmlkit.model.llama import Llama
     from ggmlkit.model.tokenizer import Tokenizer
+    from ggmlkit.products import PackedMatrix, matmul
     from ggmlkit.quantization import quantize_file
-    from ggmlkit.tensor import Tensor, dequantize, matmul, quantize
+    from ggmlkit.tensor import Tensor, dequantize, quantize
     from ggmlkit.types import TensorType
 
 _LAZY = {
@@ -35,6 +36,7 @@ _LAZY = {
     "GgmlkitError": "ggmlkit.errors",
     "Llama": "ggmlkit.model.llama",
     "ModelError": "ggmlkit.errors",
+    "PackedMatrix": "ggmlkit.products",
     "Tensor": "ggmlkit.tensor",
     "TensorType": "ggmlkit.types",
     "Tokenizer": "ggmlkit.model.tokenizer",
@@ -42,7 +44,7 @@ _LAZY = {
     "convert": "ggmlkit.conversion.pipeline",
     "dequantize": "ggmlkit.tensor",
     "export": "ggmlkit.conversion.export",
-    "matmul": "ggmlkit.tensor",
+    "matmul": "ggmlkit.products",
     "open": "ggmlkit.io",
     "quantize": "ggmlkit.tensor",
     "quantize_file": "ggmlkit.quantization",
@@ -56,6 +58,7 @@ __all__ = [
     "GgmlkitError",
     "Llama",
     "ModelError",
+    "PackedMatrix",
     "Tensor",
     "TensorType",
     "Tokenizer",

@@ -15,6 +15,8 @@ from ggmlkit.types import TensorType
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from ggmlkit.products import Transposed
+
     Bytes = NDArray[np.uint8]
 
 _NUMPY_DTYPES = {
@@ -166,6 +168,8 @@ class Tensor:
     @property
     def T(self) -> Transposed:
         """For ``x @ tensor.T``: the quantized matrix product."""
+        from ggmlkit.products import Transposed
+
         return Transposed(self)
 
     def __len__(self) -> int:
@@ -177,19 +181,6 @@ class Tensor:
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
         return f"Tensor({name}{self.type}, {self.shape})"
-
-
-class Transposed:
-    """The right operand of ``x @ W.T``; see :func:`matmul`."""
-
-    __array_ufunc__ = None  # numpy must hand `x @ W.T` to __rmatmul__
-    __slots__ = ("tensor",)
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def __rmatmul__(self, x: ArrayLike) -> NDArray[np.float32]:
-        return matmul(x, self.tensor)
 
 
 def quantize(
@@ -247,7 +238,7 @@ def _column_importance(
 
 def _float_tensor(array: ArrayLike, name: str) -> Tensor:
     """The array as f16 or bf16 if it is that, else as f32; a view of it where it can be."""
-    values = _as_numpy(array)
+    values = as_numpy(array)
     kind = {"float16": "f16", "bfloat16": "bf16"}.get(values.dtype.name, "f32")
     contiguous = np.ascontiguousarray(values, np.float32 if kind == "f32" else None)
     return Tensor(kind, contiguous.shape, contiguous.reshape(-1).view(np.uint8), name)
@@ -297,47 +288,8 @@ def dequantize(tensor: Tensor, dtype: DTypeLike = np.float32) -> NDArray[Any]:
     return tensor.dequantize(dtype)
 
 
-def matmul(x: ArrayLike, weights: Tensor, threads: int | None = None) -> NDArray[np.float32]:
-    """``x @ weights.T`` with the weights as they are stored.
-
-    Quantized weights meet activations rounded to 8 bits per 32 elements; float weights meet
-    float32 activations.
-
-    Args:
-        x: ``(..., n)``.
-        weights: ``(m, n)``.
-        threads: at most this many.
-
-    Returns:
-        float32 ``(..., m)``.
-
-    Raises:
-        ValueError: the inner sizes differ, or the weights are no matrix.
-        UnsupportedTypeError: this build has no kernel for the weights' type.
-    """
-    rows = np.ascontiguousarray(_as_numpy(x), dtype=np.float32)
-    if len(weights.shape) != 2:
-        raise ValueError(f"weights of shape {weights.shape} are no matrix")
-    m, n = weights.shape
-    if rows.ndim == 0 or rows.shape[-1] != n:
-        raise ValueError(f"x of shape {rows.shape} does not fit weights of shape {weights.shape}")
-    if not weights.type.can_dequantize:
-        raise UnsupportedTypeError(f"this build has no kernel to read {weights.type}")
-    out = np.empty((*rows.shape[:-1], m), np.float32)
-    tokens = rows.size // n if n else prod(rows.shape[:-1])
-    _core.matmul(
-        weights.type.index,
-        weights.data,
-        m,
-        n,
-        rows.reshape(tokens, n),
-        out.reshape(tokens, m),
-        threads or 0,
-    )
-    return out
-
-
-def _as_numpy(array: ArrayLike) -> NDArray[Any]:
+def as_numpy(array: ArrayLike) -> NDArray[Any]:
+    """The array as numpy sees it: of a quantized tensor the values, of a torch one its floats."""
     if isinstance(array, Tensor):
         return array.dequantize()
     # A torch tensor that needs gradients, or of bfloat16, refuses numpy's protocol.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import ggmlkit as gk
 from fit import fitted, growths
 from inputs import cost
 from libggml import type_id
-from measure import OURS, Comparison, Roof, interleave
+from measure import OURS, Comparison, Roof, from_json, interleave
 from quality import kl_divergence
 from report import markdown
 from shapes import Shape, write_random
@@ -42,6 +43,20 @@ def test_the_ratio_is_to_the_best_system_round_by_round() -> None:
 
 def test_the_best_is_the_smallest_where_less_is_better() -> None:
     assert comparison(less=True).best_other == "slow"
+
+
+def test_a_goal_may_name_the_system_that_it_is_about() -> None:
+    assert comparison(against="slow").rival == "slow"
+    assert comparison(against="missing").rival == comparison().best_other
+    assert from_json(comparison(against="slow").as_json()).against == "slow"
+
+
+def test_the_names_of_steps_are_listed_without_peers(tmp_path: Path) -> None:
+    run = Path(__file__).parents[2] / "benchmarks" / "run.py"
+    command = [sys.executable, run, "--list", "--f16", __file__, "--folder", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "speed 135M q4_0 1 thread" in done.stdout
+    assert "cmake" not in done.stdout
 
 
 def test_nothing_is_compared_with_a_system_that_is_missing() -> None:

@@ -46,6 +46,15 @@ def test_run_reads_the_prompt_from_a_file(tmp_path: Path) -> None:
     )
 
 
+def test_settings_of_the_decoder_reach_it() -> None:
+    model = GOLDEN / "gguf-v1-q4_0.bin"
+    settings = ["--kv-type", "q8_0", "--activation-bits", "16", "--no-repack"]
+    arguments = ["-p", "Hello", "-n", "8", "--temp", "0"]
+    assert ggmlkit("run", "-m", model, *arguments, *settings).stdout
+    speeds = ggmlkit("bench", "-m", model, "-p", "4", "-n", "2", "-r", "1", *settings, "--json")
+    assert len(json.loads(speeds.stdout)) == 2
+
+
 def test_ctrl_c_stops_cleanly_with_the_speed() -> None:
     script = (
         "import sys, time\n"

@@ -81,6 +81,27 @@ def test_operator(name: str) -> None:
     np.testing.assert_allclose(y, x @ w.dequantize().T, atol=64 * EIGHT_BIT)
 
 
+@pytest.mark.parametrize("name", [*TYPES, *LEGACY])
+@pytest.mark.parametrize("tokens", [1, 9])
+def test_packed_weights_give_the_same_bits(name: str, tokens: int) -> None:
+    rng = np.random.default_rng(1)
+    w = gk.quantize(rng.standard_normal((37, 64)), name)
+    x = rng.standard_normal((tokens, 64)).astype(np.float32)
+    expected = gk.matmul(x, w)
+    packed = gk.PackedMatrix(w)
+    del w  # float weights are still a view of its data
+    np.testing.assert_array_equal(gk.matmul(x, packed, threads=1), expected)
+    np.testing.assert_array_equal(x @ packed.T, expected)
+    assert packed.shape == (37, 64)
+    assert name in repr(packed)
+
+
+def test_packing_takes_about_the_tensors_memory() -> None:
+    w = gk.quantize(np.ones((512, 256), np.float32), "q4_0")
+    assert w.nbytes <= gk.PackedMatrix(w).nbytes < 1.15 * w.nbytes
+    assert gk.PackedMatrix(gk.quantize(np.ones((4, 256)), "f32")).nbytes == 0
+
+
 def test_two_threads_at_once() -> None:
     rng = np.random.default_rng(0)
     w = gk.quantize(rng.standard_normal((512, 256)), "q4_0")
@@ -122,3 +143,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         gk.matmul(np.ones((2, 32)), w)
     with pytest.raises(ValueError, match="no matrix"):
         gk.matmul(np.ones(64), gk.quantize(np.ones(64), "q4_0"))
+    with pytest.raises(ValueError, match="no matrix"):
+        gk.PackedMatrix(gk.quantize(np.ones(64), "q4_0"))
+    with pytest.raises(ValueError, match="does not fit"):
+        gk.matmul(np.ones((2, 32)), gk.PackedMatrix(w))

@@ -213,6 +213,22 @@ def test_rope_scaling_equals_the_oracle(keys: dict[str, Any]) -> None:
     assert_exact(Llama(model).logits(tokens), expected)
 
 
+@pytest.mark.parametrize("kind", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"])
+@pytest.mark.parametrize("repack", [True, False])
+def test_16_bit_activations_equal_the_oracle_that_rounds_none(kind: str, repack: bool) -> None:
+    model = random_model(kind)
+    tokens = list(np.random.default_rng(6).integers(0, 101, 70))
+    expected = Oracle(model.metadata, model.tensors).logits(tokens)
+    fine = Llama(model, activation_bits=16, repack=repack)
+    # 2**-15 of an activation, which moves one in some dozens of cached values to its float16
+    # neighbour: below what the cache itself changes, and far below what 8 bits do.
+    bound = min(1e-3 * expected.std(), 0.05 * rms(Llama(model).logits(tokens) - expected))
+    assert rms(fine.logits(tokens) - expected) < bound
+    fine.reset()
+    assert rms(fine.eval(tokens[:-1]) - expected[-2]) < bound  # tokens in a tile
+    assert rms(fine.eval(tokens[-1:]) - expected[-1]) < bound  # and one alone
+
+
 def test_rope_scaling_changes_something() -> None:
     tokens = list(range(50))
     plain = Llama(random_model()).logits(tokens)
@@ -467,6 +483,11 @@ def test_q8_0_cache_equals_the_oracle_that_rounds_and_is_half_as_large() -> None
 def test_unknown_cache_types_are_refused() -> None:
     with pytest.raises(ValueError, match="kv_type is 'q4_0', not one of f16, q8_0"):
         fresh(kv_type="q4_0")
+
+
+def test_unknown_bits_of_activations_are_refused() -> None:
+    with pytest.raises(ValueError, match="activation_bits is 4, not 8 or 16"):
+        fresh(activation_bits=4)
 
 
 # ---------------------------------------------------------------------------- memory

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ggmlkit.cli.command_line import Option, UsageError
-from ggmlkit.cli.options import Json, Model, Threads
+from ggmlkit.cli.options import (
+    ActivationBits,
+    BitsChoice,
+    Json,
+    KvChoice,
+    KvType,
+    Model,
+    Repack,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from ggmlkit.model.llama import Llama
@@ -49,6 +58,9 @@ def bench(
         int, Option("--parallel", min=1, help="Sequences that tokens are made for together.")
     ] = 1,
     threads: Threads = None,
+    kv_type: KvType = KvChoice.f16,
+    activation_bits: ActivationBits = BitsChoice.eight,
+    repack: Repack = True,
     repetitions: Annotated[int, Option("-r", "--repetitions", min=1, help="Of each.")] = 5,
     warmup: Annotated[
         bool, Option("--warmup/--no-warmup", help="Run once before measuring.")
@@ -64,7 +76,15 @@ def bench(
     prompts = [n for n in ([256] if n_prompt is None else n_prompt) if n]
     used = thread_count(threads)
     room = depth + max([*prompts, n_gen]) + 1
-    llama = Llama(model, context=room, threads=used, sequences=parallel)
+    llama = Llama(
+        model,
+        context=room,
+        sequences=parallel,
+        threads=used,
+        kv_type=kv_type.value,
+        activation_bits=int(activation_bits.value),
+        repack=repack,
+    )
     kind, size = _described(model)
 
     def measured(n_prompt: int, n_gen: int, sequences: int, work: Callable[[], None]) -> Result:

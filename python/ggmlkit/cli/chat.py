@@ -18,6 +18,9 @@ def chat(
     mlock: options.Mlock = False,
     threads: options.Threads = None,
     context: options.Context = None,
+    kv_type: options.KvType = options.KvChoice.f16,
+    activation_bits: options.ActivationBits = options.BitsChoice.eight,
+    repack: options.Repack = True,
     temperature: options.Temperature = 0.8,
     top_k: options.TopK = 40,
     top_p: options.TopP = 0.95,
@@ -29,7 +32,15 @@ def chat(
     from ggmlkit.cli.stream import print_stream, print_summary
     from ggmlkit.model.llama import Llama
 
-    llama = Llama(model, context=context, threads=threads, mlock=mlock)
+    llama = Llama(
+        model,
+        context=context,
+        threads=threads,
+        kv_type=kv_type.value,
+        activation_bits=int(activation_bits.value),
+        repack=repack,
+        mlock=mlock,
+    )
     beginning = [] if system is None else [{"role": "system", "content": system}]
     messages = list(beginning)
     while (line := _line()) is not None:

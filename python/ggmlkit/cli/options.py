@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,32 @@ Threads = Annotated[
 Context = Annotated[
     int | None,
     Option("-c", "--ctx-size", min=1, help="Tokens to keep; the model's own if unset."),
+]
+
+
+class KvChoice(str, Enum):
+    """How keys and values are cached."""
+
+    f16 = "f16"
+    q8_0 = "q8_0"
+
+
+KvType = Annotated[KvChoice, Option("--kv-type", help="How keys and values are cached.")]
+
+
+class BitsChoice(str, Enum):
+    """What activations are rounded to."""
+
+    eight = "8"
+    sixteen = "16"
+
+
+ActivationBits = Annotated[
+    BitsChoice, Option("--activation-bits", help="16 is more exact; prompts take longer.")
+]
+Repack = Annotated[
+    bool,
+    Option("--repack/--no-repack", help="Copy the weights into the layout that computes fastest."),
 ]
 MaxTokens = Annotated[
     int,

@@ -22,6 +22,9 @@ def run(
     mlock: options.Mlock = False,
     threads: options.Threads = None,
     context: options.Context = None,
+    kv_type: options.KvType = options.KvChoice.f16,
+    activation_bits: options.ActivationBits = options.BitsChoice.eight,
+    repack: options.Repack = True,
     temperature: options.Temperature = 0.8,
     top_k: options.TopK = 40,
     top_p: options.TopP = 0.95,
@@ -36,7 +39,15 @@ def run(
     from ggmlkit.model.llama import Llama
 
     text = _text_of(file) if file is not None else prompt or ""
-    llama = Llama(model, context=context, threads=threads, mlock=mlock)
+    llama = Llama(
+        model,
+        context=context,
+        threads=threads,
+        kv_type=kv_type.value,
+        activation_bits=int(activation_bits.value),
+        repack=repack,
+        mlock=mlock,
+    )
     try:
         pieces = llama.generate(
             text,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Cache memory is proportional to the context: models trained for 128k tokens start smaller.
 DEFAULT_CONTEXT = 4096
 KV_TYPES = ("f16", "q8_0")
+ACTIVATION_BITS = (8, 16)
 EMBEDDINGS = "token_embd.weight"
 _PENALTY_WINDOW = 64  # tokens back that the penalties look at, as in llama.cpp
 
@@ -61,6 +62,9 @@ class Llama:
         sequences: how many sequences there are, each with ``context`` tokens of room.
         threads: at most this many; the default is all that the process may use.
         kv_type: how keys and values are cached: "f16", or "q8_0" in about half the memory.
+        activation_bits: what the layers' quantized weights are multiplied with: activations of 8
+            bits, or of 16, whose logits are those of float32 activations for all that can be
+            measured; prompts then take about twice the time. The output matrix always meets 16.
         repack: copy quantized weights into the layout that computes fastest. Without, they are
             used as they lie in the mapped file, whose memory processes share; slower.
         mlock: keep the weights from being swapped out.
@@ -69,7 +73,8 @@ class Llama:
         FormatError: the file is damaged.
         ModelError: the file is no model that this decoder can run, its contexts do not fit into
             memory, or the system refuses to lock the weights.
-        ValueError: ``context``, ``sequences`` or ``threads`` below 1, or an unknown ``kv_type``.
+        ValueError: ``context``, ``sequences`` or ``threads`` below 1, or an unknown ``kv_type`` or
+            ``activation_bits``.
     """
 
     config: LlamaConfig
@@ -83,11 +88,14 @@ class Llama:
         sequences: int = 1,
         threads: int | None = None,
         kv_type: str = "f16",
+        activation_bits: int = 8,
         repack: bool = True,
         mlock: bool = False,
     ) -> None:
         if kv_type not in KV_TYPES:
             raise ValueError(f"kv_type is {kv_type!r}, not one of {', '.join(KV_TYPES)}")
+        if activation_bits not in ACTIVATION_BITS:
+            raise ValueError(f"activation_bits is {activation_bits}, not 8 or 16")
         if sequences < 1:
             raise ValueError(f"{sequences} sequences have no room")
         if context is not None and context < 1:
@@ -107,7 +115,7 @@ class Llama:
         self.stats = Stats()
         room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
         self._session = _loaded(self.config, tensors, threads or 0, repack)
-        _start(self._session, room, sequences, kv_type)
+        _start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
             self._lock()
@@ -452,9 +460,11 @@ def _loaded(
     return session
 
 
-def _start(session: _core.LlamaSession, context: int, sequences: int, kv_type: str) -> None:
+def _start(
+    session: _core.LlamaSession, context: int, sequences: int, kv_type: str, activation_bits: int
+) -> None:
     try:
-        session.start(context, sequences, kv_type)
+        session.start(context, sequences, kv_type, activation_bits)
     except ValueError as error:
         raise ModelError(str(error)) from error
     except MemoryError as error:

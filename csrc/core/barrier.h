@@ -1,0 +1,29 @@
+// A meeting point of the threads of one job.
+#pragma once
+
+#include <atomic>
+
+#include "core/backoff.h"
+
+namespace ggmlkit {
+
+class Barrier {
+ public:
+  // Returns when all n_threads have arrived; what they wrote before is seen after.
+  void wait(int n_threads) {
+    if (n_threads == 1) return;
+    const unsigned round = round_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_threads) {
+      arrived_.store(0, std::memory_order_relaxed);
+      round_.fetch_add(1, std::memory_order_release);
+      return;
+    }
+    for (Backoff backoff; round_.load(std::memory_order_acquire) == round;) backoff.wait();
+  }
+
+ private:
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<unsigned> round_{0};
+};
+
+}  // namespace ggmlkit
