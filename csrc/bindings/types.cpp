@@ -14,7 +14,7 @@ void bind_types(py::module_& m) {
       const Type type = static_cast<Type>(i);
       const TypeInfo& t = info(type);
       rows.append(py::make_tuple(t.name, t.ggml_id, t.block_size, t.block_bytes, t.generation, i,
-                                 can_dequantize(type), can_quantize(type)));
+                                 can_dequantize(type), can_quantize(type), takes_importance(type)));
     }
     return rows;
   });

@@ -58,6 +58,10 @@ struct TypeKernels {
   // zeros. Null for types that have no packed form.
   void (*pack)(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
                std::byte* tile);
+  // quantize() of one row of n elements, with how much each column's error counts. Null for types
+  // whose quantizer has no use for it.
+  std::size_t (*quantize_weighted)(const float* src, const float* importance, std::byte* dst,
+                                   std::size_t n) = nullptr;
 };
 
 // y[t·ldy + r] = Σ w[r][c] · x[t][c] for `rows` rows in tiles that follow each other, the last of

@@ -4,11 +4,9 @@
 #include "kernels/blocks.h"
 #include "kernels/kernel_table.h"
 #include "kernels/packed.h"
+#include "kernels/scalar.h"
 
 namespace ggmlkit {
-
-void fill_scalar_decoder_steps(KernelTable& table);  // scalar_decoder_steps.cpp
-
 namespace {
 
 bool finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }
@@ -274,6 +272,13 @@ KernelTable make() {
   set_blocks<Q5_1V1>(t, Type::q5_1_v1);
   set_blocks<Q4_2>(t, Type::q4_2);
   set_blocks<Q4_3>(t, Type::q4_3);
+  fill_scalar_k_quants(t);
+  fill_scalar_codebooks(t);
+  fill_scalar_i_quants(t);
+  fill_scalar_ternary(t);
+  fill_scalar_plain(t);
+  fill_scalar_group_quantizers(t);
+  fill_scalar_weighted_quantizers(t);
   t.quantize_activations = quantize_activations;
   fill_pack_rows<kTileRows>(t);
   const auto matmul = [&t](PackedKind kind) -> MatmulKernel& {

@@ -51,6 +51,20 @@ void check_quantize(Checked& c, Type type, const std::vector<float>& x) {
   c.report.expect(whole && same_bytes(found, expected), said("quantize", type, x.size()));
 }
 
+void check_quantize_weighted(Checked& c, Type type, const std::vector<float>& x) {
+  std::vector<float> importance = awkward(x.size(), c.random);
+  for (float& v : importance) v = std::fabs(v);
+  Bytes found(row_bytes(type, x.size()) + 1);
+  Bytes expected(found.size());
+  const auto run = [&](const TypeKernels& kernels, Bytes& out) {
+    return kernels.quantize_weighted(x.data(), importance.data(), out.data() + 1, x.size());
+  };
+  const bool whole = run(c.kernels(type), found) == x.size();
+  run(c.expected(type), expected);
+  c.report.expect(whole && same_bytes(found, expected),
+                  said("quantize by importance", type, x.size()));
+}
+
 void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n) {
   std::vector<float> found(n);
   std::vector<float> expected(n);
@@ -61,8 +75,9 @@ void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n)
 
 // All before the index that is named are finite, whichever element is not.
 void check_refusal(Checked& c, Type type, float bad) {
-  for (std::size_t at = 0; at < 2 * kBlock; ++at) {
-    std::vector<float> x(3 * kBlock, 1.0f);
+  const std::size_t block = info(type).block_size;
+  for (std::size_t at = 0; at < 2 * block; ++at) {
+    std::vector<float> x(3 * block, 1.0f);
     x[at] = bad;
     Bytes out(row_bytes(type, x.size()));
     const std::size_t named = c.kernels(type).quantize(x.data(), out.data(), x.size());
@@ -71,13 +86,18 @@ void check_refusal(Checked& c, Type type, float bad) {
 }
 
 void check_type(Checked& c, Type type) {
-  if (c.expected(type).quantize == nullptr) return;
-  const bool blocks = info(type).block_size > 1;
-  for (const std::size_t n : {0, 32, 64, 96, 32 * 1000}) {
-    check_quantize(c, type, awkward(n, c.random));
+  const bool writes = c.expected(type).quantize != nullptr;
+  const std::size_t block = std::max<std::size_t>(kBlock, info(type).block_size);
+  for (const std::size_t blocks : {0, 1, 2, 3, 1000}) {
+    const std::size_t n = blocks * block;
+    if (writes) check_quantize(c, type, awkward(n, c.random));
+    if (c.expected(type).quantize_weighted != nullptr) {
+      check_quantize_weighted(c, type, awkward(n, c.random));
+    }
     check_dequantize(c, type, random_bytes(row_bytes(type, n) + 1, c.random), n);
   }
-  if (blocks) {
+  if (!writes) return;
+  if (info(type).block_size > 1) {
     for (const float bad : {NAN, -NAN, HUGE_VALF, -HUGE_VALF}) check_refusal(c, type, bad);
     return;
   }
