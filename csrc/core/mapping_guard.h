@@ -1,6 +1,6 @@
-// Files that shrink while they are mapped. Reading a page that the file no longer has raises SIGBUS,
-// which would end the process; in a guarded range the reader finds zeros instead and can ask
-// afterwards.
+// Files that shrink while they are mapped. Reading a page that the file no longer has raises
+// SIGBUS, which would end the process; in a guarded range the reader finds zeros instead and can
+// ask afterwards.
 #pragma once
 
 #include <cstddef>

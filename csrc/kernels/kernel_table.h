@@ -12,7 +12,8 @@ namespace ggmlkit {
 constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and activations alike
 
 // What a packed tile holds; see kernels/packed.h for the layout.
-enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, count };
+// byte16 has a scale for each half of a block.
+enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, byte16, count };
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
 
 // Activations rounded to int8 per 32 elements: value = scale · q.

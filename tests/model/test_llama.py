@@ -152,11 +152,34 @@ def test_float_file_gives_its_generations_logits(path: Path) -> None:
     assert rms(error) < F16_RMS
 
 
+@pytest.mark.filterwarnings("ignore:.*unpacked to float16")
 @pytest.mark.parametrize("path", QUANTIZED_FILES, ids=lambda p: p.stem)
 def test_quantized_file_gives_its_generations_logits(path: Path) -> None:
     error = Llama(path).logits(TOKENS) - golden_logits(path)
     assert np.abs(error).max() < Q8_MAX
     assert rms(error) < Q8_RMS
+
+
+K_FILES = sorted((GOLDEN.parent / "golden-k").glob("*.bin"))
+
+
+@pytest.mark.filterwarnings("ignore:.*unpacked to float16")
+@pytest.mark.parametrize("path", K_FILES, ids=lambda p: p.stem)
+def test_k_quants_of_the_last_ggjt_give_their_own_logits(path: Path) -> None:
+    tokens = json.loads((path.parent / "manifest.json").read_text())["tokens"]
+    expected = np.load(path.with_suffix(".logits.npy"))
+    error = (Llama(path).logits(tokens) - expected) / expected.std()
+    assert np.abs(error).max() < Q8_MAX
+    assert rms(error) < Q8_RMS
+    with gk.open(path) as file:
+        exact = Oracle(*as_gguf(file)).logits(tokens)
+    fine = Llama(path, activation_bits=16).logits(tokens)
+    assert rms(fine - exact) < 2e-3 * exact.std()  # scales that are products are rounded to float16
+
+
+def test_types_without_products_are_told_once() -> None:
+    with pytest.warns(UserWarning, match=r"matrices of type q4_2 are unpacked to float16"):
+        Llama(GOLDEN / "ggjt-v1-q4_2.bin")
 
 
 def test_every_generation_is_tested() -> None:

@@ -8,6 +8,7 @@
 #include "core/aligned.h"
 #include "inputs.h"
 #include "kernels/kv_group.h"
+#include "kernels/pack_groups.h"
 #include "kernels/packed.h"
 #include "report.h"
 
@@ -155,7 +156,13 @@ void check_activations(Checked& c) {
 
 void check_pack(Checked& c, Type type, std::size_t cols) {
   KernelTable plain{};
-  c.table.tile_rows == 16 ? fill_pack_rows<16>(plain) : fill_pack_rows<8>(plain);
+  if (c.table.tile_rows == 16) {
+    fill_pack_rows<16>(plain);
+    fill_pack_groups<16>(plain);
+  } else {
+    fill_pack_rows<8>(plain);
+    fill_pack_groups<8>(plain);
+  }
   const std::size_t stride = row_bytes(type, cols) + 3;
   const std::size_t bytes = tile_bytes(packed_kind_of(type), c.table.tile_rows, cols);
   for (std::size_t rows = 1; rows <= c.table.tile_rows; ++rows) {
@@ -185,7 +192,14 @@ Bytes small_blocks(Type type, std::size_t count, Random& random) {
     const int fill = b % 8 == 3 ? 0 : b % 8 == 7 ? 255 : -1;
     if (fill >= 0) std::memset(block, fill, size);
     if (fill == 0 && type == Type::q8_0) std::memset(block, 0x80, size);
-    Q4_0::store_scale(block, whole(random, 0, 1) ? 1.0f : 0.5f);
+    const float scale = whole(random, 0, 1) ? 1.0f : 0.5f;
+    if (type == Type::q6_K) {
+      Q6K& k = block_at<Q6K>(block, 0);
+      for (auto& s : k.scales) s = static_cast<std::uint8_t>(whole(random, -2, 2));
+      store_half(k.d, scale);
+      continue;
+    }
+    Q4_0::store_scale(block, scale);
     if (has_min) Q4_0::store_scale(block + 2, 0.25f * static_cast<float>(whole(random, -4, 4)));
   }
   return bytes;
@@ -214,7 +228,7 @@ std::vector<float> product(const KernelTable& table, Type type, const Bytes& fil
 
 // Exact: the scales are powers of two, and the sums short of 2^24.
 void check_product(Checked& c, Type type, std::size_t rows, std::size_t cols, std::size_t tokens) {
-  const Bytes file = small_blocks(type, rows * cols / kBlock, c.random);
+  const Bytes file = small_blocks(type, rows * cols / info(type).block_size, c.random);
   const RoundedActivations x(tokens, cols, c.random);
   const auto found = product(c.table, type, file, rows, x.view(), tokens);
   const auto expected = product(c.scalar, type, file, rows, x.view(), tokens);
@@ -232,6 +246,10 @@ void check_products(Checked& c) {
     }
     // More blocks than any set expands at a time.
     for (const std::size_t cols : {1024, 1056, 2080}) check_product(c, type, 9, cols, 21);
+  }
+  for (std::size_t tokens = 0; tokens <= 17; ++tokens) {
+    check_product(c, Type::q6_K, 13, 512, tokens);
+    check_product(c, Type::q6_K, tokens + 16, 256, 3);
   }
 }
 
@@ -383,7 +401,8 @@ int check_set(const char* name) {
   check_activations(c);
   for_types([&c](Type type) {
     if (c.expected(type).pack == nullptr) return;
-    for (const std::size_t cols : {32, 64, 96}) check_pack(c, type, cols);
+    const std::size_t size = info(type).block_size;
+    for (const std::size_t blocks : {1, 2, 3}) check_pack(c, type, blocks * size);
   });
   check_products(c);
   check_float_products(c);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,7 @@ class Llama:
         self.config = LlamaConfig.from_metadata(metadata, tensors)
         self.stats = Stats()
         room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
+        _tell_unpacked(file, tensors)
         self._session = _loaded(self.config, tensors, threads or 0, repack)
         _start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
@@ -438,6 +440,17 @@ def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return as_gguf(file)
     except ConversionError as error:
         raise ModelError(str(error)) from error
+
+
+def _tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
+    matrices = (t.type for t in tensors.values() if len(t.shape) == 2)
+    kinds = sorted({kind.name for kind in matrices if not kind.has_product})
+    if kinds:
+        warnings.warn(
+            f"{file.path}: matrices of type {', '.join(kinds)} are unpacked to float16, "
+            "in more memory",
+            stacklevel=3,
+        )
 
 
 def _loaded(
