@@ -19,10 +19,11 @@ _START = 64  # bytes that tell every container
 
 
 def open(path: str | os.PathLike[str]) -> ModelFile:
-    """Open a model file of any container, told by its first bytes.
+    """Open a file of any container, told by its first bytes.
 
-    Any part of a gguf model in several files opens them all, as one. Only headers are read;
-    tensors map their data when asked for it.
+    Models, checkpoints, LoRA adapters and importance matrices are all metadata and tensors. Any
+    part of a gguf model in several files opens them all, as one. Only headers are read; tensors map
+    their data when asked for it.
 
     Raises:
         FormatError: the container is unknown, or the file damaged.
