@@ -226,7 +226,7 @@ def _column_importance(
 ) -> NDArray[np.float32]:
     columns = source.shape[-1] if source.shape else 1
     with np.errstate(over="ignore"):
-        weights = np.ascontiguousarray(_as_numpy(importance), np.float32)
+        weights = np.ascontiguousarray(as_numpy(importance), np.float32)
     if not target.takes_importance:
         raise UnsupportedTypeError(f"rounding to {target} has no use for importance")
     if weights.shape != (columns,):
