@@ -27,7 +27,7 @@ inline float largest_magnitude(const float* x, int n) {
 template <class B, int Together, class Quantize>
 std::size_t in_batches(const float* src, std::byte* dst, std::size_t n, Quantize quantize) {
   constexpr std::size_t batch = static_cast<std::size_t>(Together) * B::size;
-  B* block = &block_at<B>(dst, 0);
+  auto* block = reinterpret_cast<B*>(dst);
   std::size_t i = 0;
   for (; i + batch <= n; i += batch, block += Together) {
     if (!all_finite(src + i, batch)) return i;

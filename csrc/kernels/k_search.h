@@ -31,12 +31,63 @@ struct RangedTrials {
 // Those of every type that is told the importance of columns.
 constexpr RangedTrials weighted_trials(int levels) { return {levels, -0.9f, 0.05f, 37, true}; }
 
+// x ≈ scale · level + base.
 template <class F>
-F weighed_error(F w, F difference, bool squares) {
-  return w * (squares ? difference * difference : F::absolute(difference));
+struct Line {
+  F scale;
+  F base;
+};
+
+// Where levels begin, and how many a unit of x holds.
+template <class F>
+struct Range {
+  F from;
+  F inverse;
+};
+
+template <class F, int N>
+void find_levels(const F (&x)[N], const Range<F>& range, int top, F (&level)[N]) {
+  for (int i = 0; i < N; ++i) {
+    level[i] = F::nearest(range.inverse * (x[i] - range.from), 0, top);
+  }
 }
 
-// Least squares with the minimum free, but never above zero. Fills `level`.
+template <class F, int N>
+F error_of(const Line<F>& line, const F (&x)[N], const F (&w)[N], const F (&level)[N],
+           bool squares) {
+  F error = F::all(0.0f);
+  for (int i = 0; i < N; ++i) {
+    const F difference = line.scale * level[i] + line.base - x[i];
+    error = error + w[i] * (squares ? difference * difference : F::absolute(difference));
+  }
+  return error;
+}
+
+// The line of least squares whose base is not above zero, given the sums of w and of w · x. False
+// in lanes where there is none.
+template <class F, int N>
+typename F::Mask fit_line(const F (&x)[N], const F (&w)[N], const F (&level)[N], F sum_w, F sum_x,
+                          Line<F>& line) {
+  const F zero = F::all(0.0f);
+  F sum_l = zero;
+  F sum_l2 = zero;
+  F sum_xl = zero;
+  for (int i = 0; i < N; ++i) {
+    const F wl = w[i] * level[i];
+    sum_l = sum_l + wl;
+    sum_l2 = sum_l2 + wl * level[i];
+    sum_xl = sum_xl + wl * x[i];
+  }
+  const F determinant = sum_w * sum_l2 - sum_l * sum_l;
+  const F scale = (sum_w * sum_xl - sum_x * sum_l) / determinant;
+  const F base = (sum_l2 * sum_x - sum_l * sum_xl) / determinant;
+  const auto above = base > zero;
+  line.scale = F::select(above, sum_xl / sum_l2, scale);
+  line.base = F::select(above, zero, base);
+  return determinant > zero;
+}
+
+// The line that fits best of those through the levels of each trial. Fills `level`.
 template <class F, int N>
 GroupFit<F> fit_range(const F (&x)[N], const F (&w)[N], const RangedTrials& trials, F (&level)[N]) {
   const F zero = F::all(0.0f);
@@ -53,54 +104,29 @@ GroupFit<F> fit_range(const F (&x)[N], const F (&w)[N], const RangedTrials& tria
   low = F::select(low > zero, zero, low);
   const auto spread = high != low;
 
-  // Levels come of the range from a minimum to the highest; each trial's is that of the best so
-  // far.
-  F level_inverse = F::all(static_cast<float>(trials.levels)) / (high - low);
-  F level_min = low;
-  GroupFit<F> best = {F::all(1.0f) / level_inverse, low};
-  F best_error = zero;
-  for (int i = 0; i < N; ++i) {
-    level[i] = F::nearest(level_inverse * (x[i] - low), 0, trials.levels);
-    const F difference = best.scale * level[i] + low - x[i];
-    best_error = best_error + weighed_error(w[i], difference, trials.squares);
-  }
+  Range<F> best_range = {low, F::all(static_cast<float>(trials.levels)) / (high - low)};
+  Line<F> best = {F::all(1.0f) / best_range.inverse, low};
+  find_levels(x, best_range, trials.levels, level);
+  F best_error = error_of(best, x, w, level, trials.squares);
   for (int t = 0; t < trials.count; ++t) {
+    // The base of the best so far is where the next levels begin.
     const float wide = trials.first + trials.step * static_cast<float>(t);
-    const F from = best.min;
-    const F inverse = F::all(wide + static_cast<float>(trials.levels)) / (high - from);
-    F sum_l = zero;
-    F sum_l2 = zero;
-    F sum_xl = zero;
-    for (int i = 0; i < N; ++i) {
-      level[i] = F::nearest(inverse * (x[i] - from), 0, trials.levels);
-      const F wl = w[i] * level[i];
-      sum_l = sum_l + wl;
-      sum_l2 = sum_l2 + wl * level[i];
-      sum_xl = sum_xl + wl * x[i];
-    }
-    const F determinant = sum_w * sum_l2 - sum_l * sum_l;
-    F scale = (sum_w * sum_xl - sum_x * sum_l) / determinant;
-    F min = (sum_l2 * sum_x - sum_l * sum_xl) / determinant;
-    const auto above_zero = min > zero;
-    scale = F::select(above_zero, sum_xl / sum_l2, scale);
-    min = F::select(above_zero, zero, min);
-    F error = zero;
-    for (int i = 0; i < N; ++i) {
-      const F difference = scale * level[i] + min - x[i];
-      error = error + weighed_error(w[i], difference, trials.squares);
-    }
-    const auto better = F::both(determinant > zero, error < best_error);
+    const F reach = F::all(wide + static_cast<float>(trials.levels));
+    const Range<F> range = {best.base, reach / (high - best.base)};
+    find_levels(x, range, trials.levels, level);
+    Line<F> line;
+    const auto fits = fit_line(x, w, level, sum_w, sum_x, line);
+    const F error = error_of(line, x, w, level, trials.squares);
+    const auto better = F::both(fits, error < best_error);
     best_error = F::select(better, error, best_error);
-    best.scale = F::select(better, scale, best.scale);
-    best.min = F::select(better, min, best.min);
-    level_inverse = F::select(better, inverse, level_inverse);
-    level_min = F::select(better, from, level_min);
+    best.scale = F::select(better, line.scale, best.scale);
+    best.base = F::select(better, line.base, best.base);
+    best_range.from = F::select(better, range.from, best_range.from);
+    best_range.inverse = F::select(better, range.inverse, best_range.inverse);
   }
-  for (int i = 0; i < N; ++i) {
-    const F l = F::nearest(level_inverse * (x[i] - level_min), 0, trials.levels);
-    level[i] = F::select(spread, l, zero);
-  }
-  return {F::select(spread, best.scale, zero), -F::select(spread, best.min, low)};
+  find_levels(x, best_range, trials.levels, level);
+  for (F& l : level) l = F::select(spread, l, zero);
+  return {F::select(spread, best.scale, zero), -F::select(spread, best.base, low)};
 }
 
 // The element of largest magnitude, the first of equals; zero where all are nearly so.

@@ -125,6 +125,23 @@ def test_a_value_that_is_not_finite_is_named(name: str) -> None:
     assert (found.statistics.minimum, found.statistics.maximum) == (0, 7)
 
 
+def test_values_too_large_for_finite_scales_name_their_block() -> None:
+    data = np.zeros(2 * 20, np.uint8)
+    data[20:24] = np.array([3e38], "<f4").view(np.uint8)  # times -8
+    tensor = Tensor("q4_0_v1", (64,), data, "t")
+    assert tensor_report("t", tensor).problems == [
+        "tensor 't': value 32, in block 1, isn't finite, and 31 more"
+    ]
+
+
+def test_doubles_keep_their_range() -> None:
+    values = np.array([1e300, -1.0])
+    found = tensor_report("t", Tensor("f64", (2,), values.view(np.uint8), "t"))
+    assert found.problems == []
+    assert found.statistics is not None
+    assert found.statistics.maximum == 1e300
+
+
 def test_problems_are_counted_over_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ggmlkit.inspection.runs._RUN", 64)
     values = np.zeros(300, np.float32)

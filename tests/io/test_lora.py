@@ -45,6 +45,18 @@ def test_the_golden_adapter_is_read() -> None:
             assert np.abs(second.numpy()).max() > 0
 
 
+def test_the_golden_adapter_is_its_twin_of_today() -> None:
+    """The same numbers in PEFT's form; loraA transposed, and rows in the order they had there."""
+    names = {"wq": "q_proj", "wv": "v_proj"}
+    with open_lora(ADAPTER) as file, io.open(GOLDEN / "lora-peft" / "adapter_model.bin") as peft:
+        assert len(peft) == len(file)
+        for name, (first, second) in file.pairs.items():
+            _, layer, _, matrix, _ = name.split(".")
+            twin = f"base_model.model.model.layers.{layer}.self_attn.{names[matrix]}"
+            assert np.array_equal(first.numpy().T, peft[f"{twin}.lora_A.weight"].numpy())
+            assert np.array_equal(second.numpy(), peft[f"{twin}.lora_B.weight"].numpy())
+
+
 def test_the_merged_model_gives_the_logits_of_its_time(tmp_path: Path) -> None:
     """W + alpha / rank * loraB @ loraA.T, as the old program applied it."""
     import json

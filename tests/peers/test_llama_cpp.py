@@ -15,6 +15,7 @@ from libggml import Libggml, find
 BLOCKS = 1_000_000
 TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
 PURE = ["q4_0", "q5_0", "q8_0"]
+PURE_BYTES = [*PURE, "q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs", "tq1_0"]
 
 # Logits span about ±25. For float files the sums differ in order only, and llama.cpp rounds
 # activations to float16 beside f16 weights.
@@ -67,7 +68,7 @@ def test_dequantized_bits_are_libggmls(libggml: Libggml, type: str) -> None:
     assert np.array_equal(ours.view(np.uint32), theirs.view(np.uint32))
 
 
-@pytest.mark.parametrize("type", PURE)
+@pytest.mark.parametrize("type", PURE_BYTES)
 def test_pure_file_has_llama_quantizes_bytes(
     llama_bin: Path, f16_model: Path, tmp_path: Path, type: str
 ) -> None:

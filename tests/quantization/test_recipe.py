@@ -41,6 +41,15 @@ def test_matrices_get_the_type_and_the_logits_matrix_eight_bits(type: str) -> No
     }
 
 
+@pytest.mark.parametrize(
+    ("type", "smaller"),
+    [("q2_K", "q4_0"), ("q4_K", "q5_0"), ("q6_K", "q8_0"), ("iq4_xs", "iq4_nl")],
+)
+def test_rows_of_no_whole_blocks_get_smaller_blocks(type: str, smaller: str) -> None:
+    model = {f"{n}.weight": tensor(8, n) for n in (512, 576, 100)}
+    assert list(names(plan(model, type, pure=True)).values()) == [type, smaller, "f16"]
+
+
 def test_pure_makes_no_exception_for_the_logits_matrix() -> None:
     assert names(plan(MODEL, "q4_0", pure=True))["output.weight"] == "q4_0"
 

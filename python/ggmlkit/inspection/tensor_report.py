@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +65,9 @@ def tensor_report(
         blocks = broken_blocks(part)
         broken.add(blocks, first)
         if is_readable(tensor.type):
-            values = part.dequantize(threads=threads)
+            # Doubles would become infinite in float32.
+            double = tensor.type.name == "f64"
+            values = part.numpy() if double else part.dequantize(threads=threads)
             odd.add(_other_places(values, tensor.type, blocks), first * tensor.type.block_size)
             sums.add(values)
     return TensorReport(
@@ -75,15 +77,15 @@ def tensor_report(
         tensor.nbytes,
         sums.statistics(),
         [
-            *_said(name, broken, "block", "has a scale that isn't finite"),
-            *_said(name, odd, "value", "isn't finite"),
+            *_said(name, broken, f"block {broken.first} has a scale that isn't finite"),
+            *_said(name, odd, f"{_place(odd.first, tensor.type)} isn't finite"),
         ],
         None if digest is None else digest.hexdigest(),
     )
 
 
 def _other_places(
-    values: NDArray[np.float32], type: TensorType, broken: NDArray[np.intp]
+    values: NDArray[np.floating[Any]], type: TensorType, broken: NDArray[np.intp]
 ) -> NDArray[np.intp]:
     """Where values are not finite, other than in blocks that are known to be broken."""
     finite = np.isfinite(values)
@@ -104,10 +106,15 @@ class _Count:
         self.found += places.size
 
 
-def _said(name: str, count: _Count, thing: str, what: str) -> Iterator[str]:
+def _said(name: str, count: _Count, what: str) -> Iterator[str]:
     if count.found:
         more = f", and {count.found - 1} more" if count.found > 1 else ""
-        yield f"tensor {name!r}: {thing} {count.first} {what}{more}"
+        yield f"tensor {name!r}: {what}{more}"
+
+
+def _place(value: int, type: TensorType) -> str:
+    block = f", in block {value // type.block_size}," if type.is_quantized else ""
+    return f"value {value}{block}"
 
 
 class _Sums:
@@ -118,7 +125,7 @@ class _Sums:
         self._minimum, self._maximum = inf, -inf
         self._sum = self._squares = 0.0
 
-    def add(self, values: NDArray[np.float32]) -> None:
+    def add(self, values: NDArray[np.floating[Any]]) -> None:
         finite = np.isfinite(values)
         wide = (values if finite.all() else values[finite]).astype(np.float64)
         if not wide.size:
@@ -126,8 +133,9 @@ class _Sums:
         self._count += wide.size
         self._minimum = min(self._minimum, float(wide.min()))
         self._maximum = max(self._maximum, float(wide.max()))
-        self._sum += float(wide.sum())
-        self._squares += float(wide @ wide)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._sum += float(wide.sum())
+            self._squares += float(wide @ wide)
 
     def statistics(self) -> Statistics | None:
         if not self._count:

@@ -15,35 +15,37 @@ from ggmlkit.tensor import Tensor
 __all__ = ["ModelFile", "Progress", "open", "save"]
 
 _SUFFIXES = {".gguf": "gguf", ".bin": "ggjt", ".ggml": "ggjt", ".ggjt": "ggjt"}
-_ZIP_MAGIC = b"PK\x03\x04"
 _START = 64  # bytes that tell every container
 
 
 def open(path: str | os.PathLike[str]) -> ModelFile:
-    """Open a model file of any container, told by its first bytes.
+    """Open a file of any container, told by its first bytes.
 
-    Any part of a gguf model in several files opens them all, as one. Only headers are read;
-    tensors map their data when asked for it.
+    Models, checkpoints, LoRA adapters and importance matrices are all metadata and tensors. Any
+    part of a gguf model in several files opens them all, as one. Only headers are read; tensors map
+    their data when asked for it.
 
     Raises:
         FormatError: the container is unknown, or the file damaged.
         OSError: the file can't be opened.
     """
-    from ggmlkit.io import gguf_header, imatrix_dat, legacy_part, lora
-
     with Path(path).open("rb") as file:
         start = file.read(_START)
-    if start[:4] == gguf_header.MAGIC:
+    magic = start[:4]
+    # Imported one by one: a model's start to its first token includes this.
+    if magic == b"GGUF":
         from ggmlkit.io.gguf_parts import open_gguf
 
         return open_gguf(Path(path))
-    if start[:4] == lora.MAGIC:
-        return lora.LoraFile(path)
-    if start[:4] in legacy_part.MAGICS:
+    if magic == b"algg":
+        from ggmlkit.io.lora import LoraFile
+
+        return LoraFile(path)
+    if magic in (b"lmgg", b"fmgg", b"tjgg", b"nsgg"):
         from ggmlkit.io.legacy import LegacyFile
 
         return LegacyFile(path)
-    if start[:4] == _ZIP_MAGIC:
+    if magic == b"PK\x03\x04":
         from ggmlkit.io.torch_checkpoint import open_torch
 
         return open_torch(Path(path))
@@ -52,11 +54,13 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         from ggmlkit.io.safetensors import open_safetensors
 
         return open_safetensors(Path(path))
-    if imatrix_dat.is_imatrix_dat(start):
-        return imatrix_dat.ImatrixDatFile(path)
     if not start:
         raise FormatError(path, 0, "the file is empty")
-    raise FormatError(path, 0, f"no known model file begins with {start[:4]!r}")
+    from ggmlkit.io.imatrix_dat import ImatrixDatFile, is_imatrix_dat
+
+    if is_imatrix_dat(start):
+        return ImatrixDatFile(path)
+    raise FormatError(path, 0, f"no known model file begins with {magic!r}")
 
 
 def save(

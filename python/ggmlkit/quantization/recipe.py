@@ -9,7 +9,8 @@ from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# `general.file_type` of a file whose matrices are (mostly) of this type, as llama.cpp numbers it.
+# `general.file_type` of a file whose matrices are (mostly) of this type, as llama.cpp numbers it;
+# where it has mixtures of several sizes, the one that it takes the bare name for.
 FILE_TYPES: dict[str, int] = {
     "f32": 0,
     "f16": 1,
@@ -18,7 +19,29 @@ FILE_TYPES: dict[str, int] = {
     "q8_0": 7,
     "q5_0": 8,
     "q5_1": 9,
+    "q2_K": 10,
+    "q3_K": 12,
+    "q4_K": 15,
+    "q5_K": 17,
+    "q6_K": 18,
+    "iq4_nl": 25,
+    "iq4_xs": 30,
     "bf16": 32,
+    "tq1_0": 36,
+    "tq2_0": 37,
+    "mxfp4": 38,
+}
+
+# For rows that aren't whole blocks of 256, types with blocks of 32: llama.cpp's choice.
+_SMALLER_BLOCKS: dict[str, str] = {
+    "q2_K": "q4_0",
+    "q3_K": "q4_0",
+    "q4_K": "q5_0",
+    "q5_K": "q5_1",
+    "q6_K": "q8_0",
+    "iq4_xs": "iq4_nl",
+    "tq1_0": "q4_0",
+    "tq2_0": "q4_0",
 }
 
 _OUTPUT = "output.weight"
@@ -41,14 +64,21 @@ def target_type(type: TensorType | str) -> TensorType:
     return target
 
 
+def _with_whole_blocks(wanted: TensorType, columns: int) -> TensorType:
+    while columns % wanted.block_size != 0:
+        wanted = types.get(_SMALLER_BLOCKS.get(wanted.name, "f16"))
+    return wanted
+
+
 def plan(
     tensors: Mapping[str, Tensor], type: TensorType | str, *, pure: bool = False
 ) -> dict[str, TensorType]:
     """The type of each tensor (by its gguf name) in a file quantized to `type`.
 
-    Matrices get `type`, vectors f32, and matrices whose rows aren't whole blocks f16. Unless
-    `pure`, the matrix that makes the logits (`output.weight`, or the embedding when the two are
-    tied) gets q8_0 in files of four and five bits, for its rounding shows in every probability.
+    Matrices get `type`, vectors f32; matrices whose rows aren't whole blocks get a type of smaller
+    blocks, or f16. Unless `pure`, the matrix that makes the logits (`output.weight`, or the
+    embedding when the two are tied) gets q8_0 in files of fewer bits, for its rounding shows in
+    every probability.
     """
     target = target_type(type)
     logits = _OUTPUT if _OUTPUT in tensors else _EMBEDDING
@@ -61,6 +91,6 @@ def plan(
         wanted = target
         if name == logits and not pure and target.name not in _FLOATS:
             wanted = types.get("q8_0")
-        return wanted if tensor.shape[-1] % wanted.block_size == 0 else types.get("f16")
+        return _with_whole_blocks(wanted, tensor.shape[-1])
 
     return {name: chosen(name, tensor) for name, tensor in tensors.items()}
