@@ -62,6 +62,12 @@ class Imatrix:
     chunk_count: int = 0
     chunk_size: int = 0
 
+    @property
+    def importance(self) -> dict[str, Floats]:
+        """Of each weight that is one matrix, the mean square of each column: ``(columns,)``."""
+        found = {name: entry.means for name, entry in self.entries.items()}
+        return {name: means[0] for name, means in found.items() if len(means) == 1}
+
 
 def is_imatrix(file: ModelFile) -> bool:
     """Whether an open file is an importance matrix."""
