@@ -101,6 +101,8 @@ def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_mixed_file_is_llama_quantizes(
     llama_bin: Path, wide_model: Path, tmp_path: Path, name: str, weighted: bool
 ) -> None:
+    if name == "q2_K_S" and not weighted:
+        pytest.skip("llama-quantize makes it with an importance matrix alone")
     theirs, ours = tmp_path / "theirs.gguf", tmp_path / "ours.gguf"
     options, importance = ["--tensor-type", "attn_k=q8_0"], None
     if weighted:

@@ -65,7 +65,9 @@ def quantize_file(
     importance = importance or {}
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
-        chosen = plan(tensors, type, pure=pure, tensor_types=tensor_types)
+        chosen = plan(
+            tensors, type, pure=pure, weighted=bool(importance), tensor_types=tensor_types
+        )
         _check_readable(tensors, chosen)
         told: dict[str, Any] = {"general.file_type": recipe(type).file_type}
         if target.is_quantized:

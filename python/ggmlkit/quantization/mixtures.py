@@ -18,11 +18,13 @@ class Place:
         layer: its layer.
         layers: how many there are.
         sharing: query heads to a key head.
+        weighted: whether it is known how much each column counts.
     """
 
     layer: int
     layers: int
     sharing: int
+    weighted: bool = False
 
     @property
     def is_early(self) -> bool:
@@ -77,10 +79,18 @@ def _q3_k_m_down(place: Place) -> str:
 
 _IQ4_RULES: dict[str, Rule] = {
     "attn_v": lambda place: "q5_K" if place.sharing >= 4 else None,
-    "ffn_down": _if_early("q5_K"),
+    "ffn_down": lambda place: "q5_K" if place.is_early and not place.weighted else None,
 }
 
+
+def _first_down(type: str) -> dict[str, Rule]:
+    """Weighted rounding can go wrong in the first layers: these then get a minimum as well."""
+    return {"ffn_down": lambda place: type if place.is_early and place.weighted else None}
+
+
 MIXTURES: dict[str, Mixture] = {
+    "q4_0": Mixture("q4_0", 2, _first_down("q4_1")),
+    "q5_0": Mixture("q5_0", 8, _first_down("q5_1")),
     "q2_K": Mixture(
         "q2_K",
         10,

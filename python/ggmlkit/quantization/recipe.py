@@ -83,6 +83,7 @@ def plan(
     type: TensorType | str,
     *,
     pure: bool = False,
+    weighted: bool = False,
     tensor_types: Sequence[tuple[str, TensorType | str]] = (),
 ) -> dict[str, TensorType]:
     """The type of each tensor (by its gguf name) in a file quantized to `type`.
@@ -96,6 +97,7 @@ def plan(
         tensors: of the model.
         type: a type or mixture, one of `NAMES`.
         pure: no mixture: the same type for every matrix.
+        weighted: whether it is known how much each column of the matrices counts.
         tensor_types: regular expressions and types; a matrix whose name the expression is found in
             gets the type, whatever the recipe. The first that fits counts.
 
@@ -106,7 +108,7 @@ def plan(
     chosen_recipe = recipe(type)
     own = _compiled(tensor_types)
     logits = _OUTPUT if _OUTPUT in tensors else _EMBEDDING
-    place_of = _places(tensors)
+    place_of = _places(tensors, weighted)
 
     def wanted(name: str) -> str:
         for expression, kind in own:
@@ -152,12 +154,12 @@ def _compiled(
     return found
 
 
-def _places(tensors: Mapping[str, Tensor]) -> Callable[[int], Place]:
+def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Place]:
     named = filter(None, map(_OF_LAYER.fullmatch, tensors))
     layers = 1 + max((int(name[1]) for name in named), default=0)
     q, k = (tensors.get(f"blk.0.attn_{part}.weight") for part in "qk")
     sharing = q.shape[0] // max(1, k.shape[0]) if q is not None and k is not None else 1
-    return lambda layer: Place(layer, layers, sharing)
+    return lambda layer: Place(layer, layers, sharing, weighted)
 
 
 def _with_whole_blocks(wanted: TensorType, columns: int) -> TensorType:
