@@ -134,7 +134,7 @@ class Tokenizer:
     def is_control(self, token: int) -> bool:
         """Whether the token is one that no text can spell."""
         self._check(token)
-        return bool(self._vocab.types[token] == TokenType.CONTROL)
+        return int(self._vocab.types[token]) == TokenType.CONTROL
 
     def stream(self, beginning: bool = False) -> Detokenizer:
         """A decoder for tokens as they come.

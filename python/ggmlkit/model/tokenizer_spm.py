@@ -79,7 +79,7 @@ class SpmEncoder:
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for; nothing for a control token."""
-        piece, kind = self._vocab.pieces[token], self._vocab.types[token]
+        piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
         if kind == TokenType.CONTROL:
             return b""
         if kind == TokenType.UNKNOWN:
