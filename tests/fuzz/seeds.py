@@ -58,6 +58,9 @@ def bpe_vocabulary() -> dict[str, Any]:
     }
 
 
+VOCABULARIES = {"llama": spm_vocabulary, "gpt2": bpe_vocabulary}
+
+
 def model_metadata() -> dict[str, Any]:
     """gguf keys of a model of one layer."""
     return {

@@ -5,6 +5,7 @@ The outcome of ``Target.read`` is success or a GgmlkitError; of a file, one that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -102,6 +103,22 @@ def read_text(path: Path) -> None:
             tokenizer.decode(tokenizer.encode(text, parse_special=parse_special))
 
 
+def use_keys(path: Path) -> None:
+    """Write a model with these metadata, if gguf has a place for them, and use it."""
+    try:
+        keys = json.loads(path.read_bytes().decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(keys, dict):
+        return
+    changed = path.with_name("changed.gguf")
+    with gk.open(path.with_name("m.gguf")) as file:
+        gk.save(changed, file.tensors, {key.replace("\ud800", ""): keys[key] for key in keys})
+    for use in (read_tokenizer, run_model):
+        with suppress(gk.ModelError):
+            use(changed)
+
+
 def run_model(path: Path) -> None:
     """Load a model, from both kinds of memory, and read two tokens."""
     for repack in (True, False):
@@ -112,8 +129,12 @@ def run_model(path: Path) -> None:
 
 @cache
 def _vocabulary(model: str) -> gk.Tokenizer:
-    keys = seeds.spm_vocabulary() if model == "llama" else seeds.bpe_vocabulary()
-    return gk.Tokenizer.from_metadata(keys)
+    return gk.Tokenizer.from_metadata(seeds.VOCABULARIES[model]())
+
+
+def _keys(vocabulary: Callable[[], dict[str, Any]], folder: Path) -> None:
+    seeds.model(folder / "m.gguf")
+    seeds.write_json(folder / "keys.json", {**seeds.model_metadata(), **vocabulary()})
 
 
 def _file(name: str, make: Callable[..., Any], **settings: Any) -> Callable[[Path], Any]:
@@ -173,6 +194,11 @@ TARGETS = {
                named=False),
         Target("template", "t", _file("t", lambda p: p.write_text(seeds.TEMPLATE)), read_template,
                damaged_text, named=False),
+        *(
+            Target(f"keys-{name}", "keys.json", partial(_keys, vocabulary), use_keys, damaged_json,
+                   named=False)
+            for name, vocabulary in seeds.VOCABULARIES.items()
+        ),
         Target("llama", "m.gguf", _file("m.gguf", seeds.model), run_model),
     )
 }  # fmt: skip
