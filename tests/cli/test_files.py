@@ -121,7 +121,7 @@ def other_files(folder: Path) -> dict[str, Path]:
     from ggmlkit.io.atomic import replacing
     from ggmlkit.io.imatrix import read_imatrix, save_imatrix
     from ggmlkit.io.safetensors import safetensors_header
-    from ggmlkit.io.torch_checkpoint import write_torch
+    from ggmlkit.io.torch_writer import write_torch
 
     tensor = Tensor("f32", (2, 3), np.ones(24, np.uint8), "w")
     files = {name: folder / name for name in ("a.safetensors", "a.pth", "a.dat", "a.gguf")}

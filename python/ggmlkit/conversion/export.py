@@ -21,7 +21,7 @@ from ggmlkit.conversion.tokenizer_files import tokenizer_config, tokenizer_json
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import replacing
 from ggmlkit.io.safetensors import safetensors_header
-from ggmlkit.io.torch_checkpoint import write_torch
+from ggmlkit.io.torch_writer import write_torch
 from ggmlkit.tensor import Tensor
 
 _TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}

@@ -15,6 +15,7 @@ from ggmlkit.io.safetensors import open_safetensors
 from ggmlkit.io.torch_checkpoint import open_torch
 from ggmlkit.tensor import Tensor
 
+_LONGEST_NAME = 200  # characters; systems allow some 250 bytes
 # Whole file first, then the index of a split one; safetensors before pickles.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json"),
@@ -29,7 +30,10 @@ def open_hf_folder(folder: Path) -> Source:
     FormatError for damaged files and an index that points out of the folder.
     """
     config = read_json(folder / "config.json")
-    hparams = from_hf_config(config)
+    try:
+        hparams = from_hf_config(config)
+    except ConversionError as error:
+        raise ConversionError(f"{folder / 'config.json'}: {error}") from None
     own_names, files = _open_weights(folder)
     found = _gguf_tensors(folder, own_names, hparams)
     return checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
@@ -87,7 +91,7 @@ def _open_indexed(folder: Path, index: Path) -> tuple[dict[str, Tensor], list[Mo
 def _is_plain_file_name(name: object) -> bool:
     if not isinstance(name, str) or name in ("", ".", ".."):
         return False
-    return not any(character in name for character in "/\\:\0")
+    return len(name) <= _LONGEST_NAME and not any(character in name for character in "/\\:\0")
 
 
 def _open(path: Path) -> ModelFile:

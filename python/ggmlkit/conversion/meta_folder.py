@@ -43,12 +43,15 @@ def open_meta_folder(folder: Path) -> Source:
     for needed in ("token_embd.weight", "blk.0.ffn_gate.weight"):
         if needed not in merged or len(merged[needed].shape) != 2:
             raise ConversionError(f"{folder}: there is no matrix {names.to_meta(needed)}")
-    hparams = from_meta_params(
-        params,
-        vocab=merged["token_embd.weight"].shape[0],
-        ffn=merged["blk.0.ffn_gate.weight"].shape[0],
-        tied="output.weight" not in merged,
-    )
+    try:
+        hparams = from_meta_params(
+            params,
+            vocab=merged["token_embd.weight"].shape[0],
+            ffn=merged["blk.0.ffn_gate.weight"].shape[0],
+            tied="output.weight" not in merged,
+        )
+    except ConversionError as error:
+        raise ConversionError(f"{folder / 'params.json'}: {error}") from None
     return checkpoint_source(folder, hparams, merged, list(shards), special={})
 
 

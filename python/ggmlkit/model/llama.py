@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,12 +114,13 @@ class Llama:
         metadata, tensors = _gguf_view(file)
         self._metadata: Mapping[str, Any] = metadata
         self._tokenizer: Tokenizer | None = None
-        self.config = LlamaConfig.from_metadata(metadata, tensors)
         self.stats = Stats()
-        room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
-        _tell_unpacked(file, tensors)
-        self._session = _loaded(self.config, tensors, threads or 0, repack)
-        _start(self._session, room, sequences, kv_type, activation_bits)
+        with _naming(file):
+            self.config = LlamaConfig.from_metadata(metadata, tensors)
+            room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
+            _tell_unpacked(file, tensors)
+            self._session = _loaded(self.config, tensors, threads or 0, repack)
+            _start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
             self._lock()
@@ -139,7 +141,8 @@ class Llama:
         if self._tokenizer is None:
             from ggmlkit.model.tokenizer import Tokenizer
 
-            self._tokenizer = Tokenizer.from_metadata(self._metadata)
+            with _naming(self._file):
+                self._tokenizer = Tokenizer.from_metadata(self._metadata)
         return self._tokenizer
 
     def tokenize(
@@ -431,6 +434,15 @@ def _overlap(text: str, stop: str) -> int:
     """Length of the longest end of ``text`` that begins ``stop``."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+
+
+@contextmanager
+def _naming(file: ModelFile) -> Iterator[None]:
+    """Errors about the model say which file it is in."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{file.path}: {error}") from error
 
 
 def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
