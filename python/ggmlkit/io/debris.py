@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
 
 SUFFIX = ".ggmlkit.tmp"
 
 
 def lock(descriptor: int) -> None:
     """Mark an open file as being written, until it is closed."""
-    if fcntl is not None:
+    if sys.platform != "win32":
         with suppress(OSError):  # a file system without locks, on which none is taken for debris
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -29,7 +28,7 @@ def lock(descriptor: int) -> None:
 @contextmanager
 def lock_kept(descriptor: int) -> Iterator[None]:
     """Keep a file's lock for as long as the block runs, though the file be closed."""
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
         return
     own = os.dup(descriptor)
@@ -41,7 +40,7 @@ def lock_kept(descriptor: int) -> Iterator[None]:
 
 def remove_debris(target: Path) -> None:
     """Remove what killed processes left when they wrote ``target``."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return
     with suppress(OSError), os.scandir(target.parent) as entries:
         names = [entry.name for entry in entries]
