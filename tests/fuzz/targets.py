@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import checkpoints
 import ggmlkit as gk
 import seeds
 from ggmlkit.conversion.source import open_source
@@ -147,7 +148,7 @@ def _container(name: str, make: Callable[..., Any], **settings: Any) -> Target:
 
 
 def _in_folder(name: str, file: str, damage: Callable[..., bytes], **settings: Any) -> Target:
-    make = partial(seeds.hf_folder, **settings)
+    make = partial(checkpoints.hf_folder, **settings)
     return Target(name, file, make, read_folder, damage)
 
 
@@ -177,9 +178,11 @@ TARGETS = {
         _container("ggla", seeds.lora),
         Target("imatrix-dat", "i", _file("i", seeds.imatrix_dat), read_imatrix),
         Target("imatrix-gguf", "i", _file("i", seeds.imatrix_gguf), read_imatrix),
-        Target("safetensors", "s", _file("s", seeds.safetensors), read_tensors, damaged_header),
-        Target("torch", "t", _file("t", seeds.small_torch), read_tensors),
-        Target("torch-pickle", "p", _file("p", seeds.torch_pickle), seeds.read_torch_pickle),
+        Target("safetensors", "s", _file("s", checkpoints.safetensors), read_tensors,
+               damaged_header),
+        Target("torch", "t", _file("t", checkpoints.small_torch), read_tensors),
+        Target("torch-pickle", "p", _file("p", checkpoints.torch_pickle),
+               checkpoints.read_torch_pickle),
         _in_folder("config.json", "config.json", damaged_json),
         _in_folder("index.json", "model.safetensors.index.json", damaged_json, weights="index"),
         _in_folder("tokenizer.json", "tokenizer.json", damaged_json),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ggmlkit.cli.command_line import Argument
 from ggmlkit.cli.options import Json, Threads
-from ggmlkit.cli.plain import plain, short
+from ggmlkit.cli.plain import plain, printable, short
 
 if TYPE_CHECKING:
     from ggmlkit.inspection.compare import Comparison, TensorPair
@@ -44,18 +44,18 @@ def _print(found: Comparison) -> None:
         return
     print(f"metadata: {len(found.changed)} of other values")
     for key, (one, two) in found.changed.items():
-        print(f"  {key} = {short(plain(one))} | {short(plain(two))}")
+        print(f"  {printable(key)} = {short(plain(one))} | {short(plain(two))}")
     for side, keys in (("A", found.keys_of_first), ("B", found.keys_of_second)):
         for key, value in keys.items():
-            print(f"  only in {side}: {key} = {short(plain(value))}")
+            print(f"  only in {side}: {printable(key)} = {short(plain(value))}")
     different = [pair for pair in found.tensors if not pair.identical]
     print(f"\ntensors: {len(found.tensors)} in both, {len(different)} of them different")
     for side, names in (("A", found.tensors_of_first), ("B", found.tensors_of_second)):
         for name in names:
-            print(f"  only in {side}: {name}")
-    width = max((len(pair.name) for pair in different), default=0)
+            print(f"  only in {side}: {printable(name)}")
+    width = max((len(printable(pair.name)) for pair in different), default=0)
     for pair in different:
-        print(f"  {pair.name:{width}}  {_line(pair)}")
+        print(f"  {printable(pair.name):{width}}  {_line(pair)}")
 
 
 def _line(pair: TensorPair) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ggmlkit.cli.command_line import Argument
 from ggmlkit.cli.options import Json
-from ggmlkit.cli.plain import plain, short
+from ggmlkit.cli.plain import plain, printable, short
 
 if TYPE_CHECKING:
     from ggmlkit.io.base import ModelFile
@@ -69,13 +69,14 @@ def _print(file: ModelFile) -> None:
 
     print(f"\nmetadata ({len(document['metadata'])})")
     for key, value in document["metadata"].items():
-        print(f"  {key} = {short(value)}")
+        print(f"  {printable(key)} = {short(value)}")
 
     print(f"\ntensors ({len(document['tensors'])})")
-    width = max((len(tensor["name"]) for tensor in document["tensors"]), default=0)
+    width = max((len(printable(tensor["name"])) for tensor in document["tensors"]), default=0)
     for tensor in document["tensors"]:
         shape = " x ".join(map(str, tensor["shape"]))
-        print(f"  {tensor['name']:{width}}  {tensor['type']:6} {tensor['nbytes']:>12,}  {shape}")
+        name = printable(tensor["name"])
+        print(f"  {name:{width}}  {tensor['type']:6} {tensor['nbytes']:>12,}  {shape}")
 
     print("\ntypes")
     for name, row in document["types"].items():

@@ -23,6 +23,15 @@ def plain(value: Any) -> Any:
     return value
 
 
+def printable(text: str) -> str:
+    """A text out of a file as a terminal may have it: characters that command it written out."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else repr(letter)[1:-1]
+
+
 def short(value: Any) -> str:
     """A plain value in a few characters."""
     if isinstance(value, list):

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from ggmlkit.cli.plain import printable
+
 Progress = Callable[[int, int, str], None]
 
 _SECONDS_BETWEEN_LINES = 2.0
@@ -28,13 +30,13 @@ def _bar(title: str) -> Iterator[Progress]:
         bars.DownloadColumn(),
         bars.TransferSpeedColumn(),
         bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[tensor]}"),
+        bars.TextColumn("{task.fields[tensor]}", markup=False),
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, tensor="", visible=False)
 
         def report(done: int, total: int, name: str) -> None:
-            bar.update(task, visible=True, completed=done, total=total, tensor=name)
+            bar.update(task, visible=True, completed=done, total=total, tensor=printable(name))
 
         yield report
 
@@ -51,7 +53,7 @@ def _lines(title: str) -> Iterator[Progress]:
         now = time.monotonic()
         if now >= next_line:
             next_line = now + _SECONDS_BETWEEN_LINES
-            _say(f"{title}: {100 * done // max(1, total)} % {name}")
+            _say(f"{title}: {100 * done // max(1, total)} % {printable(name)}")
 
     yield report
     if all_bytes is not None:  # there was something to do

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ggmlkit.cli.command_line import Argument
+from ggmlkit.cli.plain import printable
 
 
 def repair(
@@ -20,6 +21,7 @@ def repair(
     with progress("repair") as report:
         found = repair_file(path, out, progress=report)
     for tensor in found.lost:
-        print(f"lost: {tensor.name or 'a tensor without a name'}: {tensor.reason}", file=sys.stderr)
+        name = printable(tensor.name or "a tensor without a name")
+        print(f"lost: {name}: {printable(tensor.reason)}", file=sys.stderr)
     lost = f"{len(found.lost)} lost" if found.lost else "nothing is lost"
     print(f"{out}: {len(found.saved)} tensors saved, {lost}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ggmlkit.cli.command_line import Argument, Option
 from ggmlkit.cli.options import Json, Threads
-from ggmlkit.cli.plain import plain
+from ggmlkit.cli.plain import plain, printable
 from ggmlkit.errors import GgmlkitError
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ def _document(found: FileReport) -> dict[str, Any]:
 
 
 def _print(found: FileReport) -> None:
-    width = max((len(tensor.name) for tensor in found.tensors), default=0)
+    width = max((len(printable(tensor.name)) for tensor in found.tensors), default=0)
     print(f"{'':{width}}  {'type':6} {'min':>10} {'max':>10} {'mean':>10} {'rms':>10}")
     for tensor in found.tensors:
-        print(f"{tensor.name:{width}}  {tensor.type:6} {_numbers(tensor)}")
+        print(f"{printable(tensor.name):{width}}  {tensor.type:6} {_numbers(tensor)}")
         if tensor.sha256 is not None:
             print(f"{'':{width}}  sha256 {tensor.sha256}")
     for path, digest in found.sha256.items():
         print(f"{digest}  {path}")
     for problem in found.all_problems:
-        print(f"wrong: {problem}")
+        print(f"wrong: {printable(problem)}")
     version = "" if found.version is None else f" v{found.version}"
     end = f"{len(found.all_problems)} problems" if found.all_problems else "nothing is wrong"
     print(f"{found.path}: {found.container}{version}, {len(found.tensors)} tensors, {end}")

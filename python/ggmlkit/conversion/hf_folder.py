@@ -51,12 +51,20 @@ def _gguf_tensors(
             raise ConversionError(f"{folder}: no place for the tensor {own_name}")
         if hparams.tied and name == "output.weight":
             continue  # the same values as the embeddings
-        if name.endswith(".attn_q.weight"):
-            tensor = permute.hf_to_meta(tensor, hparams.heads)
-        elif name.endswith(".attn_k.weight"):
-            tensor = permute.hf_to_meta(tensor, hparams.kv_heads)
-        found[name] = tensor.renamed(name)
+        try:
+            found[name] = _reordered(name, tensor, hparams).renamed(name)
+        except ConversionError as error:
+            raise ConversionError(f"{folder}: {error}") from None
     return found
+
+
+def _reordered(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
+    """Queries and keys in Meta's row order, anything else as it is."""
+    if name.endswith(".attn_q.weight"):
+        return permute.hf_to_meta(tensor, hparams.heads)
+    if name.endswith(".attn_k.weight"):
+        return permute.hf_to_meta(tensor, hparams.kv_heads)
+    return tensor
 
 
 def _open_weights(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:

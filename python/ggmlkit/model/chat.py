@@ -17,7 +17,7 @@ from ggmlkit.errors import ModelError
 from ggmlkit.model.template_sandbox import BoundedEnvironment, rendered
 from ggmlkit.model.tokenizer import Tokenizer
 
-_MAX_TEMPLATE = 200_000  # characters; the longest in use have some 20 000
+_MAX_TEMPLATE = 50_000  # characters; the longest in use have some 20 000
 CHATML = """\
 {%- for message in messages -%}
 {{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}

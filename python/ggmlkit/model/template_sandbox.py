@@ -22,6 +22,7 @@ from jinja2.visitor import NodeTransformer
 MAX_STEPS = 200_000  # a conversation of 1000 messages takes some 10 000
 MAX_LENGTH = 4_000_000  # characters of a text, items of a list
 _LETTERS_A_STEP = 1000
+_MAX_LOOPS = 20  # in each other; Python allows no more, and jinja2 takes long to find out
 _MAX_BITS = 4096  # of a whole number
 _WIDE = re.compile(r"\d{5,}|\*")  # in a text that formats others
 
@@ -98,8 +99,15 @@ def rendered(template: jinja2.Template, **variables: Any) -> str:
 class _Counting(NodeTransformer):
     """Sends loops and ``~`` through the environment, whose attributes no template can hide."""
 
+    def __init__(self) -> None:
+        self._loops = 0
+
     def visit_For(self, node: nodes.For) -> nodes.Node:
+        self._loops += 1
+        if self._loops > _MAX_LOOPS:
+            raise jinja2.TemplateSyntaxError("loops are nested too deeply", node.lineno)
         self.generic_visit(node)
+        self._loops -= 1
         node.iter = _call("counted", [node.iter], node.lineno)
         return node
 
