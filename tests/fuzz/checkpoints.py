@@ -85,6 +85,10 @@ def tokenizer_config() -> dict[str, Any]:
     }
 
 
+def _varint(number: int) -> bytes:
+    return bytes([number & 127 | 128, number >> 7])
+
+
 def sentencepiece(path: Path) -> None:
     """A tokenizer.model, a protobuf message."""
     message = b""
@@ -93,7 +97,10 @@ def sentencepiece(path: Path) -> None:
         piece = b"\x0a" + bytes([len(raw)]) + raw + b"\x15" + struct.pack("<f", score)
         piece += bytes([0x18, kind])
         message += b"\x0a" + bytes([len(piece)]) + piece
-    message += b"\x12\x04\x18\x02\x20\x0b" + b"\x1a\x04\x18\x01\x20\x00"
+    # A normalizer that changes nothing: a trie of 256 units, none of which is any letter's.
+    charsmap = struct.pack("<257I", 1024, 0, *[1 << 31] * 255)
+    normalizer = b"\x12" + _varint(len(charsmap)) + charsmap + b"\x18\x01\x20\x00"
+    message += b"\x12\x04\x18\x02\x20\x0b" + b"\x1a" + _varint(len(normalizer)) + normalizer
     path.write_bytes(message)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _whole(file: GgufFile, key: str, least: int) -> int:
     return value
 
 
-def _paths(path: Path, number: int, count: int) -> list[Path]:
+def _paths(path: Path, number: int, count: int) -> Iterable[Path]:
     """Where all parts lie, as the name of part ``number`` tells."""
     if count == 1:
         return [path]
@@ -124,7 +124,8 @@ def _paths(path: Path, number: int, count: int) -> list[Path]:
         raise FormatError(
             path, None, f"this is part {number + 1} of {count}, but isn't called {wanted}"
         )
-    return [path.with_name(part_name(match["prefix"], at, count)) for at in range(count)]
+    prefix = match["prefix"]
+    return (path.with_name(part_name(prefix, at, count)) for at in range(count))
 
 
 def _open_part(path: Path, number: int, count: int) -> GgufFile:

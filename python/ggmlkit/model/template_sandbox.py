@@ -22,6 +22,7 @@ from jinja2.visitor import NodeTransformer
 MAX_STEPS = 200_000  # a conversation of 1000 messages takes some 10 000
 MAX_LENGTH = 4_000_000  # characters of a text, items of a list
 _LETTERS_A_STEP = 1000
+_MAX_DEPTH = 200  # of expressions and blocks in each other; templates in use have some 30
 _MAX_LOOPS = 20  # in each other; Python allows no more, and jinja2 takes long to find out
 _MAX_BITS = 4096  # of a whole number
 _WIDE = re.compile(r"\d{5,}|\*")  # in a text that formats others
@@ -40,7 +41,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         del self.globals["lipsum"]  # makes text by the mile
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        counted: nodes.Template = _Counting().visit(super()._parse(source, name, filename))
+        parsed = super()._parse(source, name, filename)
+        _check_depth(parsed)
+        counted: nodes.Template = _Counting().visit(parsed)
         return counted
 
     def counted(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -94,6 +97,16 @@ def rendered(template: jinja2.Template, **variables: Any) -> str:
         return "".join(pieces)
     finally:
         _steps.reset(token)
+
+
+def _check_depth(template: nodes.Template) -> None:
+    """Refuse what is nested so deeply that to compile it takes the square of its length."""
+    left: list[tuple[nodes.Node, int]] = [(template, 0)]
+    while left:
+        node, depth = left.pop()
+        if depth > _MAX_DEPTH:
+            raise jinja2.TemplateSyntaxError("it is nested too deeply", node.lineno)
+        left += ((child, depth + 1) for child in node.iter_child_nodes())
 
 
 class _Counting(NodeTransformer):

@@ -40,7 +40,7 @@ class SpmEncoder:
         self.space_prefix = space_prefix
         self._collapse_spaces = collapse_spaces
         try:
-            self._normalizer = normalizers.Precompiled(charsmap) if charsmap else None
+            self._normalizer = _normalizer(charsmap) if charsmap else None
             self._bpe = tokenizers.Tokenizer(
                 models.BPE(
                     vocab=vocab.ids(),
@@ -93,6 +93,15 @@ class SpmEncoder:
     def _merged(self, text: str) -> list[int]:
         ids: list[int] = self._bpe.encode(text, add_special_tokens=False).ids
         return ids
+
+
+def _normalizer(charsmap: bytes) -> normalizers.Normalizer:
+    """SentencePiece's compiled normalizer: the size of a table, the table, texts."""
+    # The library takes memory for the table before it looks whether that is there.
+    size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
+    if size > left:
+        raise ValueError(f"a normalizer's table of {size} bytes in {max(left, 0)}")
+    return normalizers.Precompiled(charsmap)
 
 
 def _normalized(normalizer: normalizers.Normalizer, text: str) -> str:

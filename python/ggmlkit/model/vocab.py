@@ -177,10 +177,7 @@ def _merges(metadata: Mapping[str, Any]) -> list[str]:
     values = metadata.get(PREFIX + "merges")
     if not _is_list(values):
         raise ModelError("tokenizer.ggml.merges is missing, which a byte-level BPE needs")
-    merges = list(values)
-    if not set(map(type, merges)) <= {str, bytes}:
-        raise ModelError("tokenizer.ggml.merges holds something that is no text")
-    return merges
+    return list(values)
 
 
 def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:
