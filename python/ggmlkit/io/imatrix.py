@@ -71,7 +71,8 @@ class Imatrix:
 
 def is_imatrix(file: ModelFile) -> bool:
     """Whether an open file is an importance matrix."""
-    return file.container == "imatrix" or file.metadata.get("general.type") == "imatrix"
+    kind = file.metadata.get("general.type")
+    return file.container == "imatrix" or (isinstance(kind, str) and kind == "imatrix")
 
 
 def read_imatrix(path: str | os.PathLike[str]) -> Imatrix:

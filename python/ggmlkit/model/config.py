@@ -71,9 +71,9 @@ class LlamaConfig:
                 feature that the decoder does not compute.
         """
         architecture = metadata.get("general.architecture", "llama")
-        if architecture != "llama":
+        if not isinstance(architecture, str) or architecture != "llama":
             raise ModelError(
-                f"no decoder for the architecture {architecture!r}; there is for llama"
+                f"no decoder for the architecture {str(architecture)[:80]!r}; there is for llama"
             )
         keys = _Keys(metadata)
         if int(keys.number("expert_count", 0)) > 0:

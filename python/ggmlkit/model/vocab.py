@@ -55,12 +55,12 @@ class Vocab:
         model = metadata.get(PREFIX + "model")
         if model is None:
             raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
-        if model not in ("llama", "gpt2"):
-            raise ModelError(f"tokenizer model {model!r} is neither 'llama' nor 'gpt2'")
+        if not isinstance(model, str) or model not in ("llama", "gpt2"):
+            raise ModelError(f"tokenizer model {str(model)[:80]!r} is neither 'llama' nor 'gpt2'")
         pieces = _pieces(metadata)
         types = _numbers(metadata, "token_type", len(pieces))
         scores = _numbers(metadata, "scores", len(pieces)) if model == "llama" else None
-        pre = metadata.get(PREFIX + "pre") or "default"
+        pre = metadata.get(PREFIX + "pre", "default")
         if not isinstance(pre, str):
             raise ModelError("tokenizer.ggml.pre is no text")
         return cls(
@@ -69,7 +69,7 @@ class Vocab:
             types=np.asarray(_guessed_types(pieces, model) if types is None else types, np.int32),
             scores=None if scores is None else scores.tolist(),
             merges=_merges(metadata) if model == "gpt2" else [],
-            pre=pre,
+            pre=pre or "default",
         )
 
     def ids(self) -> dict[str, int]:
