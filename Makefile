@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench sanitize wheel clean
+.PHONY: help venv build demo test lint format bench sanitize fuzz wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -16,6 +16,7 @@ help:
 	@echo "make format    rewrite the sources as lint wants them"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
+	@echo "make fuzz      damaged files without end: FUZZ_ARGS=\"--target gguf --seconds 600\""
 	@echo "make wheel     build a wheel into dist/"
 
 $(VENV)/.created:
@@ -78,6 +79,22 @@ sanitize: build
 	$(CMAKE) --preset tsan >/dev/null
 	$(BIN)/cmake --build --preset tsan
 	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/model/test_llama.py
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) install --group fuzz
+	touch $@
+
+# libFuzzer comes with clang. What was fuzzed is under build/fuzz/corpus, what failed in build/fuzz.
+CLANG = $(shell command -v clang++ || ls /usr/bin/clang++-[0-9]* 2>/dev/null | sort -V | tail -1)
+
+fuzz: build $(VENV)/.fuzz
+ifeq ($(CLANG),)
+	@echo "there is no clang++: the compiled kernels aren't fuzzed, the readers are"
+else
+	$(CMAKE) --preset fuzz -DCMAKE_CXX_COMPILER="$(CLANG)" >/dev/null
+	$(BIN)/cmake --build --preset fuzz
+endif
+	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
 
 format: build
 	$(BIN)/ruff check --fix .

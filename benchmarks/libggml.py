@@ -69,19 +69,25 @@ class Libggml:
         """Whether it has a function to dequantize `type`."""
         return hasattr(self._lib, _reader(type))
 
-    def quantize(self, type: str, x: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+    def quantize(
+        self,
+        type: str,
+        x: NDArray[np.float32],
+        out: NDArray[np.uint8],
+        importance: NDArray[np.float32] | None = None,
+    ) -> None:
         """`x` float32 ``(rows, columns)`` into `out`, bytes of the right size.
 
-        All columns are as important as one another, which some types must be told.
+        All columns are as important as one another, which some types must be told, unless
+        `importance`, float32 ``(columns,)``, says otherwise.
         """
         rows, columns = x.shape
         number = type_id(type)
-        evenly = None
-        if self._needs_importances(number):
-            weights = np.ones(columns, np.float32)
-            evenly = weights.ctypes.data
+        if importance is None and self._needs_importances(number):
+            importance = np.ones(columns, np.float32)
+        weights = None if importance is None else importance.ctypes.data
         written = self._quantize(
-            number, x.ctypes.data, out.ctypes.data, 0, rows, columns, evenly, None
+            number, x.ctypes.data, out.ctypes.data, 0, rows, columns, weights, None
         )
         assert written == out.nbytes
 

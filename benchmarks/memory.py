@@ -15,7 +15,11 @@ from libggml import Libggml, find
 from measure import OURS, Comparison, Measure, Roof, best
 
 _ROWS, _COLUMNS = 16384, 4096  # 256 MiB of float32
-_QUANTIZED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0")
+_ROUNDED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
+# Peers search for the scales of these at some million weights a second: a part of the rows will do.
+_SEARCHED = ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs")
+_SEARCHED_ROWS = _ROWS // 16
+_NOT_STORED = ("q8_1", "q8_K")  # for products only: nobody writes them
 
 
 def steps(bench: Bench) -> list[Step]:
@@ -24,11 +28,15 @@ def steps(bench: Bench) -> list[Step]:
     shared = [
         type.name
         for type in gk.types.ALL
-        if type.can_dequantize and (not libraries or _theirs(type, *libraries.values()))
+        if (_theirs(type, *libraries.values()) if libraries else type.can_quantize)
     ]
     return [
         *(Step(f"memory dequantize {t}", partial(_dequantize, bench, t)) for t in shared),
-        *(Step(f"memory quantize {t}", partial(_quantize, bench, t)) for t in _QUANTIZED),
+        *(Step(f"memory quantize {t}", partial(_quantize, bench, t, _ROWS)) for t in _ROUNDED),
+        *(
+            Step(f"memory quantize {t}", partial(_quantize, bench, t, _SEARCHED_ROWS))
+            for t in _SEARCHED
+        ),
     ]
 
 
@@ -37,7 +45,9 @@ def _libraries(bench: Bench) -> dict[str, Libggml]:
 
 
 def _theirs(type: TensorType, *libraries: Libggml) -> bool:
-    return type.generation == "gguf" and any(lib.reads(type.name) for lib in libraries)
+    if type.generation != "gguf" or type.name in _NOT_STORED:
+        return False
+    return any(lib.reads(type.name) for lib in libraries)
 
 
 def _dequantize(bench: Bench, type: str) -> Outcome:
@@ -66,13 +76,13 @@ def _dequantize(bench: Bench, type: str) -> Outcome:
     return outcome
 
 
-def _quantize(bench: Bench, type: str) -> Outcome:
+def _quantize(bench: Bench, type: str, rows: int) -> Outcome:
     """Ours allocates its result and refuses values that aren't finite; libggml does neither."""
-    x = _floats()
+    x = _floats()[:rows]
     expected = gk.quantize(x, type).data
     out = np.empty_like(expected)
     works: dict[str, Callable[[], object]] = {OURS: lambda: gk.quantize(x, type, threads=1)}
-    libraries = _libraries(bench)
+    libraries = {s: lib for s, lib in _libraries(bench).items() if lib.reads(type)}
     for system, library in libraries.items():
         works[system] = partial(library.quantize, type, x, out)
 
@@ -82,7 +92,7 @@ def _quantize(bench: Bench, type: str) -> Outcome:
             roof=Roof("read", 4e6, goal=0.6),
         )  # fmt: skip
 
-    outcome = compared({s: _rate(work) for s, work in works.items()}, bench.rounds, line)
+    outcome = compared({s: _rate(work, rows) for s, work in works.items()}, bench.rounds, line)
     for system in libraries:
         works[system]()
         if not np.array_equal(out, expected):
@@ -90,8 +100,8 @@ def _quantize(bench: Bench, type: str) -> Outcome:
     return outcome
 
 
-def _rate(work: Callable[[], object]) -> Measure:
-    return lambda _: {"rate": _ROWS * _COLUMNS / 1e6 / best(work)}
+def _rate(work: Callable[[], object], rows: int = _ROWS) -> Measure:
+    return lambda _: {"rate": rows * _COLUMNS / 1e6 / best(work)}
 
 
 def _floats() -> NDArray[np.float32]:
@@ -100,10 +110,12 @@ def _floats() -> NDArray[np.float32]:
 
 def _sample(type: str, libraries: dict[str, Libggml]) -> gk.Tensor:
     """Normal values in `type`, whoever can write it; a few rows of them, repeated."""
-    rows = _floats()[: _ROWS // 64]
-    if gk.types.get(type).can_quantize:
+    kind = gk.types.get(type)
+    repeated = 64 if kind.can_quantize else 1024  # peers write the i-quants slowly
+    rows = _floats()[: _ROWS // repeated]
+    if kind.can_quantize:
         data = gk.quantize(rows, type).data
     else:
-        data = np.empty(rows.shape[0] * gk.types.get(type).row_bytes(_COLUMNS), np.uint8)
+        data = np.empty(rows.shape[0] * kind.row_bytes(_COLUMNS), np.uint8)
         next(iter(libraries.values())).quantize(type, rows, data)
-    return gk.Tensor(type, (_ROWS, _COLUMNS), np.tile(data, 64))
+    return gk.Tensor(type, (_ROWS, _COLUMNS), np.tile(data, repeated))

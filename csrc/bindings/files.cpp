@@ -1,6 +1,9 @@
 #include <fcntl.h>
 
+#include <memory>
+
 #include "bindings/bindings.h"
+#include "core/mapping_guard.h"
 
 namespace py = pybind11;
 
@@ -20,6 +23,13 @@ void start_writeback([[maybe_unused]] int descriptor) {
 void bind_files(py::module_& m) {
   m.def("start_writeback", &start_writeback, py::arg("descriptor"),
         "Ask the system to begin storing what was written to a file, without waiting for it.");
+  py::class_<MappingGuard>(m, "MappingGuard")
+      .def(py::init([](const ByteArray& mapped) {
+             return std::make_unique<MappingGuard>(bytes_of(mapped),
+                                                   static_cast<std::size_t>(mapped.size()));
+           }),
+           py::arg("mapped"))
+      .def_property_readonly("has_lost_pages", &MappingGuard::has_lost_pages);
 }
 
 }  // namespace ggmlkit

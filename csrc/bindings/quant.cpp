@@ -35,6 +35,28 @@ std::ptrdiff_t convert_into(std::size_t from, const ByteArray& src, std::size_t 
   return convert(source, in, target, out, n, ThreadPool::shared(), threads);
 }
 
+std::ptrdiff_t convert_weighted_into(std::size_t from, const ByteArray& src, std::size_t to,
+                                     ByteArray dst, const FloatArray& importance, int threads) {
+  const Type source = type_at(from);
+  const Type target = type_at(to);
+  const auto cols = static_cast<std::size_t>(importance.size());
+  if (cols == 0 || cols % info(target).block_size != 0) {
+    throw py::value_error("rows are not whole blocks");
+  }
+  const std::size_t rows = static_cast<std::size_t>(dst.size()) / row_bytes(target, cols);
+  check_size(target, rows, cols, dst);
+  check_size(source, rows, cols, src);
+  if (!can_dequantize(source) || !takes_importance(target)) {
+    throw py::value_error("no kernel for this type");
+  }
+  const std::byte* in = bytes_of(src);
+  auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
+  const float* weights = importance.data();
+  py::gil_scoped_release release;
+  return convert_weighted(source, in, target, out, rows, cols, weights, ThreadPool::shared(),
+                          threads);
+}
+
 }  // namespace
 
 void bind_quant(py::module_& m) {
@@ -44,6 +66,9 @@ void bind_quant(py::module_& m) {
   m.def("convert", &convert_into, py::arg("source"), py::arg("src"), py::arg("target"),
         py::arg("dst").noconvert(), py::arg("threads"),
         "Returns -1, or the index of the first value that is not finite.");
+  m.def("convert_weighted", &convert_weighted_into, py::arg("source"), py::arg("src"),
+        py::arg("target"), py::arg("dst").noconvert(), py::arg("importance").noconvert(),
+        py::arg("threads"), "The same for rows as long as `importance`.");
 }
 
 }  // namespace ggmlkit

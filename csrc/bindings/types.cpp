@@ -1,6 +1,7 @@
 #include "bindings/bindings.h"
 #include "core/thread_pool.h"
 #include "kernels/kernel_table.h"
+#include "quant/matmul.h"
 #include "quant/quantize.h"
 
 namespace py = pybind11;
@@ -14,7 +15,8 @@ void bind_types(py::module_& m) {
       const Type type = static_cast<Type>(i);
       const TypeInfo& t = info(type);
       rows.append(py::make_tuple(t.name, t.ggml_id, t.block_size, t.block_bytes, t.generation, i,
-                                 can_dequantize(type), can_quantize(type)));
+                                 can_dequantize(type), can_quantize(type), takes_importance(type),
+                                 has_product(type)));
     }
     return rows;
   });

@@ -26,7 +26,7 @@ enum class Type : std::uint8_t {
   q5_1_v1,
   q4_2,
   q4_3,
-  // known by size only
+  // k-quants, i-quants, ternary, micro-scaling and plain types, which have one layout
   q8_1,
   q2_K,
   q3_K,

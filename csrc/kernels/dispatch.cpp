@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#if defined(GGMLKIT_AVXVNNI)
+#if defined(GGMLKIT_AVX2)
 #include <cpuid.h>
 #endif
 #if defined(GGMLKIT_NEON)
@@ -25,9 +25,11 @@ struct InstructionSet {
 #if defined(GGMLKIT_AVX2)
 // Where a set's flag is there, so is the system's support of its registers: the builtin asks both.
 bool has_avx2() {
+  constexpr unsigned kF16c = 1u << 29;  // of ECX; older compilers' builtin does not know it
+  unsigned a = 0, b = 0, c = 0, d = 0;
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+         __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & kF16c) != 0;
 }
 #endif
 

@@ -57,10 +57,24 @@ struct Maddubs {
   }
 };
 
+// Bytes whose sums start in the middle of a block's, for which no sum of activations is at hand:
+// |w|, and a with w's sign.
+template <class L>
+struct Dpbusd<L, PackedKind::byte16> {
+  using Int = typename L::Int;
+
+  static Int start(const BlockSums&) { return L::zero(); }
+  static Int weights(Int w) { return w; }
+  static void accumulate(Int& sum, Int w, Int a) {
+    sum = L::dpbusd(sum, L::absolute8(w), L::with_sign_of(w, a));
+  }
+  static Int finish(Int sum, const BlockSums&) { return sum; }
+};
+
 // Signed bytes: |w| ≤ 128, and a with w's sign. A pair is at most 2 · 128 · 127 = 32512, so each
 // product widens at once.
 template <class L>
-struct Maddubs<L, PackedKind::byte> {
+struct SignedMaddubs {
   using Int = typename L::Int;
 
   static Int start(const BlockSums&) { return L::zero(); }
@@ -72,6 +86,11 @@ struct Maddubs<L, PackedKind::byte> {
   }
   static Int finish(Int sum, const BlockSums&) { return sum; }
 };
+
+template <class L>
+struct Maddubs<L, PackedKind::byte> : SignedMaddubs<L> {};
+template <class L>
+struct Maddubs<L, PackedKind::byte16> : SignedMaddubs<L> {};
 
 }  // namespace
 }  // namespace ggmlkit

@@ -12,7 +12,8 @@ namespace ggmlkit {
 constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and activations alike
 
 // What a packed tile holds; see kernels/packed.h for the layout.
-enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, count };
+// byte16 has a scale for each half of a block.
+enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, byte16, count };
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
 
 // Activations rounded to int8 per 32 elements: value = scale · q.
@@ -58,6 +59,10 @@ struct TypeKernels {
   // zeros. Null for types that have no packed form.
   void (*pack)(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
                std::byte* tile);
+  // quantize() of one row of n elements, with how much each column's error counts. Null for types
+  // whose quantizer has no use for it.
+  std::size_t (*quantize_weighted)(const float* src, const float* importance, std::byte* dst,
+                                   std::size_t n) = nullptr;
 };
 
 // y[t·ldy + r] = Σ w[r][c] · x[t][c] for `rows` rows in tiles that follow each other, the last of

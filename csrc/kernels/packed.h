@@ -5,9 +5,9 @@
 // A tile of rows of `blocks` blocks is four areas, each dense over the blocks and the whole padded
 // to 64 bytes, so that every vector of quants is aligned:
 //   quants   a block of nibble kinds: 4 vectors, byte p of vector v = quad v (low nibble) and
-//            quad v + 4 (high nibble); of the byte kind: 8 vectors, vector k = quad k
+//            quad v + 4 (high nibble); of the byte kinds: 8 vectors, vector k = quad k
 //   highs    five-bit kinds, one vector a block: bit k of byte p is bit 4 of quad k's byte p
-//   scales   R × float16 a block, one a row
+//   scales   R × float16 a block, one a row; two times that for byte16, quads 0 … 3 first
 //   mins     R × float16 a block (kinds with a minimum)
 // where byte p of quad k is column 4k + p % 4 of row p / 4.
 #pragma once
@@ -25,7 +25,8 @@ template <PackedKind kind>
 struct Packed {
   static constexpr bool has_min = kind == PackedKind::nibble_min || kind == PackedKind::five_min;
   static constexpr bool has_high = kind == PackedKind::five || kind == PackedKind::five_min;
-  static constexpr bool is_byte = kind == PackedKind::byte;
+  static constexpr bool is_byte = kind == PackedKind::byte || kind == PackedKind::byte16;
+  static constexpr std::size_t parts = kind == PackedKind::byte16 ? 2 : 1;  // scales a block
   // Subtracted from the stored value.
   static constexpr int offset = kind == PackedKind::nibble ? 8 : kind == PackedKind::five ? 16 : 0;
   static constexpr std::size_t vectors = is_byte ? 8 : 4;  // of quants, a block
@@ -64,7 +65,7 @@ constexpr TileLayout tile_layout(std::size_t tile_rows, std::size_t blocks) {
   const std::size_t vector = 4 * tile_rows;
   const std::size_t highs = blocks * P::vectors * vector;
   const std::size_t scales = highs + (P::has_high ? blocks * vector : 0);
-  const std::size_t mins = scales + blocks * 2 * tile_rows;
+  const std::size_t mins = scales + blocks * P::parts * 2 * tile_rows;
   const std::size_t end = mins + (P::has_min ? blocks * 2 * tile_rows : 0);
   return {highs, scales, mins, (end + 63) / 64 * 64};
 }
@@ -76,18 +77,12 @@ constexpr PackedKind packed_kind() {
   return S::has_min ? PackedKind::nibble_min : PackedKind::nibble;
 }
 
-// One block of one row into its lanes of block `b` of a tile of R rows.
-template <class S, std::size_t R>
-inline void pack_lane(const std::byte* src, std::byte* tile, const TileLayout& at, std::size_t b,
-                      std::size_t row) {
-  using P = Packed<packed_kind<S>()>;
+// The integers of one block of one row into their lanes of block `b` of a tile of R rows.
+template <PackedKind kind, std::size_t R>
+inline void place_block(const int* q, std::byte* tile, const TileLayout& at, std::size_t b,
+                        std::size_t row) {
+  using P = Packed<kind>;
   constexpr std::size_t vector = 4 * R;
-  Q4_0::store_scale(tile + at.scales_at + 2 * (b * R + row), S::load_scale(src));
-  if constexpr (P::has_min) {
-    Q4_0::store_scale(tile + at.mins_at + 2 * (b * R + row), S::load_scale(src + S::scale_bytes));
-  }
-  int q[S::size];
-  unpack_block<S>(src, q);
   auto* quants = reinterpret_cast<std::uint8_t*>(tile) + b * P::vectors * vector + row * 4;
   for (std::size_t c = 0; c < 4; ++c) {
     unsigned highs = 0;
@@ -105,6 +100,20 @@ inline void pack_lane(const std::byte* src, std::byte* tile, const TileLayout& a
   }
 }
 
+// One block of one row, with its scale and minimum.
+template <class S, std::size_t R>
+inline void pack_lane(const std::byte* src, std::byte* tile, const TileLayout& at, std::size_t b,
+                      std::size_t row) {
+  constexpr PackedKind kind = packed_kind<S>();
+  Q4_0::store_scale(tile + at.scales_at + 2 * (b * R + row), S::load_scale(src));
+  if constexpr (Packed<kind>::has_min) {
+    Q4_0::store_scale(tile + at.mins_at + 2 * (b * R + row), S::load_scale(src + S::scale_bytes));
+  }
+  int q[S::size];
+  unpack_block<S>(src, q);
+  place_block<kind, R>(q, tile, at, b, row);
+}
+
 // TypeKernels::pack for any layout of 32-element blocks.
 template <class S, std::size_t R>
 void pack_rows(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
@@ -120,7 +129,8 @@ void pack_rows(const std::byte* src, std::size_t row_bytes, std::size_t rows, st
   }
 }
 
-// The packers of all packed types for tiles of R rows, today's and the legacy ones.
+// The packers of types whose packed tile holds their blocks as they are, for tiles of R rows:
+// today's and the legacy ones.
 template <std::size_t R>
 void fill_pack_rows(KernelTable& table) {
   table.tile_rows = R;

@@ -3,12 +3,11 @@
 
 #include "kernels/blocks.h"
 #include "kernels/kernel_table.h"
+#include "kernels/pack_groups.h"
 #include "kernels/packed.h"
+#include "kernels/scalar.h"
 
 namespace ggmlkit {
-
-void fill_scalar_decoder_steps(KernelTable& table);  // scalar_decoder_steps.cpp
-
 namespace {
 
 bool finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }
@@ -203,15 +202,18 @@ float dot_row(const std::byte* tile, const TileLayout& at, std::size_t r, const 
   for (std::size_t b = 0; b < blocks; ++b) {
     const std::int32_t a_sum = x.sum[b * width + t];
     const float a_scale = x.scale[b * width + t];
-    std::int32_t dot = 0;
-    for (std::size_t c = 0; c < kBlock; ++c) {
-      const int a = x.q[((b * 8 + c / 4) * width + t) * 4 + c % 4];
-      dot += packed_value<kind>(tile, at, b, r, c) * a;
+    for (std::size_t part = 0; part < P::parts; ++part) {
+      std::int32_t dot = 0;
+      for (std::size_t c = part * kBlock / P::parts; c < (part + 1) * kBlock / P::parts; ++c) {
+        const int a = x.q[((b * 8 + c / 4) * width + t) * 4 + c % 4];
+        dot += packed_value<kind>(tile, at, b, r, c) * a;
+      }
+      if constexpr (P::offset != 0) dot -= P::offset * a_sum;
+      const std::size_t i = (b * P::parts + part) * kTileRows + r;
+      total += f16_value(tile + at.scales_at, i) * a_scale * static_cast<float>(dot);
     }
-    dot -= P::offset * a_sum;
-    const std::size_t i = b * kTileRows + r;
-    total += f16_value(tile + at.scales_at, i) * a_scale * static_cast<float>(dot);
     if constexpr (P::has_min) {
+      const std::size_t i = b * kTileRows + r;
       total += f16_value(tile + at.mins_at, i) * (a_scale * static_cast<float>(a_sum));
     }
   }
@@ -274,8 +276,16 @@ KernelTable make() {
   set_blocks<Q5_1V1>(t, Type::q5_1_v1);
   set_blocks<Q4_2>(t, Type::q4_2);
   set_blocks<Q4_3>(t, Type::q4_3);
+  fill_scalar_k_quants(t);
+  fill_scalar_codebooks(t);
+  fill_scalar_i_quants(t);
+  fill_scalar_ternary(t);
+  fill_scalar_plain(t);
+  fill_scalar_group_quantizers(t);
+  fill_scalar_weighted_quantizers(t);
   t.quantize_activations = quantize_activations;
   fill_pack_rows<kTileRows>(t);
+  fill_pack_groups<kTileRows>(t);
   const auto matmul = [&t](PackedKind kind) -> MatmulKernel& {
     return t.matmul[static_cast<std::size_t>(kind)];
   };
@@ -284,6 +294,7 @@ KernelTable make() {
   matmul(PackedKind::five) = matmul_packed<PackedKind::five>;
   matmul(PackedKind::five_min) = matmul_packed<PackedKind::five_min>;
   matmul(PackedKind::byte) = matmul_packed<PackedKind::byte>;
+  matmul(PackedKind::byte16) = matmul_packed<PackedKind::byte16>;
   t.matmul_f32 = matmul_float<f32_value>;
   t.matmul_f16 = matmul_float<f16_value>;
   t.matmul_bf16 = matmul_float<bf16_value>;

@@ -72,6 +72,7 @@ struct TileProduct {
     }
   }
 
+  template <std::size_t part>
   [[gnu::always_inline]] static void dots(const Tiles<R>& w, const ActivationView& x, std::size_t b,
                                           Int (&dot)[R][T]) {
 #pragma GCC unroll 8
@@ -80,14 +81,21 @@ struct TileProduct {
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) dot[r][t] = start;
     }
-    step<0>(w, x, b, dot);
-    step<4>(w, x, b, dot);
-    step<1>(w, x, b, dot);
-    step<5>(w, x, b, dot);
-    step<2>(w, x, b, dot);
-    step<6>(w, x, b, dot);
-    step<3>(w, x, b, dot);
-    step<7>(w, x, b, dot);
+    if constexpr (P::parts == 1) {
+      step<0>(w, x, b, dot);
+      step<4>(w, x, b, dot);
+      step<1>(w, x, b, dot);
+      step<5>(w, x, b, dot);
+      step<2>(w, x, b, dot);
+      step<6>(w, x, b, dot);
+      step<3>(w, x, b, dot);
+      step<7>(w, x, b, dot);
+    } else {
+      step<4 * part>(w, x, b, dot);
+      step<4 * part + 1>(w, x, b, dot);
+      step<4 * part + 2>(w, x, b, dot);
+      step<4 * part + 3>(w, x, b, dot);
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 8
@@ -95,6 +103,16 @@ struct TileProduct {
     }
   }
 
+  template <std::size_t part>
+  [[gnu::always_inline]] static void multiply_block(const Tiles<R>& w, const ActivationView& x,
+                                                    std::size_t b, Float (*&total)[R][T]) {
+    Int dot[R][T];
+    dots<part>(w, x, b, dot);
+    if constexpr (kTotalsInMemory) asm("" : "+r"(total));
+    scale_and_add<part>(w, x, b, dot, *total);
+  }
+
+  template <std::size_t part>
   [[gnu::always_inline]] static void scale_and_add(const Tiles<R>& w, const ActivationView& x,
                                                    std::size_t b, const Int (&dot)[R][T],
                                                    Float (&total)[R][T]) {
@@ -102,7 +120,7 @@ struct TileProduct {
     Float mins[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      scales[r] = L::load_halves(w.scales(r) + b * kHalves);
+      scales[r] = L::load_halves(w.scales(r) + (b * P::parts + part) * kHalves);
       if constexpr (P::has_min) mins[r] = L::load_halves(w.mins(r) + b * kHalves);
     }
 #pragma GCC unroll 8
@@ -125,7 +143,7 @@ struct TileProduct {
     for (int r = 0; r < R; ++r) {
       prefetch(w.quants(r) + b * P::vectors * kVector, P::vectors * kVector, ahead);
       if constexpr (P::has_high) prefetch(w.fifths(r) + b * kVector, kVector, ahead);
-      prefetch(w.scales(r) + b * kHalves, kHalves, ahead);
+      prefetch(w.scales(r) + b * P::parts * kHalves, P::parts * kHalves, ahead);
       if constexpr (P::has_min) prefetch(w.mins(r) + b * kHalves, kHalves, ahead);
     }
   }
@@ -145,10 +163,8 @@ struct TileProduct {
     }
     for (std::size_t b = 0; b < blocks; ++b, x = block_at(x, 1, W)) {
       if constexpr (T == 1) prefetch_block(w, b, ahead);
-      Int dot[R][T];
-      dots(w, x, b, dot);
-      if constexpr (kTotalsInMemory) asm("" : "+r"(total));
-      scale_and_add(w, x, b, dot, *total);
+      multiply_block<0>(w, x, b, total);
+      if constexpr (P::parts == 2) multiply_block<1>(w, x, b, total);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -217,6 +233,7 @@ void fill_matmul_tiles(KernelTable& table) {
   matmul(PackedKind::five) = matmul_tiles<Set, PackedKind::five>;
   matmul(PackedKind::five_min) = matmul_tiles<Set, PackedKind::five_min>;
   matmul(PackedKind::byte) = matmul_tiles<Set, PackedKind::byte>;
+  matmul(PackedKind::byte16) = matmul_tiles<Set, PackedKind::byte16>;
 }
 
 }  // namespace

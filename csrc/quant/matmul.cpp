@@ -77,6 +77,11 @@ void float_rows(const WeightMatrix& w, const Activations& x, float* y, std::size
 
 }  // namespace
 
+bool has_product(Type type) {
+  return type == Type::f32 || type == Type::f16 || type == Type::bf16 ||
+         active().types[static_cast<std::size_t>(type)].pack != nullptr;
+}
+
 std::size_t row_step(const WeightMatrix& w) { return w.is_packed() ? 2 * active().tile_rows : 4; }
 
 void matmul_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,

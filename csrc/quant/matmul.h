@@ -17,6 +17,9 @@ void matmul_rows(const WeightMatrix& w, const Activations& x, float* y, std::siz
                  Range rows);
 std::size_t row_step(const WeightMatrix& w);
 
+// Whether products take a type's values as they are; others are unpacked to float16 first.
+bool has_product(Type type);
+
 // The whole product; y is tokens × w.rows(), dense.
 void matmul(const WeightMatrix& w, const float* x, std::size_t tokens, float* y, ThreadPool& pool,
             int threads = 0);

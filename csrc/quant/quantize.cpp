@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <mutex>
+#include <vector>
 
 #include "kernels/kernel_table.h"
 
@@ -21,19 +22,44 @@ int useful_threads(std::size_t n, int threads) { return n < kSerial ? 1 : thread
 // first cache.
 constexpr std::size_t kPart = 1024;
 
+// Kernels name some blocks: the element, from there on.
+std::size_t first_not_finite(const float* src, std::size_t i, std::size_t n) {
+  while (i < n && std::isfinite(src[i])) ++i;
+  return i;
+}
+
 // n, or the index of the first value that is not finite.
 std::size_t quantize_floats(Type type, const float* src, std::byte* dst, std::size_t n) {
-  std::size_t i = kernels(type).quantize(src, dst, n);
-  while (i < n && std::isfinite(src[i])) ++i;  // the kernel names some blocks; find the element
-  return i;
+  return first_not_finite(src, kernels(type).quantize(src, dst, n), n);
 }
 
 void prefetch(const std::byte* p, std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
 
+bool are_floats(Type type, const std::byte* p) {
+  return type == Type::f32 && reinterpret_cast<std::uintptr_t>(p) % alignof(float) == 0;
+}
+
+// Where several threads work, the smallest index that one of them names.
+class FirstBad {
+ public:
+  explicit FirstBad(std::size_t n) : n_(n), first_(n) {}
+  void name(std::size_t index) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    first_ = std::min(first_, index);
+  }
+  // -1 where none did.
+  std::ptrdiff_t result() const { return first_ == n_ ? -1 : static_cast<std::ptrdiff_t>(first_); }
+
+ private:
+  std::mutex mutex_;
+  std::size_t n_;
+  std::size_t first_;
+};
+
 std::size_t convert_range(Type from, const std::byte* src, Type to, std::byte* dst, std::size_t n) {
-  if (from == Type::f32 && reinterpret_cast<std::uintptr_t>(src) % alignof(float) == 0) {
+  if (are_floats(from, src)) {
     return quantize_floats(to, reinterpret_cast<const float*>(src), dst, n);
   }
   alignas(64) float values[kPart];
@@ -52,6 +78,7 @@ std::size_t convert_range(Type from, const std::byte* src, Type to, std::byte* d
 
 bool can_dequantize(Type type) { return kernels(type).dequantize != nullptr; }
 bool can_quantize(Type type) { return kernels(type).quantize != nullptr; }
+bool takes_importance(Type type) { return kernels(type).quantize_weighted != nullptr; }
 
 void dequantize_row(Type type, const std::byte* src, float* dst, std::size_t n) {
   kernels(type).dequantize(src, dst, n);
@@ -70,20 +97,42 @@ void dequantize(Type type, const std::byte* src, float* dst, std::size_t n, Thre
 
 std::ptrdiff_t convert(Type from, const std::byte* src, Type to, std::byte* dst, std::size_t n,
                        ThreadPool& pool, int threads) {
-  std::mutex mutex;
-  std::size_t first_bad = n;
+  FirstBad bad(n);
   pool.run(
       [&](int thread, int n_threads) {
         const Range r = split(n, thread, n_threads, kPart);
         const std::byte* in = src + row_bytes(from, r.begin);
         std::byte* out = dst + row_bytes(to, r.begin);
         const std::size_t end = r.begin + convert_range(from, in, to, out, r.end - r.begin);
-        if (end == r.end) return;
-        std::lock_guard<std::mutex> lock(mutex);
-        first_bad = std::min(first_bad, end);
+        if (end != r.end) bad.name(end);
       },
       useful_threads(n, threads));
-  return first_bad == n ? -1 : static_cast<std::ptrdiff_t>(first_bad);
+  return bad.result();
+}
+
+std::ptrdiff_t convert_weighted(Type from, const std::byte* src, Type to, std::byte* dst,
+                                std::size_t rows, std::size_t cols, const float* importance,
+                                ThreadPool& pool, int threads) {
+  FirstBad bad(rows * cols);
+  pool.run(
+      [&](int thread, int n_threads) {
+        const Range r = split(rows, thread, n_threads, 1);
+        std::vector<float> row(are_floats(from, src) ? 0 : cols);
+        for (std::size_t i = r.begin; i < r.end; ++i) {
+          const std::byte* in = src + i * row_bytes(from, cols);
+          const auto* x = reinterpret_cast<const float*>(in);
+          if (!row.empty()) {
+            kernels(from).dequantize(in, row.data(), cols);
+            x = row.data();
+          }
+          std::byte* out = dst + i * row_bytes(to, cols);
+          const std::size_t end = kernels(to).quantize_weighted(x, importance, out, cols);
+          if (end == cols) continue;
+          return bad.name(i * cols + first_not_finite(x, end, cols));
+        }
+      },
+      useful_threads(rows * cols, threads));
+  return bad.result();
 }
 
 }  // namespace ggmlkit

@@ -11,6 +11,7 @@ namespace ggmlkit {
 
 bool can_dequantize(Type type);
 bool can_quantize(Type type);
+bool takes_importance(Type type);
 
 void dequantize_row(Type type, const std::byte* src, float* dst, std::size_t n);
 
@@ -23,5 +24,10 @@ void dequantize(Type type, const std::byte* src, float* dst, std::size_t n, Thre
 // finite and would have to be (dst is then unspecified).
 std::ptrdiff_t convert(Type from, const std::byte* src, Type to, std::byte* dst, std::size_t n,
                        ThreadPool& pool, int threads = 0);
+
+// The same for `rows` rows of `cols`, with how much each column's error counts (not negative).
+std::ptrdiff_t convert_weighted(Type from, const std::byte* src, Type to, std::byte* dst,
+                                std::size_t rows, std::size_t cols, const float* importance,
+                                ThreadPool& pool, int threads = 0);
 
 }  // namespace ggmlkit

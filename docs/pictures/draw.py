@@ -1,4 +1,4 @@
-"""Draws the layouts of `how-the-kernels-work.md`: `python docs/pictures/draw.py` rewrites the SVGs.
+"""Draws the layouts of how-the-kernels-work.md and types.md: `python docs/pictures/draw.py`.
 
 A test draws them again and compares, so that a picture can't outlive what it shows.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 _CELL = 22
@@ -26,9 +27,12 @@ class Picture:
 
     def cell(self, x: int, y: int, label: str, fill: str, wide: int = 1, size: int = 10) -> None:
         """A box of `wide` cells with a text in it."""
-        width = wide * _CELL
+        self.box(x, y, wide * _CELL, label, fill, size)
+
+    def box(self, x: float, y: float, width: float, label: str, fill: str, size: int = 10) -> None:
+        """A box with a text in it."""
         self.parts.append(
-            f'<rect x="{x}" y="{y}" width="{width}" height="{_CELL}" fill="{fill}" '
+            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{_CELL}" fill="{fill}" '
             'stroke="#888888" stroke-width="0.6"/>'
         )
         if label:
@@ -145,12 +149,76 @@ def keys() -> Picture:
     return picture
 
 
+# Fields of a block in order, with their bytes; "d" is a scale and "m" a minimum, both float16.
+Fields = tuple[tuple[str, int], ...]
+FAMILIES: dict[str, dict[str, Fields]] = {
+    "types-simple": {
+        "q4_0": (("d", 2), ("low nibble: element j, high: j + 16", 16)),
+        "q4_1": (("d", 2), ("m", 2), ("nibbles", 16)),
+        "q5_0": (("d", 2), ("bit 4", 4), ("nibbles", 16)),
+        "q5_1": (("d", 2), ("m", 2), ("bit 4", 4), ("nibbles", 16)),
+        "q8_0": (("d", 2), ("32 signed bytes", 32)),
+    },
+    "types-k": {
+        "q2_K": (("16 × (scale, minimum)", 16), ("2 bits each", 64), ("d", 2), ("m", 2)),
+        "q3_K": (("bit 2", 32), ("bits 0, 1", 64), ("16 scales", 12), ("d", 2)),
+        "q4_K": (("d", 2), ("m", 2), ("8 × (s, m)", 12), ("nibbles", 128)),
+        "q5_K": (("d", 2), ("m", 2), ("8 × (s, m)", 12), ("bit 4", 32), ("nibbles", 128)),
+        "q6_K": (("bits 0 to 3", 128), ("bits 4, 5", 64), ("16 scales", 16), ("d", 2)),
+    },
+    "types-i": {
+        "iq1_s": (("d", 2), ("points, 8 bits", 32), ("3 bits; scale, ±⅛", 16)),
+        "iq1_m": (("points, 8 bits", 32), ("3 bits, ±⅛", 16), ("scales, d", 8)),
+        "iq2_xxs": (("d", 2), ("8 × (4 points, 4 × 7 signs and a scale)", 64)),
+        "iq2_xs": (("d", 2), ("32 × (point, 7 signs)", 64), ("scales", 8)),
+        "iq2_s": (("d", 2), ("points, 8 bits", 32), ("signs", 32), ("2 bits", 8), ("scales", 8)),
+        "iq3_xxs": (("d", 2), ("64 points", 64), ("signs, scales", 32)),
+        "iq3_s": (("d", 2), ("points, 8 bits", 64), ("bit 8", 8), ("signs", 32), ("s", 4)),
+    },
+    "types-codebook": {
+        "iq4_nl": (("d", 2), ("nibbles: one of 16 values", 16)),
+        "iq4_xs": (("d", 2), ("", 2), ("scales", 4), ("nibbles", 128)),
+        "mxfp4": (("e", 1), ("nibbles: floats of 4 bits", 16)),
+        "nvfp4": (("4 × d", 4), ("nibbles: floats of 4 bits", 32)),
+    },
+    "types-ternary": {
+        "tq1_0": (("five elements a byte", 48), ("four", 4), ("d", 2)),
+        "tq2_0": (("2 bits each", 64), ("d", 2)),
+        "q1_0": (("d", 2), ("1 bit each", 16)),
+    },
+}
+# Colour by the first of these words in a field's label.
+_FIELD_COLOURS = {"point": 0, "nibble": 0, "each": 0, "0": 0, "byte": 0, "scale": 2, "sign": 5,
+                  "bit": 4, "four": 0, "s": 2, "d": 1, "e": 1, "m": 3}  # fmt: skip
+_BLOCK_WIDTH = 640
+
+
+def blocks(family: dict[str, Fields]) -> Picture:
+    """The blocks of some types, each as wide as the others, its fields as wide as their bytes."""
+    picture = Picture(_BLOCK_WIDTH + 130, 44 * len(family) + 16)
+    for row, (name, fields) in enumerate(family.items()):
+        y, x = 12 + 44 * row, 120.0
+        total = sum(size for _, size in fields)
+        picture.text(10, y + 15, name, 12)
+        picture.text(66, y + 15, f"{total} bytes", 9)
+        for label, size in fields:
+            wide = size / total * _BLOCK_WIDTH
+            colour = _COLOURS[next((c for w, c in _FIELD_COLOURS.items() if w in label), 2)]
+            picture.box(
+                x, y, wide, label if wide > 6 * len(label) or len(label) < 3 else "", colour
+            )
+            picture.text(x + wide / 2, y + 33, str(size), 7, "middle")
+            x += wide
+    return picture
+
+
 PICTURES: dict[str, Callable[[], Picture]] = {
     "block": block,
     "tile": tile,
     "panel": panel,
     "registers": registers,
     "keys": keys,
+    **{name: partial(blocks, family) for name, family in FAMILIES.items()},
 }
 
 

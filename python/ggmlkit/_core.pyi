@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-def type_table() -> list[tuple[str, int, int, int, str, int, bool, bool]]: ...
+def type_table() -> list[tuple[str, int, int, int, str, int, bool, bool, bool, bool]]: ...
 def isa() -> str: ...
 def available_threads() -> int: ...
 def dequantize(
@@ -15,7 +15,19 @@ def dequantize(
 def convert(
     source: int, src: NDArray[np.uint8], target: int, dst: NDArray[np.uint8], threads: int
 ) -> int: ...
+def convert_weighted(
+    source: int,
+    src: NDArray[np.uint8],
+    target: int,
+    dst: NDArray[np.uint8],
+    importance: NDArray[np.float32],
+    threads: int,
+) -> int: ...
 def start_writeback(descriptor: int) -> None: ...
+
+class MappingGuard:
+    has_lost_pages: bool
+    def __init__(self, mapped: NDArray[np.uint8]) -> None: ...
 
 class PackedMatrix:
     nbytes: int

@@ -42,6 +42,7 @@ class PackedMatrix:
         self.shape = _matrix_shape(weights)
         self.type = weights.type
         self._core = _core.PackedMatrix(self.type.index, weights.data, *self.shape, threads or 0)
+        weights.check()
 
     @property
     def nbytes(self) -> int:
@@ -101,6 +102,7 @@ def matmul(
         weights._core.matmul(activations, results, threads or 0)
     else:
         _core.matmul(weights.type.index, weights.data, m, n, activations, results, threads or 0)
+        weights.check()
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,22 @@ class Tensor:
             return data
         return self._data
 
+    def renamed(self, name: str) -> Tensor:
+        """The same data, as lazy as before, under another name."""
+        other = copy(self)
+        other.name = name
+        return other
+
+    def check(self) -> None:
+        """Ask, after the data was read, whether all of it was there.
+
+        Raises:
+            FormatError: the file that it comes from was cut short while it was open.
+        """
+        check = getattr(self._data, "check", None)
+        if check is not None:
+            check()
+
     def numpy(self) -> NDArray[Any]:
         """A view in the type's own dtype (bf16: its bits as uint16).
 
@@ -137,6 +154,7 @@ class Tensor:
             values[...] = self.numpy()
         else:
             _core.dequantize(self.type.index, self.data, values.reshape(-1), threads or 0)
+        self.check()
         if out is not None and not direct:
             out[...] = values
             return out
@@ -187,6 +205,7 @@ def quantize(
     array: ArrayLike,
     type: str | TensorType,
     *,
+    importance: ArrayLike | None = None,
     name: str = "",
     out: Bytes | None = None,
     threads: int | None = None,
@@ -198,19 +217,41 @@ def quantize(
             strides; the last axis holds the rows. Contiguous float32, float16 and bfloat16 are
             read where they are.
         type: a type this build can write (``gk.types.ALL``, ``can_quantize``).
+        importance: how much an error in each column counts, such as the mean square of the inputs
+            that column meets: one number a column, for types with ``takes_importance``.
         name: of the resulting tensor.
         out: uint8 array of the result's size to hold its blocks, instead of a new one.
         threads: at most this many.
 
     Raises:
         ValueError: the rows are not whole blocks, or a value is not finite (the index is named), or
-            ``out`` has another size.
-        UnsupportedTypeError: the type cannot be written.
+            ``out`` has another size, or ``importance`` is not a finite number from 0 on for each
+            column.
+        UnsupportedTypeError: the type cannot be written, or has no use for ``importance``.
     """
+    target = types.get(type)
     if isinstance(array, Tensor):
-        array = Tensor(array.type, array.shape, array._data, name or array.name)
-        return _converted(array, types.get(type), out, threads)
-    return _converted(_float_tensor(array, name), types.get(type), out, threads)
+        source = Tensor(array.type, array.shape, array._data, name or array.name)
+    else:
+        source = _float_tensor(array, name)
+    if importance is not None:
+        importance = _column_importance(importance, source, target)
+    return _converted(source, target, out, threads, importance)
+
+
+def _column_importance(
+    importance: ArrayLike, source: Tensor, target: TensorType
+) -> NDArray[np.float32]:
+    columns = source.shape[-1] if source.shape else 1
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(as_numpy(importance), np.float32)
+    if not target.takes_importance:
+        raise UnsupportedTypeError(f"rounding to {target} has no use for importance")
+    if weights.shape != (columns,):
+        raise ValueError(f"importance has shape {weights.shape}, not {(columns,)}: one a column")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError("importance must be finite and not negative")
+    return weights
 
 
 def _float_tensor(array: ArrayLike, name: str) -> Tensor:
@@ -222,7 +263,11 @@ def _float_tensor(array: ArrayLike, name: str) -> Tensor:
 
 
 def _converted(
-    source: Tensor, target: TensorType, out: Bytes | None, threads: int | None
+    source: Tensor,
+    target: TensorType,
+    out: Bytes | None,
+    threads: int | None,
+    importance: NDArray[np.float32] | None = None,
 ) -> Tensor:
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
@@ -233,7 +278,13 @@ def _converted(
     if not source.type.can_dequantize:
         source = _float_tensor(source.dequantize(threads=threads), source.name)
     data = source.data
-    bad = _core.convert(source.type.index, data, target.index, result.data, threads or 0)
+    if importance is None or not source.size:
+        bad = _core.convert(source.type.index, data, target.index, result.data, threads or 0)
+    else:
+        bad = _core.convert_weighted(
+            source.type.index, data, target.index, result.data, importance, threads or 0
+        )
+    source.check()
     if bad >= 0:
         index = tuple(int(i) for i in np.unravel_index(bad, source.shape or (1,)))
         what = f"tensor {source.name!r}" if source.name else "the array"

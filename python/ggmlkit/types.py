@@ -22,6 +22,8 @@ class TensorType:
         index: position in the compiled table.
         can_dequantize: whether this build has a kernel to read it.
         can_quantize: whether this build has a kernel to write it.
+        takes_importance: whether that kernel has a use for the importance of columns.
+        has_product: whether matrices are multiplied as they are; others are unpacked to float16.
     """
 
     name: str
@@ -32,6 +34,8 @@ class TensorType:
     index: int
     can_dequantize: bool
     can_quantize: bool
+    takes_importance: bool
+    has_product: bool
 
     def row_bytes(self, n: int) -> int:
         """Bytes of a row of ``n`` elements; ``ValueError`` unless whole blocks fill it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -39,12 +40,20 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["quantize", "{file}", "{out}", "q4_0"],
         ["convert", "{file}", "{out}"],
         ["export", "{file}", "{out}"],
+        ["compare", str(F16), "{file}"],
+        ["verify", "{file}"],
+        ["repair", "{file}", "{out}"],
+        ["split", "{file}", "{out}", "--max-size", "1G"],
+        ["merge", "{file}", "{out}"],
+        ["metadata", "get", "{file}", "general.name"],
+        ["metadata", "set", "{file}", "general.name", "x"],
+        ["metadata", "rm", "{file}", "general.name"],
         ["run", "-m", "{file}", "-p", "x"],
         ["chat", "-m", "{file}"],
         ["bench", "-m", "{file}"],
         ["tokenize", "-m", "{file}", "x"],
     ],
-    ids=lambda command: command[0],
+    ids=lambda command: " ".join(command[:2]),
 )
 @pytest.mark.parametrize("fault", ["missing", "damaged", "empty"])
 def test_input_at_fault_is_1(tmp_path: Path, command: list[str], fault: str) -> None:
@@ -61,6 +70,27 @@ def test_an_unknown_type_is_1(tmp_path: Path) -> None:
     done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q9_9")
     assert_one_sentence(done)
     assert "q9_9" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_file_that_is_not_sound_is_1(tmp_path: Path, options: list[str]) -> None:
+    raw = bytearray((GOLDEN / "gguf-v1-q4_0.bin").read_bytes())
+    raw[-2048:] = b"\xff" * 2048
+    (tmp_path / "model.gguf").write_bytes(raw)
+    done = ggmlkit("verify", tmp_path / "model.gguf", *options)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ggmlkit: ")
+    assert "has a scale that isn't finite" in last
+    assert "has a scale that isn't finite" in done.stdout
+    assert not options or json.loads(done.stdout)["sound"] is False
+
+
+@pytest.mark.parametrize("action", ["get", "rm"])
+def test_a_key_that_is_not_there_is_1(action: str) -> None:
+    done = ggmlkit("metadata", action, F16, "nothing")
+    assert_one_sentence(done)
+    assert "there is no key 'nothing'" in done.stderr
 
 
 def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
@@ -80,6 +110,16 @@ def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
         ["quantize", str(F16)],
         ["export", str(F16), "out", "--format", "nonsense"],
         ["inspect", str(F16), "--nonsense"],
+        ["metadata", "set", str(F16), "general.name"],
+        ["metadata", "get", str(F16), "general.name", "x"],
+        ["metadata", "rm", str(F16), "general.name", "--type", "u8"],
+        ["metadata", "set", str(F16), "llama.block_count", "many"],
+        ["metadata", "set", str(F16), "x", "300", "--type", "u8"],
+        ["metadata", "put", str(F16), "x", "y"],
+        ["split", str(F16), "out"],
+        ["split", str(F16), "out", "--max-size", "1M", "--max-tensors", "1"],
+        ["split", str(F16), "out", "--max-size", "1 MB"],
+        ["split", str(F16), "out", "--max-tensors", "0"],
     ],
     ids=" ".join,
 )

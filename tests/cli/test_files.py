@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from command import ggmlkit
 from ggmlkit import io
+from ggmlkit.tensor import Tensor
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
@@ -97,3 +101,137 @@ def test_tokenize_prints_ids_and_pieces() -> None:
         json.loads(ggmlkit("tokenize", "-m", F16, "Hello", "--no-special", "--json").stdout)
         == (ids[1:])
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "parts"), [(["--max-tensors", "8"], 3), (["--max-size", "100K"], 4)]
+)
+def test_split_and_merge(tmp_path: Path, limit: list[str], parts: int) -> None:
+    printed = ggmlkit("split", F16, tmp_path / "part", *limit).stdout.splitlines()
+    assert printed == [
+        str(tmp_path / f"part-0000{n + 1}-of-0000{parts}.gguf") for n in range(parts)
+    ]
+    assert len(inspected(Path(printed[1]))["tensors"]) == 21
+    ggmlkit("merge", printed[0], tmp_path / "whole.gguf")
+    assert inspected(tmp_path / "whole.gguf")["tensors"] == inspected(F16)["tensors"]
+
+
+def other_files(folder: Path) -> dict[str, Path]:
+    """A file of each container that isn't a model's own."""
+    from ggmlkit.io.atomic import replacing
+    from ggmlkit.io.imatrix import read_imatrix, save_imatrix
+    from ggmlkit.io.safetensors import safetensors_header
+    from ggmlkit.io.torch_writer import write_torch
+
+    tensor = Tensor("f32", (2, 3), np.ones(24, np.uint8), "w")
+    files = {name: folder / name for name in ("a.safetensors", "a.pth", "a.dat", "a.gguf")}
+    header = safetensors_header([("w", "f32", (2, 3))], {"format": "pt"})
+    files["a.safetensors"].write_bytes(header + tensor.data.tobytes())
+    with replacing(files["a.pth"]) as file:
+        write_torch(file, {"w": tensor})
+    entry = struct.pack("<ii8sii2f", 1, 8, b"w.weight", 3, 2, 1.0, 2.0)
+    files["a.dat"].write_bytes(entry + struct.pack("<ii4s", 9, 4, b"text"))
+    save_imatrix(files["a.gguf"], read_imatrix(files["a.dat"]))
+    return files | {"lora": GOLDEN / "lora-ggla.bin"}
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "tensors", "shown"),
+    [
+        ("a.safetensors", "safetensors", {"w": [2, 3]}, "format = 'pt'"),
+        ("a.pth", "torch", {"w": [2, 3]}, "24 bytes"),
+        ("a.dat", "imatrix", {"w.weight.in_sum2": [1, 2]}, "imatrix.datasets = ['text'] (1)"),
+        ("a.gguf", "gguf", {"w.weight.in_sum2": [1, 2]}, "imatrix.chunk_count = 9"),
+        ("lora", "ggla", {"layers.0.attention.wq.weight.loraB": [64, 4]}, "lora.rank = 4"),
+    ],
+)
+def test_inspect_shows_any_file_without_its_data(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    container: str,
+    tensors: dict[str, list[int]],
+    shown: str,
+) -> None:
+    path = other_files(tmp_path)[name]
+    monkeypatch.setattr(Tensor, "data", property(lambda _: pytest.fail("data was read")))
+    document = inspected(path)
+    assert document["container"] == container
+    found = {tensor["name"]: tensor["shape"] for tensor in document["tensors"]}
+    assert found | tensors == found
+    assert shown in ggmlkit("inspect", path).stdout
+
+
+def test_inspect_lists_the_parts_of_a_model(tmp_path: Path) -> None:
+    parts = ggmlkit("split", F16, tmp_path / "part", "--max-tensors", "8").stdout.splitlines()
+    assert inspected(Path(parts[2]))["parts"] == parts
+    assert inspected(F16)["parts"] == []
+    assert parts[0] in ggmlkit("inspect", parts[1]).stdout
+
+
+def test_metadata_is_read_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(F16.read_bytes())
+    ggmlkit("metadata", "set", path, "general.name", "café")
+    assert ggmlkit("metadata", "get", path, "general.name").stdout == "café\n"
+    ggmlkit("metadata", "set", path, "llama.block_count", "3")
+    assert ggmlkit("metadata", "get", path, "llama.block_count").stdout == "3\n"
+    ggmlkit("metadata", "set", path, "my.list", "[1, 2]", "--type", "u8[]")
+    assert ggmlkit("metadata", "get", path, "my.list").stdout == "[1, 2]\n"
+    ggmlkit("metadata", "set", path, "my.number", "--", "-5")
+    with io.open(path) as file:
+        assert file.metadata["my.number"] == -5
+        assert file.value_types["my.list"] == 256
+        assert file.value_types["llama.block_count"] == 4
+    inode = path.stat().st_ino
+    ggmlkit("metadata", "set", path, "my.number", "6")
+    assert path.stat().st_ino == inode
+    ggmlkit("metadata", "set", path, "my.number", "7", "--rewrite")
+    assert path.stat().st_ino != inode
+    ggmlkit("metadata", "rm", path, "my.list")
+    assert "my.list" not in inspected(path)["metadata"]
+    assert inspected(path)["tensors"] == inspected(F16)["tensors"]
+
+
+def test_metadata_of_other_containers_is_read() -> None:
+    path = GOLDEN / "ggjt-v1-q4_0.bin"
+    assert ggmlkit("metadata", "get", path, "llama.block_count").stdout == "2\n"
+
+
+def test_compare_measures_and_names() -> None:
+    q4 = GOLDEN / "gguf-v1-q4_0.bin"
+    document = json.loads(ggmlkit("compare", F16, q4, "--json").stdout)
+    assert document["same"] is False
+    assert document["changed"]["general.file_type"] == [1, 2]
+    pair = next(p for p in document["tensors"] if p["name"] == "blk.0.attn_q.weight")
+    assert pair["types"] == ["f16", "q4_0"]
+    assert pair["shapes"] == [[64, 64], [64, 64]]
+    assert 0 < pair["errors"]["rms"] < pair["errors"]["maximum"] < 1
+    shown = ggmlkit("compare", F16, q4).stdout
+    assert "general.file_type = 1 | 2" in shown
+    assert "f16 | q4_0" in shown
+    assert ggmlkit("compare", F16, F16).stdout.startswith("the same: 21 tensors")
+
+
+def test_verify_shows_statistics_and_check_sums() -> None:
+    document = json.loads(ggmlkit("verify", F16, "--json", "--sha256").stdout)
+    assert document["sound"] is True
+    assert document["problems"] == []
+    assert document["sha256"] == {str(F16): hashlib.sha256(F16.read_bytes()).hexdigest()}
+    tensor = document["tensors"][0]
+    assert tensor["statistics"]["minimum"] < tensor["statistics"]["maximum"]
+    assert len(tensor["sha256"]) == 64
+    assert "nothing is wrong" in ggmlkit("verify", F16).stdout
+
+
+def test_repair_lists_what_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "cut.gguf").write_bytes(F16.read_bytes()[:-10])
+    result = ggmlkit("repair", tmp_path / "cut.gguf", tmp_path / "out.gguf")
+    with io.open(F16) as file:
+        last = file.names[-1]
+    assert result.stdout == ""
+    assert f"lost: {last}: " in result.stderr
+    assert "20 tensors saved, 1 lost" in result.stderr
+    assert len(inspected(tmp_path / "out.gguf")["tensors"]) == 20
+    again = ggmlkit("repair", tmp_path / "out.gguf", tmp_path / "again.gguf")
+    assert "20 tensors saved, nothing is lost" in again.stderr

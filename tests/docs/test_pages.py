@@ -6,13 +6,22 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
 import ggmlkit as gk
+from layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/formats.md", "docs/python-api.md"]
+PAGES = [
+    "README.md",
+    "docs/files.md",
+    "docs/formats.md",
+    "docs/python-api.md",
+    "docs/types.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -27,7 +36,15 @@ def test_python_blocks_run(
     exec(compile(code, page, "exec"), {"golden": golden, "tmp_path": tmp_path})
 
 
-LINKING = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/how-the-kernels-work.md"]
+LINKING = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/files.md",
+    "docs/formats.md",
+    "docs/how-the-kernels-work.md",
+    "docs/types.md",
+]
 
 
 @pytest.mark.parametrize("page", LINKING)
@@ -38,15 +55,28 @@ def test_links_lead_somewhere(page: str) -> None:
 
 def test_pictures_are_what_the_script_draws() -> None:
     folder = ROOT / "docs/pictures"
-    spec = importlib.util.spec_from_file_location("draw", folder / "draw.py")
-    assert spec is not None
-    assert spec.loader is not None
-    draw = importlib.util.module_from_spec(spec)
-    sys.modules["draw"] = draw  # dataclasses look their module up
-    spec.loader.exec_module(draw)
+    draw = _script("docs/pictures/draw.py")
     assert {path.stem for path in folder.glob("*.svg")} == set(draw.PICTURES)
     for name, picture in draw.PICTURES.items():
         assert (folder / f"{name}.svg").read_text(encoding="utf-8") == picture().svg()
+
+
+def test_pictures_of_blocks_show_the_types_as_they_are() -> None:
+    draw = _script("docs/pictures/draw.py")
+    shown = {name: fields for family in draw.FAMILIES.values() for name, fields in family.items()}
+    for name, fields in shown.items():
+        assert sum(size for _, size in fields) == gk.types.get(name).block_bytes, name
+        stored = np.dtype(LAYOUTS[name]).fields
+        assert stored is not None
+        ends = {offset + dtype.itemsize for dtype, offset in stored.values()}
+        assert ends <= set(np.cumsum([size for _, size in fields]).tolist()), name
+    blocks = {t.name for t in gk.types.ALL if t.is_quantized and t.generation == "gguf"}
+    assert blocks - shown.keys() == {"q8_1", "q8_K"}  # of activations, not files
+
+
+def test_tables_of_types_say_what_is_so() -> None:
+    page = _text("docs/types.md")
+    assert _script("docs/tables.py").filled(page) == page
 
 
 def test_every_command_is_described_as_it_says_of_itself() -> None:
@@ -57,6 +87,17 @@ def test_every_command_is_described_as_it_says_of_itself() -> None:
         re.findall(r"^\$ ggmlkit (\w+) --help\n(.*?)^```", _text("docs/cli.md"), re.M | re.DOTALL)
     )
     assert shown == {name: ggmlkit(name, "--help").stdout for name in NAMES}
+
+
+def _script(path: str) -> ModuleType:
+    name = Path(path).stem
+    spec = importlib.util.spec_from_file_location(name, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def _text(page: str) -> str:

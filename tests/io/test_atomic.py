@@ -102,6 +102,24 @@ class TestReplacing:
             assert file.names == ["b", "c"]
 
 
+def test_what_a_killed_process_left_is_removed_but_not_what_another_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(atomic.os, "O_TMPFILE", raising=False)
+    left = tmp_path / ".model.abc.ggmlkit.tmp"
+    foreign = tmp_path / ".model.abc.tmp"
+    for path in (left, foreign):
+        path.write_bytes(b"half")
+    with replacing(tmp_path / "model") as first:
+        first.write(b"first")
+        assert not left.exists()
+        with replacing(tmp_path / "model") as second:
+            second.write(b"second")
+        assert (tmp_path / "model").read_bytes() == b"second"
+    assert (tmp_path / "model").read_bytes() == b"first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [foreign.name, "model"]
+
+
 def test_refuses_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), replacing(tmp_path):
         pass

@@ -110,12 +110,10 @@ def test_a_type_of_another_version_is_refused(tmp_path: Path, type_name: str, ve
         io.save(tmp_path / "model.bin", tensors, metadata, version=version)
 
 
-def test_adapters_and_sessions_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(gk.FormatError, match="LoRA adapter"):
-        io.open(GOLDEN / "lora-ggla.bin")
+def test_sessions_are_refused_by_name(tmp_path: Path) -> None:
     session = tmp_path / "session"
     session.write_bytes(b"nsgg" + struct.pack("<I", 1))
-    with pytest.raises(gk.FormatError, match="session"):
+    with pytest.raises(gk.FormatError, match=r"a saved session \(ggsn\), not a model"):
         io.open(session)
 
 
@@ -141,6 +139,8 @@ def test_a_model_in_two_files_is_one(tmp_path: Path, stem: str) -> None:
         for number, name in enumerate(["model.bin", "model.bin.1"]):
             parts = {n: split(t, number, 2) for n, t in whole.tensors.items()}
             io.save(tmp_path / name, parts, whole.metadata, container=whole.container)
+        with io.open(tmp_path / "model.bin.1") as joined:
+            assert joined.names == whole.names
         with io.open(tmp_path / "model.bin") as joined:
             assert joined.names == whole.names
             for name, tensor in whole.tensors.items():
@@ -151,6 +151,32 @@ def test_a_model_in_two_files_is_one(tmp_path: Path, stem: str) -> None:
     (tmp_path / "model.bin.1").unlink()
     with pytest.raises(gk.FormatError, match=r"model\.bin\.1"):
         io.open(tmp_path / "model.bin")
+
+
+def test_a_part_that_holds_more_or_else_is_told(tmp_path: Path) -> None:
+    with io.open(GOLDEN / "ggml-f16.bin") as whole:
+        parts = [{n: split(t, number, 2) for n, t in whole.tensors.items()} for number in (0, 1)]
+        del parts[0]["norm.weight"]
+        for name, tensors in zip(["model.bin", "model.bin.1"], parts, strict=True):
+            io.save(tmp_path / name, tensors, whole.metadata, container="ggml")
+        with pytest.raises(gk.FormatError, match=r"model\.bin\.1: tensor 'norm.weight' isn't in"):
+            io.open(tmp_path / "model.bin")
+        del parts[0]["output.weight"], parts[1]["norm.weight"]
+        for at in (0, 1):
+            parts[at]["output.weight"] = Tensor("f16", (1, 64), np.zeros(128, np.uint8))
+        parts[1]["output.weight"] = Tensor("f16", (2, 64), np.zeros(256, np.uint8))
+        for name, tensors in zip(["model.bin", "model.bin.1"], parts, strict=True):
+            io.save(tmp_path / name, tensors, whole.metadata, container="ggml")
+        with pytest.raises(gk.FormatError, match=r"'output\.weight' doesn't fit"):
+            io.open(tmp_path / "model.bin")
+
+
+def test_a_whole_model_may_be_called_like_a_part(tmp_path: Path) -> None:
+    for name in ("model", "model.1"):
+        (tmp_path / name).write_bytes((GOLDEN / "ggml-q4_0.bin").read_bytes())
+    with io.open(tmp_path / "model.1") as file:
+        assert file.path.name == "model.1"
+        assert len(file) == 21
 
 
 def test_grouped_keys_show_in_the_matrix(tmp_path: Path) -> None:

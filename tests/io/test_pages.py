@@ -44,3 +44,11 @@ def test_other_arrays_are_left_alone() -> None:
         before = array.copy()
         release(array)
         assert np.array_equal(array, before)
+
+
+def test_what_was_written_to_a_private_mapping_stays(tmp_path: Path) -> None:
+    np.zeros(1 << 16, np.uint8).tofile(tmp_path / "file")
+    array = np.memmap(tmp_path / "file", np.uint8, "c")
+    array[:] = 7
+    release(array[4096:])
+    assert (array == 7).all()

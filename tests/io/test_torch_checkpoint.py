@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ggmlkit.errors import FormatError
-from ggmlkit.io.torch_checkpoint import open_torch, write_torch
+from ggmlkit.io.torch_checkpoint import open_torch
+from ggmlkit.io.torch_writer import write_torch
 from ggmlkit.tensor import Tensor
 
 torch = pytest.importorskip("torch")

@@ -26,6 +26,12 @@ LEGACY = [
     "q8_0_v2",
 ]
 
+# Written by a search for the scales of groups, or of one element in three.
+SEARCHED = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs"]
+SMALL = ["tq1_0", "tq2_0", "mxfp4"]
+# Written with the importance of each column, if told.
+WEIGHED = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
+
 
 def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
     """float32 ``(blocks, 32)``: random, zeros, subnormals, ties of both signs, huge scales."""
@@ -42,6 +48,39 @@ def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
     return x
 
 
+def awkward_groups(blocks: int, seed: int = 0) -> NDArray[np.float32]:
+    """float32 ``(blocks, 256)``: groups of 16 of many kinds side by side, blocks of many scales."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((blocks, 256)).astype(np.float32)
+    groups = x.reshape(blocks, 16, 16)
+    kind = rng.integers(0, 12, (blocks, 16))
+    kind[: blocks // 3] = 0
+    groups[kind == 1] = 0
+    groups[kind == 2] *= np.float32(1e-42)
+    groups[kind == 3] = np.sign(groups[kind == 3])
+    groups[kind == 4] *= np.float32(65504)
+    groups[kind == 5] = np.round(groups[kind == 5] * 4) / 4
+    groups[kind == 6] = np.abs(groups[kind == 6])
+    groups[kind == 7] *= np.float32(1e-7)
+    groups[kind == 8] = np.float32(0.37)
+    groups[kind == 9] *= np.float32(1e-16)
+    groups[kind == 10] *= rng.random(groups[kind == 10].shape) < 0.2
+    scale = rng.integers(0, 8, blocks)
+    for which, factor in ((0, 1e-20), (1, 1e18), (2, 1e38), (4, 1e-3)):
+        x[scale == which] = np.clip(x[scale == which].astype(np.float64) * factor, -3.4e38, 3.4e38)
+    x[scale == 3] = -np.abs(x[scale == 3])
+    return x
+
+
+def importances(columns: int, seed: int = 0) -> NDArray[np.float32]:
+    """float32 ``(columns,)``: mean squares as activations have, some zero, some large."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(columns).astype(np.float32) ** 2
+    x[rng.random(columns) < 0.1] = 0
+    x[rng.random(columns) < 0.05] *= np.float32(1e4)
+    return x
+
+
 def digests(blocks: int) -> dict[str, str]:
     """SHA-256 of what the active instruction set rounds and dequantizes, by type."""
     x = awkward(blocks)
@@ -50,6 +89,15 @@ def digests(blocks: int) -> dict[str, str]:
         q = gk.quantize(x, name)
         values = q.dequantize()
         result[name] = hashlib.sha256(q.data.tobytes() + values.tobytes()).hexdigest()
+    groups = awkward_groups(blocks // 16)
+    for name in SEARCHED + SMALL:
+        q = gk.quantize(groups, name)
+        values = np.nan_to_num(q.dequantize())
+        result[name] = hashlib.sha256(q.data.tobytes() + values.tobytes()).hexdigest()
+    few = groups.reshape(-1, 256 * 5) if len(groups) % 5 == 0 else groups
+    for name in WEIGHED:
+        q = gk.quantize(few, name, importance=importances(few.shape[1]))
+        result[f"{name} by importance"] = hashlib.sha256(q.data.tobytes()).hexdigest()
     for kind in ["f16", "q8_0"]:
         cached = _core.kv_groups(kind, x, True) + _core.kv_groups(kind, x, False)
         result[f"{kind} keys and values"] = hashlib.sha256(cached).hexdigest()

@@ -8,6 +8,7 @@
 #include "core/aligned.h"
 #include "inputs.h"
 #include "kernels/kv_group.h"
+#include "kernels/pack_groups.h"
 #include "kernels/packed.h"
 #include "report.h"
 
@@ -51,6 +52,20 @@ void check_quantize(Checked& c, Type type, const std::vector<float>& x) {
   c.report.expect(whole && same_bytes(found, expected), said("quantize", type, x.size()));
 }
 
+void check_quantize_weighted(Checked& c, Type type, const std::vector<float>& x) {
+  std::vector<float> importance = awkward(x.size(), c.random);
+  for (float& v : importance) v = std::fabs(v);
+  Bytes found(row_bytes(type, x.size()) + 1);
+  Bytes expected(found.size());
+  const auto run = [&](const TypeKernels& kernels, Bytes& out) {
+    return kernels.quantize_weighted(x.data(), importance.data(), out.data() + 1, x.size());
+  };
+  const bool whole = run(c.kernels(type), found) == x.size();
+  run(c.expected(type), expected);
+  c.report.expect(whole && same_bytes(found, expected),
+                  said("quantize by importance", type, x.size()));
+}
+
 void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n) {
   std::vector<float> found(n);
   std::vector<float> expected(n);
@@ -61,8 +76,9 @@ void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n)
 
 // All before the index that is named are finite, whichever element is not.
 void check_refusal(Checked& c, Type type, float bad) {
-  for (std::size_t at = 0; at < 2 * kBlock; ++at) {
-    std::vector<float> x(3 * kBlock, 1.0f);
+  const std::size_t block = info(type).block_size;
+  for (std::size_t at = 0; at < 2 * block; ++at) {
+    std::vector<float> x(3 * block, 1.0f);
     x[at] = bad;
     Bytes out(row_bytes(type, x.size()));
     const std::size_t named = c.kernels(type).quantize(x.data(), out.data(), x.size());
@@ -71,13 +87,18 @@ void check_refusal(Checked& c, Type type, float bad) {
 }
 
 void check_type(Checked& c, Type type) {
-  if (c.expected(type).quantize == nullptr) return;
-  const bool blocks = info(type).block_size > 1;
-  for (const std::size_t n : {0, 32, 64, 96, 32 * 1000}) {
-    check_quantize(c, type, awkward(n, c.random));
+  const bool writes = c.expected(type).quantize != nullptr;
+  const std::size_t block = std::max<std::size_t>(kBlock, info(type).block_size);
+  for (const std::size_t blocks : {0, 1, 2, 3, 1000}) {
+    const std::size_t n = blocks * block;
+    if (writes) check_quantize(c, type, awkward(n, c.random));
+    if (c.expected(type).quantize_weighted != nullptr) {
+      check_quantize_weighted(c, type, awkward(n, c.random));
+    }
     check_dequantize(c, type, random_bytes(row_bytes(type, n) + 1, c.random), n);
   }
-  if (blocks) {
+  if (!writes) return;
+  if (info(type).block_size > 1) {
     for (const float bad : {NAN, -NAN, HUGE_VALF, -HUGE_VALF}) check_refusal(c, type, bad);
     return;
   }
@@ -135,7 +156,13 @@ void check_activations(Checked& c) {
 
 void check_pack(Checked& c, Type type, std::size_t cols) {
   KernelTable plain{};
-  c.table.tile_rows == 16 ? fill_pack_rows<16>(plain) : fill_pack_rows<8>(plain);
+  if (c.table.tile_rows == 16) {
+    fill_pack_rows<16>(plain);
+    fill_pack_groups<16>(plain);
+  } else {
+    fill_pack_rows<8>(plain);
+    fill_pack_groups<8>(plain);
+  }
   const std::size_t stride = row_bytes(type, cols) + 3;
   const std::size_t bytes = tile_bytes(packed_kind_of(type), c.table.tile_rows, cols);
   for (std::size_t rows = 1; rows <= c.table.tile_rows; ++rows) {
@@ -165,7 +192,14 @@ Bytes small_blocks(Type type, std::size_t count, Random& random) {
     const int fill = b % 8 == 3 ? 0 : b % 8 == 7 ? 255 : -1;
     if (fill >= 0) std::memset(block, fill, size);
     if (fill == 0 && type == Type::q8_0) std::memset(block, 0x80, size);
-    Q4_0::store_scale(block, whole(random, 0, 1) ? 1.0f : 0.5f);
+    const float scale = whole(random, 0, 1) ? 1.0f : 0.5f;
+    if (type == Type::q6_K) {
+      Q6K& k = block_at<Q6K>(block, 0);
+      for (auto& s : k.scales) s = static_cast<std::uint8_t>(whole(random, -2, 2));
+      store_half(k.d, scale);
+      continue;
+    }
+    Q4_0::store_scale(block, scale);
     if (has_min) Q4_0::store_scale(block + 2, 0.25f * static_cast<float>(whole(random, -4, 4)));
   }
   return bytes;
@@ -194,7 +228,7 @@ std::vector<float> product(const KernelTable& table, Type type, const Bytes& fil
 
 // Exact: the scales are powers of two, and the sums short of 2^24.
 void check_product(Checked& c, Type type, std::size_t rows, std::size_t cols, std::size_t tokens) {
-  const Bytes file = small_blocks(type, rows * cols / kBlock, c.random);
+  const Bytes file = small_blocks(type, rows * cols / info(type).block_size, c.random);
   const RoundedActivations x(tokens, cols, c.random);
   const auto found = product(c.table, type, file, rows, x.view(), tokens);
   const auto expected = product(c.scalar, type, file, rows, x.view(), tokens);
@@ -212,6 +246,10 @@ void check_products(Checked& c) {
     }
     // More blocks than any set expands at a time.
     for (const std::size_t cols : {1024, 1056, 2080}) check_product(c, type, 9, cols, 21);
+  }
+  for (std::size_t tokens = 0; tokens <= 17; ++tokens) {
+    check_product(c, Type::q6_K, 13, 512, tokens);
+    check_product(c, Type::q6_K, tokens + 16, 256, 3);
   }
 }
 
@@ -363,7 +401,8 @@ int check_set(const char* name) {
   check_activations(c);
   for_types([&c](Type type) {
     if (c.expected(type).pack == nullptr) return;
-    for (const std::size_t cols : {32, 64, 96}) check_pack(c, type, cols);
+    const std::size_t size = info(type).block_size;
+    for (const std::size_t blocks : {1, 2, 3}) check_pack(c, type, blocks * size);
   });
   check_products(c);
   check_float_products(c);

@@ -10,11 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 import ggmlkit as gk
+from ggmlkit.io.imatrix import Imatrix, ImatrixEntry, read_imatrix, save_imatrix
+from ggmlkit.quantization.mixtures import MIXTURES
 from libggml import Libggml, find
+from shapes import Shape, write_random
 
 BLOCKS = 1_000_000
 TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
 PURE = ["q4_0", "q5_0", "q8_0"]
+PURE_BYTES = [*PURE, "q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs", "tq1_0"]
 
 # Logits span about ±25. For float files the sums differ in order only, and llama.cpp rounds
 # activations to float16 beside f16 weights.
@@ -67,7 +71,7 @@ def test_dequantized_bits_are_libggmls(libggml: Libggml, type: str) -> None:
     assert np.array_equal(ours.view(np.uint32), theirs.view(np.uint32))
 
 
-@pytest.mark.parametrize("type", PURE)
+@pytest.mark.parametrize("type", PURE_BYTES)
 def test_pure_file_has_llama_quantizes_bytes(
     llama_bin: Path, f16_model: Path, tmp_path: Path, type: str
 ) -> None:
@@ -81,6 +85,54 @@ def test_pure_file_has_llama_quantizes_bytes(
         for name in one.names:
             assert one[name].type == other[name].type, name
             assert np.array_equal(one[name].data, other[name].data), name
+
+
+@pytest.fixture(scope="module")
+def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model whose rows are blocks of every type, with as many layers as mixtures tell."""
+    path = tmp_path_factory.mktemp("wide") / "wide-f16.gguf"
+    shape = Shape(dim=256, layers=17, heads=8, kv_heads=2, ffn=512, vocab=512, tied=False)
+    write_random(shape, "f16", path)
+    return path
+
+
+@pytest.mark.parametrize("name", [*MIXTURES, "q6_K", "q4_0", "q5_1", "tq1_0"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "imatrix"])
+def test_mixed_file_is_llama_quantizes(
+    llama_bin: Path, wide_model: Path, tmp_path: Path, name: str, weighted: bool
+) -> None:
+    if name == "q2_K_S" and not weighted:
+        pytest.skip("llama-quantize makes it with an importance matrix alone")
+    theirs, ours = tmp_path / "theirs.gguf", tmp_path / "ours.gguf"
+    options, importance = ["--tensor-type", "attn_k=q8_0"], None
+    if weighted:
+        importance = read_imatrix(an_imatrix(wide_model, tmp_path)).importance
+        options += ["--imatrix", str(tmp_path / "imatrix.gguf")]
+    command = [str(llama_bin / "llama-quantize"), *options, str(wide_model), str(theirs), name]
+    subprocess.run(command, check=True, capture_output=True)
+    gk.quantize_file(
+        wide_model, ours, name, tensor_types=[("attn_k", "q8_0")], importance=importance
+    )
+    with gk.open(ours) as one, gk.open(theirs) as other:
+        assert one.metadata["general.file_type"] == other.metadata["general.file_type"]
+        assert {n: str(one[n].type) for n in one} == {n: str(other[n].type) for n in other}
+        differing = [n for n in one if not np.array_equal(one[n].data, other[n].data)]
+        assert differing == []
+
+
+def an_imatrix(model: Path, folder: Path) -> Path:
+    path = folder / "imatrix.gguf"
+    rng = np.random.default_rng(5)
+    with gk.open(model) as file:
+        entries = {
+            name: ImatrixEntry(
+                rng.gamma(0.5, 1.0, (1, t.shape[-1])).astype(np.float32), np.ones(1, np.float32)
+            )
+            for name, t in file.items()
+            if len(t.shape) == 2
+        }
+    save_imatrix(path, Imatrix(entries))
+    return path
 
 
 @pytest.mark.parametrize("type", FLOAT_TOLERANCE)

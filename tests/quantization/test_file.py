@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit import io
+from ggmlkit import io, types
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError, UnsupportedTypeError
 from ggmlkit.quantization import file as quantize_module
 from ggmlkit.quantization import quantize_file
-from ggmlkit.quantization.recipe import target_type
 from ggmlkit.tensor import Tensor
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -108,7 +107,7 @@ def test_parts_and_threads_do_not_change_the_bytes(
     values = np.random.default_rng(1).standard_normal((7, 96), np.float32)
     tensor = Tensor("f32", values.shape, values.reshape(-1).view(np.uint8), "w")
     monkeypatch.setattr(quantize_module, "_PART", part)
-    q4_0 = quantize_module.in_type(tensor, target_type("q4_0"), threads)
+    q4_0 = quantize_module.in_type(tensor, types.get("q4_0"), threads)
     assert q4_0.data.tobytes() == reference(tensor, "q4_0")
 
 

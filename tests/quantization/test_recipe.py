@@ -41,6 +41,15 @@ def test_matrices_get_the_type_and_the_logits_matrix_eight_bits(type: str) -> No
     }
 
 
+@pytest.mark.parametrize(
+    ("type", "smaller"),
+    [("q2_K", "q4_0"), ("q4_K", "q5_0"), ("q6_K", "q8_0"), ("iq4_xs", "iq4_nl")],
+)
+def test_rows_of_no_whole_blocks_get_smaller_blocks(type: str, smaller: str) -> None:
+    model = {f"{n}.weight": tensor(8, n) for n in (512, 576, 100)}
+    assert list(names(plan(model, type, pure=True)).values()) == [type, smaller, "f16"]
+
+
 def test_pure_makes_no_exception_for_the_logits_matrix() -> None:
     assert names(plan(MODEL, "q4_0", pure=True))["output.weight"] == "q4_0"
 
@@ -70,3 +79,54 @@ def test_integers_and_expert_routers_stay() -> None:
 def test_other_types_are_refused(type: str) -> None:
     with pytest.raises(UnsupportedTypeError):
         plan(MODEL, type)
+
+
+def deep(layers: int, heads: int = 8, kv_heads: int = 2) -> dict[str, Tensor]:
+    """A model whose rows are blocks of every type."""
+    model = {"token_embd.weight": tensor(64, 256), "output.weight": tensor(64, 256)}
+    for i in range(layers):
+        for name, rows, columns in (
+            ("attn_q", 32 * heads, 256), ("attn_k", 32 * kv_heads, 256),
+            ("attn_v", 32 * kv_heads, 256), ("attn_output", 256, 256),
+            ("ffn_gate", 512, 256), ("ffn_up", 512, 256), ("ffn_down", 256, 512),
+        ):  # fmt: skip
+            model[f"blk.{i}.{name}.weight"] = tensor(rows, columns)
+    return model
+
+
+def test_a_mixture_gives_more_bits_where_rounding_shows() -> None:
+    chosen = names(plan(deep(16), "Q4_K_M"))
+    assert chosen["output.weight"] == "q6_K"
+    assert chosen["token_embd.weight"] == chosen["blk.3.ffn_up.weight"] == "q4_K"
+    fine = {i for i in range(16) if chosen[f"blk.{i}.ffn_down.weight"] == "q6_K"}
+    # The first and last eighth, and every third between.
+    assert fine == {0, 1, 4, 7, 10, 13, 14, 15}
+    assert fine == {i for i in range(16) if chosen[f"blk.{i}.attn_v.weight"] == "q6_K"}
+
+
+def test_shared_keys_are_worth_more_bits() -> None:
+    assert names(plan(deep(2), "q2_k"))["blk.1.attn_v.weight"] == "q4_K"
+    assert names(plan(deep(2, kv_heads=4), "q2_k"))["blk.1.attn_v.weight"] == "q3_K"
+
+
+def test_pure_leaves_a_mixture_its_type() -> None:
+    assert set(names(plan(deep(4), "q5_K_M", pure=True)).values()) == {"q5_K"}
+
+
+def test_names_are_known_in_any_case_and_bare_ones_mean_the_middle_size() -> None:
+    assert plan(deep(9), "Q4_k") == plan(deep(9), "q4_K_M")
+    with pytest.raises(UnsupportedTypeError, match="to 'q4_K_XL'; choose one of"):
+        plan(MODEL, "q4_K_XL")
+
+
+def test_a_pattern_decides_before_the_recipe() -> None:
+    own = [(r"blk\.0\.attn_v", "f16"), ("attn", "q8_0"), ("output", "q5_K")]
+    chosen = names(plan(deep(2), "q4_K_M", tensor_types=own))
+    assert chosen["blk.0.attn_v.weight"] == "f16"
+    assert chosen["blk.1.attn_v.weight"] == chosen["blk.0.attn_output.weight"] == "q8_0"
+    assert chosen["output.weight"] == "q5_K"
+    assert chosen["blk.1.ffn_down.weight"] == "q6_K"
+    with pytest.raises(ValueError, match="no regular expression"):
+        plan(MODEL, "q4_0", tensor_types=[("(", "q8_0")])
+    with pytest.raises(UnsupportedTypeError, match="no kernel to write iq2_xs"):
+        plan(MODEL, "q4_0", tensor_types=[("attn", "iq2_xs")])

@@ -7,7 +7,11 @@
 namespace ggmlkit::avx2 {
 
 void fill_dequantize(KernelTable& table);
+void fill_dequantize_k_quants(KernelTable& table);
+void fill_dequantize_codebooks(KernelTable& table);
 void fill_quantize(KernelTable& table);
+void fill_group_quantizers(KernelTable& table);
+void fill_weighted_quantizers(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);

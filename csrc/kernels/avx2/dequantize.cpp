@@ -1,33 +1,10 @@
 // Blocks to float32.
 #include "kernels/avx2/avx2.h"
+#include "kernels/avx2/stores.h"
 #include "kernels/avx2/vector.h"
 
 namespace ggmlkit::avx2 {
 namespace {
-
-// Results at least this long outlast the caches: stored past them, their lines are not read first.
-constexpr std::size_t kStreamed = (16u << 20) / sizeof(float);
-
-struct Cached {
-  static void store(float* p, __m256 v) { _mm256_storeu_ps(p, v); }
-};
-
-// 16 bytes at a time, the alignment that allocators give.
-struct Streamed {
-  static void store(float* p, __m256 v) {
-    _mm_stream_ps(p, _mm256_castps256_ps128(v));
-    _mm_stream_ps(p + 4, _mm256_extractf128_ps(v, 1));
-  }
-};
-
-using Dequantize = void (*)(const std::byte* src, float* dst, std::size_t n);
-
-template <Dequantize cached, Dequantize streamed>
-void by_size(const std::byte* src, float* dst, std::size_t n) {
-  if (n < kStreamed || reinterpret_cast<std::uintptr_t>(dst) % 16 != 0) return cached(src, dst, n);
-  streamed(src, dst, n);
-  _mm_sfence();
-}
 
 // The nibbles of 16 bytes as 32 integers in order.
 template <Order order>

@@ -112,7 +112,7 @@ __m256i start_of(std::int32_t minus_eight_sums) {
 // for four bits, but for five only half of it is sure to fit, and is widened half way.
 template <PackedKind kind, int R, int T, int W, class Source>
 void dot_block(const Source (&w)[R], const ActivationView& x, std::size_t b, std::size_t s,
-               __m256i (&dot)[R][T]) {
+               __m256i (&dot)[R][T], std::size_t /*part: there is one*/) {
   using P = Packed<kind>;
   constexpr bool widen_half_way = P::has_high && P::has_min;
   const __m256i one = _mm256_set1_epi16(1);
@@ -170,16 +170,19 @@ struct SignedBytes {
   const std::byte* quants;
 };
 
+//
+// `part` of the block's scales: of quads 0 … 3, or 4 … 7, where it has two.
 template <PackedKind kind, int R, int T, int W>
 void dot_block(const SignedBytes (&w)[R], const ActivationView& x, std::size_t b, std::size_t s,
-               __m256i (&dot)[R][T]) {
+               __m256i (&dot)[R][T], std::size_t part) {
+  constexpr std::size_t quads = 8 / Packed<kind>::parts;
   const __m256i one = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) dot[r][t] = _mm256_setzero_si256();
   }
-  for (std::size_t k = 0; k < 8; ++k) {
+  for (std::size_t k = part * quads; k < (part + 1) * quads; ++k) {
     __m256i q[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) q[r] = load32(w[r].quants + (8 * b + k) * kVector);
@@ -250,23 +253,27 @@ void multiply(const Run<Source, R>& run, const ActivationView& x, std::size_t fi
   }
   for (std::size_t b = 0; b < run.blocks; ++b) {
     if (s == 0) prefetch(run, b);
-    __m256i dot[R][T];
-    dot_block<kind, R, T, W>(run.weights, x, b, s, dot);
-    __m256 scale[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) scale[r] = load_half8(run.scales[r] + b * 2 * kTileRows);
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-      const std::size_t at = b * W + s + static_cast<std::size_t>(t);
-      const __m256 a_scale = _mm256_set1_ps(x.scale[at]);
+    for (std::size_t part = 0; part < P::parts; ++part) {
+      __m256i dot[R][T];
+      dot_block<kind, R, T, W>(run.weights, x, b, s, dot, part);
+      __m256 scale[R];
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        total[r][t] = _mm256_fmadd_ps(_mm256_mul_ps(scale[r], a_scale),
-                                      _mm256_cvtepi32_ps(dot[r][t]), total[r][t]);
-        if constexpr (P::has_min) {
-          const __m256 a_sum = _mm256_set1_ps(x.scale[at] * static_cast<float>(x.sum[at]));
-          total[r][t] =
-              _mm256_fmadd_ps(load_half8(run.mins[r] + b * 2 * kTileRows), a_sum, total[r][t]);
+        scale[r] = load_half8(run.scales[r] + (b * P::parts + part) * 2 * kTileRows);
+      }
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const std::size_t at = b * W + s + static_cast<std::size_t>(t);
+        const __m256 a_scale = _mm256_set1_ps(x.scale[at]);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          total[r][t] = _mm256_fmadd_ps(_mm256_mul_ps(scale[r], a_scale),
+                                        _mm256_cvtepi32_ps(dot[r][t]), total[r][t]);
+          if constexpr (P::has_min) {
+            const __m256 a_sum = _mm256_set1_ps(x.scale[at] * static_cast<float>(x.sum[at]));
+            total[r][t] =
+                _mm256_fmadd_ps(load_half8(run.mins[r] + b * 2 * kTileRows), a_sum, total[r][t]);
+          }
         }
       }
     }
@@ -384,6 +391,7 @@ void fill_matmul(KernelTable& table) {
   matmul(PackedKind::five) = matmul_packed<PackedKind::five>;
   matmul(PackedKind::five_min) = matmul_packed<PackedKind::five_min>;
   matmul(PackedKind::byte) = matmul_packed<PackedKind::byte>;
+  matmul(PackedKind::byte16) = matmul_packed<PackedKind::byte16>;
 }
 
 }  // namespace ggmlkit::avx2

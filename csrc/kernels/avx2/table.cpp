@@ -8,7 +8,11 @@ KernelTable make() {
   KernelTable table = scalar_table();  // the legacy layouts stay scalar
   table.name = "avx2";
   avx2::fill_dequantize(table);
+  avx2::fill_dequantize_k_quants(table);
+  avx2::fill_dequantize_codebooks(table);
   avx2::fill_quantize(table);
+  avx2::fill_group_quantizers(table);
+  avx2::fill_weighted_quantizers(table);
   avx2::fill_pack(table);
   avx2::fill_matmul(table);
   avx2::fill_float_matmul(table);

@@ -1,5 +1,6 @@
 // File rows to packed tiles: sixteen rows at a time, transposed in registers.
 #include "kernels/avx512/avx512.h"
+#include "kernels/pack_groups.h"
 #include "kernels/packed.h"
 #include "kernels/simd.h"
 
@@ -96,6 +97,7 @@ void set(KernelTable& table, Type type) {
 
 void fill_pack(KernelTable& table) {
   fill_pack_rows<kTileRows>(table);
+  fill_pack_groups<kTileRows>(table);
   set<Q4_0>(table, Type::q4_0);
   set<Q4_1>(table, Type::q4_1);
   set<Q5_0>(table, Type::q5_0);

@@ -21,6 +21,9 @@ struct Lanes256 {
   static Int broadcast32(std::int32_t x) { return _mm256_set1_epi32(x); }
   static Int exclusive_or(Int a, Int b) { return _mm256_xor_si256(a, b); }
 
+  static Int absolute8(Int w) { return _mm256_abs_epi8(w); }
+  static Int with_sign_of(Int w, Int a) { return _mm256_sign_epi8(a, w); }
+
   static Int low_nibbles(Int v) { return _mm256_and_si256(v, broadcast8(15)); }
   static Int high_nibbles(Int v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
   // q with the fifth bit of quad k, from the block's vector of them.

@@ -9,6 +9,8 @@ KernelTable make() {
   table.name = "neon";
   neon::fill_dequantize(table);
   neon::fill_quantize(table);
+  neon::fill_group_quantizers(table);
+  neon::fill_weighted_quantizers(table);
   neon::fill_activations(table);
   neon::fill_pack(table);
   neon::fill_matmul(table);

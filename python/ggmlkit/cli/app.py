@@ -7,10 +7,26 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ggmlkit.cli.command_line import HELP, Command, HelpAsked, UsageError, columns
+from ggmlkit.cli.plain import printable
 from ggmlkit.errors import GgmlkitError
 
 _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
-NAMES = ("run", "chat", "convert", "quantize", "inspect", "export", "bench", "tokenize")
+NAMES = (
+    "run",
+    "chat",
+    "convert",
+    "quantize",
+    "inspect",
+    "compare",
+    "verify",
+    "repair",
+    "export",
+    "split",
+    "merge",
+    "metadata",
+    "bench",
+    "tokenize",
+)
 _USAGE = "Usage: ggmlkit [OPTIONS] COMMAND [ARGS]..."
 _ABOUT = "Convert, quantize and run LLaMA-family models in the GGML file formats."
 
@@ -75,4 +91,4 @@ def _refuse(name: str, usage: str, reason: str) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))

@@ -1,4 +1,4 @@
-"""`ggmlkit inspect`: what a model file holds."""
+"""`ggmlkit inspect`: what a file holds, its data unread."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ggmlkit.cli.command_line import Argument
 from ggmlkit.cli.options import Json
+from ggmlkit.cli.plain import plain, printable, short
 
 if TYPE_CHECKING:
     from ggmlkit.io.base import ModelFile
     from ggmlkit.tensor import Tensor
 
-_SHOWN_ELEMENTS = 6
-_SHOWN_CHARACTERS = 100
-
 
 def inspect(
-    path: Annotated[Path, Argument(metavar="FILE", help="Model file of any generation.")],
+    path: Annotated[Path, Argument(metavar="FILE", help="Model, checkpoint, adapter or imatrix.")],
     as_json: Json = False,
 ) -> None:
     """Show a file's metadata, its tensors, and how many bytes each type takes."""
@@ -39,7 +37,8 @@ def _document(file: ModelFile) -> dict[str, Any]:
         "container": file.container,
         "version": file.version,
         "byte_order": file.byte_order,
-        "metadata": {key: _plain(value) for key, value in file.metadata.items()},
+        "parts": [str(path) for path in file.paths] if len(file.paths) > 1 else [],
+        "metadata": {key: plain(value) for key, value in (file.metadata | file.notes).items()},
         "tensors": [
             {"name": name, "type": t.type.name, "shape": list(t.shape), "nbytes": t.nbytes}
             for name, t in tensors.items()
@@ -61,33 +60,23 @@ def _by_type(tensors: dict[str, Tensor]) -> dict[str, dict[str, int]]:
     return dict(sums)
 
 
-def _plain(value: Any) -> Any:
-    """A metadata value as JSON can say it: bytes that are no text become replacement signs."""
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, (list, tuple)):
-        return [_plain(element) for element in value]
-    if isinstance(value, float) and value - value != 0:  # JSON has no infinities
-        return str(value)
-    return value
-
-
 def _print(file: ModelFile) -> None:
     document = _document(file)
     version = "" if file.version is None else f" v{file.version}"
     print(f"{file.path}: {file.container}{version}, {file.byte_order}-endian")
+    for part in document["parts"]:
+        print(f"  {part}")
 
     print(f"\nmetadata ({len(document['metadata'])})")
     for key, value in document["metadata"].items():
-        print(f"  {key} = {_short(value)}")
+        print(f"  {printable(key)} = {short(value)}")
 
     print(f"\ntensors ({len(document['tensors'])})")
-    width = max((len(tensor["name"]) for tensor in document["tensors"]), default=0)
+    width = max((len(printable(tensor["name"])) for tensor in document["tensors"]), default=0)
     for tensor in document["tensors"]:
         shape = " x ".join(map(str, tensor["shape"]))
-        print(f"  {tensor['name']:{width}}  {tensor['type']:6} {tensor['nbytes']:>12,}  {shape}")
+        name = printable(tensor["name"])
+        print(f"  {name:{width}}  {tensor['type']:6} {tensor['nbytes']:>12,}  {shape}")
 
     print("\ntypes")
     for name, row in document["types"].items():
@@ -101,13 +90,3 @@ def _print(file: ModelFile) -> None:
     print(
         f"  all    {len(document['tensors']):>5} tensors {weights:>14,} weights {total:>14,} bytes"
     )
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        shown = ", ".join(_short(element) for element in value[:_SHOWN_ELEMENTS])
-        return f"[{shown}{', …' if len(value) > _SHOWN_ELEMENTS else ''}] ({len(value)})"
-    if isinstance(value, str):
-        text = repr(value)
-        return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-    return str(value)

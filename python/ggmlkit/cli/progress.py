@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from ggmlkit.cli.plain import printable
+
 Progress = Callable[[int, int, str], None]
 
 _SECONDS_BETWEEN_LINES = 2.0
@@ -28,13 +30,13 @@ def _bar(title: str) -> Iterator[Progress]:
         bars.DownloadColumn(),
         bars.TransferSpeedColumn(),
         bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[tensor]}"),
+        bars.TextColumn("{task.fields[tensor]}", markup=False),
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None, tensor="")
+        task = bar.add_task(title, total=None, tensor="", visible=False)
 
         def report(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, tensor=name)
+            bar.update(task, visible=True, completed=done, total=total, tensor=printable(name))
 
         yield report
 
@@ -43,7 +45,7 @@ def _bar(title: str) -> Iterator[Progress]:
 def _lines(title: str) -> Iterator[Progress]:
     start = time.monotonic()
     next_line = start + _SECONDS_BETWEEN_LINES
-    all_bytes = 0
+    all_bytes: int | None = None
 
     def report(done: int, total: int, name: str) -> None:
         nonlocal next_line, all_bytes
@@ -51,10 +53,11 @@ def _lines(title: str) -> Iterator[Progress]:
         now = time.monotonic()
         if now >= next_line:
             next_line = now + _SECONDS_BETWEEN_LINES
-            _say(f"{title}: {100 * done // max(1, total)} % {name}")
+            _say(f"{title}: {100 * done // max(1, total)} % {printable(name)}")
 
     yield report
-    _say(f"{title}: {all_bytes / 1e6:.1f} MB in {time.monotonic() - start:.1f} s")
+    if all_bytes is not None:  # there was something to do
+        _say(f"{title}: {all_bytes / 1e6:.1f} MB in {time.monotonic() - start:.1f} s")
 
 
 def _say(line: str) -> None:

@@ -18,11 +18,10 @@ from ggmlkit.conversion.hparams import Hparams, to_hf_config, to_meta_params
 from ggmlkit.conversion.pipeline import finite
 from ggmlkit.conversion.source import Source, open_source
 from ggmlkit.conversion.tokenizer_files import tokenizer_config, tokenizer_json
-from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import replacing
 from ggmlkit.io.safetensors import safetensors_header
-from ggmlkit.io.torch_checkpoint import write_torch
+from ggmlkit.io.torch_writer import write_torch
 from ggmlkit.tensor import Tensor
 
 _TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
@@ -108,7 +107,7 @@ def _write_hf(
         elif name.endswith(".attn_k.weight"):
             tensor = permute.meta_to_hf(tensor, hparams.kv_heads)
         own_name = _own_name(names.to_hf, name)
-        own[own_name] = renamed(tensor, own_name)
+        own[own_name] = tensor.renamed(own_name)
     dtype = _TORCH_DTYPES[next(iter(tensors.values())).type.name]
     ids = _token_ids(source.metadata)
     _write_json(folder / "config.json", {**to_hf_config(hparams), **ids, "torch_dtype": dtype})

@@ -9,13 +9,13 @@ from typing import Any
 from ggmlkit.conversion import names, permute
 from ggmlkit.conversion.hparams import Hparams, from_hf_config
 from ggmlkit.conversion.source import Source, checkpoint_source, read_json
-from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.safetensors import open_safetensors
 from ggmlkit.io.torch_checkpoint import open_torch
 from ggmlkit.tensor import Tensor
 
+_LONGEST_NAME = 200  # characters; systems allow some 250 bytes
 # Whole file first, then the index of a split one; safetensors before pickles.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json"),
@@ -30,7 +30,10 @@ def open_hf_folder(folder: Path) -> Source:
     FormatError for damaged files and an index that points out of the folder.
     """
     config = read_json(folder / "config.json")
-    hparams = from_hf_config(config)
+    try:
+        hparams = from_hf_config(config)
+    except ConversionError as error:
+        raise ConversionError(f"{folder / 'config.json'}: {error}") from None
     own_names, files = _open_weights(folder)
     found = _gguf_tensors(folder, own_names, hparams)
     return checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
@@ -48,12 +51,20 @@ def _gguf_tensors(
             raise ConversionError(f"{folder}: no place for the tensor {own_name}")
         if hparams.tied and name == "output.weight":
             continue  # the same values as the embeddings
-        if name.endswith(".attn_q.weight"):
-            tensor = permute.hf_to_meta(tensor, hparams.heads)
-        elif name.endswith(".attn_k.weight"):
-            tensor = permute.hf_to_meta(tensor, hparams.kv_heads)
-        found[name] = renamed(tensor, name)
+        try:
+            found[name] = _reordered(name, tensor, hparams).renamed(name)
+        except ConversionError as error:
+            raise ConversionError(f"{folder}: {error}") from None
     return found
+
+
+def _reordered(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
+    """Queries and keys in Meta's row order, anything else as it is."""
+    if name.endswith(".attn_q.weight"):
+        return permute.hf_to_meta(tensor, hparams.heads)
+    if name.endswith(".attn_k.weight"):
+        return permute.hf_to_meta(tensor, hparams.kv_heads)
+    return tensor
 
 
 def _open_weights(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
@@ -88,7 +99,7 @@ def _open_indexed(folder: Path, index: Path) -> tuple[dict[str, Tensor], list[Mo
 def _is_plain_file_name(name: object) -> bool:
     if not isinstance(name, str) or name in ("", ".", ".."):
         return False
-    return not any(character in name for character in "/\\:\0")
+    return len(name) <= _LONGEST_NAME and not any(character in name for character in "/\\:\0")
 
 
 def _open(path: Path) -> ModelFile:

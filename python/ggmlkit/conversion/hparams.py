@@ -385,8 +385,10 @@ def from_metadata(
     Raises ConversionError for another architecture, and for divisors no llama3 scaling gives.
     """
     architecture = metadata.get("general.architecture", "llama")
-    if architecture != "llama":
-        raise ConversionError(f"architecture {architecture!r} is not supported, only 'llama'")
+    if not isinstance(architecture, str) or architecture != "llama":
+        raise ConversionError(
+            f"architecture {str(architecture)[:80]!r} is not supported, only 'llama'"
+        )
     keys = {key[6:]: value for key, value in metadata.items() if key.startswith("llama.")}
     dim = _count(keys, "embedding_length")
     heads = _count(keys, "attention.head_count")

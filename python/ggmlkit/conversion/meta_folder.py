@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ggmlkit.conversion import names
 from ggmlkit.conversion.hparams import from_meta_params
 from ggmlkit.conversion.source import Source, checkpoint_source, read_json
-from ggmlkit.conversion.view import renamed
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.torch_checkpoint import open_torch
 from ggmlkit.tensor import Tensor
@@ -40,16 +39,19 @@ def open_meta_folder(folder: Path) -> Source:
         if missing:
             raise ConversionError(f"{folder}: {missing[0]} has no tensor {own_name}")
         parts = [shard[own_name] for shard in shards]
-        merged[name] = renamed(_merged(own_name, parts, dim), name)
+        merged[name] = _merged(own_name, parts, dim).renamed(name)
     for needed in ("token_embd.weight", "blk.0.ffn_gate.weight"):
         if needed not in merged or len(merged[needed].shape) != 2:
             raise ConversionError(f"{folder}: there is no matrix {names.to_meta(needed)}")
-    hparams = from_meta_params(
-        params,
-        vocab=merged["token_embd.weight"].shape[0],
-        ffn=merged["blk.0.ffn_gate.weight"].shape[0],
-        tied="output.weight" not in merged,
-    )
+    try:
+        hparams = from_meta_params(
+            params,
+            vocab=merged["token_embd.weight"].shape[0],
+            ffn=merged["blk.0.ffn_gate.weight"].shape[0],
+            tied="output.weight" not in merged,
+        )
+    except ConversionError as error:
+        raise ConversionError(f"{folder / 'params.json'}: {error}") from None
     return checkpoint_source(folder, hparams, merged, list(shards), special={})
 
 

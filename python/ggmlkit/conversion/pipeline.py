@@ -47,21 +47,20 @@ def convert(
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
     from ggmlkit.quantization.file import in_type
-    from ggmlkit.quantization.recipe import FILE_TYPES, plan, target_type
+    from ggmlkit.quantization.recipe import plan, recipe
 
-    target = target_type(type)
     container = container or _container_of(Path(out))
     with closing(open_source(src)) as source:
         if container == "ggjt":
             _check_fits_ggjt(source)
-        chosen = plan(source.tensors, target, pure=True)
+        chosen = plan(source.tensors, type, pure=True)
         tensors = {
             name: finite(in_type(tensor, chosen[name], threads))
             for name, tensor in source.tensors.items()
         }
         metadata = {
             **source.metadata,
-            "general.file_type": FILE_TYPES[target.name],
+            "general.file_type": recipe(type).file_type,
             "general.quantization_version": _LAYOUT_VERSION,
         }
         io.save(Path(out), tensors, metadata, container=container, progress=progress)

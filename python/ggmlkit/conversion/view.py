@@ -9,6 +9,8 @@ from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
 
+_OTHER_KINDS = {"ggla": "a LoRA adapter (ggla)", "imatrix": "an importance matrix"}
+
 
 def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """``(metadata, tensors)`` of a gguf, ggjt, ggmf or ggml file, tensors by gguf name.
@@ -19,6 +21,9 @@ def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if model_file.container == "gguf":
         return dict(model_file.metadata), dict(model_file.tensors)
+    other = _OTHER_KINDS.get(model_file.container)
+    if other is not None:
+        raise ConversionError(f"{model_file.path} is {other}, not a model")
     if model_file.container not in ("ggjt", "ggmf", "ggml"):
         raise ConversionError(
             f"{model_file.path} holds tensors only ({model_file.container}); "
@@ -29,10 +34,5 @@ def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
         name = names.to_gguf(own_name)
         if name is None:
             raise ConversionError(f"{model_file.path}: tensor {own_name} is not one of LLaMA's")
-        tensors[name] = renamed(tensor, name)
+        tensors[name] = tensor.renamed(name)
     return dict(model_file.metadata), tensors
-
-
-def renamed(tensor: Tensor, name: str) -> Tensor:
-    """The same lazy tensor under another name."""
-    return Tensor(tensor.type, tensor.shape, lambda: tensor.data, name)

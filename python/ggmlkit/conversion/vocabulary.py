@@ -36,7 +36,7 @@ def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
     """
     model = read_sentencepiece(path)
     tokens, scores, kinds = list(model.pieces), list(model.scores), list(model.types)
-    added = {i: text for text, i in _added_tokens(path.parent).items()}
+    added = {number: text for text, number in _added_tokens(path.parent).items()}
     for number in range(len(tokens), n_vocab):
         known = number in added
         tokens.append(added.get(number, f"<unused{number}>"))
@@ -75,13 +75,12 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
     if not isinstance(vocab, dict) or model.get("type", "BPE") != "BPE":
         kind = model.get("type") if isinstance(model, dict) else None
         raise ConversionError(f"{path}: tokenizers of type {kind!r} are not supported, only BPE")
-    ids: dict[str, int] = dict(vocab)
-    added = [entry for entry in tokenizer.get("added_tokens") or [] if isinstance(entry, dict)]
-    ids.update({entry["content"]: entry["id"] for entry in added})
+    added = [_added_entry(path, entry) for entry in _list(path, tokenizer, "added_tokens")]
+    ids = {**vocab, **{text: number for text, number, _ in added}}
     tokens, kinds = _by_id(path, ids, n_vocab)
-    for entry in added:
-        kinds[entry["id"]] = CONTROL if entry.get("special") else USER_DEFINED
-    merges = [_merge_text(merge) for merge in model.get("merges") or []]
+    for _, number, kind in added:
+        kinds[number] = kind
+    merges = [_merge_text(path, merge) for merge in _list(path, model, "merges")]
     if model.get("byte_fallback"):
         keys = _sentencepiece_keys(tokenizer, tokens, kinds, merges, model.get("unk_token"))
     else:
@@ -112,12 +111,26 @@ def _by_id(path: Path, ids: Mapping[str, int], n_vocab: int) -> tuple[list[str],
     return tokens, kinds
 
 
-def _merge_text(merge: object) -> str:
+def _list(path: Path, source: Mapping[str, Any], key: str) -> list[Any]:
+    found = source.get(key) or []
+    if not isinstance(found, list):
+        raise FormatError(path, None, f"{key} is no list")
+    return found
+
+
+def _added_entry(path: Path, entry: object) -> tuple[str, int, int]:
+    """Text, id and type of an added token; that the id is one, its reader checks."""
+    if isinstance(entry, dict) and isinstance(entry.get("content"), str) and "id" in entry:
+        return entry["content"], entry["id"], CONTROL if entry.get("special") else USER_DEFINED
+    raise FormatError(path, None, f"{str(entry)[:80]} is no added token")
+
+
+def _merge_text(path: Path, merge: object) -> str:
     if isinstance(merge, str):
         return merge
     if isinstance(merge, list) and len(merge) == 2 and all(isinstance(m, str) for m in merge):
         return " ".join(merge)
-    raise ConversionError(f"{merge!r} in tokenizer.json is not a merge of two tokens")
+    raise ConversionError(f"{path}: {str(merge)[:80]} is not a merge of two tokens")
 
 
 def _sentencepiece_keys(
@@ -173,12 +186,18 @@ def _metaspace_prepends(step: Mapping[str, Any]) -> bool:
 
 def _steps(value: object) -> list[dict[str, Any]]:
     """The parts of a normalizer, pre-tokenizer or post-processor, sequences laid flat."""
-    if not isinstance(value, dict):
-        return []
-    parts = value.get("pretokenizers") or value.get("normalizers") or value.get("processors")
-    if value.get("type") == "Sequence" and isinstance(parts, list):
-        return [step for part in parts for step in _steps(part)]
-    return [value]
+    steps: list[dict[str, Any]] = []
+    left: list[Any] = [value]  # no recursion: files nest as they like
+    while left:
+        step = left.pop()
+        if not isinstance(step, dict):
+            continue
+        parts = step.get("pretokenizers") or step.get("normalizers") or step.get("processors")
+        if step.get("type") == "Sequence" and isinstance(parts, list):
+            left += reversed(parts)
+        else:
+            steps.append(step)
+    return steps
 
 
 def _pre_name(path: Path, tokenizer: Mapping[str, Any]) -> str:
@@ -222,17 +241,23 @@ def _from_tokenizer_config(folder: Path, tokens: Sequence[str]) -> dict[str, Any
 def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
     separate = folder / "chat_template.jinja"
     if separate.is_file():
-        return separate.read_text(encoding="utf-8")
+        try:
+            return separate.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(separate, error.start, "the chat template is no UTF-8") from None
     template = config.get("chat_template")
     if isinstance(template, list):  # several, each with a name
-        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
-        template = named.get("default")
+        named = (t for t in template if isinstance(t, dict) and t.get("name") == "default")
+        template = next(named, {}).get("template")
     return template if isinstance(template, str) else None
 
 
 def _added_tokens(folder: Path) -> dict[str, int]:
     path = folder / "added_tokens.json"
-    return _read_object(path) if path.is_file() else {}
+    found = _read_object(path) if path.is_file() else {}
+    if not all(type(number) is int for number in found.values()):
+        raise FormatError(path, None, "a token's id is no number")
+    return found
 
 
 def _read_object(path: Path) -> dict[str, Any]:

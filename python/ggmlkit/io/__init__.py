@@ -8,45 +8,59 @@ from pathlib import Path
 from typing import Any
 
 from ggmlkit.errors import ConversionError, FormatError
-from ggmlkit.io.base import ModelFile
+from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.stream import Progress
 from ggmlkit.tensor import Tensor
 
 __all__ = ["ModelFile", "Progress", "open", "save"]
 
 _SUFFIXES = {".gguf": "gguf", ".bin": "ggjt", ".ggml": "ggjt", ".ggjt": "ggjt"}
-_ZIP_MAGIC = b"PK\x03\x04"
+_START = 64  # bytes that tell every container
 
 
 def open(path: str | os.PathLike[str]) -> ModelFile:
-    """Open a model file of any container, told by its first bytes.
+    """Open a file of any container, told by its first bytes.
 
-    Only the header is read; tensors map their data when asked for it.
+    Models, checkpoints, LoRA adapters and importance matrices are all metadata and tensors. Any
+    part of a gguf model in several files opens them all, as one. Only headers are read; tensors map
+    their data when asked for it.
 
     Raises:
         FormatError: the container is unknown, or the file damaged.
         OSError: the file can't be opened.
     """
-    from ggmlkit.io import gguf, legacy
-
     with Path(path).open("rb") as file:
-        start = file.read(9)
-    if start[:4] == gguf.MAGIC:
-        return gguf.GgufFile(path)
-    if start[:4] in legacy.MAGICS:
-        return legacy.LegacyFile(path)
-    if start[:4] == _ZIP_MAGIC:
+        start = file.read(_START)
+    magic = start[:4]
+    # Imported one by one: a model's start to its first token includes this.
+    if magic == b"GGUF":
+        from ggmlkit.io.gguf_parts import open_gguf
+
+        return open_gguf(Path(path))
+    if magic == b"algg":
+        from ggmlkit.io.lora import LoraFile
+
+        return LoraFile(path)
+    if magic in (b"lmgg", b"fmgg", b"tjgg", b"nsgg"):
+        from ggmlkit.io.legacy import LegacyFile
+
+        return LegacyFile(path)
+    if magic == b"PK\x03\x04":
         from ggmlkit.io.torch_checkpoint import open_torch
 
         return open_torch(Path(path))
     # safetensors: u64 length of a JSON header, then its opening brace.
-    if start[8:] == b"{":
+    if start[8:9] == b"{":
         from ggmlkit.io.safetensors import open_safetensors
 
         return open_safetensors(Path(path))
     if not start:
         raise FormatError(path, 0, "the file is empty")
-    raise FormatError(path, 0, f"no known model file begins with {start[:4]!r}")
+    from ggmlkit.io.imatrix_dat import ImatrixDatFile, is_imatrix_dat
+
+    if is_imatrix_dat(start):
+        return ImatrixDatFile(path)
+    raise FormatError(path, 0, f"no known model file begins with {magic!r}")
 
 
 def save(
@@ -56,6 +70,7 @@ def save(
     *,
     container: str | None = None,
     version: int | None = None,
+    byte_order: ByteOrder = "little",
     value_types: Mapping[str, int] | None = None,
     stored_values: Mapping[str, bytes] | None = None,
     threads: int | None = 1,
@@ -68,8 +83,10 @@ def save(
         tensors: by name, or tensors that have names. gguf takes any; the old containers take
             Meta's names.
         metadata: by GGUF key, whatever the container.
-        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"`` or ``"ggml"`` where the suffix doesn't say.
+        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, or ``"ggla"`` for an adapter,
+            where the suffix doesn't say.
         version: of the container; 3 for gguf and ggjt by default.
+        byte_order: of the numbers; only gguf v3 can be ``"big"``.
         value_types: GGUF types to keep, as :class:`ModelFile` has them.
         stored_values: of unchanged keys, as :meth:`ModelFile.stored_values` gives them, to copy
             instead of writing `metadata`'s where the container is the same.
@@ -89,12 +106,15 @@ def save(
             f"{os.fspath(path)}: the suffix names no container; end it in .gguf or .bin, "
             "or pass container="
         )
+    if byte_order != "little" and kind != "gguf":
+        raise ConversionError(f"{kind} files are little-endian; gguf v3 can be big-endian")
     if kind == "gguf":
         gguf_writer.write_gguf(
             path,
             named,
             metadata,
             version=3 if version is None else version,
+            byte_order=byte_order,
             value_types=value_types,
             stored_values=stored_values,
             threads=threads,
@@ -110,6 +130,10 @@ def save(
             threads=threads,
             progress=progress,
         )
+    elif kind == "ggla":
+        from ggmlkit.io.lora import write_lora
+
+        write_lora(path, named, metadata, threads=threads, progress=progress)
     else:
         raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")
 

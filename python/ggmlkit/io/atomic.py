@@ -7,9 +7,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from ggmlkit.io.debris import SUFFIX, lock, lock_kept, remove_debris
 
 _BUFFER_BYTES = 1 << 20
 
@@ -19,27 +21,31 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file to write; it takes the place of ``path`` when the block ends well.
 
     However the block ends otherwise (an error, Ctrl-C, a full disk), ``path`` stays as it was and
-    nothing is left beside it. Where the system knows nameless files, not even a killed process
-    leaves one. A symbolic link stays and the file it points to is replaced; that file's
-    permissions are kept.
+    nothing is left beside it. A process killed may leave a hidden file, hardly ever where the
+    system knows nameless files; the next that writes ``path`` removes it. A symbolic link stays and
+    the file it points to is replaced; that file's permissions are kept.
 
     Raises:
         OSError: the folder can't be written, or ``path`` is something other than a file.
     """
     target = Path(os.path.realpath(path))
     mode = _mode_of(target)
+    remove_debris(target)
     descriptor, name = _create(target)
     try:
-        # closefd: the buffered file owns the descriptor from here on.
-        with os.fdopen(descriptor, "w+b", buffering=_BUFFER_BYTES) as file:
-            yield file
-            file.flush()
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-            if name is None:
-                name = _give_name(file.fileno(), target)
-        name.replace(target)
+        with ExitStack() as until_renamed:
+            # closefd: the buffered file owns the descriptor from here on.
+            with os.fdopen(descriptor, "w+b", buffering=_BUFFER_BYTES) as file:
+                lock(file.fileno())
+                yield file
+                file.flush()
+                if mode is not None:
+                    os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+                until_renamed.enter_context(lock_kept(file.fileno()))
+                if name is None:
+                    name = _give_name(file.fileno(), target)
+            name.replace(target)
     except BaseException:
         if name is not None:
             name.unlink(missing_ok=True)
@@ -66,7 +72,7 @@ def _create(target: Path) -> tuple[int, Path | None]:
     if nameless is not None and Path("/proc/self/fd").is_dir():
         with suppress(OSError):  # the file system can't; or a real fault, which comes up again
             return os.open(target.parent, nameless | os.O_RDWR | os.O_CLOEXEC, 0o666), None
-    descriptor, created = tempfile.mkstemp(".tmp", f".{target.name}.", target.parent)
+    descriptor, created = tempfile.mkstemp(SUFFIX, f".{target.name}.", target.parent)
     name = Path(created)
     try:
         name.chmod(0o666 & ~_umask())
@@ -81,7 +87,7 @@ def _give_name(descriptor: int, target: Path) -> Path:
     """Link a nameless file beside the target; links can't replace, so a rename follows."""
     number = 0
     while True:
-        name = target.with_name(f".{target.name}.{os.getpid()}-{number}.tmp")
+        name = target.with_name(f".{target.name}.{os.getpid()}-{number}{SUFFIX}")
         try:
             # A folder descriptor, though unused with an absolute source, makes Python call
             # linkat() with the flag that follows the /proc link.

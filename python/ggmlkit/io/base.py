@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,8 @@ class ModelFile(ABC, Mapping[str, Tensor]):
 
     Attributes:
         path: the file.
-        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, ``"safetensors"`` or ``"torch"``.
+        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, ``"ggla"``, ``"safetensors"``,
+            ``"torch"`` or ``"imatrix"``.
         version: of the container, ``None`` where it has none.
         byte_order: of the numbers in the file; tensors always come in this machine's order.
         metadata: by GGUF key, whatever the container. Text is ``str`` (``bytes`` where it is no
@@ -64,12 +66,37 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     def close(self) -> None:
         """Let go of the file. Tensors already handed out may become unreadable."""
 
+    def check(self) -> None:
+        """Raise FormatError if the file has been cut short since it was opened.
+
+        Readers of a mapping find zeros where its pages are gone, and ask this afterwards.
+        """
+
     def stored_values(self) -> dict[str, bytes]:
         """Metadata values as little-endian gguf v2 and v3 store them, type first, by key.
 
         A gguf writer copies these where it would write the same again. Empty unless the file itself
         is such a gguf.
         """
+        return {}
+
+    def ranges(self) -> list[tuple[int, int, str]]:
+        """(start, size, name) of each tensor's data in the file, where tensors could overlap."""
+        return []
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that the model is in."""
+        return [part.path for part in self.parts] or [self.path]
+
+    @property
+    def parts(self) -> Sequence[ModelFile]:
+        """The files of a model in several gguf files, in order; of any other, none."""
+        return ()
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a safetensors file says of itself, which is no metadata of a model."""
         return {}
 
     @property
@@ -107,6 +134,21 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     def __repr__(self) -> str:
         version = "" if self.version is None else f" v{self.version}"
         return f"<{self.container}{version} {str(self.path)!r}, {len(self)} tensors>"
+
+
+@dataclass(frozen=True)
+class LostTensor:
+    """A tensor that a damaged file names but no longer holds.
+
+    Attributes:
+        name: ``None`` where the file ends before it.
+        offset: where the file describes it, if it does.
+        reason: what is wrong.
+    """
+
+    name: str | None
+    offset: int | None
+    reason: str
 
 
 ARRAY_OF = 256

@@ -15,15 +15,9 @@ from ggmlkit import types
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io import legacy_vocabulary
 from ggmlkit.io.atomic import replacing
-from ggmlkit.io.legacy import (
-    ALIGNMENT,
-    MAGICS,
-    NORM_EPSILON,
-    ROPE_BASE,
-    VERSIONS,
-    Hyperparameters,
-    generation,
-)
+from ggmlkit.io.legacy import NORM_EPSILON, ROPE_BASE
+from ggmlkit.io.legacy_part import MAGICS, VERSIONS, Hyperparameters, generation
+from ggmlkit.io.legacy_tensors import ALIGNMENT, tensor_header
 from ggmlkit.io.stream import Progress, write_tensors
 from ggmlkit.tensor import Tensor
 
@@ -76,7 +70,7 @@ def write_legacy(
         file.write(header)
         placed = []
         for name, tensor in named.items():
-            file.write(_tensor_header(tensor))
+            file.write(tensor_header(name, tensor))
             start = file.tell()
             start += -start % ALIGNMENT if container == "ggjt" else 0
             placed.append((start, name, tensor))
@@ -94,16 +88,12 @@ def _with_meta_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name = None if gguf_name is None else to_meta(gguf_name)
         if name is None:
             raise ConversionError(f"the old containers have no place for tensor {own_name}")
-        named[name] = _renamed(tensor, name)
+        named[name] = tensor.renamed(name)
     if "tok_embeddings.weight" not in named:
         raise ConversionError("a LLaMA file needs tok_embeddings.weight")
     if "output.weight" not in named:
-        named["output.weight"] = _renamed(named["tok_embeddings.weight"], "output.weight")
+        named["output.weight"] = named["tok_embeddings.weight"].renamed("output.weight")
     return named
-
-
-def _renamed(tensor: Tensor, name: str) -> Tensor:
-    return Tensor(tensor.type, tensor.shape, lambda: tensor.data, name)
 
 
 def _check_type(name: str, tensor: Tensor, layouts: str, container: str) -> None:
@@ -116,16 +106,6 @@ def _check_type(name: str, tensor: Tensor, layouts: str, container: str) -> None
             f"tensor {name} is {tensor.type}, which {container} doesn't have; "
             "convert it with Tensor.astype()"
         )
-
-
-def _tensor_header(tensor: Tensor) -> bytes:
-    name = tensor.name.encode()
-    sizes = tuple(reversed(tensor.shape))
-    return (
-        struct.pack("<3i", len(sizes), len(name), tensor.type.ggml_id)
-        + struct.pack(f"<{len(sizes)}i", *sizes)
-        + name
-    )
 
 
 def _header(

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class _GuardedMap(mmap.mmap):
+    """A mapping, and what guards it: the guard must not outlive it, nor end before it."""
+
+    guard: _core.MappingGuard
+
+
 class MappedFile:
     """A read-only mapping of a whole file.
 
@@ -33,7 +39,8 @@ class MappedFile:
             self.size = os.fstat(file.fileno()).st_size
             if self.size == 0:
                 raise FormatError(path, 0, "the file is empty")
-            self._map: mmap.mmap | None = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._map: _GuardedMap | None = _GuardedMap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._map.guard = _core.MappingGuard(np.frombuffer(self._map, np.uint8))
 
     @property
     def buffer(self) -> mmap.mmap:
@@ -46,12 +53,22 @@ class MappedFile:
         """A uint8 view ``(count,)`` of the file; the caller has checked the range."""
         return np.frombuffer(self.buffer, np.uint8, count, offset)
 
+    def check(self, offset: int = 0) -> None:
+        """Raise FormatError, about what was read at ``offset``, if the file has shrunk since.
+
+        Zeros were read in the place of what is gone.
+        """
+        mapped = self._map
+        if mapped is not None and (mapped.guard.has_lost_pages or mapped.size() < self.size):
+            raise FormatError(self.path, offset, "the file was cut short while it was read")
+
     def close(self) -> None:
         """Unmap, or leave that to the last array that still looks into the file."""
         mapped, self._map = self._map, None
         if mapped is not None:
             with suppress(BufferError):  # arrays handed out keep the mapping alive
                 mapped.close()
+                del mapped.guard
 
 
 class Cursor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 
 # numpy counts an array's bytes in a signed 64-bit number, elements of 8 bytes at most.
 _MAX_ELEMENTS = 1 << 60
+
+
+@dataclass(frozen=True)
+class MappedRange:
+    """A function that returns ``size`` bytes at ``offset`` of a mapped file: uint8 ``(size,)``.
+
+    Attributes:
+        swapped_as: the type whose numbers are to be turned into this machine's byte order.
+    """
+
+    file: MappedFile
+    offset: int
+    size: int
+    swapped_as: types.TensorType | None = None
+
+    def __call__(self) -> NDArray[np.uint8]:
+        data = self.file.bytes_at(self.offset, self.size)
+        return data if self.swapped_as is None else swapped(data, self.swapped_as)
+
+    def check(self) -> None:
+        """Raise FormatError if the file has been cut short since it was opened."""
+        self.file.check(self.offset)
 
 
 def mapped_tensor(
@@ -54,17 +77,12 @@ def mapped_tensor(
     if prod(max(1, n) for n in shape) > _MAX_ELEMENTS:
         raise FormatError(file.path, place, f"tensor {name!r} has the impossible shape {shape}")
 
-    def data() -> NDArray[np.uint8]:
-        return file.bytes_at(start, nbytes)
-
-    def turned_data() -> NDArray[np.uint8]:
-        return swapped(file.bytes_at(start, nbytes), kind)
-
     try:
-        tensor = Tensor(kind, shape, data if byte_order == sys.byteorder else turned_data, name)
+        nbytes = kind.row_bytes(shape[-1] if shape else 1) * prod(shape[:-1])
+        data = MappedRange(file, start, nbytes, kind if byte_order != sys.byteorder else None)
+        tensor = Tensor(kind, shape, data, name)
     except ValueError as error:
         raise FormatError(file.path, place, f"tensor {name!r}: {error}") from None
-    nbytes = tensor.nbytes
     if start + nbytes > file.size:
         raise FormatError(
             file.path,

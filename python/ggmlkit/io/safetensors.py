@@ -35,11 +35,15 @@ class SafetensorsFile(ModelFile):
     def __init__(self, path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
         super().__init__(path, "safetensors")
         self._tensors = tensors
-        self.notes = notes
+        self._notes = notes
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         return self._tensors
+
+    @property
+    def notes(self) -> dict[str, str]:
+        return self._notes
 
     def close(self) -> None:
         """Nothing is held open between reads."""

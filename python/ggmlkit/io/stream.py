@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 
 from ggmlkit import _core
+from ggmlkit.io.pages import release
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ class PartedTensor(Tensor):
         type: as of any tensor, like ``shape`` and ``name``.
         parts: the data's parts in order, computed anew at each call.
         threads: that compute the data when it is asked for whole.
+        source: the tensor that the data is computed from; see :meth:`Tensor.check`.
     """
 
-    __slots__ = ("parts",)
+    __slots__ = ("parts", "source")
 
     def __init__(
         self,
@@ -52,8 +54,10 @@ class PartedTensor(Tensor):
         parts: Callable[[], Iterable[Part]],
         name: str = "",
         threads: int | None = None,
+        source: Tensor | None = None,
     ) -> None:
         self.parts = parts
+        self.source = source
 
         def data() -> Bytes:
             whole = np.empty(self.nbytes, np.uint8)
@@ -64,6 +68,11 @@ class PartedTensor(Tensor):
             return whole
 
         super().__init__(type, shape, data, name)
+
+    def check(self) -> None:
+        """Ask whether all that the data was computed from was there; FormatError if not."""
+        if self.source is not None:
+            self.source.check()
 
 
 # Bytes after which the system is asked to begin storing them: most of a file is then on the disk
@@ -119,6 +128,7 @@ class _Stream:
     ) -> None:
         self._descriptor = descriptor
         self._progress = progress
+        self._tensors = [tensor for _, _, tensor in placed]
         self._jobs = _jobs(placed)
         self._total = sum(tensor.nbytes for _, _, tensor in placed)
         self._done = 0
@@ -137,6 +147,9 @@ class _Stream:
             self._stopped = True
             for helper in helpers:
                 helper.join()
+        # A source cut short meanwhile is the reason of whatever else went wrong.
+        for tensor in self._tensors:
+            tensor.check()
         if self._failures:
             raise self._failures[min(self._failures)]
         if self._progress is not None:
@@ -208,3 +221,4 @@ def _write(descriptor: int, data: Bytes, offset: int) -> None:
     while left:
         written = os.pwrite(descriptor, left, offset)
         left, offset = left[written:], offset + written
+    release(data)  # what came from a mapped file needn't stay in memory

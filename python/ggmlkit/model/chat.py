@@ -12,11 +12,12 @@ import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ggmlkit.errors import ModelError
+from ggmlkit.model.template_sandbox import BoundedEnvironment, rendered
 from ggmlkit.model.tokenizer import Tokenizer
 
+_MAX_TEMPLATE = 50_000  # characters; the longest in use have some 20 000
 CHATML = """\
 {%- for message in messages -%}
 {{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}
@@ -57,7 +58,8 @@ def render(
     """The prompt for a conversation; encode it with ``add_special=False, parse_special=True``.
 
     Args:
-        template: a jinja2 template, run in a sandbox; None for the one that suits the vocabulary.
+        template: a jinja2 template, run in a sandbox where it must end soon; None for the one that
+            suits the vocabulary.
         messages: mappings with ``role`` and ``content``.
         tokenizer: names the first and last token of a text to the template.
         add_generation_prompt: end with the words that begin the assistant's turn.
@@ -67,8 +69,11 @@ def render(
         ModelError: the template is no jinja2, fails, or refuses the messages.
     """
     source = fallback_template(tokenizer) if template is None else template
+    if len(source) > _MAX_TEMPLATE:
+        raise ModelError(f"a chat template of {len(source)} characters is none")
     try:
-        return _compiled(source).render(
+        return rendered(
+            _compiled(source),
             messages=[dict(message) for message in messages],
             add_generation_prompt=add_generation_prompt,
             **{**_special_tokens(tokenizer), "tools": None, "documents": None, **variables},
@@ -105,7 +110,7 @@ class _Generation(Extension):
 
 @lru_cache(maxsize=8)
 def _compiled(source: str) -> jinja2.Template:
-    environment = ImmutableSandboxedEnvironment(
+    environment = BoundedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _Generation],

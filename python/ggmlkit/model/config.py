@@ -71,9 +71,9 @@ class LlamaConfig:
                 feature that the decoder does not compute.
         """
         architecture = metadata.get("general.architecture", "llama")
-        if architecture != "llama":
+        if not isinstance(architecture, str) or architecture != "llama":
             raise ModelError(
-                f"no decoder for the architecture {architecture!r}; there is for llama"
+                f"no decoder for the architecture {str(architecture)[:80]!r}; there is for llama"
             )
         keys = _Keys(metadata)
         if int(keys.number("expert_count", 0)) > 0:
@@ -128,7 +128,8 @@ class _Keys:
             raise ModelError(f"the file lacks llama.{key}")
         if isinstance(value, (list, tuple, np.ndarray)):
             # Some families store one number a layer; this decoder takes them where all agree.
-            values = set(np.asarray(value).ravel().tolist())
+            listed = value.tolist() if isinstance(value, np.ndarray) else value
+            values = {each if isinstance(each, (int, float)) else str(each) for each in listed}
             if len(values) != 1:
                 raise ModelError(f"llama.{key} differs between layers, which is not supported")
             return values.pop()
@@ -136,7 +137,7 @@ class _Keys:
 
     def count(self, key: str, default: int | None = None) -> int:
         value = self.get(key, default)
-        if isinstance(value, (str, bytes)) or int(value) != value or not 0 < value < 1 << 31:
+        if isinstance(value, (str, bytes)) or not 0 < value < 1 << 31 or int(value) != value:
             raise ModelError(f"llama.{key} is {value!r}, no sensible count")
         return int(value)
 

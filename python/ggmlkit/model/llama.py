@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,14 +110,17 @@ class Llama:
             from ggmlkit.io import open as open_model
 
             file = open_model(model)
+        self._file = file
         metadata, tensors = _gguf_view(file)
         self._metadata: Mapping[str, Any] = metadata
         self._tokenizer: Tokenizer | None = None
-        self.config = LlamaConfig.from_metadata(metadata, tensors)
         self.stats = Stats()
-        room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
-        self._session = _loaded(self.config, tensors, threads or 0, repack)
-        _start(self._session, room, sequences, kv_type, activation_bits)
+        with _naming(file):
+            self.config = LlamaConfig.from_metadata(metadata, tensors)
+            room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
+            _tell_unpacked(file, tensors)
+            self._session = _loaded(self.config, tensors, threads or 0, repack)
+            _start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
             self._lock()
@@ -136,7 +141,8 @@ class Llama:
         if self._tokenizer is None:
             from ggmlkit.model.tokenizer import Tokenizer
 
-            self._tokenizer = Tokenizer.from_metadata(self._metadata)
+            with _naming(self._file):
+                self._tokenizer = Tokenizer.from_metadata(self._metadata)
         return self._tokenizer
 
     def tokenize(
@@ -242,6 +248,7 @@ class Llama:
             self._checked(place)
         out = np.empty((ids.size, self.config.vocab), np.float32)
         self._session.eval_each(places.astype(np.uint64), ids, out)
+        self._file.check()  # the embeddings, and more without repacking, are read as they are used
         return out
 
     def _checked(self, sequence: int) -> int:
@@ -271,6 +278,7 @@ class Llama:
         vocab = self.config.vocab
         out = np.empty((ids.size, vocab) if every else (vocab,), np.float32)
         self._session.eval(sequence, ids, out, every)
+        self._file.check()
         return out
 
     # --------------------------------------------------------------- generation
@@ -428,6 +436,15 @@ def _overlap(text: str, stop: str) -> int:
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
 
 
+@contextmanager
+def _naming(file: ModelFile) -> Iterator[None]:
+    """Errors about the model say which file it is in."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{file.path}: {error}") from error
+
+
 def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from ggmlkit.conversion.view import as_gguf
 
@@ -435,6 +452,17 @@ def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return as_gguf(file)
     except ConversionError as error:
         raise ModelError(str(error)) from error
+
+
+def _tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
+    matrices = (t.type for t in tensors.values() if len(t.shape) == 2)
+    kinds = sorted({kind.name for kind in matrices if not kind.has_product})
+    if kinds:
+        warnings.warn(
+            f"{file.path}: matrices of type {', '.join(kinds)} are unpacked to float16, "
+            "in more memory",
+            stacklevel=3,
+        )
 
 
 def _loaded(
@@ -451,6 +479,7 @@ def _loaded(
                 rows, cols = tensor.shape
                 if session.set_matrix(name, tensor.type.index, rows, cols, tensor.data):
                     release(tensor.data)
+                tensor.check()
             else:
                 raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
     except ValueError as error:

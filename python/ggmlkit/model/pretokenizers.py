@@ -108,11 +108,18 @@ def is_byte_level(pre_tokenizer: Mapping[str, Any] | None) -> bool:
 
 
 def _steps(pre_tokenizer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    if not isinstance(pre_tokenizer, Mapping):
-        return []
-    if pre_tokenizer.get("type") == "Sequence":
-        return [step for part in pre_tokenizer.get("pretokenizers", []) for step in _steps(part)]
-    return [pre_tokenizer]
+    steps: list[Mapping[str, Any]] = []
+    left: list[Any] = [pre_tokenizer]  # no recursion: files nest as they like
+    while left:
+        step = left.pop()
+        if not isinstance(step, Mapping):
+            continue
+        parts = step.get("pretokenizers")
+        if step.get("type") == "Sequence" and isinstance(parts, list):
+            left += reversed(parts)
+        else:
+            steps.append(step)
+    return steps
 
 
 def _meaning(pre_tokenizer: Mapping[str, Any] | None) -> list[tuple[Any, ...]]:

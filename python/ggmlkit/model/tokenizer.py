@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
+
 from ggmlkit.errors import ModelError
 from ggmlkit.model.detokenizer import Detokenizer
-from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, token_id
+from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, flag, token_id
 
 # Names under which models end a turn; a file's eos_token_id tells of one only.
 _END_NAMES = frozenset(
@@ -59,8 +61,8 @@ class Tokenizer:
         self.eos_id = _token(metadata, vocab, "eos", "</s>")
         self.unknown_id = _token(metadata, vocab, "unknown", "<unk>")
         adds_bos = vocab.model == "llama" or _adds_bos(vocab)
-        self.add_bos = bool(metadata.get(PREFIX + "add_bos_token", adds_bos))
-        self.add_eos = bool(metadata.get(PREFIX + "add_eos_token", False))
+        self.add_bos = flag(metadata, "add_bos_token", adds_bos)
+        self.add_eos = flag(metadata, "add_eos_token", False)
         self.eog_ids = self._end_ids(metadata)
         template = metadata.get("tokenizer.chat_template")
         self.chat_template: str | None = template if isinstance(template, str) else None
@@ -134,7 +136,7 @@ class Tokenizer:
     def is_control(self, token: int) -> bool:
         """Whether the token is one that no text can spell."""
         self._check(token)
-        return bool(self._vocab.types[token] == TokenType.CONTROL)
+        return int(self._vocab.types[token]) == TokenType.CONTROL
 
     def stream(self, beginning: bool = False) -> Detokenizer:
         """A decoder for tokens as they come.
@@ -175,16 +177,23 @@ def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
     if vocab.model == "llama":
         from ggmlkit.model.tokenizer_spm import SpmEncoder
 
-        charsmap = metadata.get(PREFIX + "precompiled_charsmap")
         return SpmEncoder(
             vocab,
-            space_prefix=bool(metadata.get(PREFIX + "add_space_prefix", True)),
-            collapse_spaces=bool(metadata.get(PREFIX + "remove_extra_whitespaces", False)),
-            charsmap=b"" if charsmap is None else bytes(int(byte) & 0xFF for byte in charsmap),
+            space_prefix=flag(metadata, "add_space_prefix", True),
+            collapse_spaces=flag(metadata, "remove_extra_whitespaces", False),
+            charsmap=_charsmap(metadata),
         )
     from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
 
     return ByteBpeEncoder(vocab)
+
+
+def _charsmap(metadata: Mapping[str, Any]) -> bytes:
+    """SentencePiece's compiled normalizer, which files hold as signed or unsigned bytes."""
+    found = np.asarray(metadata.get(PREFIX + "precompiled_charsmap", np.empty(0, np.uint8)))
+    if found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
+        raise ModelError(f"{PREFIX}precompiled_charsmap holds no bytes")
+    return found.astype(np.uint8).tobytes()
 
 
 def _adds_bos(vocab: Vocab) -> bool:

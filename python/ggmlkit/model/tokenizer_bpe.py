@@ -66,7 +66,7 @@ class ByteBpeEncoder:
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for; nothing for a control token."""
-        piece, kind = self._vocab.pieces[token], self._vocab.types[token]
+        piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
         if kind == TokenType.CONTROL:
             return b""
         if isinstance(piece, bytes):

@@ -40,7 +40,7 @@ class SpmEncoder:
         self.space_prefix = space_prefix
         self._collapse_spaces = collapse_spaces
         try:
-            self._normalizer = normalizers.Precompiled(charsmap) if charsmap else None
+            self._normalizer = _normalizer(charsmap) if charsmap else None
             self._bpe = tokenizers.Tokenizer(
                 models.BPE(
                     vocab=vocab.ids(),
@@ -58,7 +58,7 @@ class SpmEncoder:
     def encode(self, text: str) -> list[int]:
         """Ids of a stretch of text between control tokens; nothing is added."""
         if self._normalizer is not None:
-            text = self._normalizer.normalize_str(text)
+            text = _normalized(self._normalizer, text)
         if self._collapse_spaces:
             # At the end a ▁ counts as a space, elsewhere it does not; so does SentencePiece.
             text = re.sub(" +", " ", text.lstrip(" ").rstrip(" " + SPACE))
@@ -79,7 +79,7 @@ class SpmEncoder:
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for; nothing for a control token."""
-        piece, kind = self._vocab.pieces[token], self._vocab.types[token]
+        piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
         if kind == TokenType.CONTROL:
             return b""
         if kind == TokenType.UNKNOWN:
@@ -93,6 +93,26 @@ class SpmEncoder:
     def _merged(self, text: str) -> list[int]:
         ids: list[int] = self._bpe.encode(text, add_special_tokens=False).ids
         return ids
+
+
+def _normalizer(charsmap: bytes) -> normalizers.Normalizer:
+    """SentencePiece's compiled normalizer: the size of a table, the table, texts."""
+    # The library takes memory for the table before it looks whether that is there.
+    size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
+    if size > left:
+        raise ValueError(f"a normalizer's table of {size} bytes in {max(left, 0)}")
+    return normalizers.Precompiled(charsmap)
+
+
+def _normalized(normalizer: normalizers.Normalizer, text: str) -> str:
+    """The text as SentencePiece's compiled normalizer has it."""
+    try:
+        return normalizer.normalize_str(text)
+    except BaseException as error:
+        # The library looks into a damaged table without checks and panics, which is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"the vocabulary's precompiled_charsmap is damaged: {error}") from None
 
 
 def _alternatives(pieces: Sequence[str] | dict[str, int]) -> re.Pattern[str] | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PREFIX = "tokenizer.ggml."
+_LONGEST_PIECE = 1000  # characters; SentencePiece makes pieces of 16 unless told otherwise
 
 
 class TokenType(IntEnum):
@@ -54,12 +55,12 @@ class Vocab:
         model = metadata.get(PREFIX + "model")
         if model is None:
             raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
-        if model not in ("llama", "gpt2"):
-            raise ModelError(f"tokenizer model {model!r} is neither 'llama' nor 'gpt2'")
+        if not isinstance(model, str) or model not in ("llama", "gpt2"):
+            raise ModelError(f"tokenizer model {str(model)[:80]!r} is neither 'llama' nor 'gpt2'")
         pieces = _pieces(metadata)
         types = _numbers(metadata, "token_type", len(pieces))
         scores = _numbers(metadata, "scores", len(pieces)) if model == "llama" else None
-        pre = metadata.get(PREFIX + "pre") or "default"
+        pre = metadata.get(PREFIX + "pre", "default")
         if not isinstance(pre, str):
             raise ModelError("tokenizer.ggml.pre is no text")
         return cls(
@@ -68,7 +69,7 @@ class Vocab:
             types=np.asarray(_guessed_types(pieces, model) if types is None else types, np.int32),
             scores=None if scores is None else scores.tolist(),
             merges=_merges(metadata) if model == "gpt2" else [],
-            pre=pre,
+            pre=pre or "default",
         )
 
     def ids(self) -> dict[str, int]:
@@ -91,8 +92,13 @@ def merges_of(vocab: Vocab) -> list[tuple[str, str]]:
 
     SentencePiece joins, again and again, the neighbours whose joint text is the best-scored piece.
     A list of all ways to cut each piece into two others says the same.
+
+    Raises ModelError for a piece so long that to find all its cuts would take forever.
     """
     joinable = vocab.of_type(TokenType.NORMAL)
+    longest = max(map(len, joinable), default=0)
+    if longest > _LONGEST_PIECE:
+        raise ModelError(f"a token of {longest} characters is none")
     scores = vocab.scores
     if scores is None:
         order = sorted(joinable, key=joinable.__getitem__)
@@ -112,6 +118,8 @@ def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
     value = metadata.get(f"{PREFIX}{name}_token_id")
     if value is None:
         return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ModelError(f"tokenizer.ggml.{name}_token_id is {str(value)[:80]!r}, no number")
     number = int(value)
     # Old converters wrote -1, or its unsigned twin, for "there is none".
     if number in (-1, 0xFFFFFFFF):
@@ -119,6 +127,14 @@ def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
     if not 0 <= number < size:
         raise ModelError(f"tokenizer.ggml.{name}_token_id {number} is outside {size} tokens")
     return number
+
+
+def flag(metadata: Mapping[str, Any], name: str, usual: bool) -> bool:
+    """``tokenizer.ggml.NAME``, true or false; ModelError if it is neither."""
+    value = metadata.get(PREFIX + name, usual)
+    if not isinstance(value, (bool, int, np.bool_)):
+        raise ModelError(f"{PREFIX}{name} is {str(value)[:80]!r}, neither true nor false")
+    return bool(value)
 
 
 def byte_value(piece: str | bytes) -> int | None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ggmlkit.quantization.file import quantize_file
-from ggmlkit.quantization.recipe import FILE_TYPES, plan
+from ggmlkit.quantization.recipe import NAMES, plan
 
-__all__ = ["FILE_TYPES", "plan", "quantize_file"]
+__all__ = ["NAMES", "plan", "quantize_file"]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-from ggmlkit import io
+from ggmlkit import io, types
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
-from ggmlkit.quantization.recipe import FILE_TYPES, plan, target_type
-from ggmlkit.tensor import Tensor
+from ggmlkit.quantization.recipe import plan, recipe
+from ggmlkit.tensor import Tensor, quantize
 from ggmlkit.types import TensorType
 
 # Elements converted at a time: what is made is written while it is still in the cache, and memory
@@ -34,6 +34,8 @@ def quantize_file(
     type: TensorType | str,
     *,
     pure: bool = False,
+    tensor_types: Sequence[tuple[str, TensorType | str]] = (),
+    importance: Mapping[str, NDArray[np.float32]] | None = None,
     container: str | None = None,
     threads: int | None = None,
     progress: io.Progress | None = None,
@@ -44,8 +46,12 @@ def quantize_file(
         src: any model file that `gk.open` reads.
         out: the file to write, replaced only when it is complete; its suffix tells the container
             (`.gguf`, or `.bin` for ggjt v3) unless `container` names one.
-        type: a key of `FILE_TYPES`; `recipe.plan` says which tensors get another.
+        type: a type or a mixture of several such as `"q4_K_M"`, one of `recipe.NAMES`;
+            `recipe.plan` says which tensor gets what.
         pure: give every matrix the same type.
+        tensor_types: regular expressions and types for the matrices whose names they are found in.
+        importance: how much each column of a matrix counts, float32 `(columns,)` by gguf name, for
+            the types that use it; see `Imatrix.importance`.
         threads: at most this many; all the process may use when None.
         progress: as `gk.save` calls it.
 
@@ -53,19 +59,26 @@ def quantize_file(
         FormatError: `src` is damaged.
         UnsupportedTypeError: `type` can't be written, or a tensor of `src` can't be read.
         ConversionError: a weight isn't finite.
+        ValueError: an expression is none, or an importance does not fit its matrix.
     """
-    target = target_type(type)
+    target = types.get(recipe(type).type)
+    importance = importance or {}
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
-        chosen = plan(tensors, target, pure=pure)
+        chosen = plan(
+            tensors, type, pure=pure, weighted=bool(importance), tensor_types=tensor_types
+        )
         _check_readable(tensors, chosen)
-        told: dict[str, Any] = {"general.file_type": FILE_TYPES[target.name]}
+        told: dict[str, Any] = {"general.file_type": recipe(type).file_type}
         if target.is_quantized:
             told["general.quantization_version"] = _LAYOUT_VERSION
         unchanged = {k: v for k, v in source.stored_values().items() if k not in told}
         io.save(
             Path(out),
-            {name: in_type(tensors[name], chosen[name], threads) for name in tensors},
+            {
+                name: in_type(tensors[name], chosen[name], threads, importance.get(name))
+                for name in tensors
+            },
             {**metadata, **told},
             container=container,
             value_types=source.value_types,
@@ -75,26 +88,42 @@ def quantize_file(
         )
 
 
-def in_type(tensor: Tensor, target: TensorType, threads: int | None = None) -> Tensor:
+def in_type(
+    tensor: Tensor,
+    target: TensorType,
+    threads: int | None = None,
+    importance: NDArray[np.float32] | None = None,
+) -> Tensor:
     """`tensor` stored in `target`: the same shape and name, converted when its data is read."""
     if tensor.type == target:
         return tensor
+    if not target.takes_importance:
+        importance = None
+    if importance is not None and importance.shape != tensor.shape[-1:]:
+        raise ValueError(
+            f"{tensor.name} has {tensor.shape[-1]} columns, its importance {importance.size}"
+        )
 
     def parts() -> Iterator[Part]:
         for row, part in _row_runs(tensor):
             yield Part(
-                part.rows * target.row_bytes(part.shape[-1]), _maker(tensor, row, part, target)
+                part.rows * target.row_bytes(part.shape[-1]),
+                _maker(tensor, row, part, target, importance),
             )
 
-    return PartedTensor(target, tensor.shape, parts, tensor.name, threads)
+    return PartedTensor(target, tensor.shape, parts, tensor.name, threads, source=tensor)
 
 
 def _maker(
-    tensor: Tensor, row: int, part: Tensor, target: TensorType
-) -> Callable[[npt.NDArray[np.uint8], int | None], None]:
-    def make(out: npt.NDArray[np.uint8], threads: int | None) -> None:
+    tensor: Tensor,
+    row: int,
+    part: Tensor,
+    target: TensorType,
+    importance: NDArray[np.float32] | None,
+) -> Callable[[NDArray[np.uint8], int | None], None]:
+    def make(out: NDArray[np.uint8], threads: int | None) -> None:
         try:
-            part.astype(target, out=out, threads=threads)
+            quantize(part, target, importance=importance, out=out, threads=threads)
         except ValueError:
             raise ConversionError(_not_finite(tensor, row, part, target)) from None
         release(part.data)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.quantization.mixtures import MIXTURES, Mixture, Place, mixture
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# `general.file_type` of a file whose matrices are (mostly) of this type, as llama.cpp numbers it.
+# `general.file_type` of a file whose matrices are (mostly) of this type, as llama.cpp numbers it;
+# where it has mixtures of several sizes, the one that it takes the bare name for.
 FILE_TYPES: dict[str, int] = {
     "f32": 0,
     "f16": 1,
@@ -18,49 +21,148 @@ FILE_TYPES: dict[str, int] = {
     "q8_0": 7,
     "q5_0": 8,
     "q5_1": 9,
+    "q2_K": 10,
+    "q3_K": 12,
+    "q4_K": 15,
+    "q5_K": 17,
+    "q6_K": 18,
+    "iq4_nl": 25,
+    "iq4_xs": 30,
     "bf16": 32,
+    "tq1_0": 36,
+    "tq2_0": 37,
+    "mxfp4": 38,
+}
+# What a file can be quantized to: types, and mixtures of them.
+NAMES: tuple[str, ...] = tuple(dict.fromkeys([*FILE_TYPES, *MIXTURES]))
+
+# For rows that aren't whole blocks of 256, types with blocks of 32: llama.cpp's choice.
+_SMALLER_BLOCKS: dict[str, str] = {
+    "q2_K": "q4_0",
+    "q3_K": "q4_0",
+    "q4_K": "q5_0",
+    "q5_K": "q5_1",
+    "q6_K": "q8_0",
+    "iq4_xs": "iq4_nl",
+    "tq1_0": "q4_0",
+    "tq2_0": "q4_0",
 }
 
 _OUTPUT = "output.weight"
 _EMBEDDING = "token_embd.weight"
+_OF_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 # The router of a mixture of experts decides discretely and is tiny: it isn't worth rounding.
 _KEPT_SUFFIXES = ("ffn_gate_inp.weight",)
 
 _FLOATS = frozenset({"f32", "f16", "bf16", "f64"})
 _INTEGERS = frozenset({"i8", "i16", "i32", "i64"})
+# Files of these give the embedding, where it makes no logits, more bits than the other matrices.
+_TERNARY = frozenset({"tq1_0", "tq2_0"})
 
 
-def target_type(type: TensorType | str) -> TensorType:
-    """The type to quantize a file to; `UnsupportedTypeError` if no file can be written in it."""
-    target = types.get(type)
+def recipe(name: TensorType | str) -> Mixture:
+    """What a file is quantized to: a mixture, or a type alone.
+
+    Raises:
+        UnsupportedTypeError: no file can be written so.
+    """
+    found = mixture(str(name))
+    if found is not None:
+        return found
+    if isinstance(name, str) and name.lower() not in {known.lower() for known in NAMES}:
+        raise UnsupportedTypeError(f"a file can't be quantized to {name!r}; {_choices()}")
+    target = types.get(name)
     if target.name not in FILE_TYPES:
-        raise UnsupportedTypeError(
-            f"a file can't be quantized to {target.name}; choose one of {', '.join(FILE_TYPES)}"
-        )
-    return target
+        raise UnsupportedTypeError(f"a file can't be quantized to {target.name}; {_choices()}")
+    return Mixture(target.name, FILE_TYPES[target.name], {})
 
 
 def plan(
-    tensors: Mapping[str, Tensor], type: TensorType | str, *, pure: bool = False
+    tensors: Mapping[str, Tensor],
+    type: TensorType | str,
+    *,
+    pure: bool = False,
+    weighted: bool = False,
+    tensor_types: Sequence[tuple[str, TensorType | str]] = (),
 ) -> dict[str, TensorType]:
     """The type of each tensor (by its gguf name) in a file quantized to `type`.
 
-    Matrices get `type`, vectors f32, and matrices whose rows aren't whole blocks f16. Unless
-    `pure`, the matrix that makes the logits (`output.weight`, or the embedding when the two are
-    tied) gets q8_0 in files of four and five bits, for its rounding shows in every probability.
+    Matrices get the recipe's type or, where it is a mixture, what its rules say; vectors get f32.
+    Matrices whose rows aren't whole blocks get a type of smaller blocks, or f16. Unless `pure`, the
+    matrix that makes the logits (`output.weight`, or the embedding when the two are tied) gets q6_K
+    in files of fewer bits, for its rounding shows in every probability.
+
+    Args:
+        tensors: of the model.
+        type: a type or mixture, one of `NAMES`.
+        pure: no mixture: the same type for every matrix.
+        weighted: whether it is known how much each column of the matrices counts.
+        tensor_types: regular expressions and types; a matrix whose name the expression is found in
+            gets the type, whatever the recipe. The first that fits counts.
+
+    Raises:
+        UnsupportedTypeError: a type is unknown or can't be written.
+        ValueError: an expression is none.
     """
-    target = target_type(type)
+    chosen_recipe = recipe(type)
+    own = _compiled(tensor_types)
     logits = _OUTPUT if _OUTPUT in tensors else _EMBEDDING
+    place_of = _places(tensors, weighted)
+
+    def wanted(name: str) -> str:
+        for expression, kind in own:
+            if expression.search(name):
+                return kind.name
+        if pure or chosen_recipe.type in _FLOATS:
+            return chosen_recipe.type
+        if name == logits:
+            return "q8_0" if chosen_recipe.type == "q8_0" else "q6_K"
+        if name == _EMBEDDING and chosen_recipe.type in _TERNARY:
+            return "q4_K"
+        layer = _OF_LAYER.fullmatch(name)
+        rule = chosen_recipe.rules.get(layer[2]) if layer else None
+        found = rule(place_of(int(layer[1]))) if rule and layer else None
+        return found or chosen_recipe.type
 
     def chosen(name: str, tensor: Tensor) -> TensorType:
         if tensor.type.name in _INTEGERS or name.endswith(_KEPT_SUFFIXES):
             return tensor.type
         if len(tensor.shape) < 2:
             return types.get("f32")
-        wanted = target
-        if name == logits and not pure and target.name not in _FLOATS:
-            wanted = types.get("q8_0")
-        return wanted if tensor.shape[-1] % wanted.block_size == 0 else types.get("f16")
+        return _with_whole_blocks(types.get(wanted(name)), tensor.shape[-1])
 
     return {name: chosen(name, tensor) for name, tensor in tensors.items()}
+
+
+def _choices() -> str:
+    return f"choose one of {', '.join(NAMES)}"
+
+
+def _compiled(
+    tensor_types: Sequence[tuple[str, TensorType | str]],
+) -> list[tuple[re.Pattern[str], TensorType]]:
+    found = []
+    for text, name in tensor_types:
+        kind = types.get(name)
+        if not kind.can_quantize:
+            raise UnsupportedTypeError(f"this build has no kernel to write {kind}")
+        try:
+            found.append((re.compile(text), kind))
+        except re.error as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return found
+
+
+def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Place]:
+    named = filter(None, map(_OF_LAYER.fullmatch, tensors))
+    layers = 1 + max((int(name[1]) for name in named), default=0)
+    q, k = (tensors.get(f"blk.0.attn_{part}.weight") for part in "qk")
+    sharing = q.shape[0] // max(1, k.shape[0]) if q is not None and k is not None else 1
+    return lambda layer: Place(layer, layers, sharing, weighted)
+
+
+def _with_whole_blocks(wanted: TensorType, columns: int) -> TensorType:
+    while columns % wanted.block_size != 0:
+        wanted = types.get(_SMALLER_BLOCKS.get(wanted.name, "f16"))
+    return wanted

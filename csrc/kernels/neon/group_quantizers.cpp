@@ -1,0 +1,14 @@
+// Float32 to the types of group_quantizers.h.
+#include "kernels/group_quantizers.h"
+
+#include "kernels/lane_pair.h"
+#include "kernels/neon/four_lanes.h"
+#include "kernels/neon/neon.h"
+
+namespace ggmlkit::neon {
+
+void fill_group_quantizers(KernelTable& table) {
+  set_group_quantizers<FourLanes, LanePair<FourLanes>>(table);
+}
+
+}  // namespace ggmlkit::neon

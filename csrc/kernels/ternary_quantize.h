@@ -1,0 +1,29 @@
+// Float32 to tq1_0 and tq2_0: the largest magnitude, and which of its third each element is
+// nearest.
+#pragma once
+
+#include "kernels/batches.h"
+#include "kernels/ternary_blocks.h"
+
+namespace ggmlkit {
+namespace {  // see core/convert.h: nothing here may be shared between instruction sets
+
+template <class B>
+std::size_t quantize_ternary(const float* src, std::byte* dst, std::size_t n) {
+  return in_batches<B, 1>(src, dst, n, [](std::size_t, const float* x, B* block) {
+    const float d = largest_magnitude(x, B::size);
+    // Of a d so small that its inverse is infinite, the reference makes zeros, as of d = 0.
+    const float inverse = d > 0.0f ? 1.0f / d : 0.0f;
+    const float scale = inverse <= 3.4028235e38f ? inverse : 0.0f;
+    std::uint8_t q[B::size];
+    for (int j = 0; j < B::size; ++j) {
+      const float v = x[j] * scale;  // halves are rounded away from zero
+      q[j] = static_cast<std::uint8_t>(1 + (v >= 0.5f) - (v <= -0.5f));
+    }
+    block->pack(q);
+    store_half(block->d, d);
+  });
+}
+
+}  // namespace
+}  // namespace ggmlkit

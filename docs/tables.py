@@ -1,0 +1,74 @@
+"""The tables of types.md that follow from the code: `python docs/tables.py` rewrites them.
+
+A test makes them again and compares.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import ggmlkit as gk
+from ggmlkit import types
+
+PAGE = Path(__file__).with_name("types.md")
+START, END = "<!-- table: {} -->\n", "<!-- end -->\n"
+_GENERATIONS = {"gguf": "gguf, ggjt v3", "ggjt-v2": "ggjt v2", "ggjt-v1": "ggml, ggmf, ggjt v1"}
+_ROWS, _COLUMNS = 64, 4096
+
+
+def relative_error(kind: types.TensorType) -> float | None:
+    """RMS of rounding normally distributed weights, of their own RMS; None if it isn't written."""
+    if not kind.can_quantize:
+        return None
+    values = np.random.default_rng(0).standard_normal((_ROWS, _COLUMNS), np.float32)
+    wrong = gk.quantize(values, kind).dequantize().astype(np.float64) - values
+    return float(np.sqrt(np.mean(wrong**2) / np.mean(values.astype(np.float64) ** 2)))
+
+
+def all_types() -> str:
+    """A line for each type."""
+    lines = [
+        "| type | number | weights a block | bytes | bits a weight | error | read | written "
+        "| importance | multiplied | in |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind in sorted(types.ALL, key=lambda t: (t.generation != "gguf", t.bits_per_weight)):
+        error = relative_error(kind)
+        marks = (kind.can_dequantize, kind.can_quantize, kind.takes_importance, kind.has_product)
+        cells = (
+            kind.name,
+            kind.ggml_id,
+            kind.block_size,
+            kind.block_bytes,
+            f"{kind.bits_per_weight:g}",
+            "" if error is None else f"{100 * error:.2g} %" if error > 1e-9 else "0",
+            *("yes" if mark else "" for mark in marks),
+            _GENERATIONS[kind.generation],
+        )
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"types": all_types}
+
+
+def filled(text: str) -> str:
+    """A page with its tables made anew."""
+    for name, table in TABLES.items():
+        before, mark, rest = text.partition(START.format(name))
+        _, end, after = rest.partition(END)
+        text = before + mark + table() + end + after
+    return text
+
+
+def main() -> int:
+    """Rewrite the page."""
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

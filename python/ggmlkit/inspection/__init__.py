@@ -1,0 +1,1 @@
+"""Looking into files: what differs between two, and whether one is sound."""

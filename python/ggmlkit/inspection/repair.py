@@ -1,0 +1,130 @@
+"""What is whole in a file that was cut short, saved in a file of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggmlkit.conversion import names
+from ggmlkit.errors import ConversionError, GgmlkitError
+from ggmlkit.io.atomic import replacing
+from ggmlkit.io.base import LostTensor
+from ggmlkit.io.gguf import GgufFile
+from ggmlkit.io.gguf_header import MAGIC
+from ggmlkit.io.gguf_parts import KEYS
+from ggmlkit.io.gguf_writer import write_gguf
+from ggmlkit.io.legacy import LegacyFile
+from ggmlkit.io.legacy_part import MAGICS, VERSIONS
+from ggmlkit.io.stream import Progress
+
+_CHUNK = 1 << 20
+_MOST_LAYERS = 1000  # that are looked for by name: no file has more
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What became of a file's tensors.
+
+    Attributes:
+        saved: names of those written.
+        lost: those that were not whole, in file order.
+    """
+
+    saved: list[str]
+    lost: list[LostTensor]
+
+
+def repair_file(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    progress: Progress | None = None,
+) -> RepairReport:
+    """Write a gguf, ggjt, ggmf or ggml file's metadata and its whole tensors to ``out``.
+
+    The header must be whole: without it nobody knows where tensors lie. In files from before gguf
+    each tensor says where the next begins, so that none after a fault is found. A part of a model
+    in several gguf files becomes a file of its own.
+
+    Args:
+        path: the file, cut short or damaged behind its header.
+        out: the file to write.
+        progress: as ``gk.save`` calls it.
+
+    Raises:
+        FormatError: the header is damaged.
+        ConversionError: a file of another container.
+        GgmlkitError: no tensor is whole.
+        OSError: a file can't be read or written.
+    """
+    source = Path(path)
+    with source.open("rb") as file:
+        start = file.read(4)
+    if start == MAGIC:
+        return _repair_gguf(source, Path(out), progress)
+    if MAGICS.get(start) in VERSIONS:
+        return _repair_legacy(source, Path(out), progress)
+    raise ConversionError(f"{source} is neither gguf nor ggjt, ggmf or ggml; those can be repaired")
+
+
+def _repair_gguf(path: Path, out: Path, progress: Progress | None) -> RepairReport:
+    lost: list[LostTensor] = []
+    with GgufFile(path, lost) as file:
+        _check_any(path, file.names)
+        write_gguf(
+            out,
+            file.tensors,
+            {key: value for key, value in file.metadata.items() if key not in KEYS},
+            version=file.version or 3,
+            byte_order=file.byte_order,
+            value_types=file.value_types,
+            stored_values=file.stored_values(),
+            progress=progress,
+        )
+        return RepairReport(file.names, lost)
+
+
+def _repair_legacy(path: Path, out: Path, progress: Progress | None) -> RepairReport:
+    lost: list[LostTensor] = []
+    with LegacyFile(path, lost) as file:
+        _check_any(path, file.names)
+        # The tensors lie one after the other: all up to the fault is as it should be.
+        end = lost[0].offset if lost else None
+        _copy(path, out, path.stat().st_size if end is None else end, progress)
+        # A file cut between two tensors looks whole; a model's layers tell what it should have.
+        known = {*file.names, *(tensor.name for tensor in lost)}
+        lost += [
+            LostTensor(name, None, "the file ends before it")
+            for name in _llama_names(file.hyperparameters.n_layer)
+            if name not in known
+        ]
+        return RepairReport(file.names, lost)
+
+
+def _check_any(path: Path, saved: list[str]) -> None:
+    if not saved:
+        raise GgmlkitError(f"{path}: no tensor is whole, so that there is nothing to save")
+
+
+def _copy(path: Path, out: Path, size: int, progress: Progress | None) -> None:
+    with path.open("rb") as source, replacing(out) as target:
+        left = size
+        while left and (chunk := source.read(min(_CHUNK, left))):
+            if progress is not None:
+                progress(size - left, size, "")
+            target.write(chunk)
+            left -= len(chunk)
+    if progress is not None:
+        progress(size, size, "")
+
+
+def _llama_names(layers: int) -> Iterator[str]:
+    """Meta's names of all matrices and norms of a model."""
+    own = ["token_embd.weight", "output_norm.weight", "output.weight"]
+    for layer in range(min(layers, _MOST_LAYERS)):
+        own += names.block_names(layer)
+    for name in own:
+        if (meta := names.to_meta(name)) is not None:
+            yield meta

@@ -1,0 +1,60 @@
+"""Temporary files that a killed process left: told from those being written, and removed.
+
+Whoever writes one holds a lock on it, which ends with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+SUFFIX = ".ggmlkit.tmp"
+
+
+def lock(descriptor: int) -> None:
+    """Mark an open file as being written, until it is closed."""
+    if sys.platform != "win32":
+        with suppress(OSError):  # a file system without locks, on which none is taken for debris
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def lock_kept(descriptor: int) -> Iterator[None]:
+    """Keep a file's lock for as long as the block runs, though the file be closed."""
+    if sys.platform == "win32":
+        yield
+        return
+    own = os.dup(descriptor)
+    try:
+        yield
+    finally:
+        os.close(own)
+
+
+def remove_debris(target: Path) -> None:
+    """Remove what killed processes left when they wrote ``target``."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        names = [entry.name for entry in entries]
+        for name in names:
+            if name.startswith(f".{target.name}.") and name.endswith(SUFFIX):
+                _remove_if_left(target.with_name(name))
+
+
+def _remove_if_left(path: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,150 @@
+"""Mixtures: files whose tensors get more bits where rounding shows most, as llama.cpp mixes them.
+
+The names and rules are llama.cpp's (its quantizer's choice for the LLaMA family), so that a file
+called Q4_K_M holds here what its readers expect there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a matrix stands in the model.
+
+    Attributes:
+        layer: its layer.
+        layers: how many there are.
+        sharing: query heads to a key head.
+        weighted: whether it is known how much each column counts.
+    """
+
+    layer: int
+    layers: int
+    sharing: int
+    weighted: bool = False
+
+    @property
+    def is_early(self) -> bool:
+        """In the first eighth of the layers."""
+        return self.layer < self.layers // 8
+
+    @property
+    def is_sensitive(self) -> bool:
+        """In the first or last eighth, or every third between."""
+        late = self.layer >= 7 * self.layers // 8
+        return self.is_early or late or (self.layer - self.layers // 8) % 3 == 2
+
+
+# The type of a matrix that doesn't get the mixture's own; None where it does.
+Rule = Callable[[Place], str | None]
+
+
+def _always(type: str) -> Rule:
+    return lambda _: type
+
+
+def _if_sensitive(type: str) -> Rule:
+    return lambda place: type if place.is_sensitive else None
+
+
+def _if_early(type: str) -> Rule:
+    return lambda place: type if place.is_early else None
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A recipe by name.
+
+    Attributes:
+        type: of the matrices that no rule names.
+        file_type: ``general.file_type``, as llama.cpp numbers it.
+        rules: by the part of a tensor's name after its layer.
+    """
+
+    type: str
+    file_type: int
+    rules: dict[str, Rule]
+
+
+def _first_layers(count: int, type: str) -> Rule:
+    return lambda place: type if place.layer < count else None
+
+
+def _q3_k_m_down(place: Place) -> str:
+    return "q5_K" if place.layer < place.layers // 16 else "q4_K"
+
+
+_IQ4_RULES: dict[str, Rule] = {
+    "attn_v": lambda place: "q5_K" if place.sharing >= 4 else None,
+    "ffn_down": lambda place: "q5_K" if place.is_early and not place.weighted else None,
+}
+
+
+def _first_down(type: str) -> dict[str, Rule]:
+    """Weighted rounding can go wrong in the first layers: these then get a minimum as well."""
+    return {"ffn_down": lambda place: type if place.is_early and place.weighted else None}
+
+
+MIXTURES: dict[str, Mixture] = {
+    "q4_0": Mixture("q4_0", 2, _first_down("q4_1")),
+    "q5_0": Mixture("q5_0", 8, _first_down("q5_1")),
+    "q2_K": Mixture(
+        "q2_K",
+        10,
+        {
+            "attn_v": lambda place: "q4_K" if place.sharing >= 4 else "q3_K",
+            "attn_output": _always("q3_K"),
+            "ffn_down": _always("q3_K"),
+        },
+    ),
+    "q2_K_S": Mixture(
+        "q2_K",
+        21,
+        {
+            "attn_v": lambda place: "q4_K" if place.sharing >= 4 else None,
+            "ffn_down": _if_early("q4_K"),
+        },
+    ),
+    "q3_K_S": Mixture("q3_K", 11, {}),
+    "q3_K_M": Mixture(
+        "q3_K",
+        12,
+        {
+            "attn_v": lambda place: "q5_K" if place.layer < 2 else "q4_K",
+            "attn_output": _always("q4_K"),
+            "ffn_down": _q3_k_m_down,
+        },
+    ),
+    "q3_K_L": Mixture(
+        "q3_K",
+        13,
+        {
+            "attn_v": _always("q5_K"),
+            "attn_output": _always("q5_K"),
+            "ffn_down": _always("q5_K"),
+        },
+    ),
+    "q4_K_S": Mixture(
+        "q4_K", 14, {"attn_v": _first_layers(4, "q5_K"), "ffn_down": _if_early("q5_K")}
+    ),
+    "q4_K_M": Mixture(
+        "q4_K", 15, {"attn_v": _if_sensitive("q6_K"), "ffn_down": _if_sensitive("q6_K")}
+    ),
+    "q5_K_S": Mixture("q5_K", 16, {}),
+    "q5_K_M": Mixture(
+        "q5_K", 17, {"attn_v": _if_sensitive("q6_K"), "ffn_down": _if_sensitive("q6_K")}
+    ),
+    "iq4_nl": Mixture("iq4_nl", 25, _IQ4_RULES),
+    "iq4_xs": Mixture("iq4_xs", 30, _IQ4_RULES),
+}
+# What the bare name of a type means.
+_ALIASES = {"q3_k": "q3_K_M", "q4_k": "q4_K_M", "q5_k": "q5_K_M"}
+
+
+def mixture(name: str) -> Mixture | None:
+    """The mixture of that name, in any case; None if there is none."""
+    wanted = _ALIASES.get(name.lower(), name).lower()
+    return next((found for key, found in MIXTURES.items() if key.lower() == wanted), None)

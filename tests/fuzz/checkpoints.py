@@ -1,0 +1,151 @@
+"""Small checkpoints of other libraries' kinds: safetensors, PyTorch, Hugging Face folders."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ggmlkit as gk
+import seeds
+from ggmlkit.io.safetensors import safetensors_header
+from ggmlkit.io.torch_writer import write_torch
+
+
+def safetensors(path: Path) -> None:
+    found = seeds.tensors("f16", hf=True)
+    header = safetensors_header([(n, t.type.name, t.shape) for n, t in found.items()], {"a": "b"})
+    path.write_bytes(header + b"".join(t.data.tobytes() for t in found.values()))
+
+
+def torch(path: Path) -> None:
+    with path.open("w+b") as file:
+        write_torch(file, seeds.tensors("f16", hf=True))
+
+
+def config() -> dict[str, Any]:
+    """A config.json."""
+    return {
+        "model_type": "llama",
+        "hidden_size": seeds.DIM,
+        "num_hidden_layers": 1,
+        "num_attention_heads": seeds.HEADS,
+        "num_key_value_heads": seeds.HEADS,
+        "intermediate_size": seeds.FFN,
+        "vocab_size": len(seeds.PIECES),
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0,
+        "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+        "bos_token_id": 1,
+        "eos_token_id": [2, 3],
+        "hidden_act": "silu",
+        "tie_word_embeddings": False,
+    }
+
+
+def tokenizer_json() -> dict[str, Any]:
+    """A SentencePiece BPE as the tokenizers library saves it."""
+    return {
+        "added_tokens": [{"id": 1, "content": "<s>", "special": True}],
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}]},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>"}}],
+        },
+        "model": {
+            "type": "BPE",
+            "byte_fallback": True,
+            "unk_token": "<unk>",
+            "vocab": {piece: number for number, piece in enumerate(seeds.PIECES)},
+            "merges": ["▁ a", ["a", "b"], "▁a b"],
+        },
+    }
+
+
+def byte_level_json() -> dict[str, Any]:
+    """A byte-level BPE."""
+    vocab = {piece: number for number, piece in enumerate([*seeds.LETTERS, "c"])}
+    return {
+        "added_tokens": [{"id": 0, "content": "<|im_start|>", "special": True}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        "model": {"type": "BPE", "vocab": vocab, "merges": seeds.MERGES},
+    }
+
+
+def tokenizer_config() -> dict[str, Any]:
+    return {
+        "bos_token": "<s>",
+        "eos_token": {"content": "</s>"},
+        "add_bos_token": True,
+        "chat_template": [{"name": "default", "template": seeds.TEMPLATE}],
+    }
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number & 127 | 128, number >> 7])
+
+
+def sentencepiece(path: Path) -> None:
+    """A tokenizer.model, a protobuf message."""
+    message = b""
+    for text, score, kind in zip(seeds.PIECES, seeds.SCORES, seeds.KINDS, strict=True):
+        raw = text.encode()
+        piece = b"\x0a" + bytes([len(raw)]) + raw + b"\x15" + struct.pack("<f", score)
+        piece += bytes([0x18, kind])
+        message += b"\x0a" + bytes([len(piece)]) + piece
+    # A normalizer that changes nothing: a trie of 256 units, none of which is any letter's.
+    charsmap = struct.pack("<257I", 1024, 0, *[1 << 31] * 255)
+    normalizer = b"\x12" + _varint(len(charsmap)) + charsmap + b"\x18\x01\x20\x00"
+    message += b"\x12\x04\x18\x02\x20\x0b" + b"\x1a" + _varint(len(normalizer)) + normalizer
+    path.write_bytes(message)
+
+
+def hf_folder(folder: Path, *, weights: str = "safetensors", vocabulary: str = "json") -> None:
+    """A Hugging Face folder; its vocabulary "json", "byte-level" or "sentencepiece"."""
+    seeds.write_json(folder / "config.json", config())
+    if weights == "torch":
+        torch(folder / "pytorch_model.bin")
+    elif weights == "safetensors":
+        safetensors(folder / "model.safetensors")
+    else:
+        safetensors(folder / "model-00001-of-00001.safetensors")
+        weight_map = dict.fromkeys(seeds.shapes(hf=True), "model-00001-of-00001.safetensors")
+        seeds.write_json(folder / "model.safetensors.index.json", {"weight_map": weight_map})
+    if vocabulary == "sentencepiece":
+        sentencepiece(folder / "tokenizer.model")
+        seeds.write_json(folder / "added_tokens.json", {"<y>": 11})
+    else:
+        found = tokenizer_json() if vocabulary == "json" else byte_level_json()
+        seeds.write_json(folder / "tokenizer.json", found)
+    seeds.write_json(folder / "tokenizer_config.json", tokenizer_config())
+
+
+def small_torch(path: Path) -> None:
+    """A checkpoint of two tensors."""
+    two = {name: gk.quantize(np.ones((2, 3), np.float32), "f32") for name in ("a", "b")}
+    with path.open("w+b") as file:
+        write_torch(file, two)
+
+
+def torch_pickle(path: Path) -> None:
+    """The data.pkl of that checkpoint alone, which in the archive has a check sum."""
+    small_torch(path)
+    with zipfile.ZipFile(path) as archive:
+        pickled = archive.read("archive/data.pkl")
+    path.write_bytes(pickled)
+
+
+def read_torch_pickle(path: Path) -> None:
+    """Put a data.pkl into a checkpoint in its place, and read that."""
+    pickled = path.read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        for key in range(2):
+            archive.writestr(f"archive/data/{key}", bytes(24))
+    with gk.open(path) as file:
+        for tensor in file.tensors.values():
+            assert tensor.dequantize(threads=1).shape == tensor.shape

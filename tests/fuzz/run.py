@@ -1,0 +1,128 @@
+"""Fuzzes the readers with atheris: `make fuzz`, or `python tests/fuzz/run.py --target gguf`.
+
+Each target runs in a process of its own, since libFuzzer ends the one it runs in. Its corpus, and
+what made it fail, are under build/fuzz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from random import Random
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build" / "fuzz"
+NATIVE = BUILD / "fuzz_kernels"
+KERNELS = "kernels"
+_MEMORY = Path("/dev/shm")
+# Of libFuzzer: seconds and megabytes that one input may take. The compiled core's threads and
+# buffers, and torch's where it is loaded, count too.
+_LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=65536"]
+_NOISE = ("#", "INFO:", "stat::", "WARNING: Failed to find function", "Done ")
+_DONE = re.compile(r"stat::number_of_executed_units:\s*(\d+)|Done (\d+) runs")
+
+
+def fuzz(name: str, folder: Path, arguments: list[str]) -> None:
+    """Fuzz one target in this process, which libFuzzer ends."""
+    import atheris
+
+    with atheris.instrument_imports(include=["ggmlkit"]):
+        from targets import TARGETS, Target
+
+        target: Target = TARGETS[name]
+        target.make(folder)
+        path = folder / target.file
+        seed = path.read_bytes()
+        target.read(path)  # imports what it needs while imports are instrumented
+    (corpus(name) / "seed").write_bytes(seed)
+    from ggmlkit.errors import GgmlkitError
+
+    def one_input(data: bytes) -> None:
+        path.write_bytes(data)
+        try:
+            target.read(path)
+        except GgmlkitError as error:
+            if target.named and str(folder) not in str(error):
+                raise RuntimeError("the error doesn't name the file") from error
+
+    def mutated(data: bytes, longest: int, number: int) -> bytes:
+        """By libFuzzer, or as one of our mutants."""
+        rng = Random(number)
+        if rng.random() < 0.5:
+            return target.damage(data, rng)[:longest]
+        return bytes(atheris.Mutate(data, longest))
+
+    warnings.simplefilter("ignore")
+    options = [sys.argv[0], *arguments, str(corpus(name))]
+    atheris.Setup(options, one_input, custom_mutator=mutated)
+    atheris.Fuzz()
+
+
+def corpus(name: str) -> Path:
+    """Where a target's inputs are kept."""
+    folder = BUILD / "corpus" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def executions(command: list[str]) -> tuple[int, int]:
+    """Run a fuzzer to its end, showing what it says: how often it ran its target, exit status."""
+    count = 0
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := _DONE.search(line):
+                count = int(found[1] or found[2])
+            if not line.startswith(_NOISE):
+                print(line, end="", flush=True)
+    return count, process.returncode
+
+
+def command(name: str, limits: list[str], folder: str) -> list[str]:
+    """What fuzzes a target, in a folder for the file that it reads."""
+    options = [
+        *_LIMITS,
+        *limits,
+        "-print_final_stats=1",
+        f"-artifact_prefix={BUILD}/failed-{name}-",
+    ]
+    if name == KERNELS:
+        return [str(NATIVE), *options, str(corpus(name))]
+    return [sys.executable, __file__, "--inside", name, folder, *options]
+
+
+def main() -> int:
+    """Fuzz the targets asked for, one after another; 1 if any failed."""
+    if sys.argv[1:2] == ["--inside"]:
+        fuzz(sys.argv[2], Path(sys.argv[3]), sys.argv[4:])
+        return 0
+    from targets import TARGETS
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", action="append", choices=[*TARGETS, KERNELS])
+    parser.add_argument("--seconds", type=int, default=20, help="for each target (default: 20)")
+    parser.add_argument("--runs", type=int, help="executions of each target, instead of seconds")
+    asked = parser.parse_args()
+    names = asked.target or [*TARGETS, *([KERNELS] if NATIVE.exists() else [])]
+    limits = [f"-runs={asked.runs}"] if asked.runs else [f"-max_total_time={asked.seconds}"]
+    os.environ.setdefault("PYTHONPATH", str(ROOT / "tests" / "fuzz"))
+    results: dict[str, tuple[int, int]] = {}
+    for name in names:
+        print(f"{name} ...", flush=True)
+        with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+            results[name] = executions(command(name, limits, folder))
+    for name, (count, status) in results.items():
+        print(f"{name:24}{count:>12} executions" + (f", failed ({status})" if status else ""))
+    return int(any(status for _, status in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""Everything that reads what others wrote, as one table: a small valid file, and what a user does.
+
+The outcome of ``Target.read`` is success or a GgmlkitError; of a file, one that names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import checkpoints
+import ggmlkit as gk
+import seeds
+from ggmlkit.conversion.source import open_source
+from ggmlkit.io.imatrix import read_imatrix
+from ggmlkit.model.chat import render
+from ggmlkit.tensor import Tensor
+from mutators import damaged, damaged_header, damaged_json, damaged_text
+
+TEXT = "ab a<s>b\n <|im_start|>é 😀 aab"
+_MESSAGES = [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "a"}]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that reads a file.
+
+    Attributes:
+        name: to choose it by.
+        file: name, in a folder of its own, of the file that is damaged.
+        make: fills that folder with valid files.
+        read: does what a user would, given the path of the damaged file.
+        damage: makes a mutant.
+        named: whether an error must name the file, or its folder.
+    """
+
+    name: str
+    file: str
+    make: Callable[[Path], Any]
+    read: Callable[[Path], Any]
+    damage: Callable[[bytes, Random], bytes] = damaged
+    named: bool = True
+
+
+def read_tensors(path: Path) -> None:
+    """Open a file, look at all it says and at all its values."""
+    with gk.open(path) as file:
+        assert len(file.metadata) >= 0
+        _read_all(file.tensors)
+
+
+def _read_all(tensors: dict[str, Tensor]) -> None:
+    for tensor in tensors.values():
+        assert tensor.data.size == tensor.nbytes
+        if tensor.type.can_dequantize:
+            assert tensor.dequantize(threads=1).shape == tensor.shape
+
+
+def read_folder(path: Path) -> None:
+    """Open the folder that a file lies in as a checkpoint, with its vocabulary."""
+    with closing(open_source(path.parent)) as source:
+        _read_all(source.tensors)
+        with suppress(gk.ModelError):  # of metadata, which are in no file
+            _use_tokenizer(gk.Tokenizer.from_metadata(source.metadata))
+
+
+def read_first_part(path: Path) -> None:
+    read_tensors(path.with_name("m-00001-of-00003.gguf"))
+
+
+def read_tokenizer(path: Path) -> None:
+    _use_tokenizer(gk.Tokenizer.from_file(path))
+
+
+def _use_tokenizer(tokenizer: gk.Tokenizer) -> None:
+    ids = tokenizer.encode(TEXT, parse_special=True) + tokenizer.encode(TEXT)
+    tokenizer.decode(ids)
+    tokenizer.decode(range(min(tokenizer.vocab_size, 100)))
+    detokenizer = tokenizer.stream()
+    for token in ids:
+        detokenizer.push(token)
+    detokenizer.flush()
+    assert 0 <= min(ids, default=0) <= max(ids, default=0) < tokenizer.vocab_size
+
+
+def read_template(path: Path) -> None:
+    """Render a chat template."""
+    template = path.read_bytes().decode("utf-8", "replace")
+    render(template, _MESSAGES, _vocabulary("llama"))
+
+
+def read_text(path: Path) -> None:
+    """Tokenize a text in both kinds of vocabulary; what comes out is what went in."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    for model in ("llama", "gpt2"):
+        tokenizer = _vocabulary(model)
+        for parse_special in (False, True):
+            tokenizer.decode(tokenizer.encode(text, parse_special=parse_special))
+
+
+def use_keys(path: Path) -> None:
+    """Write a model with these metadata, if gguf has a place for them, and use it."""
+    try:
+        keys = json.loads(path.read_bytes().decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(keys, dict):
+        return
+    changed = path.with_name("changed.gguf")
+    with gk.open(path.with_name("m.gguf")) as file:
+        gk.save(changed, file.tensors, {key.replace("\ud800", ""): keys[key] for key in keys})
+    for use in (read_tokenizer, run_model):
+        with suppress(gk.ModelError):
+            use(changed)
+
+
+def run_model(path: Path) -> None:
+    """Load a model, from both kinds of memory, and read two tokens."""
+    for repack in (True, False):
+        llama = gk.Llama(path, threads=1, context=8, repack=repack)
+        assert llama.eval([1 % llama.config.vocab, 0]).shape == (llama.config.vocab,)
+    llama.tokenizer.encode("ab")
+
+
+@cache
+def _vocabulary(model: str) -> gk.Tokenizer:
+    return gk.Tokenizer.from_metadata(seeds.VOCABULARIES[model]())
+
+
+def _keys(vocabulary: Callable[[], dict[str, Any]], folder: Path) -> None:
+    seeds.model(folder / "m.gguf")
+    seeds.write_json(folder / "keys.json", {**seeds.model_metadata(), **vocabulary()})
+
+
+def _file(name: str, make: Callable[..., Any], **settings: Any) -> Callable[[Path], Any]:
+    """Makes one file in the folder."""
+    return lambda folder: make(folder / name, **settings)
+
+
+def _container(name: str, make: Callable[..., Any], **settings: Any) -> Target:
+    return Target(name, "file", _file("file", make, **settings), read_tensors)
+
+
+def _in_folder(name: str, file: str, damage: Callable[..., bytes], **settings: Any) -> Target:
+    make = partial(checkpoints.hf_folder, **settings)
+    return Target(name, file, make, read_folder, damage)
+
+
+def _vocabulary_file(name: str, keys: dict[str, Any]) -> Target:
+    make = _file("v.gguf", lambda path: gk.save(path, [], keys))
+    return Target(name, "v.gguf", make, read_tokenizer)
+
+
+_LEGACY = (
+    ("ggml", "ggml", None, "q4_0_v1"),
+    ("ggmf", "ggmf", 1, "q4_1_v1"),
+    ("ggjt-v1", "ggjt", 1, "q5_0_v1"),
+    ("ggjt-v2", "ggjt", 2, "q8_0_v2"),
+    ("ggjt-v3", "ggjt", 3, "q5_1"),
+)
+TARGETS = {
+    target.name: target
+    for target in (
+        _container("gguf", seeds.gguf),
+        _container("gguf-v1", seeds.gguf, version=1),
+        _container("gguf-big-endian", seeds.gguf, byte_order="big"),
+        Target("gguf-part", "m-00002-of-00003.gguf", seeds.split, read_first_part),
+        *(
+            _container(name, seeds.legacy, container=container, version=version, matrix=matrix)
+            for name, container, version, matrix in _LEGACY
+        ),
+        _container("ggla", seeds.lora),
+        Target("imatrix-dat", "i", _file("i", seeds.imatrix_dat), read_imatrix),
+        Target("imatrix-gguf", "i", _file("i", seeds.imatrix_gguf), read_imatrix),
+        Target("safetensors", "s", _file("s", checkpoints.safetensors), read_tensors,
+               damaged_header),
+        Target("torch", "t", _file("t", checkpoints.small_torch), read_tensors),
+        Target("torch-pickle", "p", _file("p", checkpoints.torch_pickle),
+               checkpoints.read_torch_pickle),
+        _in_folder("config.json", "config.json", damaged_json),
+        _in_folder("index.json", "model.safetensors.index.json", damaged_json, weights="index"),
+        _in_folder("tokenizer.json", "tokenizer.json", damaged_json),
+        _in_folder("byte-level.json", "tokenizer.json", damaged_json, vocabulary="byte-level"),
+        _in_folder("tokenizer_config.json", "tokenizer_config.json", damaged_json),
+        _in_folder("added_tokens.json", "added_tokens.json", damaged_json,
+                   vocabulary="sentencepiece"),
+        _in_folder("tokenizer.model", "tokenizer.model", damaged, vocabulary="sentencepiece"),
+        _vocabulary_file("vocabulary-llama", seeds.spm_vocabulary()),
+        _vocabulary_file("vocabulary-gpt2", seeds.bpe_vocabulary()),
+        Target("text", "t", _file("t", lambda p: p.write_text(TEXT)), read_text, damaged_text,
+               named=False),
+        Target("template", "t", _file("t", lambda p: p.write_text(seeds.TEMPLATE)), read_template,
+               damaged_text, named=False),
+        *(
+            Target(f"keys-{name}", "keys.json", partial(_keys, vocabulary), use_keys, damaged_json,
+                   named=False)
+            for name, vocabulary in seeds.VOCABULARIES.items()
+        ),
+        Target("llama", "m.gguf", _file("m.gguf", seeds.model), run_model),
+    )
+}  # fmt: skip

@@ -1,0 +1,41 @@
+"""The block layouts as numpy types, from the format facts alone: an oracle for what lies where."""
+
+from __future__ import annotations
+
+# The blocks as they are read, by hand from the format facts; `byteswap` turns each number.
+LAYOUTS: dict[str, list[object]] = {
+    "f32": [("x", "u4")],
+    "f16": [("x", "u2")],
+    "bf16": [("x", "u2")],
+    "f64": [("x", "u8")],
+    "i8": [("x", "u1")],
+    "i16": [("x", "u2")],
+    "i32": [("x", "u4")],
+    "i64": [("x", "u8")],
+    "q4_0": [("d", "u2"), ("q", "u1", 16)],
+    "q4_1": [("d", "u2"), ("m", "u2"), ("q", "u1", 16)],
+    "q5_0": [("d", "u2"), ("high", "u4"), ("q", "u1", 16)],
+    "q5_1": [("d", "u2"), ("m", "u2"), ("high", "u4"), ("q", "u1", 16)],
+    "q8_0": [("d", "u2"), ("q", "u1", 32)],
+    "q8_1": [("d", "u2"), ("s", "u2"), ("q", "u1", 32)],
+    "q2_K": [("scales", "u1", 16), ("q", "u1", 64), ("d", "u2"), ("m", "u2")],
+    "q3_K": [("high", "u1", 32), ("q", "u1", 64), ("scales", "u1", 12), ("d", "u2")],
+    "q4_K": [("d", "u2"), ("m", "u2"), ("scales", "u1", 12), ("q", "u1", 128)],
+    "q5_K": [("d", "u2"), ("m", "u2"), ("scales", "u1", 12), ("high", "u1", 32), ("q", "u1", 128)],
+    "q6_K": [("low", "u1", 128), ("high", "u1", 64), ("scales", "u1", 16), ("d", "u2")],
+    "q8_K": [("d", "u4"), ("q", "u1", 256), ("sums", "u2", 16)],
+    "iq2_xxs": [("d", "u2"), ("groups", [("grid", "u1", 4), ("signs", "u4")], 8)],
+    "iq2_xs": [("d", "u2"), ("q", "u2", 32), ("scales", "u1", 8)],
+    "iq2_s": [("d", "u2"), ("q", "u1", 64), ("high", "u1", 8), ("scales", "u1", 8)],
+    "iq3_xxs": [("d", "u2"), ("grid", "u1", 64), ("signs", "u4", 8)],
+    "iq3_s": [("d", "u2"), ("q", "u1", 64), ("h", "u1", 8), ("signs", "u1", 32), ("s", "u1", 4)],
+    "iq1_s": [("d", "u2"), ("q", "u1", 32), ("high", "u2", 8)],
+    "iq1_m": [("q", "u1", 32), ("high", "u1", 16), ("scales", "u2", 4)],
+    "iq4_nl": [("d", "u2"), ("q", "u1", 16)],
+    "iq4_xs": [("d", "u2"), ("scales_high", "u2"), ("scales_low", "u1", 4), ("q", "u1", 128)],
+    "tq1_0": [("q", "u1", 48), ("high", "u1", 4), ("d", "u2")],
+    "tq2_0": [("q", "u1", 64), ("d", "u2")],
+    "mxfp4": [("e", "u1"), ("q", "u1", 16)],
+    "nvfp4": [("d", "u1", 4), ("q", "u1", 32)],
+    "q1_0": [("d", "u2"), ("q", "u1", 16)],
+}  # fmt: skip
