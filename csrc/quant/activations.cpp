@@ -6,8 +6,8 @@ namespace {
 // What rounding leaves off a block.
 void rest_of_block(const float* x, const ActivationSlot& rounded, float* rest) {
   for (std::size_t i = 0; i < kBlock; ++i) {
-    const auto q = static_cast<float>(rounded.q[i / 4 * 4 * rounded.width + i % 4]);
-    rest[i] = x[i] - rounded.scale[0] * q;
+    const std::size_t place = i / 4 * 4 * rounded.width + i % 4;
+    rest[i] = x[i] - rounded.scale[0] * static_cast<float>(rounded.q[place]);
   }
 }
 
