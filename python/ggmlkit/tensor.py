@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,13 @@ class Tensor:
         data: uint8 array ``(nbytes,)``, or a function returning one. A function is called at
             each use and its result is never kept, so a model of lazy tensors costs no memory.
         name: what the file calls it.
+        sources: tensors that the data is computed from; see :meth:`check`.
 
     Raises:
         ValueError: the shape does not consist of whole blocks, or the data has another size.
     """
 
-    __slots__ = ("_data", "name", "shape", "type")
+    __slots__ = ("_data", "name", "shape", "sources", "type")
 
     def __init__(
         self,
@@ -54,7 +55,9 @@ class Tensor:
         shape: tuple[int, ...],
         data: Bytes | Callable[[], Bytes],
         name: str = "",
+        sources: Iterable[Tensor] = (),
     ) -> None:
+        self.sources = tuple(sources)
         self.type = types.get(type)
         self.shape = tuple(int(n) for n in shape)
         self.name = name
@@ -95,6 +98,8 @@ class Tensor:
         if callable(self._data):
             data = self._data()
             self._check(data)
+            for source in self.sources:  # what is computed has been read
+                source.check()
             return data
         return self._data
 
@@ -113,6 +118,8 @@ class Tensor:
         check = getattr(self._data, "check", None)
         if check is not None:
             check()
+        for source in self.sources:
+            source.check()
 
     def numpy(self) -> NDArray[Any]:
         """A view in the type's own dtype (bf16: its bits as uint16).

@@ -21,6 +21,7 @@ from ggmlkit.conversion.tokenizer_files import tokenizer_config, tokenizer_json
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import replacing
 from ggmlkit.io.safetensors import safetensors_header
+from ggmlkit.io.stream import write_data
 from ggmlkit.io.torch_writer import write_torch
 from ggmlkit.tensor import Tensor
 
@@ -89,7 +90,7 @@ def _float_tensors(
                 progress(done, total, tensor.name)
             return found
 
-        return Tensor(tensor.type, tensor.shape, data, tensor.name)
+        return Tensor(tensor.type, tensor.shape, data, tensor.name, [tensor])
 
     return {name: reporting(tensor) for name, tensor in kept.items()}
 
@@ -119,7 +120,7 @@ def _write_hf(
     with replacing(folder / "model.safetensors") as file:
         file.write(header)
         for tensor in own.values():
-            file.write(tensor.data.data)
+            write_data(file, tensor)
 
 
 def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int]:

@@ -85,4 +85,4 @@ def _merged(name: str, parts: Sequence[Tensor], dim: object) -> Tensor:
         rows = [p.data.reshape(p.shape[0], -1) for p in parts]
         return np.concatenate(rows, axis=axis).reshape(-1)
 
-    return Tensor(first.type, tuple(shape), data, first.name)
+    return Tensor(first.type, tuple(shape), data, first.name, parts)

@@ -41,4 +41,4 @@ def _reordered(tensor: Tensor, heads: int, first: int) -> Tensor:
         blocks = tensor.data.reshape(*split, -1).swapaxes(1, 2)
         return np.ascontiguousarray(blocks).reshape(-1)
 
-    return Tensor(tensor.type, tensor.shape, data, tensor.name)
+    return Tensor(tensor.type, tensor.shape, data, tensor.name, [tensor])

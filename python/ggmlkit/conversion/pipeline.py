@@ -91,7 +91,7 @@ def finite(tensor: Tensor) -> Tensor:
             )
         return found
 
-    return Tensor(tensor.type, tensor.shape, data, tensor.name)
+    return Tensor(tensor.type, tensor.shape, data, tensor.name, [tensor])
 
 
 def _check_fits_ggjt(source: Source) -> None:

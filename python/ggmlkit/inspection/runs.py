@@ -24,6 +24,7 @@ def runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
         count = min(step, blocks - first)
         part = data[first * kind.block_bytes : (first + count) * kind.block_bytes]
         yield first, Tensor(kind, (count * kind.block_size,), part, tensor.name)
+        tensor.check()
         release(part)
 
 

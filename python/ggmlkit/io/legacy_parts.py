@@ -114,4 +114,4 @@ def _join(name: str, slices: list[Tensor]) -> Tensor:
             return np.concatenate(parts)
         return np.concatenate([part.reshape(slices[0].rows, -1) for part in parts], axis=1).ravel()
 
-    return Tensor(slices[0].type, shape, data, name)
+    return Tensor(slices[0].type, shape, data, name, slices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -42,10 +42,10 @@ class PartedTensor(Tensor):
         type: as of any tensor, like ``shape`` and ``name``.
         parts: the data's parts in order, computed anew at each call.
         threads: that compute the data when it is asked for whole.
-        source: the tensor that the data is computed from; see :meth:`Tensor.check`.
+        sources: tensors that the data is computed from; see :meth:`Tensor.check`.
     """
 
-    __slots__ = ("parts", "source")
+    __slots__ = ("parts",)
 
     def __init__(
         self,
@@ -54,10 +54,9 @@ class PartedTensor(Tensor):
         parts: Callable[[], Iterable[Part]],
         name: str = "",
         threads: int | None = None,
-        source: Tensor | None = None,
+        sources: Iterable[Tensor] = (),
     ) -> None:
         self.parts = parts
-        self.source = source
 
         def data() -> Bytes:
             whole = np.empty(self.nbytes, np.uint8)
@@ -67,17 +66,21 @@ class PartedTensor(Tensor):
                 part.make(whole[start:end], threads)
             return whole
 
-        super().__init__(type, shape, data, name)
-
-    def check(self) -> None:
-        """Ask whether all that the data was computed from was there; FormatError if not."""
-        if self.source is not None:
-            self.source.check()
+        super().__init__(type, shape, data, name, sources)
 
 
 # Bytes after which the system is asked to begin storing them: most of a file is then on the disk
 # when its last byte is written, and the wait at the end is short.
 _WRITEBACK_STEP = 16 << 20
+
+
+def write_data(out: IO[bytes], tensor: Tensor) -> None:
+    """Append a tensor's data to a file; FormatError if its own file was cut short meanwhile."""
+    try:
+        out.write(tensor.data.data)
+    finally:
+        # The reason of a failed write, too: the system can't read what is gone.
+        tensor.check()
 
 
 def write_tensors(

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import BinaryIO
 
+from ggmlkit.io.stream import write_data
 from ggmlkit.io.torch_pickle import STORAGE_OF, dense_stride
 from ggmlkit.tensor import Tensor
 
@@ -23,7 +24,7 @@ def write_torch(file: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
             member = zipfile.ZipInfo(f"archive/data/{key}")
             member.extra = _alignment(archive.start_dir, member.filename)
             with archive.open(member, "w", force_zip64=True) as out:
-                out.write(tensor.data.data)
+                write_data(out, tensor)
         archive.writestr("archive/version", b"3\n")
 
 

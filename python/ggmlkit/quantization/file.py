@@ -61,7 +61,7 @@ def quantize_file(
         ConversionError: a weight isn't finite.
         ValueError: an expression is none, or an importance does not fit its matrix.
     """
-    target = types.get(recipe(type).type)
+    target = recipe(type)
     importance = importance or {}
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
@@ -69,8 +69,8 @@ def quantize_file(
             tensors, type, pure=pure, weighted=bool(importance), tensor_types=tensor_types
         )
         _check_readable(tensors, chosen)
-        told: dict[str, Any] = {"general.file_type": recipe(type).file_type}
-        if target.is_quantized:
+        told: dict[str, Any] = {"general.file_type": target.file_type}
+        if types.get(target.type).is_quantized:
             told["general.quantization_version"] = _LAYOUT_VERSION
         unchanged = {k: v for k, v in source.stored_values().items() if k not in told}
         io.save(
@@ -111,7 +111,7 @@ def in_type(
                 _maker(tensor, row, part, target, importance),
             )
 
-    return PartedTensor(target, tensor.shape, parts, tensor.name, threads, source=tensor)
+    return PartedTensor(target, tensor.shape, parts, tensor.name, threads, [tensor])
 
 
 def _maker(
