@@ -68,21 +68,21 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure how fast a model reads a prompt and makes text."""
+    from ggmlkit.cli.decoder import open_decoder
     from ggmlkit.cli.threads import thread_count
-    from ggmlkit.model.llama import Llama
 
     if depth and parallel > 1:
         raise UsageError("--parallel starts from an empty context: leave --depth out")
     prompts = [n for n in ([256] if n_prompt is None else n_prompt) if n]
     used = thread_count(threads)
     room = depth + max([*prompts, n_gen]) + 1
-    llama = Llama(
+    llama = open_decoder(
         model,
         context=room,
         sequences=parallel,
         threads=used,
-        kv_type=kv_type.value,
-        activation_bits=int(activation_bits.value),
+        kv_type=kv_type,
+        activation_bits=activation_bits,
         repack=repack,
     )
     kind, size = _described(model)

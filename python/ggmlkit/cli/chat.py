@@ -29,15 +29,15 @@ def chat(
     seed: options.Seed = None,
 ) -> None:
     """Talk with a model; /reset forgets what was said, /quit ends."""
+    from ggmlkit.cli.decoder import open_decoder
     from ggmlkit.cli.stream import print_stream, print_summary
-    from ggmlkit.model.llama import Llama
 
-    llama = Llama(
+    llama = open_decoder(
         model,
         context=context,
         threads=threads,
-        kv_type=kv_type.value,
-        activation_bits=int(activation_bits.value),
+        kv_type=kv_type,
+        activation_bits=activation_bits,
         repack=repack,
         mlock=mlock,
     )

@@ -35,16 +35,16 @@ def run(
     """Print the continuation of a prompt as it is made; the speed follows on stderr."""
     if (prompt is None) == (file is None):
         raise UsageError("give the prompt with either -p or -f")
+    from ggmlkit.cli.decoder import open_decoder
     from ggmlkit.cli.stream import print_stream, print_summary
-    from ggmlkit.model.llama import Llama
 
     text = _text_of(file) if file is not None else prompt or ""
-    llama = Llama(
+    llama = open_decoder(
         model,
         context=context,
         threads=threads,
-        kv_type=kv_type.value,
-        activation_bits=int(activation_bits.value),
+        kv_type=kv_type,
+        activation_bits=activation_bits,
         repack=repack,
         mlock=mlock,
     )

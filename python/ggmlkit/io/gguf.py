@@ -8,7 +8,7 @@ from pathlib import Path
 from ggmlkit.errors import FormatError
 from ggmlkit.io.base import LostTensor
 from ggmlkit.io.gguf_header import DEFAULT_ALIGNMENT, HeaderReader, TensorEntry, version_and_order
-from ggmlkit.io.mapped import MappedFile
+from ggmlkit.io.mapped import mapped_while_read
 from ggmlkit.io.mapped_model import MappedModelFile
 from ggmlkit.io.mapped_tensor import mapped_tensor
 from ggmlkit.tensor import Tensor
@@ -31,18 +31,13 @@ class GgufFile(MappedModelFile):
     """
 
     def __init__(self, path: str | os.PathLike[str], lost: list[LostTensor] | None = None) -> None:
-        self._file = MappedFile(path)
         self._lost = lost
         self._offsets: dict[str, int] = {}
         self._value_ranges: dict[str, tuple[int, int]] = {}
-        try:
+        with mapped_while_read(path) as self._file:
             version, order = version_and_order(self._file)
             super().__init__(Path(path), "gguf", version=version, byte_order=order)
             self._tensors = self._read(HeaderReader(self._file, version, order))
-            self._file.check()
-        except BaseException:
-            self._file.close()
-            raise
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ggmlkit.io.base import ARRAY_OF
-from ggmlkit.io.mapped import Cursor, MappedFile
+from ggmlkit.io.mapped import Cursor, mapped_while_read
 from ggmlkit.io.mapped_model import MappedModelFile
 from ggmlkit.io.mapped_tensor import mapped_tensor
 from ggmlkit.tensor import Tensor
@@ -53,14 +53,9 @@ class ImatrixDatFile(MappedModelFile):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = MappedFile(path)
-        try:
+        with mapped_while_read(path) as self._file:
             super().__init__(Path(path), "imatrix")
             self._tensors = self._read(Cursor(self._file))
-            self._file.check()
-        except BaseException:
-            self._file.close()
-            raise
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ggmlkit.io.base import LostTensor
 from ggmlkit.io.legacy_tensors import read_tensors
-from ggmlkit.io.mapped import Cursor, MappedFile
+from ggmlkit.io.mapped import Cursor, mapped_while_read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,8 +69,7 @@ class LegacyPart:
 
     def __init__(self, path: Path, lost: list[LostTensor] | None = None) -> None:
         self.path = path
-        self.file = MappedFile(path)
-        try:
+        with mapped_while_read(path) as self.file:
             cursor = Cursor(self.file)
             self.container, self.version = _container(cursor)
             self.hyperparameters = _hyperparameters(cursor)
@@ -81,10 +80,6 @@ class LegacyPart:
                 aligned=self.container == "ggjt",
                 lost=lost,
             )
-            self.file.check()
-        except BaseException:
-            self.file.close()
-            raise
 
     def _read_vocabulary(self, cursor: Cursor) -> None:
         scored = self.container != "ggml"

@@ -11,7 +11,7 @@ from typing import Any
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.atomic import replacing
 from ggmlkit.io.legacy_tensors import ALIGNMENT, read_tensors, tensor_header
-from ggmlkit.io.mapped import Cursor, MappedFile
+from ggmlkit.io.mapped import Cursor, mapped_while_read
 from ggmlkit.io.mapped_model import MappedModelFile
 from ggmlkit.io.stream import Progress, write_tensors
 from ggmlkit.tensor import Tensor
@@ -37,8 +37,7 @@ class LoraFile(MappedModelFile):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = MappedFile(path)
-        try:
+        with mapped_while_read(path) as self._file:
             cursor = Cursor(self._file)
             version = _version(cursor)
             super().__init__(Path(path), "ggla", version=version)
@@ -48,10 +47,6 @@ class LoraFile(MappedModelFile):
                 raise cursor.fail(f"r is {self.rank}", 8)
             self._tensors = read_tensors(cursor, "gguf", aligned=True)
             _check_pairs(Path(path), self.rank, self._tensors)
-            self._file.check()
-        except BaseException:
-            self._file.close()
-            raise
         self._describe()
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -69,6 +70,18 @@ class MappedFile:
             with suppress(BufferError):  # arrays handed out keep the mapping alive
                 mapped.close()
                 del mapped.guard
+
+
+@contextmanager
+def mapped_while_read(path: str | os.PathLike[str]) -> Iterator[MappedFile]:
+    """A mapping for a reader of headers: closed if that fails, checked when it has ended."""
+    file = MappedFile(path)
+    try:
+        yield file
+        file.check()
+    except BaseException:
+        file.close()
+        raise
 
 
 class Cursor:

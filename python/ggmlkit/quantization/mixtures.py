@@ -141,10 +141,10 @@ MIXTURES: dict[str, Mixture] = {
     "iq4_xs": Mixture("iq4_xs", 30, _IQ4_RULES),
 }
 # What the bare name of a type means.
-_ALIASES = {"q3_k": "q3_K_M", "q4_k": "q4_K_M", "q5_k": "q5_K_M"}
+ALIASES = {"q3_K": "q3_K_M", "q4_K": "q4_K_M", "q5_K": "q5_K_M"}
 
 
 def mixture(name: str) -> Mixture | None:
     """The mixture of that name, in any case; None if there is none."""
-    wanted = _ALIASES.get(name.lower(), name).lower()
-    return next((found for key, found in MIXTURES.items() if key.lower() == wanted), None)
+    known = MIXTURES | {alias: MIXTURES[meant] for alias, meant in ALIASES.items()}
+    return next((found for key, found in known.items() if key.lower() == name.lower()), None)

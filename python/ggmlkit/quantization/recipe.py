@@ -7,34 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
-from ggmlkit.quantization.mixtures import MIXTURES, Mixture, Place, mixture
+from ggmlkit.quantization.mixtures import ALIASES, MIXTURES, Mixture, Place, mixture
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# `general.file_type` of a file whose matrices are (mostly) of this type, as llama.cpp numbers it;
-# where it has mixtures of several sizes, the one that it takes the bare name for.
-FILE_TYPES: dict[str, int] = {
+# `general.file_type` of files of one type alone, as llama.cpp numbers them.
+_FILE_TYPES: dict[str, int] = {
     "f32": 0,
     "f16": 1,
-    "q4_0": 2,
     "q4_1": 3,
     "q8_0": 7,
-    "q5_0": 8,
     "q5_1": 9,
-    "q2_K": 10,
-    "q3_K": 12,
-    "q4_K": 15,
-    "q5_K": 17,
     "q6_K": 18,
-    "iq4_nl": 25,
-    "iq4_xs": 30,
     "bf16": 32,
     "tq1_0": 36,
     "tq2_0": 37,
     "mxfp4": 38,
 }
 # What a file can be quantized to: types, and mixtures of them.
-NAMES: tuple[str, ...] = tuple(dict.fromkeys([*FILE_TYPES, *MIXTURES]))
+NAMES: tuple[str, ...] = (*_FILE_TYPES, *MIXTURES, *ALIASES)
 
 # For rows that aren't whole blocks of 256, types with blocks of 32: llama.cpp's choice.
 _SMALLER_BLOCKS: dict[str, str] = {
@@ -70,12 +61,12 @@ def recipe(name: TensorType | str) -> Mixture:
     found = mixture(str(name))
     if found is not None:
         return found
-    if isinstance(name, str) and name.lower() not in {known.lower() for known in NAMES}:
-        raise UnsupportedTypeError(f"a file can't be quantized to {name!r}; {_choices()}")
-    target = types.get(name)
-    if target.name not in FILE_TYPES:
-        raise UnsupportedTypeError(f"a file can't be quantized to {target.name}; {_choices()}")
-    return Mixture(target.name, FILE_TYPES[target.name], {})
+    plain = next((known for known in _FILE_TYPES if known.lower() == str(name).lower()), None)
+    if plain is None:
+        raise UnsupportedTypeError(
+            f"a file can't be quantized to {str(name)!r}; choose one of {', '.join(NAMES)}"
+        )
+    return Mixture(plain, _FILE_TYPES[plain], {})
 
 
 def plan(
@@ -133,10 +124,6 @@ def plan(
         return _with_whole_blocks(types.get(wanted(name)), tensor.shape[-1])
 
     return {name: chosen(name, tensor) for name, tensor in tensors.items()}
-
-
-def _choices() -> str:
-    return f"choose one of {', '.join(NAMES)}"
 
 
 def _compiled(
