@@ -4,7 +4,8 @@
 5 7, and so does ``qzeros`` ``(groups, out / 8)``; ``scales`` are ``(groups, out)``. "GEMV":
 ``qweight`` ``(out, in / 8)`` packs neighbouring inputs in order, ``qzeros`` ``(out, width)``
 neighbouring groups; ``scales`` are ``(out, 8 · width)``, without meaning beyond the last group.
-Groups follow each other. Sources: AutoAWQ, modules/linear/gemm.py and gemv.py, utils/packing_utils.py.
+Groups follow each other. Sources: modules/linear/gemm.py, gemv.py and utils/packing_utils.py of
+AutoAWQ.
 """
 
 from __future__ import annotations
