@@ -211,9 +211,7 @@ def test_layers_without_g_idx_count_their_groups(tiny_hf: MakeHf, tmp_path: Path
     gk.convert(folder.path, tmp_path / "m.gguf", type="q8_0")
     found = gk.open(tmp_path / "m.gguf")
     for module, name, layer in folder.items():
-        assert np.array_equal(
-            found[name].dequantize(), folder.in_meta_order(module, layer.exact())
-        )
+        assert np.array_equal(found[name].dequantize(), folder.in_meta_order(module, layer.exact()))
 
 
 def test_autogptq_s_own_file_names_and_biases_of_zeros(tiny_hf: MakeHf, tmp_path: Path) -> None:

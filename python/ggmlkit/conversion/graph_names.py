@@ -16,10 +16,9 @@ from ggmlkit.io.onnx import Node, OnnxFile
 from ggmlkit.io.transposed import transposed
 from ggmlkit.tensor import Tensor
 
-_MATMUL, _MULTIPLY = "MatMul", "Mul"
+_MATMUL, _MULTIPLY, _COPY = "MatMul", "Mul", "Identity"
 # The text is Python's of a list: ['', 'model', 'model.layers.0', …, 'linear_3'].
 _SCOPE = re.compile(r"'([^']*)'")
-_TURNED = re.compile(r"onnx::MatMul_\d+")
 
 
 def by_module(file: OnnxFile) -> dict[str, Tensor]:
@@ -29,27 +28,34 @@ def by_module(file: OnnxFile) -> dict[str, Tensor]:
     """
     found = {name: tensor for name, tensor in file.tensors.items() if _is_parameter(name)}
     for node in file.nodes:
-        module = _module(node)
-        weight = f"{module}.weight"
-        for name in node.inputs if module else ():
+        if node.operator == _COPY and len(node.inputs) == len(node.outputs) == 1:
+            (name,) = node.outputs
+            if _is_parameter(name):
+                found.setdefault(name, file.tensors[node.inputs[0]].renamed(name))
+            continue
+        weight = f"{_module(node)}.weight"
+        for name in node.inputs:
             tensor = file.tensors.get(name)
-            if tensor is None or weight in found or not _is_parameter(weight):
+            if tensor is None:
                 continue
-            if node.operator == _MATMUL and name == node.inputs[-1] and len(tensor.shape) == 2:
-                found[weight] = transposed(tensor).renamed(weight)
-            elif node.operator == _MULTIPLY and len(tensor.shape) == 1:
-                found[weight] = tensor.renamed(weight)
-    _check_traced(file, found)
+            is_factor = node.operator == _MATMUL and name == node.inputs[-1]
+            if is_factor and len(tensor.shape) == 2 and name not in found:
+                if not _is_parameter(weight):
+                    raise ConversionError(
+                        f"{file.path}: no node tells which module's weight the matrix {name} is"
+                    )
+                found.setdefault(weight, transposed(tensor).renamed(weight))
+            elif node.operator == _MULTIPLY and len(tensor.shape) == 1 and _is_parameter(weight):
+                found.setdefault(weight, tensor.renamed(weight))
     return found
 
 
 def _is_parameter(name: str) -> bool:
     """Whether a name ends as one of LLaMA's parameters does, whatever module holds the model."""
-    parts = name.split(".")
-    tails = (".".join(parts[place:]) for place in range(len(parts)))
-    return name.endswith((".weight", ".bias")) and any(
-        names.to_gguf(tail.removesuffix(".bias") + ".weight" if tail.endswith(".bias") else tail)
-        for tail in tails
+    module, _, kind = name.rpartition(".")
+    parts = module.split(".")
+    return kind in ("weight", "bias") and any(
+        names.to_gguf(".".join(parts[place:]) + ".weight") for place in range(len(parts))
     )
 
 
@@ -59,12 +65,3 @@ def _module(node: Node) -> str:
     if len(scopes) > 1:
         return str(scopes[-2])
     return node.name.rpartition("/")[0].strip("/").replace("/", ".")
-
-
-def _check_traced(file: OnnxFile, found: dict[str, Tensor]) -> None:
-    used = {id(source) for tensor in found.values() for source in tensor.sources}
-    for name, tensor in file.tensors.items():
-        if _TURNED.fullmatch(name) and len(tensor.shape) == 2 and id(tensor) not in used:
-            raise ConversionError(
-                f"{file.path}: no node tells which module's weight the matrix {name} is"
-            )

@@ -43,12 +43,14 @@ class Node(NamedTuple):
         operator: ``"MatMul"`` …
         name: such as ``/model/layers.0/mlp/up_proj/MatMul``.
         inputs: names of tensors.
+        outputs: likewise.
         scopes: text that PyTorch's exporter wrote of the modules that it is in, innermost last.
     """
 
     operator: str
     name: str
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     scopes: str
 
 
@@ -218,12 +220,14 @@ def _list(path: Path, found: _Initialiser, nbytes: int) -> Callable[[], npt.NDAr
 
 def _node(text: Octets, message: range) -> Node:
     operator = name = scopes = ""
-    inputs = []
+    inputs, outputs = [], []
     for number, value in fields(text, message.start, message.stop):
         if isinstance(value, int):
             continue
         if number == 1:
             inputs.append(_text(text, value))
+        elif number == 2:
+            outputs.append(_text(text, value))
         elif number == 3:
             name = _text(text, value)
         elif number == 4:
@@ -231,7 +235,7 @@ def _node(text: Octets, message: range) -> Node:
         elif number == 9:
             key, entry = _pair(text, value)
             scopes = entry if key == _SCOPES else scopes
-    return Node(operator, name, tuple(inputs), scopes)
+    return Node(operator, name, tuple(inputs), tuple(outputs), scopes)
 
 
 def _pair(text: Octets, message: range) -> tuple[str, str]:
