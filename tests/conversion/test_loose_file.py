@@ -81,9 +81,7 @@ def test_meta_s_names_with_what_llama2_c_saves(golden: Path, tmp_path: Path) -> 
         assert np.array_equal(ours[name].data, tensor.data), name
 
 
-def test_meta_s_names_with_hugging_face_s_config(
-    golden: Path, tmp_path: Path, tiny_hf: MakeHf
-) -> None:
+def test_meta_s_names_with_hugging_face_s_config(tiny_hf: MakeHf, tmp_path: Path) -> None:
     folder, model = tiny_hf()
     gk.convert(folder, tmp_path / "a.gguf", type="f32")
     gk.export(tmp_path / "a.gguf", tmp_path / "meta", "meta")
@@ -107,7 +105,7 @@ def test_lightning_s_own_checkpoint(tiny_hf: MakeHf, tmp_path: Path) -> None:
         folder, model = tiny_hf()
 
         class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
-            def __init__(self, config: dict[str, Any]) -> None:
+            def __init__(self, config: dict[str, Any]) -> None:  # noqa: ARG002
                 super().__init__()
                 self.save_hyperparameters()
                 self.net = model

@@ -85,7 +85,7 @@ def test_scalars_and_what_is_no_array(tmp_path: Path) -> None:
 def test_types_without_a_counterpart_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.msgpack"
     path.write_bytes(serialization.to_bytes({"w": np.ones(2, np.uint8)}))
-    with pytest.raises(UnsupportedTypeError, match="'w'.*uint8"):
+    with pytest.raises(UnsupportedTypeError, match=r"'w'.*uint8"):
         open_flax(path)
 
 

@@ -201,12 +201,13 @@ def test_two_of_one_name(tmp_path: Path) -> None:
 def test_truncation_at_every_byte(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     raw = model([raw_tensor(raw_data=bytes(8))]).SerializeToString()
-    whole = []
-    for length in range(1, len(raw)):
+    graph = raw.index(b"\x3a")  # field 7
+    end = graph + 2 + raw[graph + 1]
+    for length in range(graph + 1, len(raw)):
         path.write_bytes(raw[:length])
-        try:
-            whole += open_onnx(path).names
-        except FormatError as error:
-            assert str(path) in str(error)
-    # The graph's own length tells where it ends: only what follows it may be missing.
-    assert len(whole) < 10
+        if length < end:
+            with pytest.raises(FormatError, match=str(path)):
+                open_onnx(path)
+    # What follows the graph, the versions of its operators, says nothing of the values.
+    path.write_bytes(raw[:end])
+    assert open_onnx(path).names == ["w"]

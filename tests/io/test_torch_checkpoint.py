@@ -224,7 +224,7 @@ def test_an_old_file_s_faults_are_told(checkpoint: Path) -> None:
 
 def test_weights_of_a_type_without_a_counterpart_are_named(checkpoint: Path) -> None:
     torch.save({"mask": torch.ones(4, dtype=torch.bool)}, checkpoint)
-    with pytest.raises(UnsupportedTypeError, match="mask.*BoolStorage"):
+    with pytest.raises(UnsupportedTypeError, match=r"mask.*BoolStorage"):
         open_torch(checkpoint)
 
 
