@@ -14,8 +14,8 @@ from ggmlkit.errors import FormatError
 from ggmlkit.io.mapped import MappedFile
 
 _DEEPEST = 64
-# A tree of weights has some 10⁵ parts; a byte of a hostile file could ask for one each.
-_MOST_PARTS = 1 << 20
+# A tree of weights has some 10⁴ parts; each byte of a hostile file could be one.
+_MOST_PARTS = 1 << 18
 _LONGEST_TEXT = 1 << 16
 
 # By the leading byte: struct code of the number, or of the length that follows it.
@@ -102,11 +102,11 @@ class MsgpackReader:
         raise self._fail(place, f"no value begins with the byte {lead:#x}")
 
     def _list(self, count: int, depth: int) -> list[Any]:
-        self._need(count, "a list")
+        self._need_parts(count, "a list")
         return [self.value(depth + 1) for _ in range(count)]
 
     def _map(self, count: int, depth: int) -> dict[Hashable, Any]:
-        self._need(2 * count, "a dictionary")
+        self._need_parts(2 * count, "a dictionary")
         found: dict[Hashable, Any] = {}
         for _ in range(count):
             place = self.at
@@ -138,6 +138,12 @@ class MsgpackReader:
         (value,) = form.unpack_from(self.file.buffer, self.at)
         self.at += form.size
         return value
+
+    def _need_parts(self, count: int, what: str) -> None:
+        """Raise unless that many values, of a byte at least, may follow."""
+        if count > self._left[0]:
+            raise self._fail(self.at, f"{what} of {count} values, more than any model has")
+        self._need(count, what)
 
     def _need(self, size: int, what: str) -> None:
         if size > self.end - self.at:
