@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("flax")
 
-from test_flax import flax_tree  # noqa: E402
+from flax_trees import flax_tree  # noqa: E402
 from test_hf_folder import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]

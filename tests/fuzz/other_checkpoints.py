@@ -101,14 +101,15 @@ def onnx_model(folder: Path) -> None:
     (folder / "m.onnx").write_bytes(helper.make_model(graph).SerializeToString())
 
 
-def tensorflow(folder: Path) -> None:
-    """A checkpoint of two variables."""
+def tensorflow(folder: Path, arrays: dict[str, Any] | None = None) -> None:
+    """A checkpoint of float32 variables, ``m.index`` and its data."""
     data = b""
     entries = [(b"", b"\x08\x01\x1a\x02\x08\x01")]
-    for name, array in sorted(_two().items()):
-        shape = b"".join(b"\x12\x02\x08" + bytes([n]) for n in array.shape)
-        value = b"\x08\x01\x12" + bytes([len(shape)]) + shape + b"\x20" + bytes([len(data)])
-        entries.append((name.encode(), value + b"\x28" + bytes([array.nbytes])))
+    for name, array in sorted((arrays or _two()).items()):
+        sizes = (b"\x08" + _varint(n) for n in array.shape)
+        shape = b"".join(b"\x12" + bytes([len(size)]) + size for size in sizes)
+        value = b"\x08\x01\x12" + bytes([len(shape)]) + shape + b"\x20" + _varint(len(data))
+        entries.append((name.encode(), value + b"\x28" + _varint(array.nbytes)))
         data += array.tobytes()
     (folder / "m.data-00000-of-00001").write_bytes(data)
     block = _block(entries)
@@ -128,7 +129,11 @@ def _block(entries: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    return bytes([number]) if number < 128 else bytes([number & 127 | 128, number >> 7])
+    found = b""
+    while number > 127:
+        found += bytes([number & 127 | 128])
+        number >>= 7
+    return found + bytes([number])
 
 
 def hdf5(path: Path) -> None:

@@ -37,7 +37,7 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         raise FormatError(path, 0, "the file is empty")
     reader = reader_of(start)
     if reader is None:
-        reason = refusal(start) or f"no known model file begins with {start[:4]!r}"
+        reason = refusal(start, path.name) or f"no known model file begins with {start[:4]!r}"
         raise FormatError(path, 0, reason)
     module, _, function = reader.partition(":")
     opened: ModelFile = getattr(import_module(f"ggmlkit.io.{module}"), function)(path)

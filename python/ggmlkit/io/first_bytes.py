@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 START = 264  # bytes that tell every container
@@ -14,8 +15,10 @@ def reader_of(start: bytes) -> str | None:
     return next((reader for test, reader in _READERS if test(start)), None)
 
 
-def refusal(start: bytes) -> str | None:
-    """Why a file that begins so is known, but not read."""
+def refusal(start: bytes, name: str) -> str | None:
+    """Why a file that begins so, or has such a name, is known, but not read."""
+    if stem := _TENSORFLOW_DATA.fullmatch(name):
+        return f"the data of a TensorFlow checkpoint: give its index, {stem[1]}.index"
     return next((reason for test, reason in _REFUSED if test(start)), None)
 
 
@@ -82,7 +85,10 @@ _READERS: tuple[tuple[Test, str], ...] = (
     (_is_tensorflow_index, "tensorflow:open_tensorflow"),
     (_is_imatrix_dat, "imatrix_dat:ImatrixDatFile"),
 )
+# Raw bytes, which only the name tells.
+_TENSORFLOW_DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 _REFUSED: tuple[tuple[Test, str], ...] = (
+    (_begins(b"\x93NUMPY"), "one array that numpy saved (.npy), not a model"),
     (
         lambda start: start[257:262] == b"ustar",
         "a tar archive: if it is a checkpoint of PyTorch before 0.2, load it with torch.load and "
