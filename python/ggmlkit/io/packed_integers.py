@@ -16,8 +16,10 @@ def unpacked(words: npt.NDArray[np.uint32], bits: int) -> npt.NDArray[np.uint8]:
         return octets
     rows = octets.shape[0]
     if 8 % bits == 0:
-        shifts = np.arange(0, 8, bits, dtype=np.uint8)
-        mask = np.uint8((1 << bits) - 1)
-        return ((octets[:, :, None] >> shifts) & mask).reshape(rows, -1)
+        each = 8 // bits
+        found = np.empty((rows, octets.shape[1] * each), np.uint8)
+        for place in range(each):
+            found[:, place::each] = octets >> place * bits & (1 << bits) - 1
+        return found
     ones = np.unpackbits(octets, axis=1, bitorder="little").reshape(rows, -1, bits)
     return np.packbits(ones, axis=2, bitorder="little").reshape(rows, -1)
