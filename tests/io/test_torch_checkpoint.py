@@ -230,10 +230,15 @@ def test_weights_of_a_type_without_a_counterpart_are_named(checkpoint: Path) -> 
 
 def test_other_archives_are_told_apart(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", w=np.ones(3))
+    np.save(tmp_path / "a.npy", np.ones(3))
     with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
         for name in ("metadata.json", "config.json", "model.weights.h5"):
             archive.writestr(name, b"x")
-    for name, reason in (("a.npz", "numpy"), ("a.keras", r"give model\.weights\.h5")):
+    for name, reason in (
+        ("a.npz", "numpy"),
+        ("a.npy", "numpy"),
+        ("a.keras", r"give model\.weights\.h5"),
+    ):
         with pytest.raises(FormatError, match=reason):
             io.open(tmp_path / name)
 

@@ -33,8 +33,7 @@ def open_hf_folder(folder: Path, wanted: str | None = None) -> Source:
     for damaged files and an index that points out of the folder.
     """
     config = read_json(folder / "config.json")
-    tensors, files = _open_weights(folder)
-    own_names = by_module(tensors) if files[0].container == "flax" else tensors
+    own_names, files = open_weights(folder)
     how = quantized(folder, config)
     if how is not None:
         own_names = how.weights(own_names, wanted)
@@ -42,7 +41,16 @@ def open_hf_folder(folder: Path, wanted: str | None = None) -> Source:
     return hf_source(folder, config, own_names, files)
 
 
-def _open_weights(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
+def open_weights(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
+    """The tensors of a folder by the names of PyTorch's modules, lazy, and the files they are in.
+
+    Raises ConversionError where there are none, FormatError as :func:`open_hf_folder`.
+    """
+    tensors, files = _open_named(folder)
+    return by_module(tensors) if files[0].container == "flax" else tensors, files
+
+
+def _open_named(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
     for whole, index in _WEIGHTS:
         if (folder / whole).is_file():
             return _open_whole(folder / whole)
