@@ -39,12 +39,17 @@ _SLOPES = {
 }
 
 
-def markdown(results: Results, growths: Sequence[Growth], pictures: Sequence[str]) -> str:
-    """The whole page."""
+def markdown(
+    results: Results,
+    growths: Sequence[Growth],
+    pictures: Sequence[str],
+    fuzzed: Sequence[str] = (),
+) -> str:
+    """The whole page; `fuzzed` is a section of lines."""
     lines = ["# Results", "", "Written by `make bench`.", "", *_machine(results), "", _METHOD, ""]
     for group in dict.fromkeys(comparison.group for comparison in results.comparisons):
         lines += [f"## {group}", "", *_group(group, list(results.records.values())), ""]
-    lines += _fits(growths, pictures)
+    lines += [*_fits(growths, pictures), *fuzzed]
     notes = [f"- {name}: {note}" for name, r in results.records.items() for note in r.notes]
     if notes:
         lines += ["## Notes", "", *notes, ""]

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fuzzing
 import ggmlkit
 import growth
 import machine
@@ -45,6 +46,9 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     # As pip leaves an installed package: an editable one may be compiled anew at every start.
     compileall.compile_dir(Path(ggmlkit.__file__).parent, quiet=1)
+    if options.page:
+        _write_page(store.read(options.out / "results.json"), options.out)
+        return 0
     # The steps' names are known without the peers, which may take minutes to build.
     found = peers.Peers() if options.list else peers.find(options.folder / "peers")
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
@@ -101,10 +105,15 @@ def _measured(step: Step, results: store.Results) -> store.Record:
 def _write(results: store.Results, order: list[str], options: argparse.Namespace) -> None:
     results.records = {n: results.records[n] for n in order if n in results.records}
     store.write(results, options.out / "results.json")
+    _write_page(results, options.out)
+
+
+def _write_page(results: store.Results, out: Path) -> None:
     lines = growths(results.comparisons)
-    pictures = draw(lines, options.out)
-    page = markdown(results, lines, [picture.name for picture in pictures])
-    (options.out / "RESULTS.md").write_text(page)
+    pictures = draw(lines, out)
+    fuzzed = fuzzing.lines(fuzzing.read(out / "fuzz.json"))
+    page = markdown(results, lines, [picture.name for picture in pictures], fuzzed)
+    (out / "RESULTS.md").write_text(page)
 
 
 def _arguments() -> argparse.Namespace:
@@ -116,6 +125,7 @@ def _arguments() -> argparse.Namespace:
     add("--list", action="store_true", help="print the steps' names and measure nothing")
     add("--resume", action="store_true", help="leave out what results.json has")
     add("--fresh", action="store_true", help="forget what results.json has")
+    add("--page", action="store_true", help="write RESULTS.md from what is there, measure nothing")
     add("--rounds", type=int, default=5)
     add("--threads", nargs="+", type=int, default=_threads())
     add("--types", nargs="+", default=["q4_0", "q5_0", "q8_0"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fuzzing
 import ggmlkit as gk
 from fit import fitted, growths
 from inputs import cost
@@ -160,3 +161,20 @@ def test_a_random_model_runs_and_its_cost_is_counted(tmp_path: Path, tied: bool)
 
 def test_types_have_the_files_numbers() -> None:
     assert [type_id(t) for t in ("q4_0", "q5_1", "q8_0", "q4_K")] == [2, 7, 8, 12]
+
+
+def test_runs_of_a_fuzzer_are_added_up(tmp_path: Path) -> None:
+    path = tmp_path / "fuzz.json"
+    for executions, failed, commit in ((1000, False, "abc"), (200_000, True, "def")):
+        recorded = fuzzing.read(path)
+        recorded.setdefault("gguf", fuzzing.Fuzzed()).add(executions, 100.0, failed, commit)
+        fuzzing.write(recorded, path)
+    page = markdown(results(comparison()), [], [], fuzzing.lines(fuzzing.read(path)))
+    assert "201,000 executions" in page
+    assert "commits abc, def" in page
+    assert "| gguf | 201,000 | 1,005 | 1 |" in page
+
+
+def test_nothing_is_said_of_fuzzing_that_nobody_did(tmp_path: Path) -> None:
+    assert "Fuzzing" not in markdown(results(comparison()), [], [], fuzzing.lines({}))
+    assert fuzzing.read(tmp_path / "missing.json") == {}
