@@ -52,14 +52,16 @@ def byte_level_tokenizer() -> Any:
 
 
 @pytest.fixture
-def tiny_hf(tmp_path: Path, byte_level_tokenizer: Any) -> Callable[..., tuple[Path, Any]]:
-    """Makes a folder with a random LlamaForCausalLM; returns it and the model."""
+def tiny_model(tmp_path: Path, byte_level_tokenizer: Any) -> Callable[..., tuple[Path, Any]]:
+    """Makes a folder with a random model of a family, such as "Llama"; returns it and the model."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
 
-    def make(name: str = "tiny", shard: str | None = None, **changes: Any) -> tuple[Path, Any]:
+    def make(
+        family: str, name: str = "tiny", shard: str | None = None, **changes: Any
+    ) -> tuple[Path, Any]:
         torch.manual_seed(3)
-        config = transformers.LlamaConfig(
+        config = getattr(transformers, f"{family}Config")(
             **{
                 "hidden_size": 64,
                 "intermediate_size": 96,
@@ -74,7 +76,7 @@ def tiny_hf(tmp_path: Path, byte_level_tokenizer: Any) -> Callable[..., tuple[Pa
                 **changes,
             }
         )
-        model = transformers.LlamaForCausalLM(config).eval()
+        model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
         folder = tmp_path / name
         model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
         byte_level_tokenizer.save(str(folder / "tokenizer.json"))
@@ -82,5 +84,15 @@ def tiny_hf(tmp_path: Path, byte_level_tokenizer: Any) -> Callable[..., tuple[Pa
             json.dumps({"bos_token": "<|begin|>", "eos_token": {"content": "<|end|>"}})
         )
         return folder, model
+
+    return make
+
+
+@pytest.fixture
+def tiny_hf(tiny_model: Callable[..., tuple[Path, Any]]) -> Callable[..., tuple[Path, Any]]:
+    """Makes a folder with a random LlamaForCausalLM; returns it and the model."""
+
+    def make(name: str = "tiny", shard: str | None = None, **changes: Any) -> tuple[Path, Any]:
+        return tiny_model("Llama", name, shard, **changes)
 
     return make
