@@ -15,104 +15,26 @@ import ggmlkit as gk
 from ggmlkit.conversion import ConversionWarning, convert
 from ggmlkit.conversion.export import export
 from ggmlkit.errors import ConversionError
+from tiny_models import VARIANTS, save_variant
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 Floats = np.ndarray[Any, Any]
-TINY = {
-    "attn_implementation": "eager",
-    "pad_token_id": None,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.12,
-}
 # Longer than a tile of a prompt, and than every window below.
 TOKENS = np.random.default_rng(4).integers(0, 320, 280).tolist()
 # Keys and values are kept in float16 (11 bits), which is all that differs: 2⁻¹² of each.
 BOUND = 1e-3
 
-_SLIDING = {"sliding_window": 24, "use_sliding_window": True}
-_GEMMA2 = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24}
-_LONGROPE = {
-    "rope_parameters": {
-        "rope_type": "longrope",
-        "rope_theta": 1e4,
-        "short_factor": [1.0 + i / 16 for i in range(8)],
-        "long_factor": [2.0 + i for i in range(8)],
-        "original_max_position_embeddings": 128,
-    },
-    "original_max_position_embeddings": 128,
-}
-
-# Each: the family in transformers, gguf's name of the architecture, what differs from the default.
-VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "llama": ("Llama", "llama", {}),
-    "llama-biases": ("Llama", "llama", {"attention_bias": True, "mlp_bias": True}),
-    "mistral": ("Mistral", "llama", {"sliding_window": None}),
-    "mistral-window": ("Mistral", "llama", {"sliding_window": 24}),
-    "qwen2": ("Qwen2", "qwen2", {}),
-    "qwen2-tied": ("Qwen2", "qwen2", {"tie_word_embeddings": True}),
-    "qwen2-window": ("Qwen2", "qwen2", {**_SLIDING, "max_window_layers": 1}),
-    "qwen2-yarn": (
-        "Qwen2",
-        "qwen2",
-        {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 1e4,
-                "factor": 4.0,
-                "original_max_position_embeddings": 128,
-            }
-        },
-    ),
-    "qwen3": ("Qwen3", "qwen3", {"head_dim": 32}),
-    "qwen3-window": ("Qwen3", "qwen3", {"head_dim": 16, **_SLIDING, "max_window_layers": 0}),
-    "phi3": ("Phi3", "phi3", {}),
-    "phi3-part": (
-        "Phi3",
-        "phi3",
-        {
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1e4,
-                "partial_rotary_factor": 0.75,
-            },
-            "tie_word_embeddings": True,
-        },
-    ),
-    "phi3-window": ("Phi3", "phi3", {"sliding_window": 24, "num_key_value_heads": 4}),
-    "phi3-longrope": ("Phi3", "phi3", _LONGROPE),
-    "gemma": ("Gemma", "gemma", {"head_dim": 32, "num_key_value_heads": 1}),
-    "gemma2": ("Gemma2", "gemma2", {**_GEMMA2, "num_hidden_layers": 3}),
-    "gemma2-caps": (
-        "Gemma2",
-        "gemma2",
-        {**_GEMMA2, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.5},
-    ),
-    "gemma2-layers": (
-        "Gemma2",
-        "gemma2",
-        {**_GEMMA2, "layer_types": ["full_attention", "sliding_attention"]},
-    ),
-}
-
-MakeModel = Callable[..., tuple[Path, Any]]
 Make = Callable[[str], tuple[Path, Any]]
 
 
 @pytest.fixture
-def make(tiny_model: MakeModel) -> Make:
-    """Makes the folder of a variant; what is a vector is no longer all zeros or ones."""
+def make(tmp_path: Path) -> Make:
+    """Makes the folder of a variant; returns it and the model."""
 
     def made(variant: str) -> tuple[Path, Any]:
-        family, _, changes = VARIANTS[variant]
-        folder, model = tiny_model(family, **{**TINY, **changes})
-        with torch.no_grad():
-            for weights in model.parameters():
-                if weights.ndim == 1:
-                    weights += torch.randn_like(weights) * 0.3
-        model.save_pretrained(folder)
-        return folder, model
+        return tmp_path / "tiny", save_variant(variant, tmp_path / "tiny")
 
     return made
 
