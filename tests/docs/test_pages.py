@@ -55,6 +55,18 @@ def test_links_lead_somewhere(page: str) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
+def test_each_mark_in_the_table_of_formats_is_a_test() -> None:
+    rows = [line for line in _text("docs/formats.md").splitlines() if line.startswith("| ")]
+    table = rows[: next(n for n, row in enumerate(rows) if row.startswith("| NumPy")) + 1]
+    assert len(table) > 20
+    for row in table[2:]:
+        marks = re.findall(r"\[✔\]\(([^)#]+)#(\w+)\)", row)
+        assert marks, row
+        for path, name in marks:
+            source = (ROOT / "docs" / path).read_text(encoding="utf-8")
+            assert re.search(rf"^def {name}\(", source, re.MULTILINE), (path, name)
+
+
 def test_pictures_are_what_the_script_draws() -> None:
     folder = ROOT / "docs/pictures"
     draw = _script("docs/pictures/draw.py")

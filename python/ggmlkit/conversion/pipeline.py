@@ -33,7 +33,9 @@ def convert(
     """Write the model in ``src`` as one model file, all matrices in ``type``.
 
     Args:
-        src: a Hugging Face folder, a Meta folder, or any model file ``gk.open`` reads.
+        src: a Hugging Face or Meta folder, a file of tensors that has its settings beside it, or
+            any model file ``gk.open`` reads. Layers quantized by GPTQ or AWQ keep their integers
+            where ``type`` has room for them.
         out: the file to write, replaced only when it is complete.
         type: of the matrices: f32, f16, bf16, q8_0, q5_0, q5_1, q4_0 or q4_1. Vectors are stored
             as f32, matrices whose rows are not whole blocks as f16.
@@ -50,7 +52,7 @@ def convert(
     from ggmlkit.quantization.recipe import plan, recipe
 
     container = container or _container_of(Path(out))
-    with closing(open_source(src)) as source:
+    with closing(open_source(src, wanted=str(type).lower())) as source:
         if container == "ggjt":
             _check_fits_ggjt(source)
         chosen = plan(source.tensors, type, pure=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
+
+# The file that marks a folder, and the module and function that open one.
+_FOLDERS = (
+    ("config.json", "hf_folder:open_hf_folder"),
+    ("params.json", "meta_folder:open_meta_folder"),
+)
+# Containers of files that have their settings beside them, and who opens these.
+_LOOSE_FILE = "loose_file:open_loose_file"
+_TENSORS_ONLY = frozenset({"safetensors", "torch", "flax", "onnx", "hdf5", "tensorflow"})
 
 
 @dataclass
@@ -58,31 +68,43 @@ class Source:
         )
 
 
-def open_source(path: str | os.PathLike[str]) -> Source:
-    """Open a Hugging Face folder, a Meta folder or a model file.
+def open_source(path: str | os.PathLike[str], *, wanted: str | None = None) -> Source:
+    """Open a checkpoint folder, a file of tensors with its settings beside it, or a model file.
+
+    Args:
+        path: the folder or file.
+        wanted: a type of blocks that layers quantized by GPTQ or AWQ shall have where it holds
+            their integers as they are; otherwise these have float values.
 
     Raises FormatError for damaged files, ConversionError for what is not supported.
     """
     from ggmlkit import io
-    from ggmlkit.conversion.hf_folder import open_hf_folder
-    from ggmlkit.conversion.meta_folder import open_meta_folder
 
     path = Path(path)
     if path.is_dir():
-        if (path / "config.json").is_file():
-            return open_hf_folder(path)
-        if (path / "params.json").is_file():
-            return open_meta_folder(path)
+        for mark, opener in _FOLDERS:
+            if (path / mark).is_file():
+                return _function(opener)(path, wanted)
         raise ConversionError(
             f"{path} has neither config.json (Hugging Face) nor params.json (Meta)"
         )
     file = io.open(path)
     try:
+        if file.container in _TENSORS_ONLY:
+            return _function(_LOOSE_FILE)(file, wanted)
         metadata, tensors = as_gguf(file)
     except BaseException:
         file.close()
         raise
     return Source(path, metadata, tensors, [file])
+
+
+def _function(opener: str) -> Callable[[Any, str | None], Source]:
+    module, _, name = opener.partition(":")
+    found: Callable[[Any, str | None], Source] = getattr(
+        import_module(f"ggmlkit.conversion.{module}"), name
+    )
+    return found
 
 
 def checkpoint_source(
