@@ -89,7 +89,7 @@ def test_the_tokenizer_may_lie_one_folder_up(meta_copy: Path, tmp_path: Path) ->
     convert(meta_copy, tmp_path / "m.gguf")
     assert len(gk.open(tmp_path / "m.gguf").metadata["tokenizer.ggml.tokens"]) == 384
     (tmp_path / "tokenizer.model").unlink()
-    with pytest.raises(ConversionError, match=r"neither tokenizer\.model nor tokenizer\.json"):
+    with pytest.raises(ConversionError, match=r"has no tokenizer\.model, .* --vocab"):
         convert(meta_copy, tmp_path / "m.gguf")
 
 
