@@ -183,7 +183,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(
 
 
 def test_float_types_are_kept_and_quantized_ones_become_f32(
-    tiny_hf: MakeHf, tmp_path: Path, golden: Path
+    tiny_hf: MakeHf, tmp_path: Path
 ) -> None:
     folder, _ = tiny_hf()
     for type, kept in (("f16", "f16"), ("bf16", "bf16"), ("q8_0", "f32")):

@@ -8,14 +8,7 @@ from pathlib import Path
 
 from ggmlkit.conversion.json_file import read_object
 from ggmlkit.errors import FormatError, HubError
-from ggmlkit.io.hub import (
-    HubPath,
-    downloaded,
-    downloaded_parts,
-    hub_path,
-    only_model,
-    repository_files,
-)
+from ggmlkit.io.hub import Repository, hub_path, repository
 
 _SETTINGS = (
     "config.json",
@@ -54,31 +47,31 @@ def hub_source(path: str | os.PathLike[str]) -> Path:
     out of the repository.
     """
     place = hub_path(path)
+    found = repository(place)
     if place.file is not None:
-        return downloaded_parts(place, place.file)
-    files = repository_files(place)
-    weights = _weights(place, files)
+        return found.downloaded_parts(place.file)
+    weights = _weights(found)
     if weights:
-        wanted = [*_present(files, _SETTINGS), *_present(files, _TOKENIZER), *weights]
-        paths = [downloaded(place, file) for file in wanted]
-        return paths[0].parent
-    model = only_model(place, files)
+        wanted = [*_present(found, _SETTINGS), *_present(found, _TOKENIZER), *weights]
+        return [found.downloaded(file) for file in wanted].pop().parent
+    model = found.only_model()
     if model is None:
         raise HubError(f"{place} holds no model: neither config.json with weights, nor a gguf file")
-    return downloaded_parts(place, model)
+    return found.downloaded_parts(model)
 
 
-def _present(files: list[str], names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if name in files]
+def _present(found: Repository, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name in found.files]
 
 
-def _weights(place: HubPath, files: list[str]) -> list[str]:
+def _weights(found: Repository) -> list[str]:
     """The files of weights to download; none if this is no checkpoint folder."""
-    if "config.json" in files:
-        for name in _present(files, _WEIGHTS):
-            return [name, *_shards(downloaded(place, name))] if name.endswith(".json") else [name]
-    if "params.json" in files:
-        return sorted(filter(_META_WEIGHTS.fullmatch, files))
+    forms = _present(found, _WEIGHTS)
+    if "config.json" in found.files and forms:
+        form = forms[0]
+        return [form, *_shards(found.downloaded(form))] if form.endswith(".json") else [form]
+    if "params.json" in found.files:
+        return sorted(filter(_META_WEIGHTS.fullmatch, found.files))
     return []
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
 
 from ggmlkit.errors import HubError
 from ggmlkit.io.gguf_parts import part_name
@@ -24,8 +22,6 @@ _FORM = re.compile(
 )
 _PART = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _SHOWN_FILES = 5
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,80 @@ def hub_path(path: str | os.PathLike[str]) -> HubPath:
     return HubPath(form["repository"], form["revision"], form["file"])
 
 
+@dataclass(frozen=True)
+class Repository:
+    """A repository that was found.
+
+    Attributes:
+        place: where.
+        files: paths of all its files; of those in the cache where the hub can't be reached.
+        reachable: whether the hub answered.
+    """
+
+    place: HubPath
+    files: list[str]
+    reachable: bool
+
+    def downloaded(self, file: str) -> Path:
+        """A file in the local cache, downloaded if it is not there yet; HubError if it is not."""
+        place = self.place
+        try:
+            found = _library().hf_hub_download(
+                place.repository,
+                file,
+                revision=place.revision,
+                local_files_only=not self.reachable,  # or it would try again and again
+            )
+        except Exception as error:  # of several libraries, which differ from version to version
+            raise HubError(f"{place}: {_reason(error, place, file)}") from error
+        return Path(found)
+
+    def downloaded_parts(self, file: str) -> Path:
+        """The same, and all parts of a gguf model that ``file`` is a part of."""
+        part = _PART.fullmatch(file)
+        if part:
+            for number in range(int(part["count"])):
+                self.downloaded(part_name(part["prefix"], number, int(part["count"])))
+        return self.downloaded(file)
+
+    def only_model(self) -> str | None:
+        """The one gguf model among the files, else model.safetensors, else None.
+
+        Raises HubError, which says how to name one, if there are several gguf models.
+        """
+        models: dict[str, str] = {}
+        for file in sorted(self.files):
+            if file.endswith(".gguf") and not Path(file).name.startswith("mmproj"):
+                part = _PART.fullmatch(file)
+                models.setdefault(part["prefix"] if part else file, file)
+        if len(models) > 1:
+            shown = ", ".join(list(models.values())[:_SHOWN_FILES])
+            more = ", …" if len(models) > _SHOWN_FILES else ""
+            place = self.place
+            raise HubError(f"{place} has several models; name one as {place}:FILE ({shown}{more})")
+        if models:
+            return next(iter(models.values()))
+        return "model.safetensors" if "model.safetensors" in self.files else None
+
+
+def repository(place: HubPath) -> Repository:
+    """What the hub has at a place, or the cache where the hub can't be reached.
+
+    Raises HubError if there is nothing.
+    """
+    hub = _library()
+    try:
+        found = hub.HfApi().model_info(place.repository, revision=place.revision)
+    except Exception as error:  # of several libraries, which differ from version to version
+        cached = None if _is_answer(error) else _cached_snapshot(place)
+        if cached is None:
+            raise HubError(f"{place}: {_reason(error, place)}") from error
+        files = [p.relative_to(cached).as_posix() for p in cached.rglob("*") if p.is_file()]
+        return Repository(place, files, reachable=False)
+    files = [sibling.rfilename for sibling in found.siblings or []]
+    return Repository(place, files, reachable=True)
+
+
 def model_file(path: str | os.PathLike[str]) -> Path:
     """The model file that a hub path names, downloaded, with its siblings if it is in parts.
 
@@ -73,63 +143,11 @@ def model_file(path: str | os.PathLike[str]) -> Path:
     HubError, in one sentence, for what is not there or cannot be had.
     """
     place = hub_path(path)
-    chosen = place.file or only_model(place, repository_files(place))
+    found = repository(place)
+    chosen = place.file or found.only_model()
     if chosen is None:
         raise HubError(f"{place} has no gguf file and no model.safetensors")
-    return downloaded_parts(place, chosen)
-
-
-def only_model(place: HubPath, files: list[str]) -> str | None:
-    """The one gguf model among a repository's files, else model.safetensors, else None.
-
-    Raises HubError, which says how to name one, if there are several gguf models.
-    """
-    models: dict[str, str] = {}
-    for file in sorted(files):
-        if file.endswith(".gguf") and not Path(file).name.startswith("mmproj"):
-            part = _PART.fullmatch(file)
-            models.setdefault(part["prefix"] if part else file, file)
-    if len(models) > 1:
-        shown = ", ".join(list(models.values())[:_SHOWN_FILES])
-        more = ", …" if len(models) > _SHOWN_FILES else ""
-        raise HubError(f"{place} has several models; name one as {place}:FILE ({shown}{more})")
-    if models:
-        return next(iter(models.values()))
-    return "model.safetensors" if "model.safetensors" in files else None
-
-
-def repository_files(place: HubPath) -> list[str]:
-    """Paths of all files of a repository; of those in the cache where the hub can't be reached."""
-    hub = _library()
-    try:
-        found = hub.HfApi().model_info(place.repository, revision=place.revision)
-    except Exception as error:
-        cached = None if _is_answer(error) else _cached_snapshot(place)
-        if cached is None:
-            raise HubError(f"{place}: {_reason(error, place)}") from error
-        return [p.relative_to(cached).as_posix() for p in cached.rglob("*") if p.is_file()]
-    return [sibling.rfilename for sibling in found.siblings or []]
-
-
-def downloaded(place: HubPath, file: str) -> Path:
-    """A file of a repository in the local cache, downloaded if it is not there yet."""
-    hub = _library()
-    return Path(
-        _asked(
-            place,
-            lambda: hub.hf_hub_download(place.repository, file, revision=place.revision),
-            file,
-        )
-    )
-
-
-def downloaded_parts(place: HubPath, file: str) -> Path:
-    """The same, and all parts of a gguf model that ``file`` is a part of."""
-    part = _PART.fullmatch(file)
-    if part:
-        for number in range(int(part["count"])):
-            downloaded(place, part_name(part["prefix"], number, int(part["count"])))
-    return downloaded(place, file)
+    return found.downloaded_parts(chosen)
 
 
 def _library() -> ModuleType:
@@ -140,13 +158,6 @@ def _library() -> ModuleType:
             f"models on the hub need huggingface_hub: pip install ggmlkit[hub] ({error})"
         ) from error
     return huggingface_hub
-
-
-def _asked(place: HubPath, work: Callable[[], _Result], file: str | None = None) -> _Result:
-    try:
-        return work()
-    except Exception as error:  # of several libraries, which differ from version to version
-        raise HubError(f"{place}: {_reason(error, place, file)}") from error
 
 
 def _is_answer(error: Exception) -> bool:
@@ -171,8 +182,8 @@ def _reason(error: Exception, place: HubPath, file: str | None = None) -> str:
         return f"the repository has no revision {place.revision}"
     if isinstance(error, errors.EntryNotFoundError):
         return f"the repository has no file {file}"
-    if not _is_answer(error) and not isinstance(error, (OSError, ValueError)):
-        return f"the hub cannot be reached: {_first_line(error)}"
+    if file is None and not _is_answer(error):
+        return f"the hub cannot be reached, and it is not in the local cache: {_first_line(error)}"
     return _first_line(error)
 
 
