@@ -107,8 +107,9 @@ def parts_of(tensor: Tensor) -> Iterator[Part]:
     if isinstance(tensor, PartedTensor):
         yield from tensor.parts()
         return
-    for piece in _slices(tensor):
-        yield Part(piece.size, partial(_copy, piece))
+    pieces = _Pieces(tensor)
+    for start, nbytes in pieces.places:
+        yield Part(nbytes, partial(pieces.copy, start))
 
 
 # Bytes after which the system is asked to begin storing them: most of a file is then on the disk
@@ -192,10 +193,14 @@ class _Stream:
 
     def run(self, threads: int) -> None:
         helpers = [threading.Thread(target=self._help) for _ in range(threads - 1)]
+        # Before there is anybody to take all jobs from this thread, and nothing to tell of.
+        first = self._next()
+        if first is not None:
+            self._report(first)
         for helper in helpers:
             helper.start()
         try:
-            self._work(self._report)
+            self._work(first, self._report)
         finally:
             self._stopped = True
             for helper in helpers:
@@ -209,18 +214,20 @@ class _Stream:
             self._progress(self._total, self._total, "")
 
     def _help(self) -> None:
-        self._work(lambda _: None)
+        self._work(self._next(), lambda _: None)
 
-    def _work(self, report: Callable[[_Job], None]) -> None:
+    def _work(self, job: _Job | None, report: Callable[[_Job], None]) -> None:
         room = _Room()
-        while (job := self._next()) is not None:
-            report(job)
+        while job is not None:
             try:
                 _write(self._descriptor, job.data(room), job.offset)
             except Exception as error:
                 self._fail(job.number, error)
             if self._finished(job):
                 _core.start_writeback(self._descriptor)
+            job = self._next()
+            if job is not None:
+                report(job)
 
     def _finished(self, job: _Job) -> bool:
         """Count the job's bytes; whether it is time to have them stored."""
@@ -268,24 +275,43 @@ def _pieces(tensor: Tensor) -> Iterator[tuple[int, Callable[[_Room], Bytes]]]:
         for part in tensor.parts():
             yield part.nbytes, _maker(part)
         return
-    for piece in _slices(tensor):
-        yield piece.size, partial(_given, piece)
+    pieces = _Pieces(tensor)
+    for start, nbytes in pieces.places:
+        yield nbytes, partial(pieces.take, start)
 
 
-def _slices(tensor: Tensor) -> Iterator[Bytes]:
-    # Read once, by whoever asks for the first: each thread would hold all of it otherwise.
-    data = tensor.data
-    for start in range(0, data.size, _PIECE):
-        yield data[start : start + _PIECE]
+class _Pieces:
+    """A tensor's data in pieces, read once and let go of when the last piece has been taken.
 
+    Were each thread to ask for the data, it would have all of it in memory.
 
-def _copy(data: Bytes, out: Bytes, _threads: int | None) -> None:
-    out[:] = data
-    release(data)
+    Attributes:
+        places: start and size of the pieces.
+    """
 
+    def __init__(self, tensor: Tensor) -> None:
+        data = tensor.data
+        starts = range(0, data.size, _PIECE)
+        self.places = [(start, min(_PIECE, data.size - start)) for start in starts]
+        self._data: Bytes | None = data
+        self._left = len(self.places)
+        self._lock = threading.Lock()
 
-def _given(data: Bytes, _room: _Room) -> Bytes:
-    return data
+    def take(self, start: int, _room: object = None) -> Bytes:
+        """The piece that begins at ``start``, a view; to be taken once."""
+        with self._lock:
+            data = self._data
+            self._left -= 1
+            if not self._left:
+                self._data = None
+        assert data is not None
+        return data[start : start + _PIECE]
+
+    def copy(self, start: int, out: Bytes, _threads: int | None) -> None:
+        """Take a piece into an array of its size."""
+        piece = self.take(start)
+        out[:] = piece
+        release(piece)
 
 
 def _maker(part: Part) -> Callable[[_Room], Bytes]:

@@ -55,7 +55,7 @@ class Vocab:
         model = metadata.get(PREFIX + "model")
         if model is None:
             raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
-        if model == "t5":
+        if isinstance(model, str) and model == "t5":
             raise ModelError(
                 "tokenizer model 't5' is SentencePiece's Unigram, which ggmlkit does not run"
             )
