@@ -1,7 +1,7 @@
 """Writes to a disk that is full, more and less so: started by test_full_disk.py.
 
-`full_disk.py FOLDER JOB …` runs in a mount namespace of its own, where FOLDER becomes a small tmpfs.
-Prints a line "JOB FAILURES", how often each job failed before there was room enough.
+`full_disk.py FOLDER JOB …` runs in a mount namespace of its own, where FOLDER becomes a small
+tmpfs. Prints a line "JOB FAILURES", how often each job failed before there was room enough.
 """
 
 from __future__ import annotations

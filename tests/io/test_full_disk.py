@@ -1,4 +1,4 @@
-"""A disk that is full, from no room at all to just too little: the old file stays, and no debris."""
+"""A disk with no room, or with just too little: the old file stays, and no debris."""
 
 from __future__ import annotations
 

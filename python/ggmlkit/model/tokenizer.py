@@ -174,17 +174,18 @@ class Tokenizer:
 
 def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
     # Imported here: the tokenizers library takes longer to load than all of this package.
-    if vocab.model == "llama":
+    try:
+        from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
         from ggmlkit.model.tokenizer_spm import SpmEncoder
-
+    except (ImportError, MemoryError) as error:  # such as "failed to map segment": no memory left
+        raise ModelError(f"the tokenizers library can't be loaded: {error}") from error
+    if vocab.model == "llama":
         return SpmEncoder(
             vocab,
             space_prefix=flag(metadata, "add_space_prefix", True),
             collapse_spaces=flag(metadata, "remove_extra_whitespaces", False),
             charsmap=_charsmap(metadata),
         )
-    from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
-
     return ByteBpeEncoder(vocab)
 
 
