@@ -1,4 +1,4 @@
-"""A Hugging Face folder to a model file, beside llama.cpp's converter: wall time and peak memory."""
+"""A Hugging Face folder to a model file, beside llama.cpp's converter: time and peak memory."""
 
 from __future__ import annotations
 
