@@ -20,9 +20,10 @@ limit, reach the goals.
 Speed: every run is a fresh process on the same file, weights packed or repacked by each system as
 it likes (ik_llama.cpp with `-rtr 1`); the prompt gives one row of logits, decoding starts from an
 empty context unless told otherwise. Nothing is warmed up on the 1.1B shape, whose weights are
-random. Quantize a file: wall time of the whole process, `--pure`, tensors compared byte by byte. In
-memory: the best of three calls in each round. Start: the best of three processes in each round, the
-file in the page cache.
+random. Quantize a file: wall time of the whole process, `--pure`, tensors compared byte by byte.
+Convert: the same for a folder of safetensors in the page cache, and the most memory that the
+process took. In memory: the best of three calls in each round. Start: the best of three processes
+in each round, the file in the page cache.
 
 The machine's limits were measured by `benchmarks/native/probe.cpp` in the same run. Share of
 reading: bytes of weights read for a token (or of floats quantized) times speed. Share of writing:

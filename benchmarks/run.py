@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import conversion
 import fuzzing
 import ggmlkit
 import growth
@@ -34,7 +35,8 @@ from report import line, markdown
 from shapes import SHAPES
 
 _HERE = Path(__file__).parent
-_GROUPS = (memory, quality, processes, speed, products, growth)  # the quick first, by and large
+# The quick first, by and large.
+_GROUPS = (memory, quality, processes, conversion, speed, products, growth)
 
 
 def main() -> int:
@@ -54,7 +56,7 @@ def main() -> int:
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,
-        options.threads, options.types, options.sizes,
+        options.threads, options.types, options.sizes, options.hf,
     )  # fmt: skip
     steps = [step for group in _GROUPS for step in group.steps(bench)]
     wanted = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
@@ -131,10 +133,11 @@ def _arguments() -> argparse.Namespace:
     add("--types", nargs="+", default=["q4_0", "q5_0", "q8_0"])
     add("--sizes", nargs="+", default=["135M", "1.1B"], choices=list(SHAPES))
     add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
+    add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="folder of the same model")
     add("--folder", type=Path, default=Path("build/bench"), help="for peers and models: 6 GB")
     add("--out", type=Path, default=_HERE, help="where the results go")
     options = parser.parse_args()
-    for name in ("f16", "folder", "out"):
+    for name in ("f16", "hf", "folder", "out"):
         setattr(options, name, getattr(options, name).resolve())
     if not options.f16.exists():
         parser.error(f"{options.f16} is not there; `make demo` makes it, or give --f16")

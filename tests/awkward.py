@@ -22,6 +22,7 @@ AWKWARD = [
     "a\r\nb\tc",
     "it's WE'LL they'd I'M HelloWorld'S",
     "<s>not special</s> <unk> <0x41> <|im_end|> <|user|>  x<tool> ",
+    " \n<|mask|> <|user|>\u3000\u00a0\x1c <|mask|><|user|> ",
     "\x00\x01\x7f",
     "\ufeffBOM \u200b\u200d\u2028\u00a0\u3000x",
     "مرحبا שלום नमस्ते",
@@ -29,7 +30,16 @@ AWKWARD = [
     "=" * 33 + "-" * 17 + " " * 41 + "a" * 29,
     "path/to/file.py\n//comment",
 ]
-_LETTERS = [*"aaab  -=<>to lé你😀1\n\t\rzQ'.9/", "  ", "<tool>", "<|user|>", "the", "'ll", "123"]
+_LETTERS = [
+    *"aaab  -=<>to lé你😀1\n\t\rzQ'.9/",
+    "  ",
+    "<tool>",
+    "<|user|>",
+    "<|mask|>",
+    "the",
+    "'ll",
+    "123",
+]
 
 
 def texts(count: int = 300, seed: int = 5) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 import fuzzing
 import ggmlkit as gk
+from conversion import watched
 from fit import fitted, growths
 from inputs import cost
 from libggml import type_id
@@ -157,6 +158,18 @@ def test_a_random_model_runs_and_its_cost_is_counted(tmp_path: Path, tied: bool)
     assert spent.prompt_macs == layers
     assert spent.decode_bytes == (layers + 320 * 64) // 32 * 34
     assert spent.weights == layers + 320 * 64 * (1 if tied else 2) + 5 * 64
+
+
+def test_a_command_is_watched_from_outside(tmp_path: Path) -> None:
+    own = bytearray(300_000_000)  # which the measured process has no part in
+    code = "import time; room = bytearray(50_000_000); time.sleep(0.2)"
+    seconds, peak = watched([sys.executable, "-c", code], tmp_path / "peak.json")
+    assert own
+    assert 0.2 < seconds < 30
+    assert 50e6 < peak < 100e6
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        watched([sys.executable, "-c", "raise ValueError('no')"], tmp_path / "peak.json")
+    assert b"ValueError: no" in failed.value.stderr
 
 
 def test_types_have_the_files_numbers() -> None:

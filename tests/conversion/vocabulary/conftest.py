@@ -45,7 +45,12 @@ def train(tmp_path: Path) -> Callable[..., Any]:
             ),
         )
         tokenizer.add_tokens([AddedToken("<tool>", normalized=False)])
-        tokenizer.add_special_tokens([AddedToken("<|user|>", rstrip=True, normalized=False)])
+        tokenizer.add_special_tokens(
+            [
+                AddedToken("<|user|>", rstrip=True, normalized=False),
+                AddedToken("<|mask|>", lstrip=True, normalized=False),
+            ]
+        )
         tokenizer.save(str(tmp_path / "tokenizer.json"))
         return tokenizer
 

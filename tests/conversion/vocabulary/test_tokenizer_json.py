@@ -12,9 +12,9 @@ import pytest
 from awkward import texts
 from ggmlkit.conversion.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
-from ggmlkit.conversion.vocabulary.carried import CARRIED
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.added_tokens import CARRIED
 from ggmlkit.model.tokenizer import Tokenizer
 
 Train = Callable[..., Any]
@@ -38,10 +38,11 @@ def test_every_family_there_and_back(train: Train, tmp_path: Path, pre: str) -> 
     for text in texts():
         expected = theirs.encode(text).ids
         assert carried.encode(text).ids == expected, repr(text)
-        if "<|user|>" in text:
-            continue  # it strips spaces, for which gguf has no key
         assert ours.encode(text, parse_special=True) == expected, repr(text)
-        assert built.encode(text).ids == expected, repr(text)
+        if (
+            "<|user|>" not in text and "<|mask|>" not in text
+        ):  # they strip spaces, for which gguf has no key
+            assert built.encode(text).ids == expected, repr(text)
 
 
 def test_what_the_file_says_besides_the_vocabulary_comes_back_word_for_word(

@@ -15,8 +15,8 @@ from typing import Any
 from ggmlkit.conversion.json_file import read_object
 from ggmlkit.conversion.vocabulary.steps import surrounding_tokens
 from ggmlkit.errors import FormatError
+from ggmlkit.model.added_tokens import CARRIED
 
-CARRIED = "ggmlkit.tokenizer_json"
 _LEFT_OUT = ("vocab", "merges")
 
 
