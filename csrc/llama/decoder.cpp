@@ -20,9 +20,19 @@ std::size_t rows_at_a_time(std::size_t tokens) {
 struct Product {
   const WeightMatrix& w;
   float* y;
+  const std::vector<float>& bias;  // of the rows of w, or empty
   std::size_t bytes() const { return w.rows() * row_bytes(); }
   std::size_t row_bytes() const { return ggmlkit::row_bytes(w.type(), w.cols()); }
 };
+
+// y[t·ldy] += bias for some rows, the first of which is y's.
+void add_bias(const std::vector<float>& bias, Range rows, float* y, std::size_t ldy,
+              std::size_t tokens) {
+  if (bias.empty()) return;
+  for (std::size_t t = 0; t < tokens; ++t, y += ldy) {
+    active().add_scaled(1.0f, bias.data() + rows.begin, y, rows.end - rows.begin);
+  }
+}
 
 // The first row, in whole steps, at or after `bytes` of the matrix.
 std::size_t row_at(const Product& p, std::size_t bytes) {
@@ -42,7 +52,10 @@ void products_share(const Product (&products)[n], const Activations& x, std::siz
   for (const Product& p : products) {
     const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
     const Range rows{row(mine.begin), row(mine.end)};
-    if (rows.begin < rows.end) matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
+    if (rows.begin < rows.end) {
+      matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
+      add_bias(p.bias, rows, p.y + rows.begin, ldy, x.tokens());
+    }
     before += p.bytes();
   }
 }
@@ -91,7 +104,7 @@ void Decoder::Rows::attach(std::size_t tokens, const Config& c) {
 Decoder::Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
                  std::size_t parts, int threads)
     : weights_(weights),
-      attention_(weights.config(), context, sequences, type, kTile, threads),
+      attention_(weights, context, sequences, type, kTile, threads),
       positions_(sequences, 0),
       shared_(parts),
       up_(static_cast<std::size_t>(threads)),
@@ -153,17 +166,18 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
                   thread,
                   n_threads};
   const std::size_t last = config().layers - 1;
-  const float* delta = nullptr;
+  Addition addition;
   embed(part);
   for (std::size_t layer = 0; layer < last; ++layer) {
-    keys_and_values(part, layer, delta);
+    keys_and_values(part, layer, addition);
     rest_of_layer(part, layer);
-    delta = delta_.data();
+    addition = of_feed_forward(weights_.layers()[layer]);
   }
-  keys_and_values(part, last, delta);
+  keys_and_values(part, last, addition);
+  addition = of_feed_forward(weights_.layers()[last]);
   if (!pass.is_long || pass.all) {
     rest_of_layer(part, last);
-    output_logits(part, delta_.data());
+    output_logits(part, addition);
     return;
   }
   // Keys and values are all that the last layer owes to later tokens; only the last token goes on.
@@ -175,40 +189,69 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
   const float* row = shared_.stream.data() + end.row * config().dim;
   std::copy(row, row + config().dim, own.stream.data());
   rest_of_layer(end_part, last);
-  output_logits(end_part, delta_.data());
+  output_logits(end_part, addition);
 }
 
 void Decoder::embed(const Part& part) {
   const Range mine = part.mine();
+  const float scale = config().embedding_scale;
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
-    weights_.embed(static_cast<std::size_t>(part.pass.tokens[t]),
-                   part.rows.stream.data() + t * config().dim);
+    float* x = part.rows.stream.data() + t * config().dim;
+    weights_.embed(static_cast<std::size_t>(part.pass.tokens[t]), x);
+    if (scale != 1.0f) active().scale(scale, x, x, config().dim);
   }
 }
 
-void Decoder::add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight,
-                           Activations& rounded) {
+Decoder::Addition Decoder::of_attention(const LayerWeights& w) const {
+  return {delta_.data(), &w.attn_output_bias, &w.post_attn_norm};
+}
+
+Decoder::Addition Decoder::of_feed_forward(const LayerWeights& w) const {
+  return {delta_.data(), &w.down_bias, &w.post_ffn_norm};
+}
+
+void Decoder::add(const Addition& addition, std::size_t token, float* stream,
+                  float* scratch) const {
+  if (addition.product == nullptr) return;
+  const std::size_t dim = config().dim;
+  const KernelTable& kernels = active();
+  const float* x = addition.product + token * dim;
+  if (!addition.bias->empty()) {
+    std::copy(x, x + dim, scratch);
+    kernels.add_scaled(1.0f, addition.bias->data(), scratch, dim);
+    x = scratch;
+  }
+  if (!addition.norm->empty()) {
+    kernels.rms_norm(x, addition.norm->data(), config().norm_eps, scratch, dim);
+    x = scratch;
+  }
+  kernels.add_scaled(1.0f, x, stream, dim);
+}
+
+void Decoder::add_and_norm(const Part& part, const Addition& addition,
+                           const std::vector<float>& weight, Activations& rounded) {
   const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
   const Range mine = part.mine();
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
     float* x = part.rows.stream.data() + t * dim;
-    if (delta != nullptr) kernels.add_scaled(1.0f, delta + t * dim, x, dim);
-    kernels.rms_norm(x, weight.data(), config().norm_eps, part.rows.normed.data() + t * dim, dim);
+    float* normed = part.rows.normed.data() + t * dim;
+    add(addition, t, x, normed);
+    kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
     rounded.quantize_row(t);
   }
   if (!part.is_own) meet(part);
 }
 
-void Decoder::keys_and_values(const Part& part, std::size_t layer, const float* delta) {
+void Decoder::keys_and_values(const Part& part, std::size_t layer, const Addition& addition) {
   const Config& c = config();
   const LayerWeights& w = weights_.layers()[layer];
-  add_and_norm(part, delta, w.attn_norm, part.rows.normed_rounded);
+  add_and_norm(part, addition, w.attn_norm, part.rows.normed_rounded);
   float* q = qkv_.data();
   float* k = q + c.q_size();
   float* v = k + c.kv_size();
-  products_share({{w.q, q}, {w.k, k}, {w.v, v}}, part.rows.normed_rounded, attention_.row_size(),
-                 part.thread, part.n_threads);
+  products_share({{w.q, q, w.q_bias}, {w.k, k, w.k_bias}, {w.v, v, w.v_bias}},
+                 part.rows.normed_rounded, attention_.row_size(), part.thread, part.n_threads);
   meet(part);
   if (!part.pass.is_long) return;
   attention_.store(layer, part.pass.runs[0], qkv_.data(), part.thread, part.n_threads);
@@ -221,7 +264,7 @@ void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   matmul_share(w.attn_output, part.rows.attended_rounded, delta_.data(), config().dim, part.thread,
                part.n_threads);
   meet(part);
-  add_and_norm(part, delta_.data(), w.ffn_norm, part.rows.normed_rounded);
+  add_and_norm(part, of_attention(w), w.ffn_norm, part.rows.normed_rounded);
   feed_forward(part, w);
   matmul_share(w.down, part.hidden, delta_.data(), config().dim, part.thread, part.n_threads);
   meet(part);
@@ -240,7 +283,7 @@ void Decoder::attend(const Part& part, std::size_t layer) {
   const Range mine = part.mine();
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
     if (!pass.is_long) {
-      attention_.combine(pass.runs, pass.n_runs, t, attended + t * config().q_size());
+      attention_.combine(layer, pass.runs, pass.n_runs, t, attended + t * config().q_size());
     }
     part.rows.attended_rounded.quantize_row(t);
   }
@@ -258,38 +301,52 @@ void Decoder::feed_forward(const Part& part, const LayerWeights& w) {
   meet(part);
 }
 
-// hidden = silu(gate) · up for some rows of both matrices.
+// hidden = act(gate) · up for some rows of both matrices.
 void Decoder::hidden_rows(const Part& part, const LayerWeights& w, Range rows, float* up,
                           std::size_t ld) {
   const std::size_t ffn = config().ffn;
   const bool is_rounded = ffn % kBlock == 0;
+  const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
   float* hidden = hidden_.data() + rows.begin;
   matmul_rows(w.gate, part.rows.normed_rounded, hidden, ffn, rows);
+  add_bias(w.gate_bias, rows, hidden, ffn, part.pass.n);
   matmul_rows(w.up, part.rows.normed_rounded, up, ld, rows);
+  add_bias(w.up_bias, rows, up, ld, part.pass.n);
   for (std::size_t t = 0; t < part.pass.n; ++t) {
     float* row = hidden + t * ffn;
-    active().silu_mul(row, up + t * ld, row, rows.end - rows.begin);
+    gate_mul(row, up + t * ld, row, rows.end - rows.begin);
     if (is_rounded) part.hidden.quantize_blocks(t, rows.begin / kBlock, rows.end / kBlock);
   }
 }
 
-void Decoder::output_logits(const Part& part, const float* delta) {
+void Decoder::output_logits(const Part& part, const Addition& addition) {
   const Config& c = config();
   const Pass& pass = part.pass;
   if (pass.logits == nullptr) return;
   if (pass.all || part.is_own) {
     Activations& rounded = part.rows.last_normed_rounded;
-    add_and_norm(part, delta, weights_.output_norm(), rounded);
+    add_and_norm(part, addition, weights_.output_norm(), rounded);
     matmul_share(weights_.output(), rounded, pass.logits, c.vocab, part.thread, part.n_threads);
+    cap_logits(part, pass.n);
     return;
   }
   const std::size_t at = (pass.n - 1) * c.dim;
   Rows& own = own_[static_cast<std::size_t>(part.thread)];
   std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
   const Part last{pass, own, part.hidden, true, part.thread, part.n_threads};
-  add_and_norm(last, delta + at, weights_.output_norm(), own.last_normed_rounded);
+  const Addition last_addition{addition.product + at, addition.bias, addition.norm};
+  add_and_norm(last, last_addition, weights_.output_norm(), own.last_normed_rounded);
   matmul_share(weights_.output(), own.last_normed_rounded, pass.logits, c.vocab, part.thread,
                part.n_threads);
+  cap_logits(part, 1);
+}
+
+void Decoder::cap_logits(const Part& part, std::size_t tokens) {
+  const float cap = config().logit_cap;
+  if (cap == 0) return;
+  meet(part);
+  const Range mine = split(tokens * config().vocab, part.thread, part.n_threads);
+  active().soft_cap(cap, part.pass.logits + mine.begin, mine.end - mine.begin);
 }
 
 }  // namespace ggmlkit::llama

@@ -17,6 +17,8 @@ from layouts import LAYOUTS
 ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
+    "docs/architectures.md",
+    "docs/converting.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/python-api.md",
@@ -40,6 +42,8 @@ LINKING = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/architectures.md",
+    "docs/converting.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/how-the-kernels-work.md",

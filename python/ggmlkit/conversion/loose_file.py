@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ggmlkit.conversion import graph_names, layer_paths, names, permute
+from ggmlkit.conversion.hf_config import from_hf_config
 from ggmlkit.conversion.hf_model import hf_source
-from ggmlkit.conversion.hparams import from_hf_config
 from ggmlkit.conversion.meta_folder import meta_source
 from ggmlkit.conversion.prefixes import Named, Way, own_names
 from ggmlkit.conversion.quantized_layers import quantized

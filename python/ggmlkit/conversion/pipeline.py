@@ -1,24 +1,18 @@
-"""Checkpoint or model file in, model file out, one tensor at a time."""
+"""Checkpoint or model file in, model file out, a few tensors at a time."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ggmlkit import io
-from ggmlkit.conversion import names
-from ggmlkit.conversion.source import Source, open_source
-from ggmlkit.errors import ConversionError
-from ggmlkit.tensor import Tensor
+from ggmlkit.conversion.plan import ConversionPlan, conversion_plan
+from ggmlkit.conversion.source import open_source
+from ggmlkit.conversion.tokenizer_files import give_vocabulary
+from ggmlkit.io.base import ByteOrder
 from ggmlkit.types import TensorType
-
-_LAYOUT_VERSION = 2  # general.quantization_version of today's block layouts
-_FLOAT16_INFINITY = 0x7C00
 
 
 def convert(
@@ -27,89 +21,80 @@ def convert(
     *,
     type: str | TensorType = "f16",
     container: str | None = None,
+    version: int | None = None,
+    byte_order: ByteOrder = "little",
+    vocab: str | os.PathLike[str] | None = None,
     threads: int | None = None,
-    progress: Callable[..., None] | None = None,
+    progress: io.Progress | None = None,
 ) -> None:
     """Write the model in ``src`` as one model file, all matrices in ``type``.
 
     Args:
-        src: a Hugging Face or Meta folder, a file of tensors that has its settings beside it, or
-            any model file ``gk.open`` reads. Layers quantized by GPTQ or AWQ keep their integers
-            where ``type`` has room for them.
+        src: a Hugging Face or Meta folder, a file of tensors that has its settings beside it, any
+            model file ``gk.open`` reads, or such a thing on the hub: ``"hf:OWNER/NAME"``. Layers
+            quantized by GPTQ or AWQ keep their integers where ``type`` has room for them.
         out: the file to write, replaced only when it is complete.
         type: of the matrices: f32, f16, bf16, q8_0, q5_0, q5_1, q4_0 or q4_1. Vectors are stored
             as f32, matrices whose rows are not whole blocks as f16.
         container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells.
+        version: of the container: gguf 1, 2 or 3, ggjt 1, 2 or 3; the newest by default.
+        byte_order: of the numbers; only gguf v3 can be ``"big"``.
+        vocab: a tokenizer file, a folder with one, or a model file, instead of the vocabulary
+            that ``src`` has or lacks.
         threads: at most this many; all the process may use when None.
         progress: as ``gk.save`` calls it.
 
     Raises:
-        ConversionError: the model has something that this library or the container cannot hold.
+        ConversionError: the model has something that this library or the container cannot hold,
+            or there is no tokenizer.
         FormatError: the input is damaged.
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
-    from ggmlkit.quantization.file import in_type
-    from ggmlkit.quantization.recipe import plan, recipe
-
-    container = container or _container_of(Path(out))
-    with closing(open_source(src, wanted=str(type).lower())) as source:
-        if container == "ggjt":
-            _check_fits_ggjt(source)
-        chosen = plan(source.tensors, type, pure=True)
-        tensors = {
-            name: finite(in_type(tensor, chosen[name], threads))
-            for name, tensor in source.tensors.items()
-        }
-        metadata = {
-            **source.metadata,
-            "general.file_type": recipe(type).file_type,
-            "general.quantization_version": _LAYOUT_VERSION,
-        }
-        io.save(Path(out), tensors, metadata, container=container, progress=progress)
-
-
-def _container_of(out: Path) -> str:
-    suffix = out.suffix.lower()
-    if suffix == ".gguf":
-        return "gguf"
-    if suffix in (".bin", ".ggml", ".ggjt"):
-        return "ggjt"
-    raise ConversionError(
-        f"the suffix of {out.name} names no container; use .gguf or .bin, or say which"
-    )
+    with planned(
+        src,
+        out,
+        type=type,
+        container=container,
+        version=version,
+        byte_order=byte_order,
+        vocab=vocab,
+        threads=threads,
+    ) as plan:
+        io.save(
+            plan.out,
+            plan.targets,
+            plan.metadata,
+            container=plan.container,
+            version=plan.version,
+            byte_order=plan.byte_order,
+            threads=threads,
+            progress=progress,
+        )
 
 
-def finite(tensor: Tensor) -> Tensor:
-    """The same tensor, refusing values that became infinite in float16."""
-    if tensor.type.name != "f16":
-        return tensor
-
-    def data() -> npt.NDArray[np.uint8]:
-        found = tensor.data
-        bits = found.view(np.uint16)
-        if ((bits & _FLOAT16_INFINITY) == _FLOAT16_INFINITY).any():
-            raise ConversionError(
-                f"{tensor.name} has values outside float16's range; use type bf16 or f32"
-            )
-        return found
-
-    return Tensor(tensor.type, tensor.shape, data, tensor.name, [tensor])
-
-
-def _check_fits_ggjt(source: Source) -> None:
-    """Refuse what ggjt has no field for; its writer sees to the rest.
-
-    Programs that read it take the key/value heads, the head size and the rotation as the first
-    LLaMA had them, so a file that differs would run and give nonsense.
-    """
-    hparams = source.hparams()
-    what = None
-    if hparams.kv_heads != hparams.heads:
-        what = f"grouped attention ({hparams.kv_heads} key/value heads for {hparams.heads} heads)"
-    elif hparams.head_dim * hparams.heads != hparams.dim:
-        what = f"a head size of {hparams.head_dim} that is not the width divided by the heads"
-    elif hparams.scaling or hparams.llama3:
-        what = "rope scaling"
-    if what is not None:
-        raise ConversionError(f"ggjt cannot hold {what}; write a gguf file instead")
-    source.tensors.pop(names.ROPE_FREQS, None)  # all ones, or it would be a scaling
+@contextmanager
+def planned(
+    src: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    type: str | TensorType = "f16",
+    container: str | None = None,
+    version: int | None = None,
+    byte_order: ByteOrder = "little",
+    vocab: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+) -> Iterator[ConversionPlan]:
+    """What :func:`convert` with these arguments would write; the source is open meanwhile."""
+    wanted = str(type).lower()
+    with closing(open_source(src, wanted=wanted, needs_vocabulary=vocab is None)) as source:
+        if vocab is not None:
+            give_vocabulary(source, Path(vocab))
+        yield conversion_plan(
+            source,
+            Path(out),
+            type,
+            container=container,
+            version=version,
+            byte_order=byte_order,
+            threads=threads,
+        )

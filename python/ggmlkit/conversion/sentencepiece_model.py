@@ -28,10 +28,14 @@ class SentencePieceModel:
     add_dummy_prefix: bool = True
     remove_extra_whitespaces: bool = True
     charsmap: bytes = b""
+    is_bpe: bool = False
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
-    """The model in ``path``. Raises FormatError if damaged, ConversionError if it is no BPE."""
+    """The model in ``path``, BPE or Unigram.
+
+    Raises FormatError if damaged, ConversionError if it is of another type.
+    """
     model = SentencePieceModel()
     kind = _UNIGRAM
     try:
@@ -46,8 +50,9 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
         raise FormatError(path, None, f"damaged SentencePiece model: {error}") from error
     if not model.pieces:
         raise FormatError(path, None, "the SentencePiece model has no pieces")
-    if kind != _BPE:
+    if kind not in (_UNIGRAM, _BPE):
         raise ConversionError(f"{path}: only SentencePiece models of type BPE are supported")
+    model.is_bpe = kind == _BPE
     return model
 
 

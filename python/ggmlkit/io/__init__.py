@@ -24,12 +24,17 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
 
     Models, checkpoints, LoRA adapters and importance matrices are all metadata and tensors. Any
     part of a gguf model in several files opens them all, as one. Only headers are read; tensors map
-    their data when asked for it.
+    their data when asked for it. ``hf:OWNER/NAME[@REVISION][:FILE]`` is a file on the hub.
 
     Raises:
         FormatError: the container is unknown, or the file damaged.
+        HubError: the hub does not give the file.
         OSError: the file can't be opened.
     """
+    if os.fspath(path).startswith("hf:"):
+        from ggmlkit.io.hub import model_file
+
+        path = model_file(path)
     path = Path(path)
     with path.open("rb") as file:
         start = file.read(START)
