@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ggmlkit
+import grouped
 import growth
 import machine
 import memory
@@ -33,7 +34,8 @@ from report import line, markdown
 from shapes import SHAPES
 
 _HERE = Path(__file__).parent
-_GROUPS = (memory, quality, processes, speed, products, growth)  # the quick first, by and large
+# The quick first, by and large.
+_GROUPS = (memory, quality, processes, speed, grouped, products, growth)
 
 
 def main() -> int:
