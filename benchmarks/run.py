@@ -18,6 +18,7 @@ from typing import Any
 import conversion
 import fuzzing
 import ggmlkit
+import grouped
 import growth
 import machine
 import memory
@@ -36,7 +37,7 @@ from shapes import SHAPES
 
 _HERE = Path(__file__).parent
 # The quick first, by and large.
-_GROUPS = (memory, quality, processes, conversion, speed, products, growth)
+_GROUPS = (memory, quality, processes, conversion, speed, grouped, products, growth)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ import pytest
 
 import fuzzing
 import ggmlkit as gk
+import grouped
 from conversion import watched
 from fit import fitted, growths
 from inputs import cost
@@ -19,7 +20,7 @@ from libggml import type_id
 from measure import OURS, Comparison, Roof, from_json, interleave
 from quality import kl_divergence
 from report import markdown
-from shapes import Shape, write_random
+from shapes import SHAPES, Shape, write_random
 from store import Record, Results, read, write
 from tokens_per_second import batched_speed
 
@@ -58,6 +59,7 @@ def test_the_names_of_steps_are_listed_without_peers(tmp_path: Path) -> None:
     command = [sys.executable, run, "--list", "--f16", __file__, "--folder", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "speed 135M q4_0 1 thread" in done.stdout
+    assert "grouped 213M q4_K 1 thread" in done.stdout
     assert "cmake" not in done.stdout
 
 
@@ -104,6 +106,11 @@ def test_growth_is_fitted_for_each_system_that_has_two_points() -> None:
     assert found[OURS].points == ((0.0, 1.0), (1.0, 2.0), (3.0, 4.0))
     assert found[OURS].line.slope == pytest.approx(1)
     assert found["fast"].line.slope == pytest.approx(0)
+
+
+def test_widths_of_the_grouped_shape_are_whole_blocks() -> None:
+    shape = SHAPES[grouped.SIZE]
+    assert all(width % 256 == 0 for width in (shape.dim, shape.ffn))
 
 
 def test_divergence_is_that_of_the_definition() -> None:
