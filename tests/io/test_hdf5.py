@@ -81,6 +81,17 @@ def test_truncation(tmp_path: Path) -> None:
             open_hdf5(path)
 
 
+def test_names_that_are_no_text_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["wwww"] = np.ones(4, np.float32)
+    raw = path.read_bytes()
+    assert raw.count(b"wwww") == 1
+    path.write_bytes(raw.replace(b"wwww", b"ww\xffw"))
+    with pytest.raises(FormatError, match="no UTF-8"):
+        open_hdf5(path)
+
+
 def test_without_h5py_the_extra_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))

@@ -56,7 +56,9 @@ def open_hdf5(path: str | os.PathLike[str]) -> Hdf5File:
         ) from error
     tensors: dict[str, Tensor] = {}
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str | bytes, item: Any) -> None:
+        if not isinstance(name, str):  # h5py hands these out as they are
+            raise FormatError(path, None, f"the name {name[:80]!r} is no UTF-8")
         if isinstance(item, h5py.Dataset) and item.dtype.str in _TYPES:
             tensors[name] = _tensor(path, name, item)
 
