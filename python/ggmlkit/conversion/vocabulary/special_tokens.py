@@ -13,7 +13,8 @@ from typing import Any
 
 from ggmlkit.conversion.json_file import object_if_there
 from ggmlkit.conversion.vocabulary.token_table import AddedToken
-from ggmlkit.errors import FormatError
+from ggmlkit.errors import ConversionError, FormatError, ModelError
+from ggmlkit.model.vocab import token_id
 
 # Hugging Face's names of special tokens, and gguf's.
 SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
@@ -37,6 +38,15 @@ def special_keys(folder: Path, tokens: Sequence[str]) -> dict[str, Any]:
             found[f"tokenizer.ggml.{key}"] = config[key]
     found |= _more_ends(folder, tokens, found.get("tokenizer.ggml.eos_token_id"))
     return {**found, **_chat_templates(folder, config)}
+
+
+def special_id(metadata: Mapping[str, Any], name: str) -> int | None:
+    """The id of ``tokenizer.ggml.NAME_token_id``; None if there is none, ConversionError if it
+    names no token."""
+    try:
+        return token_id(metadata, name, len(metadata.get("tokenizer.ggml.tokens", ())))
+    except ModelError as error:
+        raise ConversionError(str(error)) from None
 
 
 def special_names(folder: Path) -> set[str]:
@@ -99,8 +109,10 @@ def _more_ends(folder: Path, tokens: Sequence[str], eos: int | None) -> dict[str
     gguf has room for two: the end of a turn, and that of a message that a tool is to answer.
     """
     found: dict[str, int] = {}
-    for number in _end_ids(folder):
-        if number == eos or number >= len(tokens):
+    ends = _end_ids(folder)
+    known = eos if eos is not None else next(iter(ends), None)
+    for number in ends:
+        if number == known or number >= len(tokens):
             continue
         key = "eom" if "eom" in tokens[number] or "eot" in found else "eot"
         found.setdefault(key, number)
