@@ -64,9 +64,12 @@ def special_names(folder: Path) -> set[str]:
 
 
 def added_tokens(folder: Path) -> list[AddedToken]:
-    """The tokens that tokenizer_config.json and added_tokens.json add, the former's word first."""
+    """The tokens that tokenizer_config.json, added_tokens.json and tokenizer.json add.
+
+    Where they differ, the first of these counts.
+    """
     special = special_names(folder)
-    found: dict[int, AddedToken] = {}
+    found = {token.number: token for token in _of_tokenizer_json(folder / "tokenizer.json")}
     path = folder / "added_tokens.json"
     for text, number in object_if_there(path).items():
         if type(number) is not int or number < 0:
@@ -82,6 +85,20 @@ def added_tokens(folder: Path) -> list[AddedToken]:
             raise FormatError(path, None, f"the added token {key[:80]!r} has no id or no text")
         found[int(key)] = AddedToken(content, int(key), bool(entry.get("special")))
     return [found[number] for number in sorted(found)]
+
+
+def _of_tokenizer_json(path: Path) -> Iterator[AddedToken]:
+    """Those of a tokenizer.json beside the file that the vocabulary comes from, if it is sound."""
+    try:
+        added = object_if_there(path).get("added_tokens")
+    except FormatError:
+        return
+    for entry in added if isinstance(added, list) else []:
+        number, text = (
+            (entry.get("id"), entry.get("content")) if isinstance(entry, dict) else (0, 0)
+        )
+        if type(number) is int and number >= 0 and isinstance(text, str):
+            yield AddedToken(text, number, bool(entry.get("special")))
 
 
 def _told(config: Mapping[str, Any]) -> dict[str, Any]:
