@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ConversionError,
         FormatError,
         GgmlkitError,
+        HubError,
         ModelError,
         UnsupportedTypeError,
     )
@@ -34,6 +35,7 @@ _LAZY = {
     "ConversionError": "ggmlkit.errors",
     "FormatError": "ggmlkit.errors",
     "GgmlkitError": "ggmlkit.errors",
+    "HubError": "ggmlkit.errors",
     "Llama": "ggmlkit.model.llama",
     "ModelError": "ggmlkit.errors",
     "PackedMatrix": "ggmlkit.products",
@@ -56,6 +58,7 @@ __all__ = [
     "ConversionError",
     "FormatError",
     "GgmlkitError",
+    "HubError",
     "Llama",
     "ModelError",
     "PackedMatrix",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 import zipfile
 from pathlib import Path
@@ -102,6 +103,26 @@ def sentencepiece(path: Path) -> None:
     normalizer = b"\x12" + _varint(len(charsmap)) + charsmap + b"\x18\x01\x20\x00"
     message += b"\x12\x04\x18\x02\x20\x0b" + b"\x1a" + _varint(len(normalizer)) + normalizer
     path.write_bytes(message)
+
+
+def tiktoken(path: Path) -> None:
+    """Llama 3's tokenizer.model: tokens in base64, and their ranks."""
+    tokens = [*(bytes([n]) for n in range(97, 110)), b"ab", b" a", b" ab", "é".encode()]
+    lines = (f"{base64.b64encode(token).decode()} {n}\n" for n, token in enumerate(tokens))
+    path.write_text("".join(lines))
+
+
+def vocab_and_merges(folder: Path) -> None:
+    """GPT-2's pair of files, with what may lie beside it."""
+    vocab = {piece: number for number, piece in enumerate(seeds.LETTERS)}
+    seeds.write_json(folder / "vocab.json", vocab)
+    merges = "".join(f"{merge}\n" for merge in seeds.MERGES)
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}", encoding="utf-8")
+    special = {"bos_token": "<|im_start|>", "additional_special_tokens": ["<|im_end|>"]}
+    seeds.write_json(folder / "special_tokens_map.json", special)
+    seeds.write_json(folder / "generation_config.json", {"eos_token_id": [1, 0, 3]})
+    decoder = {"1": {"content": "<|im_end|>", "special": True}, "10": {"content": "<y>"}}
+    seeds.write_json(folder / "tokenizer_config.json", {"added_tokens_decoder": decoder})
 
 
 def hf_folder(folder: Path, *, weights: str = "safetensors", vocabulary: str = "json") -> None:

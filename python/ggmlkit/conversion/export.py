@@ -23,8 +23,9 @@ from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import FileSet, replacing, replacing_together
 from ggmlkit.io.npz_writer import write_npz
+from ggmlkit.io.progress import shifted
 from ggmlkit.io.safetensors_writer import write_safetensors
-from ggmlkit.io.stream import Progress, shifted
+from ggmlkit.io.stream import Progress
 from ggmlkit.io.torch_writer import write_torch
 from ggmlkit.tensor import Tensor
 
