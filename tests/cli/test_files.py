@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import other_checkpoints as others
 from command import ggmlkit
 from ggmlkit import io
 from ggmlkit.tensor import Tensor
@@ -132,6 +133,11 @@ def other_files(folder: Path) -> dict[str, Path]:
     entry = struct.pack("<ii8sii2f", 1, 8, b"w.weight", 3, 2, 1.0, 2.0)
     files["a.dat"].write_bytes(entry + struct.pack("<ii4s", 9, 4, b"text"))
     save_imatrix(files["a.gguf"], read_imatrix(files["a.dat"]))
+    others.flax_tree(folder / "a.msgpack")
+    others.onnx_model(folder)
+    others.tensorflow(folder)
+    others.hdf5(folder / "a.h5")
+    files |= {name: folder / name for name in ("a.msgpack", "m.onnx", "m.index", "a.h5")}
     return files | {"lora": GOLDEN / "lora-ggla.bin"}
 
 
@@ -142,6 +148,10 @@ def other_files(folder: Path) -> dict[str, Path]:
         ("a.pth", "torch", {"w": [2, 3]}, "24 bytes"),
         ("a.dat", "imatrix", {"w.weight.in_sum2": [1, 2]}, "imatrix.datasets = ['text'] (1)"),
         ("a.gguf", "gguf", {"w.weight.in_sum2": [1, 2]}, "imatrix.chunk_count = 9"),
+        ("a.msgpack", "flax", {"params/a/kernel": [2, 3], "params/c": [4, 3]}, "96 bytes"),
+        ("m.onnx", "onnx", {"a": [2, 3], "b": [3], "c": [2]}, "onnx v"),
+        ("m.index", "tensorflow", {"model.norm.weight": [2, 3]}, "m.data-00000-of-00001"),
+        ("a.h5", "hdf5", {"model/norm/weight": [2, 3]}, "48 bytes"),
         ("lora", "ggla", {"layers.0.attention.wq.weight.loraB": [64, 4]}, "lora.rank = 4"),
     ],
 )
@@ -160,6 +170,15 @@ def test_inspect_shows_any_file_without_its_data(
     found = {tensor["name"]: tensor["shape"] for tensor in document["tensors"]}
     assert found | tensors == found
     assert shown in ggmlkit("inspect", path).stdout
+
+
+@pytest.mark.parametrize("name", ["a.msgpack", "m.onnx", "m.index", "a.h5"])
+def test_checkpoints_of_other_libraries_are_verified_and_compared(
+    tmp_path: Path, name: str
+) -> None:
+    path = other_files(tmp_path)[name]
+    assert "nothing is wrong" in ggmlkit("verify", path, "--sha256").stdout
+    assert ggmlkit("compare", path, path).stdout.startswith("the same:")
 
 
 def test_inspect_lists_the_parts_of_a_model(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparse import sparse_folder
+from sparse import sparse_easylm, sparse_folder, sparse_gptq
 
 # VmHWM, unlike ru_maxrss, begins anew with the program and forgets what the tests' process had.
 MEASURE = """
@@ -53,6 +53,20 @@ def test_many_threads_that_copy(tmp_path: Path, command: str) -> None:
     size, largest = sparse_folder(tmp_path / "hf", dim=2048, ffn=16384, layers=2)
     out = tmp_path / ("m.gguf" if command == "convert" else "out")
     assert peak_of(command, tmp_path / "hf", out, "-t", "8") < bound(largest) < size
+
+
+@pytest.mark.parametrize("type", ["f16", "q4_1"])
+def test_layers_of_four_bits(tmp_path: Path, type: str) -> None:
+    size, largest = sparse_gptq(tmp_path / "gptq", dim=2048, ffn=16384, layers=2)
+    peak = peak_of("convert", tmp_path / "gptq", tmp_path / "m.gguf", "--type", type)
+    assert peak < bound(largest) < size
+
+
+def test_a_stream_of_arrays(tmp_path: Path) -> None:
+    size, largest = sparse_easylm(tmp_path / "easylm", dim=2048, ffn=16384, layers=2)
+    path = tmp_path / "easylm" / "streaming_params"
+    peak = peak_of("convert", path, tmp_path / "m.gguf", "--type", "f16")
+    assert peak < bound(largest) < size
 
 
 def test_a_dry_run_reads_no_tensor(tmp_path: Path) -> None:

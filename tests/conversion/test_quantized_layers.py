@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -306,3 +307,21 @@ def test_nothing_is_read_until_asked_for(tiny_hf: MakeHf, monkeypatch: pytest.Mo
     )
     source = open_source(folder.path)
     assert source.tensors["blk.0.attn_q.weight"].shape == (64, 64)
+
+
+def test_a_stored_zero_point_of_fifteen_means_sixteen(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    """Version 1 adds one after unpacking, as its kernels do."""
+
+    def with_sixteen(layer: Layer) -> dict[str, Any]:
+        return gptq(replace(layer, zeros=np.full_like(layer.zeros, 16)))
+
+    folder = Folder(tiny_hf(), GPTQ, with_sixteen)
+    for type in ("f16", "q5_0", "q8_0"):
+        gk.convert(folder.path, tmp_path / "m.gguf", type=type)
+        found = gk.open(tmp_path / "m.gguf")
+        for module, name, layer in folder.items():
+            exact = replace(layer, zeros=np.full_like(layer.zeros, 16)).exact()
+            values = exact.astype(np.float16) if type == "f16" else exact
+            wanted = folder.in_meta_order(module, values)
+            assert found[name].type.name == type
+            assert np.array_equal(found[name].dequantize(), wanted), name

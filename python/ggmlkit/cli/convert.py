@@ -27,7 +27,7 @@ def convert(
         Path,
         Argument(
             metavar="SRC",
-            help="Folder (Meta, Hugging Face), model file, or hf:OWNER/NAME[:FILE].",
+            help="Folder (Meta, Hugging Face), checkpoint, model file, or hf:OWNER/NAME[:FILE].",
         ),
     ],
     out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],

@@ -57,8 +57,8 @@ def _open_named(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
         if (folder / index).is_file():
             return _open_indexed(folder, folder / index)
     # GPTQ's tools name the one file after the bits and the group size.
-    found = sorted(folder.glob("*.safetensors"))
-    if len(found) == 1:
+    found = list(folder.glob("*.safetensors"))
+    if len(found) == 1 and not any(folder.glob("*.index.json")):
         return _open_whole(found[0])
     names = ", ".join(whole for whole, _ in _WEIGHTS[:-1])
     raise ConversionError(f"{folder} has neither {names} nor {_WEIGHTS[-1][0]}")

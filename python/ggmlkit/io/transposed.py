@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from ggmlkit.tensor import Tensor
 
+_ROWS = 64
+
 
 def transposed(tensor: Tensor) -> Tensor:
     """The matrix ``(columns, rows)`` of a matrix ``(rows, columns)`` of single numbers, lazy.
@@ -20,6 +22,10 @@ def transposed(tensor: Tensor) -> Tensor:
 
     def data() -> npt.NDArray[np.uint8]:
         matrix = tensor.data.view(f"u{tensor.type.block_bytes}").reshape(rows, columns)
-        return np.ascontiguousarray(matrix.T).reshape(-1).view(np.uint8)
+        turned = np.empty((columns, rows), matrix.dtype)
+        # A few rows at a time stay in the cache while their columns are gathered.
+        for row in range(0, rows, _ROWS):
+            turned[:, row : row + _ROWS] = matrix[row : row + _ROWS].T
+        return turned.reshape(-1).view(np.uint8)
 
     return Tensor(tensor.type, (columns, rows), data, tensor.name, [tensor])
