@@ -16,9 +16,10 @@ std::size_t rows_at_a_time(std::size_t tokens) {
   return std::max(kBlock, kHiddenValues / tokens / kBlock * kBlock);
 }
 
-// One of several products of the same activations.
+// One of several products of the same activations, and what adapters add to it.
 struct Product {
   const WeightMatrix& w;
+  const Change& change;
   float* y;
   std::size_t bytes() const { return w.rows() * row_bytes(); }
   std::size_t row_bytes() const { return ggmlkit::row_bytes(w.type(), w.cols()); }
@@ -31,10 +32,23 @@ std::size_t row_at(const Product& p, std::size_t bytes) {
   return std::min(p.w.rows(), (bytes + step_bytes - 1) / step_bytes * step);
 }
 
+// Some rows of a product, which go to their places in y.
+void product_rows(const Product& p, const Activations& x, const Low& low, std::size_t ldy,
+                  Range rows) {
+  matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
+  low.add(p.change, rows, x.tokens(), p.y + rows.begin, ldy);
+}
+
+// This thread's share of one product.
+void product_share(const Product& p, const Activations& x, const Low& low, std::size_t ldy,
+                   int thread, int n_threads) {
+  product_rows(p, x, low, ldy, split(p.w.rows(), thread, n_threads, row_step(p.w)));
+}
+
 // This thread's share of several products, as if their matrices were one: equal bytes of weights.
 template <std::size_t n>
-void products_share(const Product (&products)[n], const Activations& x, std::size_t ldy, int thread,
-                    int n_threads) {
+void products_share(const Product (&products)[n], const Activations& x, const Low& low,
+                    std::size_t ldy, int thread, int n_threads) {
   std::size_t all = 0;
   for (const Product& p : products) all += p.bytes();
   const Range mine = split(all, thread, n_threads);
@@ -42,7 +56,7 @@ void products_share(const Product (&products)[n], const Activations& x, std::siz
   for (const Product& p : products) {
     const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
     const Range rows{row(mine.begin), row(mine.end)};
-    if (rows.begin < rows.end) matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
+    if (rows.begin < rows.end) product_rows(p, x, low, ldy, rows);
     before += p.bytes();
   }
 }
@@ -70,12 +84,18 @@ struct Decoder::Part {
 
   // The rows that this thread norms and rounds.
   Range mine() const { return is_own ? Range{0, 1} : split(pass.n, thread, n_threads); }
+  // What adapters make of those of x, for the product that comes next.
+  void project(const Changes& changes, const Activations& x) const {
+    changes.project(x, mine(), rows.low.data());
+  }
+  Low low(const Changes& changes) const { return {rows.low.data(), changes.rank()}; }
 };
 
-void Decoder::Rows::reserve(std::size_t tokens, const Config& c) {
+void Decoder::Rows::reserve(std::size_t tokens, const Config& c, std::size_t rank) {
   stream.resize(tokens * c.dim);
   normed.resize(tokens * c.dim);
   attended.resize(tokens * c.q_size());
+  low.resize(tokens * rank);
   normed_rounded.reserve(tokens, c.dim);
   attended_rounded.reserve(tokens, c.q_size());
   last_normed_rounded.reserve(tokens, c.dim);
@@ -88,9 +108,10 @@ void Decoder::Rows::attach(std::size_t tokens, const Config& c) {
   last_normed_rounded.attach(normed.data(), tokens, c.dim);
 }
 
-Decoder::Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
-                 std::size_t parts, int threads)
+Decoder::Decoder(const Weights& weights, const Adapter& adapter, std::size_t context,
+                 std::size_t sequences, KvType type, std::size_t parts, int threads)
     : weights_(weights),
+      adapter_(adapter),
       attention_(weights.config(), context, sequences, type, kTile, threads),
       positions_(sequences, 0),
       shared_(parts),
@@ -100,9 +121,9 @@ Decoder::Decoder(const Weights& weights, std::size_t context, std::size_t sequen
   const Config& c = weights.config();
   const std::size_t tokens = std::min(kTile, std::max(context, sequences));
   runs_.resize(tokens);
-  shared_.reserve(tokens, c);
+  shared_.reserve(tokens, c, adapter.largest_rank());
   own_.reserve(static_cast<std::size_t>(threads));
-  for (int t = 0; t < threads; ++t) own_.emplace_back(parts).reserve(1, c);
+  for (int t = 0; t < threads; ++t) own_.emplace_back(parts).reserve(1, c, adapter.largest_rank());
   qkv_.resize(tokens * attention_.row_size());
   delta_.resize(tokens * c.dim);
   hidden_.resize(tokens * c.ffn);
@@ -181,13 +202,15 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
 void Decoder::embed(const Part& part) {
   const Range mine = part.mine();
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
-    weights_.embed(static_cast<std::size_t>(part.pass.tokens[t]),
-                   part.rows.stream.data() + t * config().dim);
+    const auto token = static_cast<std::size_t>(part.pass.tokens[t]);
+    float* x = part.rows.stream.data() + t * config().dim;
+    weights_.embed(token, x);
+    adapter_.add_embedding(token, x);
   }
 }
 
 void Decoder::add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight,
-                           Activations& rounded) {
+                           Activations& rounded, const Changes& changes) {
   const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
   const Range mine = part.mine();
@@ -197,17 +220,20 @@ void Decoder::add_and_norm(const Part& part, const float* delta, const std::vect
     kernels.rms_norm(x, weight.data(), config().norm_eps, part.rows.normed.data() + t * dim, dim);
     rounded.quantize_row(t);
   }
+  part.project(changes, rounded);
   if (!part.is_own) meet(part);
 }
 
 void Decoder::keys_and_values(const Part& part, std::size_t layer, const float* delta) {
   const Config& c = config();
   const LayerWeights& w = weights_.layers()[layer];
-  add_and_norm(part, delta, w.attn_norm, part.rows.normed_rounded);
+  const LayerChanges& changes = adapter_.layer(layer);
+  add_and_norm(part, delta, w.attn_norm, part.rows.normed_rounded, changes.of_attn_norm);
   float* q = qkv_.data();
   float* k = q + c.q_size();
   float* v = k + c.kv_size();
-  products_share({{w.q, q}, {w.k, k}, {w.v, v}}, part.rows.normed_rounded, attention_.row_size(),
+  products_share({{w.q, changes.q, q}, {w.k, changes.k, k}, {w.v, changes.v, v}},
+                 part.rows.normed_rounded, part.low(changes.of_attn_norm), attention_.row_size(),
                  part.thread, part.n_threads);
   meet(part);
   if (!part.pass.is_long) return;
@@ -217,13 +243,15 @@ void Decoder::keys_and_values(const Part& part, std::size_t layer, const float* 
 
 void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   const LayerWeights& w = weights_.layers()[layer];
+  const LayerChanges& changes = adapter_.layer(layer);
   attend(part, layer);
-  matmul_share(w.attn_output, part.rows.attended_rounded, delta_.data(), config().dim, part.thread,
-               part.n_threads);
+  product_share({w.attn_output, changes.attn_output, delta_.data()}, part.rows.attended_rounded,
+                part.low(changes.of_attended), config().dim, part.thread, part.n_threads);
   meet(part);
-  add_and_norm(part, delta_.data(), w.ffn_norm, part.rows.normed_rounded);
-  feed_forward(part, w);
-  matmul_share(w.down, part.hidden, delta_.data(), config().dim, part.thread, part.n_threads);
+  add_and_norm(part, delta_.data(), w.ffn_norm, part.rows.normed_rounded, changes.of_ffn_norm);
+  feed_forward(part, layer);
+  product_share({w.down, changes.down, delta_.data()}, part.hidden, part.low(changes.of_hidden),
+                config().dim, part.thread, part.n_threads);
   meet(part);
 }
 
@@ -244,28 +272,38 @@ void Decoder::attend(const Part& part, std::size_t layer) {
     }
     part.rows.attended_rounded.quantize_row(t);
   }
+  part.project(adapter_.layer(layer).of_attended, part.rows.attended_rounded);
   if (!part.is_own) meet(part);
 }
 
-void Decoder::feed_forward(const Part& part, const LayerWeights& w) {
+void Decoder::feed_forward(const Part& part, std::size_t layer) {
   float* up = up_[static_cast<std::size_t>(part.thread)].data();
   const std::size_t step = rows_at_a_time(part.pass.n);
   // Whole blocks, so that each thread rounds what it has made.
   const Range mine = split(config().ffn, part.thread, part.n_threads, kBlock);
   for (std::size_t r = mine.begin; r < mine.end; r += step) {
-    hidden_rows(part, w, {r, std::min(mine.end, r + step)}, up, step);
+    hidden_rows(part, layer, {r, std::min(mine.end, r + step)}, up, step);
   }
   meet(part);
+  const Changes& changes = adapter_.layer(layer).of_hidden;
+  if (changes.rank() == 0) return;
+  part.project(changes, part.hidden);
+  if (!part.is_own) meet(part);
 }
 
 // hidden = silu(gate) · up for some rows of both matrices.
-void Decoder::hidden_rows(const Part& part, const LayerWeights& w, Range rows, float* up,
+void Decoder::hidden_rows(const Part& part, std::size_t layer, Range rows, float* up,
                           std::size_t ld) {
+  const LayerWeights& w = weights_.layers()[layer];
+  const LayerChanges& changes = adapter_.layer(layer);
+  const Low low = part.low(changes.of_ffn_norm);
   const std::size_t ffn = config().ffn;
   const bool is_rounded = ffn % kBlock == 0;
   float* hidden = hidden_.data() + rows.begin;
   matmul_rows(w.gate, part.rows.normed_rounded, hidden, ffn, rows);
+  low.add(changes.gate, rows, part.pass.n, hidden, ffn);
   matmul_rows(w.up, part.rows.normed_rounded, up, ld, rows);
+  low.add(changes.up, rows, part.pass.n, up, ld);
   for (std::size_t t = 0; t < part.pass.n; ++t) {
     float* row = hidden + t * ffn;
     active().silu_mul(row, up + t * ld, row, rows.end - rows.begin);
@@ -277,19 +315,21 @@ void Decoder::output_logits(const Part& part, const float* delta) {
   const Config& c = config();
   const Pass& pass = part.pass;
   if (pass.logits == nullptr) return;
+  const Changes& changes = adapter_.of_output_norm();
+  const Product output{weights_.output(), adapter_.output(), pass.logits};
   if (pass.all || part.is_own) {
     Activations& rounded = part.rows.last_normed_rounded;
-    add_and_norm(part, delta, weights_.output_norm(), rounded);
-    matmul_share(weights_.output(), rounded, pass.logits, c.vocab, part.thread, part.n_threads);
+    add_and_norm(part, delta, weights_.output_norm(), rounded, changes);
+    product_share(output, rounded, part.low(changes), c.vocab, part.thread, part.n_threads);
     return;
   }
   const std::size_t at = (pass.n - 1) * c.dim;
   Rows& own = own_[static_cast<std::size_t>(part.thread)];
   std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
   const Part last{pass, own, part.hidden, true, part.thread, part.n_threads};
-  add_and_norm(last, delta + at, weights_.output_norm(), own.last_normed_rounded);
-  matmul_share(weights_.output(), own.last_normed_rounded, pass.logits, c.vocab, part.thread,
-               part.n_threads);
+  add_and_norm(last, delta + at, weights_.output_norm(), own.last_normed_rounded, changes);
+  product_share(output, own.last_normed_rounded, last.low(changes), c.vocab, part.thread,
+                part.n_threads);
 }
 
 }  // namespace ggmlkit::llama

@@ -5,23 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ggmlkit.cli.command_line import Argument
+from ggmlkit.cli.command_line import Argument, Option
 from ggmlkit.cli.options import Container, Threads, Type
 
 
 def convert(
     source: Annotated[
         Path,
-        Argument(metavar="SRC", help="Folder (Meta or Hugging Face) or model file."),
+        Argument(
+            metavar="SRC", help="Folder (Meta or Hugging Face) or model file, or a LoRA adapter."
+        ),
     ],
     out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
-    type: Type = "f16",
+    type: Type = None,
     container: Container = None,
+    base: Annotated[
+        Path | None,
+        Option("--base", help="Model that an adapter is for, or its config.json."),
+    ] = None,
     threads: Threads = None,
 ) -> None:
-    """Turn a checkpoint into a model file with its matrices in a type of your choice."""
+    """Turn a checkpoint into a model file with its matrices in a type of your choice.
+
+    f16 if none is given; a LoRA adapter keeps its own.
+    """
     from ggmlkit.cli.progress import progress
     from ggmlkit.conversion import convert as convert_model
 
-    with progress(f"convert to {type}") as report:
-        convert_model(source, out, type=type, container=container, threads=threads, progress=report)
+    with progress("convert" if type is None else f"convert to {type}") as report:
+        convert_model(
+            source,
+            out,
+            type=type,
+            container=container,
+            base=base,
+            threads=threads,
+            progress=report,
+        )

@@ -27,11 +27,15 @@ def open_hf_folder(folder: Path) -> Source:
     FormatError for damaged files and an index that points out of the folder.
     """
     config = read_json(folder / "config.json")
-    own_names, files = _open_weights(folder)
+    own_names, files = open_weights(folder)
     return hf_source(folder, config, own_names, files)
 
 
-def _open_weights(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
+def open_weights(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
+    """The tensors of a folder by their own names, lazy, and the files they are in.
+
+    Raises ConversionError where there are none, FormatError as :func:`open_hf_folder`.
+    """
     for whole, index in _WEIGHTS:
         if (folder / whole).is_file():
             file = _open(folder / whole)

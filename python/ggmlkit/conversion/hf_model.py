@@ -51,13 +51,13 @@ def _gguf_tensors(
         if hparams.tied and name == "output.weight":
             continue  # the same values as the embeddings
         try:
-            found[name] = _reordered(name, tensor, hparams).renamed(name)
+            found[name] = reordered(name, tensor, hparams).renamed(name)
         except ConversionError as error:
             raise ConversionError(f"{folder}: {error}") from None
     return found
 
 
-def _reordered(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
+def reordered(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
     """Queries and keys in Meta's row order, anything else as it is."""
     if name.endswith(".attn_q.weight"):
         return permute.hf_to_meta(tensor, hparams.heads)

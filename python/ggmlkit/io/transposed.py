@@ -1,0 +1,25 @@
+"""Matrices that a file has the other way round."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ggmlkit.tensor import Tensor
+
+
+def transposed(tensor: Tensor) -> Tensor:
+    """The matrix ``(columns, rows)`` of a matrix ``(rows, columns)`` of single numbers, lazy.
+
+    Raises:
+        ValueError: the tensor is no matrix, or quantized.
+    """
+    if len(tensor.shape) != 2 or tensor.type.is_quantized:
+        raise ValueError(f"{tensor.name} of shape {tensor.shape} is no matrix that can be turned")
+    rows, columns = tensor.shape
+
+    def data() -> npt.NDArray[np.uint8]:
+        matrix = tensor.data.view(f"u{tensor.type.block_bytes}").reshape(rows, columns)
+        return np.ascontiguousarray(matrix.T).reshape(-1).view(np.uint8)
+
+    return Tensor(tensor.type, (columns, rows), data, tensor.name, [tensor])
