@@ -17,6 +17,7 @@ from layouts import LAYOUTS
 ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
+    "docs/adapters.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/python-api.md",
@@ -40,6 +41,7 @@ LINKING = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/adapters.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/how-the-kernels-work.md",
@@ -84,7 +86,9 @@ def test_every_command_is_described_as_it_says_of_itself() -> None:
     from ggmlkit.cli.app import NAMES
 
     shown = dict(
-        re.findall(r"^\$ ggmlkit (\w+) --help\n(.*?)^```", _text("docs/cli.md"), re.M | re.DOTALL)
+        re.findall(
+            r"^\$ ggmlkit ([\w-]+) --help\n(.*?)^```", _text("docs/cli.md"), re.M | re.DOTALL
+        )
     )
     assert shown == {name: ggmlkit(name, "--help").stdout for name in NAMES}
 

@@ -21,10 +21,7 @@ def apply_delta(
     container: Container = None,
     threads: Threads = None,
 ) -> None:
-    """Add delta weights, such as Vicuna's, to the model they were made for.
-
-    Without --type the result has the delta's.
-    """
+    """Add delta weights, such as Vicuna's, to the model they were made for."""
     from ggmlkit.cli.progress import progress
     from ggmlkit.conversion.delta import apply_delta as apply_weights
 

@@ -24,7 +24,7 @@ def apply_lora(
     container: Container = None,
     threads: Threads = None,
 ) -> None:
-    """Add LoRA adapters to a model's weights for good; without --type they keep their types."""
+    """Add LoRA adapters to a model's weights for good, in --type or the types they have."""
     from ggmlkit.cli.adapters import scaled
     from ggmlkit.cli.progress import progress
     from ggmlkit.conversion.lora_merge import apply_lora as apply_adapters

@@ -25,10 +25,7 @@ def convert(
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Turn a checkpoint into a model file with its matrices in a type of your choice.
-
-    f16 if none is given; a LoRA adapter keeps its own.
-    """
+    """Turn a checkpoint into a model file, with its matrices in f16 or --type."""
     from ggmlkit.cli.progress import progress
     from ggmlkit.conversion import convert as convert_model
 

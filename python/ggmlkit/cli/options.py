@@ -72,7 +72,6 @@ Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
 Lora = Annotated[
     list[str] | None,
     Option(
-        "--lora-scaled",
         "--lora",
         metavar="ADAPTER[:SCALE]",
         help="LoRA adapter, a PEFT folder, gguf or ggla file; may be repeated.",

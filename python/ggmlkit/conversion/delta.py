@@ -3,10 +3,10 @@
 ``delta = target - base``, element by element. Tokens that the target has and the base lacks are
 rows beyond the base's, which count as zeros (Vicuna v0's one padding token). Sums and differences
 are computed in float32 and rounded once, which for float16 is what FastChat's tools compute in
-PyTorch. A delta in the target's own type gives each weight back but for the rounding of the
-difference, at most half a unit in the last place of the larger of the two; one in float32 gives
-back the very bits of a float16 or bfloat16 target, unless a weight is some thousand times smaller
-than the base's.
+PyTorch. A delta in the target's own type gives back each weight but for two roundings, together at
+most a unit in the last place of the larger of difference and weight. One in float32 gives back the
+very bits of a float16 or bfloat16 target, unless a weight is thousands of times smaller than the
+base's.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ggmlkit.errors import ConversionError
 _LONGEST = 500  # characters of an expression
 _MOST_EXPRESSIONS = 64  # that are no plain names
 _MOST_NAMES = 10_000
+_PLAIN = re.compile(r"[\w.-]+")
 _REPEATS = re.compile(r"[*+?{]")
 _MOST_REPEATS = 3
 
@@ -37,17 +39,30 @@ class Patterns:
         table = {} if table is None else table
         if not isinstance(table, Mapping):
             raise ConversionError(f"{path}: {key} is no object")
-        costly = [text for text in table if not re.fullmatch(r"[\w.-]*", text)]
-        if len(table) > _MOST_NAMES or len(costly) > _MOST_EXPRESSIONS:
+        costly = sum(not _PLAIN.fullmatch(text) for text in table)
+        if len(table) > _MOST_NAMES or costly > _MOST_EXPRESSIONS:
             raise ConversionError(f"{path}: {key} has {len(table)} entries, too many to look up")
         self._rows = [
-            (_compiled(path, key, text), _number(path, key, text, value))
+            (
+                partial(_ends_with, text)
+                if _PLAIN.fullmatch(text)
+                else _compiled(path, key, text).match,
+                _number(path, key, text, value),
+            )
             for text, value in table.items()
         ]
 
     def value(self, module: str) -> float | None:
         """The number for a module, such as ``model.layers.0.self_attn.q_proj``, if there is one."""
-        return next((number for known, number in self._rows if known.match(module)), None)
+        return next((number for fits, number in self._rows if fits(module)), None)
+
+
+def _ends_with(text: str, module: str) -> bool:
+    """Whether a plain name is all of the module's or its end; a dot of it is any character."""
+    before, tail = module[: -len(text)], module[-len(text) :]
+    if len(tail) != len(text) or (before and before[-1] != "."):
+        return False
+    return tail == text or all(a in (b, ".") for a, b in zip(text, tail, strict=True))
 
 
 def _compiled(path: Path, key: str, text: str) -> re.Pattern[str]:

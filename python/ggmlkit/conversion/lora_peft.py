@@ -28,6 +28,8 @@ from ggmlkit.tensor import Tensor
 _HALF = re.compile(
     r"(?:base_model\.model\.)?(.+?)\.lora_(embedding_)?([AB])(?:\.default)?(?:\.weight)?"
 )
+# The base model's own values, which PEFT saves along with embeddings that it changes.
+_BASE_LAYER = re.compile(r"(?:base_model\.model\.)?(.+)\.base_layer\.weight")
 # What makes more of an adapter than B·A, where it is set.
 _UNSUPPORTED = (
     "alora_invocation_tokens",
@@ -45,6 +47,7 @@ _UNSUPPORTED = (
 # to the adapter.
 _HARMLESS_BEGINNINGS = (True, False, None, "gaussian", "eva", "orthogonal")
 _LONGEST_PATH = 4000
+_MERGE = "merge the adapter with peft (merge_and_unload) and convert the model"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def open_peft(folder: Path, hparams: Callable[[], Hparams] | None = None) -> Ada
 def _settings(path: Path, config: Mapping[str, Any]) -> _Settings:
     _refuse_unsupported(path, config)
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank < 1 << 31:
         raise ConversionError(f"{path}: r is {rank!r}, no positive integer")
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not abs(alpha) < 1e30:
         raise ConversionError(f"{path}: lora_alpha is {alpha!r}, no number")
@@ -124,8 +127,7 @@ def _refuse_unsupported(path: Path, config: Mapping[str, Any]) -> None:
     for key in found:
         if key != "use_rslora":
             raise ConversionError(
-                f"{path}: {key} = {str(config[key])[:80]} is not supported; merge the adapter "
-                "with peft (merge_and_unload) and convert the model"
+                f"{path}: {key} = {str(config[key])[:80]} is not supported; {_MERGE}"
             )
 
 
@@ -152,10 +154,16 @@ def _open_weights(folder: Path) -> ModelFile:
 def _halves(file: ModelFile) -> dict[_Weight, dict[str, Tensor]]:
     """``{"A": …, "B": …}`` of each weight, both there; every tensor of the file has its place."""
     halves: dict[_Weight, dict[str, Tensor]] = {}
+    unchanged = set()
     for own_name, tensor in file.items():
+        if base := _BASE_LAYER.fullmatch(own_name):
+            unchanged.add(base[1])
+            continue
         match = _HALF.fullmatch(own_name)
-        name = names.to_gguf(f"{match[1]}.weight") if match else None
-        if match is None or name is None or names.to_hf(name) != f"{match[1]}.weight":
+        if match is None:
+            raise ConversionError(f"{file.path}: {own_name} is no half of a change; {_MERGE}")
+        name = names.to_gguf(f"{match[1]}.weight")
+        if name is None or names.to_hf(name) != f"{match[1]}.weight":
             raise ConversionError(f"{file.path}: no place for the tensor {own_name}")
         both = halves.setdefault(_Weight(match[1], name, match[2] is not None), {})
         if match[3] in both:
@@ -165,6 +173,8 @@ def _halves(file: ModelFile) -> dict[_Weight, dict[str, Tensor]]:
         for half in "AB":
             if half not in both:
                 raise FormatError(file.path, None, f"{weight.module} has no lora_{half}")
+    if alone := unchanged - {weight.module for weight in halves}:
+        raise FormatError(file.path, None, f"{min(alone)} has a base_layer, but no change")
     return halves
 
 
