@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +15,9 @@ from ggmlkit.tensor import Tensor
 
 PEFT_CONFIG = "adapter_config.json"
 EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
+
+# Their product is a float32.
+_LARGEST_SCALE, _MOST_TIMES = 1e30, 1e6
 
 AdapterPath: TypeAlias = str | os.PathLike[str]
 Scaled: TypeAlias = AdapterPath | tuple[AdapterPath, float]
@@ -136,12 +138,12 @@ def open_adapter(path: AdapterPath, hparams: Callable[[], Hparams] | None = None
 def with_scales(adapters: Sequence[Scaled]) -> list[tuple[Path, float]]:
     """Each adapter's path and how strongly it is applied: 1 where nothing is said.
 
-    Raises ValueError for a strength that is no finite number.
+    Raises ValueError for a strength beyond reason, or that is no number.
     """
     found = []
     for adapter in adapters:
         path, scale = adapter if isinstance(adapter, tuple) else (adapter, 1.0)
-        if not isfinite(scale):
+        if not abs(scale) <= _MOST_TIMES:
             raise ValueError(f"an adapter can't be applied {scale} times")
         found.append((Path(path), float(scale)))
     return found
@@ -153,6 +155,6 @@ def checked_change(path: Path, name: str, a: Tensor, b: Tensor, scale: float) ->
         raise FormatError(
             path, None, f"the halves of {name} have the shapes {a.shape} and {b.shape}"
         )
-    if not isfinite(scale):
+    if not abs(scale) <= _LARGEST_SCALE:
         raise FormatError(path, None, f"the change of {name} is scaled by {scale}")
     return Change(a, b, scale)

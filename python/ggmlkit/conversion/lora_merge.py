@@ -49,7 +49,7 @@ def apply_lora(
             or what ``gk.convert`` raises it for.
         FormatError: a file is damaged.
         UnsupportedTypeError: a type cannot be read or written.
-        ValueError: a scale is no finite number.
+        ValueError: a scale is no number up to a million.
     """
     container = container or container_of(Path(out))
     with ExitStack() as open_files:

@@ -63,7 +63,8 @@ class _Settings:
 
     def scale(self, module: str, rank: int) -> float:
         """What the change of a module is multiplied by; ConversionError if the rank isn't its."""
-        expected = self.ranks.value(module) or self.rank
+        known = self.ranks.value(module)
+        expected = self.rank if known is None else known
         if rank != expected:
             raise ConversionError(f"{self.path}: {module} has rank {rank}, not {expected:g}")
         alpha = self.alphas.value(module)

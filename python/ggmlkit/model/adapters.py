@@ -30,7 +30,7 @@ def add_adapters(session: _core.LlamaSession, file: ModelFile, adapters: Sequenc
     """Make a session that was loaded from ``file``, and not started, apply these adapters.
 
     Raises ModelError where one is not for the model, FormatError where it is damaged, ValueError
-    for a scale that is no finite number.
+    for a scale that is no number up to a million.
     """
     metadata, tensors = as_gguf(file)
     source = Source(file.path, metadata, tensors)

@@ -80,7 +80,7 @@ class Llama:
         ModelError: the file is no model that this decoder can run, an adapter is not for it, its
             contexts do not fit into memory, or the system refuses to lock the weights.
         ValueError: ``context``, ``sequences`` or ``threads`` below 1, an unknown ``kv_type`` or
-            ``activation_bits``, or an adapter's scale that is no finite number.
+            ``activation_bits``, or an adapter's scale that is no number up to a million.
     """
 
     config: LlamaConfig
