@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,3 +286,36 @@ def test_what_is_no_checkpoint_or_would_be_overwritten(
     with pytest.raises(ConversionError, match="a checkpoint folder holds f32, f16 or bf16, not q4"):
         gk.apply_delta(base, tmp_path / "delta", tmp_path / "out", type="q4_0")
     assert not (tmp_path / "out").exists()
+
+
+MEASURE = """
+import sys
+import ggmlkit as gk
+def peak():  # ru_maxrss would begin with that of the process that started this one
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+gk.make_delta(*sys.argv[1:3], sys.argv[3])  # what the libraries take at first
+before = peak()
+gk.apply_delta(*sys.argv[4:6], sys.argv[6])
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+@pytest.mark.parametrize("out", ["out", "out.gguf"])
+def test_peak_memory_is_a_few_tensors(tiny_hf: MakeHf, tmp_path: Path, out: str) -> None:
+    """Of 120 MB in tensors of at most 8, within DESIGN's three of them and slack."""
+    small, _ = tiny_hf("small")
+    sizes = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 4}
+    large, model = tiny_hf("large", **sizes, num_attention_heads=16)
+    model.half().save_pretrained(large)
+    largest = 2 * 1024 * 4096
+    assert sum(2 * p.numel() for p in model.parameters()) > 14 * largest
+    words = [small, small, tmp_path / "none", large, large, tmp_path / out]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *map(str, words)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) < 3 * largest + 32e6

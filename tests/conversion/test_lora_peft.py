@@ -251,8 +251,16 @@ def floats(*shape: int) -> gk.Tensor:
 
 MODULE = "base_model.model.model.layers.0.mlp.up_proj"
 BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
-    ({f"{MODULE}.lora_A.weight": floats(4, 64)}, FormatError, "up_proj has no lora_B"),
-    ({f"{MODULE}.lora_B.weight": floats(96, 4)}, FormatError, "up_proj has no lora_A"),
+    (
+        {f"{MODULE}.lora_A.weight": floats(4, 64)},
+        FormatError,
+        "has lora_A, which is no pair",
+    ),
+    (
+        {f"{MODULE}.lora_B.weight": floats(96, 4)},
+        FormatError,
+        "has lora_B, which is no pair",
+    ),
     (
         {f"{MODULE}.lora_A.weight": floats(4, 64), f"{MODULE}.lora_B.weight": floats(96, 3)},
         FormatError,
@@ -274,7 +282,7 @@ BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
             f"{MODULE}.lora_A.default.weight": floats(4, 64),
         },
         FormatError,
-        "two tensors are half A",
+        "two tensors are lora_A of",
     ),
     ({f"{MODULE}.lora_magnitude_vector": floats(96)}, ConversionError, "is no half of a change"),
     ({"base_model.model.lm_head.weight": floats(320, 64)}, ConversionError, "no half of a change"),

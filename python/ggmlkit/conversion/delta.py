@@ -75,7 +75,7 @@ def apply_delta(
         kept = type if is_folder else None
         sums = _combined(base, delta, +1.0, kept, threads, open_files)
         if is_folder:
-            _write_folder(out, sums, base, delta, kept, threads, progress)
+            _write_folder(out, sums, base, delta, kept, progress)
             return
         source = hf_source(delta, read_json(delta / "config.json"), sums, files=[])
         write_model(
@@ -114,7 +114,7 @@ def make_delta(
     base, target = Path(base), Path(target)
     with ExitStack() as open_files:
         differences = _combined(base, target, -1.0, type, threads, open_files)
-        _write_folder(Path(out), differences, base, target, type, threads, progress)
+        _write_folder(Path(out), differences, base, target, type, progress)
 
 
 def _write_folder(
@@ -123,13 +123,12 @@ def _write_folder(
     base: Path,
     companion: Path,
     type: str | TensorType | None,
-    threads: int | None,
     progress: Callable[..., None] | None,
 ) -> None:
     if out.exists() and any(out.samefile(folder) for folder in (base, companion)):
         raise ConversionError(f"{out} is read from; write to another folder")
     dtype = None if type is None else types.get(type).name
-    write_hf_folder(out, tensors, companion, dtype=dtype, threads=threads, progress=progress)
+    write_hf_folder(out, tensors, companion, dtype=dtype, progress=progress)
 
 
 # ------------------------------------------------------------------------ element by element

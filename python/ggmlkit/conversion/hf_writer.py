@@ -36,7 +36,6 @@ def write_hf_folder(
     companion: Path,
     *,
     dtype: str | None = None,
-    threads: int | None = None,
     progress: Callable[..., None] | None = None,
 ) -> None:
     """Write model.safetensors, and config.json and the tokenizer of another folder beside it.
@@ -48,7 +47,6 @@ def write_hf_folder(
         tensors: of types f32, f16 and bf16 by their names in the checkpoint, read one at a time.
         companion: the folder that the other files come from.
         dtype: what config.json shall say that the weights are; None leaves it as it is.
-        threads: that read, convert and write at once; all the process may use when None.
         progress: as ``gk.save`` calls it.
     """
     config = read_json(companion / "config.json")
@@ -67,7 +65,7 @@ def write_hf_folder(
                     file = files.enter_context(replacing(out / name))
                     file.write((companion / name).read_bytes())
             weights = files.enter_context(replacing(out / "model.safetensors"))
-            _write_weights(weights, tensors, threads, progress)
+            _write_weights(weights, tensors, progress)
     except BaseException:
         if is_new:
             with suppress(OSError):  # somebody else has put something there
@@ -78,7 +76,6 @@ def write_hf_folder(
 def _write_weights(
     file: BinaryIO,
     tensors: Mapping[str, Tensor],
-    threads: int | None,
     progress: Callable[..., None] | None,
 ) -> None:
     header = safetensors_header(
@@ -91,4 +88,4 @@ def _write_weights(
         placed.append((offset, name, tensor))
         offset += tensor.nbytes
     file.truncate(offset)
-    write_tensors(file, placed, threads=threads, progress=progress)
+    write_tensors(file, placed, progress=progress)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ggmlkit.conversion.lora import Change, Scaled, open_adapter, with_scales
 from ggmlkit.conversion.pipeline import container_of, stored_types, write_model
 from ggmlkit.conversion.source import open_source
+from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
 from ggmlkit.quantization.file import row_runs
 from ggmlkit.tensor import Tensor
@@ -107,5 +108,6 @@ def _add(
 ) -> None:
     values = out.view(np.float32).reshape(part.shape)
     part.dequantize(out=values, threads=threads)
+    release(part.data)
     for a, b in factors:
         values += b[first : first + part.rows] @ a

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ggmlkit.conversion import names
 from ggmlkit.conversion.hf_model import reordered
@@ -26,7 +26,7 @@ from ggmlkit.tensor import Tensor
 # base_model.model.MODULE.lora_A.weight; of embeddings, MODULE.lora_embedding_A. A model that was
 # never saved by PEFT has the adapter's name in it as well.
 _HALF = re.compile(
-    r"(?:base_model\.model\.)?(.+?)\.lora_(embedding_)?([AB])(?:\.default)?(?:\.weight)?"
+    r"(?:base_model\.model\.)?(.+?)\.lora_((?:embedding_)?[AB])(?:\.default)?(?:\.weight)?"
 )
 # The base model's own values, which PEFT saves along with embeddings that it changes.
 _BASE_LAYER = re.compile(r"(?:base_model\.model\.)?(.+)\.base_layer\.weight")
@@ -78,17 +78,16 @@ def open_peft(folder: Path, hparams: Callable[[], Hparams] | None = None) -> Ada
     settings = _settings(path, config)
     file = _open_weights(folder)
     try:
-        halves = _halves(file)
         order = _Order(folder, config, hparams)
         changes = {
-            names_of.gguf: _change(file.path, names_of, halves[names_of], settings, order)
-            for names_of in halves
+            weight.gguf: _change(file.path, weight, halves, settings, order)
+            for weight, halves in _halves(file).items()
         }
+        if not changes:
+            raise ConversionError(f"{file.path} changes no weight")
     except BaseException:
         file.close()
         raise
-    if not changes:
-        raise ConversionError(f"{file.path} changes no weight")
     return Adapter(folder, order.architecture, changes, [file])
 
 
@@ -135,13 +134,11 @@ def _refuse_unsupported(path: Path, config: Mapping[str, Any]) -> None:
 # ------------------------------------------------------------------------------- weights
 
 
-@dataclass(frozen=True)
-class _Weight:
+class _Weight(NamedTuple):
     """One weight that is changed: its module in the checkpoint, and its gguf name."""
 
     module: str
     gguf: str
-    is_embedding: bool
 
 
 def _open_weights(folder: Path) -> ModelFile:
@@ -153,8 +150,8 @@ def _open_weights(folder: Path) -> ModelFile:
 
 
 def _halves(file: ModelFile) -> dict[_Weight, dict[str, Tensor]]:
-    """``{"A": …, "B": …}`` of each weight, both there; every tensor of the file has its place."""
-    halves: dict[_Weight, dict[str, Tensor]] = {}
+    """The tensors of each weight, "A" and "B" or "embedding_A" and so on, all there are."""
+    found: dict[_Weight, dict[str, Tensor]] = {}
     unchanged = set()
     for own_name, tensor in file.items():
         if base := _BASE_LAYER.fullmatch(own_name):
@@ -163,29 +160,30 @@ def _halves(file: ModelFile) -> dict[_Weight, dict[str, Tensor]]:
         match = _HALF.fullmatch(own_name)
         if match is None:
             raise ConversionError(f"{file.path}: {own_name} is no half of a change; {_MERGE}")
-        name = names.to_gguf(f"{match[1]}.weight")
-        if name is None or names.to_hf(name) != f"{match[1]}.weight":
+        module, half = match.groups()
+        name = names.to_gguf(f"{module}.weight")
+        if name is None or names.to_hf(name) != f"{module}.weight":
             raise ConversionError(f"{file.path}: no place for the tensor {own_name}")
-        both = halves.setdefault(_Weight(match[1], name, match[2] is not None), {})
-        if match[3] in both:
-            raise FormatError(file.path, None, f"two tensors are half {match[3]} of {match[1]}")
-        both[match[3]] = tensor
-    for weight, both in halves.items():
-        for half in "AB":
-            if half not in both:
-                raise FormatError(file.path, None, f"{weight.module} has no lora_{half}")
-    if alone := unchanged - {weight.module for weight in halves}:
+        halves = found.setdefault(_Weight(module, name), {})
+        if half in halves:
+            raise FormatError(file.path, None, f"two tensors are lora_{half} of {module}")
+        halves[half] = tensor
+    if alone := unchanged - {weight.module for weight in found}:
         raise FormatError(file.path, None, f"{min(alone)} has a base_layer, but no change")
-    return halves
+    return found
 
 
 def _change(
-    path: Path, weight: _Weight, both: Mapping[str, Tensor], settings: _Settings, order: _Order
+    path: Path, weight: _Weight, halves: Mapping[str, Tensor], settings: _Settings, order: _Order
 ) -> Change:
-    a, b = both["A"], both["B"]
+    kind = "embedding_" if "embedding_A" in halves else ""
+    if halves.keys() != {f"{kind}A", f"{kind}B"}:
+        told = " and ".join(f"lora_{half}" for half in sorted(halves))
+        raise FormatError(path, None, f"{weight.module} has {told}, which is no pair")
+    a, b = halves[f"{kind}A"], halves[f"{kind}B"]
     checked_change(path, weight.module, a, b, 1.0)
     scale = settings.scale(weight.module, a.shape[0])
-    if weight.is_embedding:
+    if kind:
         # W's rows are tokens, and PEFT's B·A is W transposed.
         a, b = transposed(b), transposed(a)
     return checked_change(path, weight.gguf, a, order.applied(weight.gguf, b), scale)

@@ -64,7 +64,7 @@ def convert(
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
     if is_adapter(src):
-        from ggmlkit.conversion.lora_files import convert_adapter
+        from ggmlkit.conversion.lora_convert import convert_adapter
 
         return convert_adapter(
             src, out, base=base, type=type, container=container, progress=progress
