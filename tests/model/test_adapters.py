@@ -125,6 +125,8 @@ def test_a_scale_of_0_is_no_adapter_and_opposite_ones_cancel(tmp_path: Path) -> 
     none = Llama(model, lora=[(path, 0.0)])
     np.testing.assert_array_equal(none.logits(TOKENS), plain.logits(TOKENS))
     assert none.nbytes == plain.nbytes
+    one, listed = (Llama(model, lora=lora).logits(TOKENS) for lora in (path, [(path, 1)]))
+    np.testing.assert_array_equal(one, listed)
     both = Llama(model, lora=[(path, 1.5), (path, -1.5)])
     assert_exact(both.logits(TOKENS), expected(model))
 

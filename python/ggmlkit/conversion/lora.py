@@ -135,11 +135,13 @@ def open_adapter(path: AdapterPath, hparams: Callable[[], Hparams] | None = None
         raise
 
 
-def with_scales(adapters: Sequence[Scaled]) -> list[tuple[Path, float]]:
-    """Each adapter's path and how strongly it is applied: 1 where nothing is said.
+def with_scales(adapters: AdapterPath | Sequence[Scaled]) -> list[tuple[Path, float]]:
+    """Each adapter's path, or the only one's, and how strongly it is applied: 1 if nothing is said.
 
     Raises ValueError for a strength beyond reason, or that is no number.
     """
+    if isinstance(adapters, (str, os.PathLike)):
+        adapters = [adapters]
     found = []
     for adapter in adapters:
         path, scale = adapter if isinstance(adapter, tuple) else (adapter, 1.0)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ggmlkit.conversion.lora import Change, Scaled, open_adapter, with_scales
+from ggmlkit.conversion.lora import AdapterPath, Change, Scaled, open_adapter, with_scales
 from ggmlkit.conversion.pipeline import container_of, stored_types, write_model
 from ggmlkit.conversion.source import open_source
 from ggmlkit.io.pages import release
@@ -24,7 +24,7 @@ from ggmlkit.types import TensorType
 
 def apply_lora(
     base: str | os.PathLike[str],
-    adapters: Sequence[Scaled],
+    adapters: AdapterPath | Sequence[Scaled],
     out: str | os.PathLike[str],
     *,
     type: str | TensorType | None = None,
@@ -38,7 +38,8 @@ def apply_lora(
 
     Args:
         base: a Hugging Face folder, a Meta folder, or any model file ``gk.open`` reads.
-        adapters: paths, or pairs of a path and a scale: PEFT folders, gguf or ggla files.
+        adapters: a path, or several, or pairs of a path and a scale: PEFT folders, gguf or ggla
+            files.
         out: the file to write, replaced only when it is complete.
         type: of the matrices, as for ``gk.convert``; None for the one that each has.
         container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells.

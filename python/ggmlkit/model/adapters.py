@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.conversion.lora import Scaled, open_adapter, with_scales
+from ggmlkit.conversion.lora import AdapterPath, Scaled, open_adapter, with_scales
 from ggmlkit.conversion.source import Source
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, ModelError
@@ -26,7 +26,9 @@ class _Halves(NamedTuple):
     b: NDArray[np.float32]
 
 
-def add_adapters(session: _core.LlamaSession, file: ModelFile, adapters: Sequence[Scaled]) -> None:
+def add_adapters(
+    session: _core.LlamaSession, file: ModelFile, adapters: AdapterPath | Sequence[Scaled]
+) -> None:
     """Make a session that was loaded from ``file``, and not started, apply these adapters.
 
     Raises ModelError where one is not for the model, FormatError where it is damaged, ValueError

@@ -22,7 +22,7 @@ from ggmlkit.tensor import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ggmlkit.conversion.lora import Scaled
+    from ggmlkit.conversion.lora import AdapterPath, Scaled
     from ggmlkit.model.tokenizer import Tokenizer
 
 # Cache memory is proportional to the context: models trained for 128k tokens start smaller.
@@ -71,9 +71,9 @@ class Llama:
         repack: copy quantized weights into the layout that computes fastest. Without, they are
             used as they lie in the mapped file, whose memory processes share; slower.
         mlock: keep the weights from being swapped out.
-        lora: adapters to apply, each a path or a pair of a path and a scale: PEFT folders, gguf or
-            ggla files. What they add is computed in float32 beside the weights, which stay as they
-            are.
+        lora: adapters to apply, each a path or a pair of a path and a scale (or one path): PEFT
+            folders, gguf or ggla files. What they add is computed in float32 beside the weights,
+            which stay as they are.
 
     Raises:
         FormatError: the file, or an adapter, is damaged.
@@ -97,7 +97,7 @@ class Llama:
         activation_bits: int = 8,
         repack: bool = True,
         mlock: bool = False,
-        lora: Sequence[Scaled] = (),
+        lora: AdapterPath | Sequence[Scaled] = (),
     ) -> None:
         if kv_type not in KV_TYPES:
             raise ValueError(f"kv_type is {kv_type!r}, not one of {', '.join(KV_TYPES)}")
