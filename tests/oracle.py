@@ -1,4 +1,4 @@
-"""A LLaMA decoder in plain numpy: what the compiled one must compute.
+"""A decoder of the LLaMA family in plain numpy: what the compiled one must compute.
 
 Everything is float64 but where the compiled decoder rounds by design: keys and values as they are
 cached, and, when asked for, the inputs of matrix products to 8 bits per 32 elements.
@@ -39,6 +39,8 @@ class Oracle:
         self.round_activations = round_activations
         self.w: dict[str, F] = {k: t.dequantize().astype(np.float64) for k, t in tensors.items()}
         self.metadata = metadata
+        self.architecture = str(metadata.get("general.architecture", "llama"))
+        self.is_gemma = self.architecture.startswith("gemma")
         self.layers = int(self.key("block_count"))
         self.dim = int(self.key("embedding_length"))
         self.heads = int(self.key("attention.head_count"))
@@ -48,60 +50,79 @@ class Oracle:
         self.rope_dims = int(self.key("rope.dimension_count", self.head_dim))
 
     def key(self, name: str, default: Any = None) -> Any:
-        return self.metadata.get(f"llama.{name}", default)
+        return self.metadata.get(f"{self.architecture}.{name}", default)
 
     def logits(self, tokens: Sequence[int]) -> F:
         """Logits after each token: float64 ``(n, vocab)``."""
-        x = self.w["token_embd.weight"][list(tokens)]
+        x = self.w["token_embd.weight"][list(tokens)] * (sqrt(self.dim) if self.is_gemma else 1)
         angles, magnitude = self.rotations(len(tokens))
         for i in range(self.layers):
-            x = x + self.attention(i, self.norm(x, f"blk.{i}.attn_norm"), angles, magnitude)
-            x = x + self.feed_forward(i, self.norm(x, f"blk.{i}.ffn_norm"))
+            y = self.attention(i, self.norm(x, f"blk.{i}.attn_norm"), angles, magnitude)
+            x = x + self.norm(y, f"blk.{i}.post_attention_norm", optional=True)
+            y = self.feed_forward(i, self.norm(x, f"blk.{i}.ffn_norm"))
+            x = x + self.norm(y, f"blk.{i}.post_ffw_norm", optional=True)
         x = self.norm(x, "output_norm")
         # The decoder gives this product 16 bits, which is as good as none rounded.
         output = self.w["output.weight" if "output.weight" in self.w else "token_embd.weight"]
-        return np.asarray(x @ output.T)
+        return capped(np.asarray(x @ output.T), self.key("final_logit_softcapping"))
 
-    def norm(self, x: F, name: str) -> F:
+    def norm(self, x: F, name: str, *, optional: bool = False) -> F:
+        if optional and f"{name}.weight" not in self.w:
+            return x
         scale = 1 / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps)
         return np.asarray(x * scale * self.w[f"{name}.weight"])
 
     def linear(self, x: F, name: str) -> F:
         if self.round_activations:
             x = rounded(x)
-        return np.asarray(x @ self.w[f"{name}.weight"].T)
+        return np.asarray(x @ self.w[f"{name}.weight"].T + self.w.get(f"{name}.bias", 0))
 
     def attention(self, layer: int, x: F, angles: F, magnitude: float) -> F:
         n = len(x)
 
         def heads(name: str, count: int) -> F:
             y = self.linear(x, f"blk.{layer}.{name}")
-            return y.reshape(n, count, self.head_dim).swapaxes(0, 1)
+            y = y.reshape(n, count, self.head_dim).swapaxes(0, 1)
+            return self.norm(y, f"blk.{layer}.{name}_norm", optional=True)
 
         q = self.rotate(heads("attn_q", self.heads), angles, magnitude)
         k = self.rotate(heads("attn_k", self.kv_heads), angles, magnitude)
         v = heads("attn_v", self.kv_heads)
         group = self.heads // self.kv_heads
         k, v = (np.repeat(self.cached(t), group, axis=0) for t in (k, v))
-        scores = q @ k.swapaxes(1, 2) / sqrt(self.head_dim)
-        scores[:, np.triu(np.ones((n, n), bool), 1)] = -np.inf
+        scores = q @ k.swapaxes(1, 2) * float(self.key("attention.scale", self.head_dim**-0.5))
+        scores = capped(scores, self.key("attn_logit_softcapping"))
+        scores[:, ~self.seen(layer, n)] = -np.inf
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         y = (weights @ v).swapaxes(0, 1).reshape(n, self.heads * self.head_dim)
         return self.linear(y, f"blk.{layer}.attn_output")
 
+    def seen(self, layer: int, n: int) -> NDArray[np.bool_]:
+        """Which positions (columns) each token attends to."""
+        back = np.arange(n)[:, None] - np.arange(n)
+        pattern = self.key("attention.sliding_window_pattern", [True] * self.layers)
+        window = int(self.key("attention.sliding_window", 0))
+        return (back >= 0) & ((back < window) | (window == 0 or not pattern[layer]))
+
     def feed_forward(self, layer: int, x: F) -> F:
         gate = self.linear(x, f"blk.{layer}.ffn_gate")
         up = self.linear(x, f"blk.{layer}.ffn_up")
-        return self.linear(gate / (1 + np.exp(-gate)) * up, f"blk.{layer}.ffn_down")
+        if self.is_gemma:
+            gate = gate * (1 + np.tanh(sqrt(2 / pi) * (gate + 0.044715 * gate**3))) / 2
+        else:
+            gate = gate / (1 + np.exp(-gate))
+        return self.linear(gate * up, f"blk.{layer}.ffn_down")
 
     def rotate(self, x: F, angles: F, magnitude: float) -> F:
-        """Neighbouring pairs as complex numbers, turned."""
-        pairs = x[..., 0 : self.rope_dims : 2] + 1j * x[..., 1 : self.rope_dims : 2]
-        pairs = pairs * np.exp(1j * angles) * magnitude
+        """Pairs as complex numbers, turned: neighbours in LLaMA, else one of each half."""
+        d = self.rope_dims
+        first, second = slice(0, d, 2), slice(1, d, 2)
+        if self.architecture != "llama":
+            first, second = slice(0, d // 2), slice(d // 2, d)
+        pairs = (x[..., first] + 1j * x[..., second]) * np.exp(1j * angles) * magnitude
         out = x.copy()
-        out[..., 0 : self.rope_dims : 2] = pairs.real
-        out[..., 1 : self.rope_dims : 2] = pairs.imag
+        out[..., first], out[..., second] = pairs.real, pairs.imag
         return out
 
     def rotations(self, n: int) -> tuple[F, float]:
@@ -128,6 +149,10 @@ class Oracle:
             frequencies = frequencies / factor * ramp + frequencies * (1 - ramp)
             magnitude *= 0.1 * log(factor) + 1
         return np.outer(np.arange(n), frequencies), magnitude
+
+
+def capped(x: F, cap: float | None) -> F:
+    return np.asarray(cap * np.tanh(x / cap)) if cap else x
 
 
 def rounded(x: F) -> F:

@@ -21,6 +21,8 @@ namespace {
 using llama::Adapter;
 using llama::Config;
 using llama::Decoder;
+using llama::Gate;
+using llama::RopePairs;
 using llama::RopeScaling;
 using llama::Sampler;
 using llama::SamplerConfig;
@@ -33,6 +35,18 @@ RopeScaling scaling_named(const std::string& name) {
   if (name == "linear") return RopeScaling::linear;
   if (name == "yarn") return RopeScaling::yarn;
   throw py::value_error("no RoPE scaling is called " + name);
+}
+
+RopePairs pairs_named(const std::string& name) {
+  if (name == "neighbours") return RopePairs::neighbours;
+  if (name == "halves") return RopePairs::halves;
+  throw py::value_error("no RoPE pairs are called " + name);
+}
+
+Gate gate_named(const std::string& name) {
+  if (name == "silu") return Gate::silu;
+  if (name == "gelu") return Gate::gelu;
+  throw py::value_error("no gate is called " + name);
 }
 
 Config config_from(const py::dict& d) {
@@ -56,6 +70,16 @@ Config config_from(const py::dict& d) {
   c.rope.beta_fast = number("rope_beta_fast");
   c.rope.beta_slow = number("rope_beta_slow");
   c.rope.divisors = d["rope_divisors"].cast<std::vector<float>>();
+  c.rope.long_divisors = d["rope_long_divisors"].cast<std::vector<float>>();
+  c.rope.pairs = pairs_named(d["rope_pairs"].cast<std::string>());
+  c.gate = gate_named(d["gate"].cast<std::string>());
+  c.embedding_scale = number("embedding_scale");
+  c.query_scale = number("query_scale");
+  c.score_cap = number("score_cap");
+  c.logit_cap = number("logit_cap");
+  c.has_head_norms = d["has_head_norms"].cast<bool>();
+  c.has_post_norms = d["has_post_norms"].cast<bool>();
+  c.windows = d["windows"].cast<std::vector<std::size_t>>();
   return c;
 }
 

@@ -113,7 +113,12 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* weight, float eps, float* out, std::size_t n);
   // Turns neighbouring pairs in place; `turns` holds a cosine and a sine for each.
   void (*rotate)(float* x, const float* turns, std::size_t pairs);
+  // Turns elements i and i + pairs in place; `turns` holds all cosines, then all sines.
+  void (*rotate_halves)(float* x, const float* turns, std::size_t pairs);
   void (*silu_mul)(const float* gate, const float* up, float* out, std::size_t n);
+  // The same with GELU, approximated by a hyperbolic tangent.
+  void (*gelu_mul)(const float* gate, const float* up, float* out, std::size_t n);
+  void (*soft_cap)(float cap, float* x, std::size_t n);  // x = cap · tanh(x / cap), for cap > 0
 };
 
 const KernelTable& scalar_table();

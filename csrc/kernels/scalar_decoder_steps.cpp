@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/gelu.h"
 #include "kernels/kernel_table.h"
 #include "kernels/kv_group.h"
 
@@ -127,8 +128,30 @@ void rotate(float* x, const float* turns, std::size_t pairs) {
   }
 }
 
+void rotate_halves(float* x, const float* turns, std::size_t pairs) {
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const float a = x[i];
+    const float b = x[i + pairs];
+    x[i] = a * turns[i] - b * turns[i + pairs];
+    x[i + pairs] = b * turns[i] + a * turns[i + pairs];
+  }
+}
+
 void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+// (1 + tanh u) / 2 is 1 / (1 + e^-2u).
+void gelu_mul(const float* gate, const float* up, float* out, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const float g = gate[i];
+    const float u = kGeluScale * (g + kGeluCubic * g * g * g);
+    out[i] = g / (1.0f + std::exp(-2.0f * u)) * up[i];
+  }
+}
+
+void soft_cap(float cap, float* x, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = cap * std::tanh(x[i] / cap);
 }
 
 }  // namespace
@@ -142,7 +165,10 @@ void fill_scalar_decoder_steps(KernelTable& table) {
   table.add_scaled = add_scaled;
   table.rms_norm = rms_norm;
   table.rotate = rotate;
+  table.rotate_halves = rotate_halves;
   table.silu_mul = silu_mul;
+  table.gelu_mul = gelu_mul;
+  table.soft_cap = soft_cap;
 }
 
 }  // namespace ggmlkit

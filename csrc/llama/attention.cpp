@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "kernels/kernel_table.h"
 
@@ -20,56 +21,59 @@ constexpr std::size_t kMostChunks = 32;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-// Positions of a chunk: a function of the run alone, so that results don't depend on who computes.
-std::size_t chunk_size(std::size_t seen) {
-  return ceil_div(ceil_div(seen, kMostChunks), kKeyBlock) * kKeyBlock;
+std::size_t length(Range r) { return r.end - r.begin; }
+
+// Positions of a chunk: a function of what a run sees, so that results don't depend on who
+// computes.
+std::size_t chunk_size(Range seen) {
+  return ceil_div(ceil_div(length(seen), kMostChunks), kKeyBlock) * kKeyBlock;
 }
 
-std::size_t seen_by(const Run& run) { return run.start + run.tokens; }
-
-std::size_t chunks_of(const Run& run) { return ceil_div(seen_by(run), chunk_size(seen_by(run))); }
+std::size_t chunks_of(Range seen) { return ceil_div(length(seen), chunk_size(seen)); }
 
 PartialMean mean_at(float* memory, std::size_t rows) {
   return {memory, memory + rows, memory + 2 * rows};
 }
 
-// The weights of one row's scores within a block, of which it sees the first `seen`.
-void soften(float* scores, std::size_t seen, std::size_t count, std::size_t d, float& highest,
+// The weights of one row's scores within a block of `count`, of which it sees some.
+void soften(float* scores, Range seen, std::size_t count, std::size_t d, float& highest,
             float& total, float* sum) {
   const KernelTable& kernels = active();
-  if (seen != 0) {
-    const float high = kernels.largest(scores, seen);
+  if (const std::size_t n = length(seen); n != 0) {
+    const float high = kernels.largest(scores + seen.begin, n);
     if (high > highest) {
       const float shrink = std::exp(highest - high);
       kernels.scale(shrink, sum, sum, d);
       total *= shrink;
       highest = high;
     }
-    total += kernels.exp_and_sum(scores, seen, highest);
+    total += kernels.exp_and_sum(scores + seen.begin, n, highest);
   }
-  std::fill(scores + seen, scores + count, 0.0f);
+  std::fill(scores, scores + seen.begin, 0.0f);
+  std::fill(scores + seen.end, scores + count, 0.0f);
 }
 
 }  // namespace
 
-Attention::Attention(const Config& config, std::size_t context, std::size_t sequences, KvType type,
-                     std::size_t tokens, int threads)
-    : config_(config),
+Attention::Attention(const Weights& weights, std::size_t context, std::size_t sequences,
+                     KvType type, std::size_t tokens, int threads)
+    : weights_(weights),
+      config_(weights.config()),
       kernels_(active().kv[static_cast<std::size_t>(type)]),
-      cache_(config, context, sequences, type),
-      rope_(config.rope, context),
-      tile_tokens_(std::max<std::size_t>(1, kTileRows / config.group())),
+      cache_(config_, context, sequences, type),
+      rope_(config_.rope, context),
+      tile_tokens_(std::max<std::size_t>(1, kTileRows / config_.group())),
       short_tokens_(std::min(kShortTokens, tile_tokens_)),
       scratch_(static_cast<std::size_t>(threads)) {
-  const std::size_t d = config.head_dim;
-  const std::size_t rows = tile_tokens_ * config.group();
+  const std::size_t d = config_.head_dim;
+  const std::size_t rows = tile_tokens_ * config_.group();
   for (Scratch& s : scratch_) {
     s.q.resize(rows * d);
     s.scores.resize(rows * kKeyBlock);
     s.mean.resize(rows * (d + 2));
   }
   const std::size_t short_runs = std::max(short_tokens_, std::min(sequences, tokens));
-  chunks_.resize(short_runs * config.heads * kMostChunks * (d + 2));
+  chunks_.resize(short_runs * config_.heads * kMostChunks * (d + 2));
 }
 
 std::size_t Attention::nbytes() const {
@@ -86,12 +90,22 @@ float* Attention::chunk_memory(const Run& run, std::size_t slot, std::size_t hea
   return chunks_.data() + (first + (head * kMostChunks + chunk) * rows) * row;
 }
 
+Range Attention::seen_by(std::size_t layer, const Run& run, Range tokens) const {
+  const std::size_t window = config_.window(layer);
+  const std::size_t first_end = run.start + tokens.begin + 1;
+  const std::size_t first = window != 0 && first_end > window ? first_end - window : 0;
+  return {first / kKvGroup * kKvGroup, run.start + tokens.end};
+}
+
 void Attention::store_token(std::size_t layer, const Run& run, std::size_t token, std::size_t head,
                             float* rows) {
   const std::size_t d = config_.head_dim;
   const std::size_t position = run.start + token;
   const std::size_t place = position % kKvGroup;
   float* k = rows + (run.row + token) * row_size() + config_.q_size() + head * d;
+  if (config_.has_head_norms) {
+    active().rms_norm(k, weights_.layers()[layer].k_norm.data(), config_.norm_eps, k, d);
+  }
   rope_.rotate(k, 1, d, position);
   kernels_.store_key(k, d, place, cache_.keys(layer, run.sequence, head, position));
   kernels_.store_value(k + config_.kv_size(), d, place,
@@ -107,13 +121,21 @@ void Attention::store(std::size_t layer, const Run& run, float* rows, int thread
   }
 }
 
-void Attention::load_queries(const Run& run, Range tokens, std::size_t head, const float* rows,
-                             float* q) const {
+void Attention::load_queries(std::size_t layer, const Run& run, Range tokens, std::size_t head,
+                             const float* rows, float* q) const {
   const std::size_t d = config_.head_dim;
   const std::size_t size = config_.group() * d;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
+  const float scale = config_.score_scale();
+  const std::vector<float>& norm = weights_.layers()[layer].q_norm;
   for (std::size_t t = tokens.begin; t < tokens.end; ++t, q += size) {
-    active().scale(scale, rows + (run.row + t) * row_size() + head * size, q, size);
+    const float* from = rows + (run.row + t) * row_size() + head * size;
+    if (config_.has_head_norms) {
+      for (std::size_t i = 0; i < size; i += d) {
+        active().rms_norm(from + i, norm.data(), config_.norm_eps, q + i, d);
+      }
+      from = q;
+    }
+    active().scale(scale, from, q, size);
     rope_.rotate(q, config_.group(), d, run.start + t);
   }
 }
@@ -123,6 +145,7 @@ void Attention::attend(std::size_t layer, const Run& run, Range tokens, std::siz
                        Range positions, Scratch& scratch, const PartialMean& mean) {
   const std::size_t d = config_.head_dim;
   const std::size_t group = config_.group();
+  const std::size_t window = config_.window(layer);
   const std::size_t rows = (tokens.end - tokens.begin) * group;
   float* scores = scratch.scores.data();
   std::fill(mean.highest, mean.highest + rows, -std::numeric_limits<float>::infinity());
@@ -132,10 +155,16 @@ void Attention::attend(std::size_t layer, const Run& run, Range tokens, std::siz
     const std::size_t count = std::min(kKeyBlock, positions.end - p);
     kernels_.scores(scratch.q.data(), rows, d, cache_.keys(layer, run.sequence, head, p),
                     ceil_div(count, kKvGroup), scores, kKeyBlock);
+    const auto in_block = [p, count](std::size_t position) {
+      return std::min(count, position - std::min(position, p));
+    };
     for (std::size_t i = 0; i < rows; ++i) {
-      const std::size_t seen = run.start + tokens.begin + i / group + 1;
-      soften(scores + i * kKeyBlock, std::min(count, seen - std::min(seen, p)), count, d,
-             mean.highest[i], mean.total[i], mean.sum + i * d);
+      float* row = scores + i * kKeyBlock;
+      const std::size_t end = run.start + tokens.begin + i / group + 1;
+      const std::size_t begin = window != 0 && end > window ? end - window : 0;
+      if (config_.score_cap > 0) active().soft_cap(config_.score_cap, row, count);
+      soften(row, {in_block(begin), in_block(end)}, count, d, mean.highest[i], mean.total[i],
+             mean.sum + i * d);
     }
     kernels_.add_values(scores, kKeyBlock, rows, d, cache_.values(layer, run.sequence, head, p),
                         count, mean.sum);
@@ -155,9 +184,9 @@ void Attention::attend_tiles(std::size_t layer, const Run& run, const float* row
     const std::size_t first = (tiles - 1 - item / config_.kv_heads) * tile_tokens_;
     const Range tokens{first, std::min(run.tokens, first + tile_tokens_)};
     const std::size_t n = tokens.end - tokens.begin;
-    load_queries(run, tokens, head, rows, scratch.q.data());
+    load_queries(layer, run, tokens, head, rows, scratch.q.data());
     const PartialMean mean = mean_at(scratch.mean.data(), n * config_.group());
-    attend(layer, run, tokens, head, {0, run.start + tokens.end}, scratch, mean);
+    attend(layer, run, tokens, head, seen_by(layer, run, tokens), scratch, mean);
     for (std::size_t i = 0; i < n * config_.group(); ++i) {
       float* to = out + (run.row + first + i / config_.group()) * config_.q_size() + head * size +
                   i % config_.group() * config_.head_dim;
@@ -168,8 +197,9 @@ void Attention::attend_tiles(std::size_t layer, const Run& run, const float* row
 
 void Attention::attend_chunk(std::size_t layer, const Run& run, std::size_t slot, std::size_t head,
                              std::size_t chunk, float* rows, bool stored, Scratch& scratch) {
-  const std::size_t size = chunk_size(seen_by(run));
-  const Range positions{chunk * size, std::min(seen_by(run), (chunk + 1) * size)};
+  const Range seen = seen_by(layer, run);
+  const std::size_t first = seen.begin + chunk * chunk_size(seen);
+  const Range positions{first, std::min(seen.end, first + chunk_size(seen))};
   // A token's key and value are stored by who attends to its position: none else reads them.
   for (std::size_t t = 0; t < run.tokens && !stored; ++t) {
     const std::size_t position = run.start + t;
@@ -177,7 +207,7 @@ void Attention::attend_chunk(std::size_t layer, const Run& run, std::size_t slot
       store_token(layer, run, t, head, rows);
     }
   }
-  load_queries(run, {0, run.tokens}, head, rows, scratch.q.data());
+  load_queries(layer, run, {0, run.tokens}, head, rows, scratch.q.data());
   attend(layer, run, {0, run.tokens}, head, positions, scratch,
          mean_at(chunk_memory(run, slot, head, chunk), run.tokens * config_.group()));
 }
@@ -185,11 +215,13 @@ void Attention::attend_chunk(std::size_t layer, const Run& run, std::size_t slot
 void Attention::attend_chunks(std::size_t layer, const Run* runs, std::size_t n_runs, float* rows,
                               bool stored, int thread, int n_threads) {
   std::size_t items = 0;
-  for (std::size_t r = 0; r < n_runs; ++r) items += config_.kv_heads * chunks_of(runs[r]);
+  for (std::size_t r = 0; r < n_runs; ++r) {
+    items += config_.kv_heads * chunks_of(seen_by(layer, runs[r]));
+  }
   const Range mine = split(items, thread, n_threads);
   std::size_t before = 0;
   for (std::size_t r = 0; r < n_runs; ++r) {
-    const std::size_t chunks = chunks_of(runs[r]);
+    const std::size_t chunks = chunks_of(seen_by(layer, runs[r]));
     const std::size_t end = std::min(mine.end, before + config_.kv_heads * chunks);
     for (std::size_t i = std::max(mine.begin, before); i < end; ++i) {
       attend_chunk(layer, runs[r], r, (i - before) / chunks, (i - before) % chunks, rows, stored,
@@ -199,13 +231,14 @@ void Attention::attend_chunks(std::size_t layer, const Run* runs, std::size_t n_
   }
 }
 
-void Attention::combine(const Run* runs, std::size_t n_runs, std::size_t token, float* out) {
+void Attention::combine(std::size_t layer, const Run* runs, std::size_t n_runs, std::size_t token,
+                        float* out) {
   // Either one run, or runs of one token.
   const std::size_t slot = n_runs == 1 ? 0 : token;
   const Run& run = runs[slot];
   const std::size_t d = config_.head_dim;
   const std::size_t group = config_.group();
-  const std::size_t chunks = chunks_of(run);
+  const std::size_t chunks = chunks_of(seen_by(layer, run));
   for (std::size_t h = 0; h < config_.heads; ++h, out += d) {
     const std::size_t row = (n_runs == 1 ? token : 0) * group + h % group;
     const auto mean = [&](std::size_t chunk) {

@@ -14,6 +14,7 @@
 #include "llama/config.h"
 #include "llama/kv_cache.h"
 #include "llama/rope.h"
+#include "llama/weights.h"
 
 namespace ggmlkit::llama {
 
@@ -35,7 +36,7 @@ struct PartialMean {
 class Attention {
  public:
   // For passes of at most `tokens` tokens, by at most `threads` threads.
-  Attention(const Config& config, std::size_t context, std::size_t sequences, KvType type,
+  Attention(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
             std::size_t tokens, int threads);
 
   std::size_t context() const { return cache_.context(); }
@@ -57,7 +58,8 @@ class Attention {
   bool is_short(const Run& run) const { return run.tokens <= short_tokens_; }
   void attend_chunks(std::size_t layer, const Run* runs, std::size_t n_runs, float* rows,
                      bool stored, int thread, int n_threads);
-  void combine(const Run* runs, std::size_t n_runs, std::size_t token, float* out);
+  void combine(std::size_t layer, const Run* runs, std::size_t n_runs, std::size_t token,
+               float* out);
 
  private:
   struct Scratch {               // of one thread
@@ -66,16 +68,22 @@ class Attention {
     AlignedArray<float> mean;    // a PartialMean of the tile's rows
   };
 
+  // What some tokens of a run see in a layer, all in all, from the first position of a group.
+  Range seen_by(std::size_t layer, const Run& run, Range tokens) const;
+  Range seen_by(std::size_t layer, const Run& run) const {
+    return seen_by(layer, run, {0, run.tokens});
+  }
   void store_token(std::size_t layer, const Run& run, std::size_t token, std::size_t head,
                    float* rows);
-  void load_queries(const Run& run, Range tokens, std::size_t head, const float* rows,
-                    float* q) const;
+  void load_queries(std::size_t layer, const Run& run, Range tokens, std::size_t head,
+                    const float* rows, float* q) const;
   void attend(std::size_t layer, const Run& run, Range tokens, std::size_t head, Range positions,
               Scratch& scratch, const PartialMean& mean);
   void attend_chunk(std::size_t layer, const Run& run, std::size_t slot, std::size_t head,
                     std::size_t chunk, float* rows, bool stored, Scratch& scratch);
   float* chunk_memory(const Run& run, std::size_t slot, std::size_t head, std::size_t chunk);
 
+  const Weights& weights_;
   const Config& config_;
   const KvKernels& kernels_;
   KvCache cache_;

@@ -1,15 +1,19 @@
 // What the decoder must know of a model: sizes and switches, as plain data.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
 namespace ggmlkit::llama {
 
 enum class RopeScaling { none, linear, yarn };
+// Which elements of a head turn together: (2i, 2i + 1), or (i, i + dims / 2).
+enum class RopePairs { neighbours, halves };
 
 struct RopeConfig {
   std::size_t dims = 0;  // rotated elements of a head, the first ones; even
+  RopePairs pairs = RopePairs::neighbours;
   float base = 10000.0f;
   RopeScaling scaling = RopeScaling::none;
   float factor = 1.0f;  // how much longer than the trained context
@@ -18,7 +22,10 @@ struct RopeConfig {
   float beta_fast = 32.0f;      // yarn: turns in the trained context above which a frequency stays
   float beta_slow = 1.0f;       // yarn: turns below which it is stretched in full
   std::vector<float> divisors;  // empty, or [dims / 2]: each frequency is divided by its own
+  std::vector<float> long_divisors;  // empty, or those of contexts above original_context
 };
+
+enum class Gate { silu, gelu };  // gelu: by its approximation with a hyperbolic tangent
 
 struct Config {
   std::size_t layers = 0;
@@ -30,10 +37,24 @@ struct Config {
   std::size_t vocab = 0;
   float norm_eps = 1e-6f;
   RopeConfig rope;
+  // Switches of architectures; the values here are LLaMA's.
+  Gate gate = Gate::silu;
+  float embedding_scale = 1.0f;
+  float query_scale = 0.0f;     // of queries before they meet keys; 0: 1 / √head_dim
+  float score_cap = 0.0f;       // scores become cap · tanh(score / cap); 0: they stay
+  float logit_cap = 0.0f;       // the same of logits
+  bool has_head_norms = false;  // queries and keys are normed, a head at a time, and then rotated
+  bool has_post_norms = false;  // what a block adds to the stream is normed before
+  std::vector<std::size_t> windows;  // empty, or [layers]: a token sees so many, itself included;
+                                     // 0: all
 
   std::size_t q_size() const { return heads * head_dim; }
   std::size_t kv_size() const { return kv_heads * head_dim; }
   std::size_t group() const { return heads / kv_heads; }  // query heads that share a kv head
+  std::size_t window(std::size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
+  float score_scale() const {
+    return query_scale > 0 ? query_scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
+  }
 };
 
 // Throws std::invalid_argument where the sizes contradict each other.

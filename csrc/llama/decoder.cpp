@@ -16,11 +16,15 @@ std::size_t rows_at_a_time(std::size_t tokens) {
   return std::max(kBlock, kHiddenValues / tokens / kBlock * kBlock);
 }
 
+// Of products whose bias is added later, with the norm, or that have none.
+const std::vector<float> kNoBias;
+
 // One of several products of the same activations, and what adapters add to it.
 struct Product {
   const WeightMatrix& w;
   const Change& change;
   float* y;
+  const std::vector<float>& bias;  // of the rows of w, or empty
   std::size_t bytes() const { return w.rows() * row_bytes(); }
   std::size_t row_bytes() const { return ggmlkit::row_bytes(w.type(), w.cols()); }
 };
@@ -32,11 +36,21 @@ std::size_t row_at(const Product& p, std::size_t bytes) {
   return std::min(p.w.rows(), (bytes + step_bytes - 1) / step_bytes * step);
 }
 
+// y[t·ldy] += bias for some rows, the first of which is y's.
+void add_bias(const std::vector<float>& bias, Range rows, float* y, std::size_t ldy,
+              std::size_t tokens) {
+  if (bias.empty()) return;
+  for (std::size_t t = 0; t < tokens; ++t, y += ldy) {
+    active().add_scaled(1.0f, bias.data() + rows.begin, y, rows.end - rows.begin);
+  }
+}
+
 // Some rows of a product, which go to their places in y.
 void product_rows(const Product& p, const Activations& x, const Low& low, std::size_t ldy,
                   Range rows) {
   matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
   low.add(p.change, rows, x.tokens(), p.y + rows.begin, ldy);
+  add_bias(p.bias, rows, p.y + rows.begin, ldy, x.tokens());
 }
 
 // This thread's share of one product.
@@ -112,7 +126,7 @@ Decoder::Decoder(const Weights& weights, const Adapter& adapter, std::size_t con
                  std::size_t sequences, KvType type, std::size_t parts, int threads)
     : weights_(weights),
       adapter_(adapter),
-      attention_(weights.config(), context, sequences, type, kTile, threads),
+      attention_(weights, context, sequences, type, kTile, threads),
       positions_(sequences, 0),
       shared_(parts),
       up_(static_cast<std::size_t>(threads)),
@@ -174,17 +188,18 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
                   thread,
                   n_threads};
   const std::size_t last = config().layers - 1;
-  const float* delta = nullptr;
+  Addition addition;
   embed(part);
   for (std::size_t layer = 0; layer < last; ++layer) {
-    keys_and_values(part, layer, delta);
+    keys_and_values(part, layer, addition);
     rest_of_layer(part, layer);
-    delta = delta_.data();
+    addition = of_feed_forward(weights_.layers()[layer]);
   }
-  keys_and_values(part, last, delta);
+  keys_and_values(part, last, addition);
+  addition = of_feed_forward(weights_.layers()[last]);
   if (!pass.is_long || pass.all) {
     rest_of_layer(part, last);
-    output_logits(part, delta_.data());
+    output_logits(part, addition);
     return;
   }
   // Keys and values are all that the last layer owes to later tokens; only the last token goes on.
@@ -196,45 +211,76 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
   const float* row = shared_.stream.data() + end.row * config().dim;
   std::copy(row, row + config().dim, own.stream.data());
   rest_of_layer(end_part, last);
-  output_logits(end_part, delta_.data());
+  output_logits(end_part, addition);
 }
 
 void Decoder::embed(const Part& part) {
   const Range mine = part.mine();
+  const float scale = config().embedding_scale;
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
     const auto token = static_cast<std::size_t>(part.pass.tokens[t]);
     float* x = part.rows.stream.data() + t * config().dim;
     weights_.embed(token, x);
     adapter_.add_embedding(token, x);
+    if (scale != 1.0f) active().scale(scale, x, x, config().dim);
   }
 }
 
-void Decoder::add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight,
-                           Activations& rounded, const Changes& changes) {
+Decoder::Addition Decoder::of_attention(const LayerWeights& w) const {
+  return {delta_.data(), &w.attn_output_bias, &w.post_attn_norm};
+}
+
+Decoder::Addition Decoder::of_feed_forward(const LayerWeights& w) const {
+  return {delta_.data(), &w.down_bias, &w.post_ffn_norm};
+}
+
+void Decoder::add(const Addition& addition, std::size_t token, float* stream,
+                  float* scratch) const {
+  if (addition.product == nullptr) return;
+  const std::size_t dim = config().dim;
+  const KernelTable& kernels = active();
+  const float* x = addition.product + token * dim;
+  if (!addition.bias->empty()) {
+    std::copy(x, x + dim, scratch);
+    kernels.add_scaled(1.0f, addition.bias->data(), scratch, dim);
+    x = scratch;
+  }
+  if (!addition.norm->empty()) {
+    kernels.rms_norm(x, addition.norm->data(), config().norm_eps, scratch, dim);
+    x = scratch;
+  }
+  kernels.add_scaled(1.0f, x, stream, dim);
+}
+
+void Decoder::add_and_norm(const Part& part, const Addition& addition,
+                           const std::vector<float>& weight, Activations& rounded,
+                           const Changes& changes) {
   const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
   const Range mine = part.mine();
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
     float* x = part.rows.stream.data() + t * dim;
-    if (delta != nullptr) kernels.add_scaled(1.0f, delta + t * dim, x, dim);
-    kernels.rms_norm(x, weight.data(), config().norm_eps, part.rows.normed.data() + t * dim, dim);
+    float* normed = part.rows.normed.data() + t * dim;
+    add(addition, t, x, normed);
+    kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
     rounded.quantize_row(t);
   }
   part.project(changes, rounded);
   if (!part.is_own) meet(part);
 }
 
-void Decoder::keys_and_values(const Part& part, std::size_t layer, const float* delta) {
+void Decoder::keys_and_values(const Part& part, std::size_t layer, const Addition& addition) {
   const Config& c = config();
   const LayerWeights& w = weights_.layers()[layer];
   const LayerChanges& changes = adapter_.layer(layer);
-  add_and_norm(part, delta, w.attn_norm, part.rows.normed_rounded, changes.of_attn_norm);
+  add_and_norm(part, addition, w.attn_norm, part.rows.normed_rounded, changes.of_attn_norm);
   float* q = qkv_.data();
   float* k = q + c.q_size();
   float* v = k + c.kv_size();
-  products_share({{w.q, changes.q, q}, {w.k, changes.k, k}, {w.v, changes.v, v}},
-                 part.rows.normed_rounded, part.low(changes.of_attn_norm), attention_.row_size(),
-                 part.thread, part.n_threads);
+  products_share(
+      {{w.q, changes.q, q, w.q_bias}, {w.k, changes.k, k, w.k_bias}, {w.v, changes.v, v, w.v_bias}},
+      part.rows.normed_rounded, part.low(changes.of_attn_norm), attention_.row_size(), part.thread,
+      part.n_threads);
   meet(part);
   if (!part.pass.is_long) return;
   attention_.store(layer, part.pass.runs[0], qkv_.data(), part.thread, part.n_threads);
@@ -245,13 +291,14 @@ void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   const LayerWeights& w = weights_.layers()[layer];
   const LayerChanges& changes = adapter_.layer(layer);
   attend(part, layer);
-  product_share({w.attn_output, changes.attn_output, delta_.data()}, part.rows.attended_rounded,
-                part.low(changes.of_attended), config().dim, part.thread, part.n_threads);
+  product_share({w.attn_output, changes.attn_output, delta_.data(), kNoBias},
+                part.rows.attended_rounded, part.low(changes.of_attended), config().dim,
+                part.thread, part.n_threads);
   meet(part);
-  add_and_norm(part, delta_.data(), w.ffn_norm, part.rows.normed_rounded, changes.of_ffn_norm);
+  add_and_norm(part, of_attention(w), w.ffn_norm, part.rows.normed_rounded, changes.of_ffn_norm);
   feed_forward(part, layer);
-  product_share({w.down, changes.down, delta_.data()}, part.hidden, part.low(changes.of_hidden),
-                config().dim, part.thread, part.n_threads);
+  product_share({w.down, changes.down, delta_.data(), kNoBias}, part.hidden,
+                part.low(changes.of_hidden), config().dim, part.thread, part.n_threads);
   meet(part);
 }
 
@@ -268,7 +315,7 @@ void Decoder::attend(const Part& part, std::size_t layer) {
   const Range mine = part.mine();
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
     if (!pass.is_long) {
-      attention_.combine(pass.runs, pass.n_runs, t, attended + t * config().q_size());
+      attention_.combine(layer, pass.runs, pass.n_runs, t, attended + t * config().q_size());
     }
     part.rows.attended_rounded.quantize_row(t);
   }
@@ -291,7 +338,7 @@ void Decoder::feed_forward(const Part& part, std::size_t layer) {
   if (!part.is_own) meet(part);
 }
 
-// hidden = silu(gate) · up for some rows of both matrices.
+// hidden = act(gate) · up for some rows of both matrices.
 void Decoder::hidden_rows(const Part& part, std::size_t layer, Range rows, float* up,
                           std::size_t ld) {
   const LayerWeights& w = weights_.layers()[layer];
@@ -299,37 +346,51 @@ void Decoder::hidden_rows(const Part& part, std::size_t layer, Range rows, float
   const Low low = part.low(changes.of_ffn_norm);
   const std::size_t ffn = config().ffn;
   const bool is_rounded = ffn % kBlock == 0;
+  const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
   float* hidden = hidden_.data() + rows.begin;
   matmul_rows(w.gate, part.rows.normed_rounded, hidden, ffn, rows);
   low.add(changes.gate, rows, part.pass.n, hidden, ffn);
+  add_bias(w.gate_bias, rows, hidden, ffn, part.pass.n);
   matmul_rows(w.up, part.rows.normed_rounded, up, ld, rows);
   low.add(changes.up, rows, part.pass.n, up, ld);
+  add_bias(w.up_bias, rows, up, ld, part.pass.n);
   for (std::size_t t = 0; t < part.pass.n; ++t) {
     float* row = hidden + t * ffn;
-    active().silu_mul(row, up + t * ld, row, rows.end - rows.begin);
+    gate_mul(row, up + t * ld, row, rows.end - rows.begin);
     if (is_rounded) part.hidden.quantize_blocks(t, rows.begin / kBlock, rows.end / kBlock);
   }
 }
 
-void Decoder::output_logits(const Part& part, const float* delta) {
+void Decoder::output_logits(const Part& part, const Addition& addition) {
   const Config& c = config();
   const Pass& pass = part.pass;
   if (pass.logits == nullptr) return;
   const Changes& changes = adapter_.of_output_norm();
-  const Product output{weights_.output(), adapter_.output(), pass.logits};
+  const Product output{weights_.output(), adapter_.output(), pass.logits, kNoBias};
   if (pass.all || part.is_own) {
     Activations& rounded = part.rows.last_normed_rounded;
-    add_and_norm(part, delta, weights_.output_norm(), rounded, changes);
+    add_and_norm(part, addition, weights_.output_norm(), rounded, changes);
     product_share(output, rounded, part.low(changes), c.vocab, part.thread, part.n_threads);
+    cap_logits(part, pass.n);
     return;
   }
   const std::size_t at = (pass.n - 1) * c.dim;
   Rows& own = own_[static_cast<std::size_t>(part.thread)];
   std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
   const Part last{pass, own, part.hidden, true, part.thread, part.n_threads};
-  add_and_norm(last, delta + at, weights_.output_norm(), own.last_normed_rounded, changes);
+  const Addition last_addition{addition.product + at, addition.bias, addition.norm};
+  add_and_norm(last, last_addition, weights_.output_norm(), own.last_normed_rounded, changes);
   product_share(output, own.last_normed_rounded, last.low(changes), c.vocab, part.thread,
                 part.n_threads);
+  cap_logits(part, 1);
+}
+
+void Decoder::cap_logits(const Part& part, std::size_t tokens) {
+  const float cap = config().logit_cap;
+  if (cap == 0) return;
+  meet(part);
+  const Range mine = split(tokens * config().vocab, part.thread, part.n_threads);
+  active().soft_cap(cap, part.pass.logits + mine.begin, mine.end - mine.begin);
 }
 
 }  // namespace ggmlkit::llama

@@ -69,21 +69,31 @@ class Decoder {
   };
   struct Pass;  // the tokens of one forward pass, and what is wanted of them
   struct Part;  // one thread's view of it
+  // What a block adds to the stream: its product, after the bias and the norm that aren't empty.
+  struct Addition {
+    const float* product = nullptr;            // [tokens][dim]
+    const std::vector<float>* bias = nullptr;  // [dim]
+    const std::vector<float>* norm = nullptr;  // [dim]
+  };
 
   void forward(const Pass& pass, ThreadPool& pool);
   void run(const Pass& pass, int thread, int n_threads);
   void embed(const Part& part);
-  // The two halves of a layer; `delta` is what the layer before adds to the stream, or null.
-  void keys_and_values(const Part& part, std::size_t layer, const float* delta);
+  // The two halves of a layer; `addition` is the layer before's, its product null before the first.
+  void keys_and_values(const Part& part, std::size_t layer, const Addition& addition);
   void rest_of_layer(const Part& part, std::size_t layer);
-  // stream += delta; normed = the RMS norm of the stream, rounded for the next product, which
-  // `changes` belong to.
-  void add_and_norm(const Part& part, const float* delta, const std::vector<float>& weight,
+  Addition of_attention(const LayerWeights& w) const;
+  Addition of_feed_forward(const LayerWeights& w) const;
+  // Adds to the stream; normed = the RMS norm of the stream, rounded for the next product,
+  // which `changes` belong to.
+  void add_and_norm(const Part& part, const Addition& addition, const std::vector<float>& weight,
                     Activations& rounded, const Changes& changes);
+  void add(const Addition& addition, std::size_t token, float* stream, float* scratch) const;
   void attend(const Part& part, std::size_t layer);
   void feed_forward(const Part& part, std::size_t layer);
   void hidden_rows(const Part& part, std::size_t layer, Range rows, float* up, std::size_t ld);
-  void output_logits(const Part& part, const float* delta);
+  void output_logits(const Part& part, const Addition& addition);
+  void cap_logits(const Part& part, std::size_t tokens);
   void meet(const Part& part);
 
   const Weights& weights_;

@@ -16,9 +16,15 @@ double pair_of(const RopeConfig& c, double turns) {
          (2 * std::log(static_cast<double>(c.base)));
 }
 
+const std::vector<float>& divisors_for(const RopeConfig& c, std::size_t context) {
+  const bool is_long = static_cast<double>(context) > static_cast<double>(c.original_context);
+  return is_long && !c.long_divisors.empty() ? c.long_divisors : c.divisors;
+}
+
 }  // namespace
 
-std::vector<double> rope_frequencies(const RopeConfig& c) {
+std::vector<double> rope_frequencies(const RopeConfig& c, std::size_t context) {
+  const std::vector<float>& divisors = divisors_for(c, context);
   const auto dims = static_cast<double>(c.dims);
   std::vector<double> all(c.dims / 2);
   const double low =
@@ -28,7 +34,7 @@ std::vector<double> rope_frequencies(const RopeConfig& c) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto pair = static_cast<double>(i);
     double f = std::pow(static_cast<double>(c.base), -2.0 * pair / dims);
-    if (!c.divisors.empty()) f /= c.divisors[i];
+    if (!divisors.empty()) f /= divisors[i];
     if (c.scaling == RopeScaling::linear) f /= c.factor;
     if (c.scaling == RopeScaling::yarn) {
       const double stretched = std::clamp((pair - low) / std::max(0.001, high - low), 0.0, 1.0);
@@ -47,21 +53,24 @@ double rope_magnitude(const RopeConfig& c) {
 }
 
 Rope::Rope(const RopeConfig& config, std::size_t context)
-    : frequencies_(rope_frequencies(config)),
+    : frequencies_(rope_frequencies(config, context)),
       magnitude_(rope_magnitude(config)),
       context_(context),
+      pairs_(config.pairs),
       turns_(context * config.dims),
       computed_((context + kPositions - 1) / kPositions) {}
 
 void Rope::compute(std::size_t block) const {
   const std::size_t begin = block * kPositions;
-  float* out = turns_.data() + begin * frequencies_.size() * 2;
+  const std::size_t pairs = frequencies_.size();
+  const bool halves = pairs_ == RopePairs::halves;
+  float* out = turns_.data() + begin * pairs * 2;
   for (std::size_t position = begin; position < std::min(begin + kPositions, context_);
-       ++position) {
-    for (const double frequency : frequencies_) {
-      const double angle = static_cast<double>(position) * frequency;
-      *out++ = static_cast<float>(std::cos(angle) * magnitude_);
-      *out++ = static_cast<float>(std::sin(angle) * magnitude_);
+       ++position, out += 2 * pairs) {
+    for (std::size_t i = 0; i < pairs; ++i) {
+      const double angle = static_cast<double>(position) * frequencies_[i];
+      out[halves ? i : 2 * i] = static_cast<float>(std::cos(angle) * magnitude_);
+      out[halves ? i + pairs : 2 * i + 1] = static_cast<float>(std::sin(angle) * magnitude_);
     }
   }
 }
@@ -81,9 +90,8 @@ const float* Rope::turns_at(std::size_t position) const {
 void Rope::rotate(float* x, std::size_t heads, std::size_t head_dim, std::size_t position) const {
   const KernelTable& kernels = active();
   const float* turns = turns_at(position);
-  for (std::size_t h = 0; h < heads; ++h) {
-    kernels.rotate(x + h * head_dim, turns, frequencies_.size());
-  }
+  const auto turn = pairs_ == RopePairs::halves ? kernels.rotate_halves : kernels.rotate;
+  for (std::size_t h = 0; h < heads; ++h) turn(x + h * head_dim, turns, frequencies_.size());
 }
 
 }  // namespace ggmlkit::llama

@@ -1,4 +1,4 @@
-// Rotary position embedding of neighbouring pairs (2i, 2i + 1).
+// Rotary position embedding of pairs of elements: neighbours, or one of each half.
 #pragma once
 
 #include <atomic>
@@ -29,13 +29,16 @@ class Rope {
   std::vector<double> frequencies_;  // [pairs]
   double magnitude_;
   std::size_t context_;
-  mutable AlignedArray<float> turns_;                // [context][pairs][cosine, sine]
+  RopePairs pairs_;
+  mutable AlignedArray<float> turns_;  // [context][pairs][2] of neighbours, [context][2][pairs] of
+                                       // halves: cosine and sine
   mutable std::vector<std::atomic<bool>> computed_;  // [blocks]
   mutable std::mutex computing_;
 };
 
-// Radians per position of each pair: double [dims / 2]; and what multiplies cosine and sine.
-std::vector<double> rope_frequencies(const RopeConfig& config);
+// Radians per position of each pair in sequences of at most `context` positions: double [dims / 2];
+// and what multiplies cosine and sine.
+std::vector<double> rope_frequencies(const RopeConfig& config, std::size_t context);
 double rope_magnitude(const RopeConfig& config);
 
 }  // namespace ggmlkit::llama

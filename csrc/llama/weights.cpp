@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <charconv>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "quant/quantize.h"
@@ -22,6 +23,48 @@ std::string shape_text(std::size_t rows, std::size_t cols) {
   return std::to_string(rows) + " × " + std::to_string(cols);
 }
 
+// A weight of every layer: its name after "blk.N", where it lives (one of the two), its shape, and
+// whether a model must have it.
+struct LayerPart {
+  std::string_view name;
+  WeightMatrix LayerWeights::* matrix;
+  std::vector<float> LayerWeights::* vector;
+  std::size_t rows;
+  std::size_t cols;
+  bool is_needed;
+};
+
+std::vector<LayerPart> layer_parts(const Config& c) {
+  using W = LayerWeights;
+  std::vector<LayerPart> parts{
+      {".attn_norm.weight", nullptr, &W::attn_norm, 1, c.dim, true},
+      {".ffn_norm.weight", nullptr, &W::ffn_norm, 1, c.dim, true},
+      {".attn_q.weight", &W::q, nullptr, c.q_size(), c.dim, true},
+      {".attn_k.weight", &W::k, nullptr, c.kv_size(), c.dim, true},
+      {".attn_v.weight", &W::v, nullptr, c.kv_size(), c.dim, true},
+      {".attn_output.weight", &W::attn_output, nullptr, c.dim, c.q_size(), true},
+      {".ffn_gate.weight", &W::gate, nullptr, c.ffn, c.dim, true},
+      {".ffn_up.weight", &W::up, nullptr, c.ffn, c.dim, true},
+      {".ffn_down.weight", &W::down, nullptr, c.dim, c.ffn, true},
+      {".attn_q.bias", nullptr, &W::q_bias, 1, c.q_size(), false},
+      {".attn_k.bias", nullptr, &W::k_bias, 1, c.kv_size(), false},
+      {".attn_v.bias", nullptr, &W::v_bias, 1, c.kv_size(), false},
+      {".attn_output.bias", nullptr, &W::attn_output_bias, 1, c.dim, false},
+      {".ffn_gate.bias", nullptr, &W::gate_bias, 1, c.ffn, false},
+      {".ffn_up.bias", nullptr, &W::up_bias, 1, c.ffn, false},
+      {".ffn_down.bias", nullptr, &W::down_bias, 1, c.dim, false},
+  };
+  if (c.has_head_norms) {
+    parts.push_back({".attn_q_norm.weight", nullptr, &W::q_norm, 1, c.head_dim, true});
+    parts.push_back({".attn_k_norm.weight", nullptr, &W::k_norm, 1, c.head_dim, true});
+  }
+  if (c.has_post_norms) {
+    parts.push_back({".post_attention_norm.weight", nullptr, &W::post_attn_norm, 1, c.dim, true});
+    parts.push_back({".post_ffw_norm.weight", nullptr, &W::post_ffn_norm, 1, c.dim, true});
+  }
+  return parts;
+}
+
 }  // namespace
 
 void check(const Config& c) {
@@ -30,9 +73,13 @@ void check(const Config& c) {
   require(c.heads % c.kv_heads == 0, "the query heads are no multiple of the key-value heads");
   require(c.rope.dims % 2 == 0 && c.rope.dims <= c.head_dim,
           "the rotated part of a head must be even and no longer than the head");
-  require(c.rope.divisors.empty() || c.rope.divisors.size() == c.rope.dims / 2,
-          "rope_freqs.weight must have half as many elements as are rotated");
+  for (const std::vector<float>& divisors : {c.rope.divisors, c.rope.long_divisors}) {
+    require(divisors.empty() || divisors.size() == c.rope.dims / 2,
+            "RoPE factors must be half as many as elements are rotated");
+  }
   require(c.rope.base > 0 && c.rope.factor > 0, "the RoPE base and factor must be positive");
+  require(c.windows.empty() || c.windows.size() == c.layers, "each layer must have its window");
+  require(c.score_cap >= 0 && c.logit_cap >= 0, "a soft cap must not be negative");
 }
 
 // Where a named weight lives; exactly one of the two pointers is set.
@@ -57,17 +104,13 @@ Weights::Slot Weights::slot(const std::string& name) {
     const char* end = name.data() + name.size();
     const auto [rest, error] = std::from_chars(name.data() + 4, end, layer);
     if (error == std::errc() && layer < layers_.size()) {
-      LayerWeights& w = layers_[layer];
-      const std::string part(rest, end);
-      if (part == ".attn_norm.weight") return {nullptr, &w.attn_norm, 1, c.dim};
-      if (part == ".ffn_norm.weight") return {nullptr, &w.ffn_norm, 1, c.dim};
-      if (part == ".attn_q.weight") return {&w.q, nullptr, c.q_size(), c.dim};
-      if (part == ".attn_k.weight") return {&w.k, nullptr, c.kv_size(), c.dim};
-      if (part == ".attn_v.weight") return {&w.v, nullptr, c.kv_size(), c.dim};
-      if (part == ".attn_output.weight") return {&w.attn_output, nullptr, c.dim, c.q_size()};
-      if (part == ".ffn_gate.weight") return {&w.gate, nullptr, c.ffn, c.dim};
-      if (part == ".ffn_up.weight") return {&w.up, nullptr, c.ffn, c.dim};
-      if (part == ".ffn_down.weight") return {&w.down, nullptr, c.dim, c.ffn};
+      const std::string_view own_name(rest, static_cast<std::size_t>(end - rest));
+      for (const LayerPart& part : layer_parts(c)) {
+        if (own_name != part.name) continue;
+        LayerWeights& w = layers_[layer];
+        return {part.matrix != nullptr ? &(w.*part.matrix) : nullptr,
+                part.vector != nullptr ? &(w.*part.vector) : nullptr, part.rows, part.cols};
+      }
     }
   }
   throw std::invalid_argument("tensor " + name + " has no place in this decoder");
@@ -106,18 +149,14 @@ void Weights::set_vector(const std::string& name, const float* data, std::size_t
 
 void Weights::finish(ThreadPool& pool, int threads) {
   require(embeddings_ != nullptr, std::string("tensor ") + kEmbeddings + " is missing");
-  const char* const vectors[] = {"attn_norm", "ffn_norm"};
-  const char* const matrices[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                  "ffn_gate", "ffn_up", "ffn_down"};
+  const std::vector<LayerPart> parts = layer_parts(config_);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const auto name = [i](const char* part) {
-      return "blk." + std::to_string(i) + "." + part + ".weight";
-    };
-    for (const char* part : vectors) {
-      require(!slot(name(part)).vector->empty(), "tensor " + name(part) + " is missing");
-    }
-    for (const char* part : matrices) {
-      require(slot(name(part)).matrix->rows() != 0, "tensor " + name(part) + " is missing");
+    for (const LayerPart& part : parts) {
+      const LayerWeights& w = layers_[i];
+      const bool is_set =
+          part.matrix != nullptr ? (w.*part.matrix).rows() != 0 : !(w.*part.vector).empty();
+      require(is_set || !part.is_needed,
+              "tensor blk." + std::to_string(i) + std::string(part.name) + " is missing");
     }
   }
   require(!output_norm_.empty(), "tensor output_norm.weight is missing");

@@ -22,6 +22,15 @@ struct LayerWeights {
   WeightMatrix gate;             // ffn × dim
   WeightMatrix up;               // ffn × dim
   WeightMatrix down;             // dim × ffn
+
+  // Of each query and each key; empty unless the configuration has head norms.
+  std::vector<float> q_norm;  // [head_dim]
+  std::vector<float> k_norm;  // [head_dim]
+  // Of what a block adds to the stream; empty unless the configuration has post norms.
+  std::vector<float> post_attn_norm;  // [dim]
+  std::vector<float> post_ffn_norm;   // [dim]
+  // As long as their matrix has rows, or empty where the file has none.
+  std::vector<float> q_bias, k_bias, v_bias, attn_output_bias, gate_bias, up_bias, down_bias;
 };
 
 class Weights {

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggmlkit.conversion.hparams import (
-    ConversionWarning,
-    from_hf_config,
+from ggmlkit.conversion.gguf_keys import from_metadata
+from ggmlkit.conversion.hf_config import from_hf_config, to_hf_config
+from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.conversion.meta_params import (
     from_meta_params,
-    from_metadata,
     meta_ffn,
     meta_ffn_rule,
-    to_hf_config,
     to_meta_params,
 )
 from ggmlkit.errors import ConversionError
@@ -26,6 +25,9 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
+
+
+_GELU = "gelu_pytorch_tanh"
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -104,9 +106,31 @@ def test_linear_and_yarn_keys() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"model_type": "qwen2"}, "qwen2"),
-        ({"attention_bias": True}, "attention_bias"),
-        ({"mlp_bias": True}, "mlp_bias"),
+        ({"model_type": "falcon", "new_decoder_architecture": True}, "falcon"),
+        ({"model_type": "mistral", "attention_bias": True}, "attention_bias"),
+        ({"model_type": "qwen3", "attention_bias": True}, "attention_bias"),
+        ({"model_type": "phi3", "mlp_bias": True}, "mlp_bias"),
+        ({"attention_bias": "yes"}, "attention_bias"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ({"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
+        ({"embedding_multiplier": 12.0}, "embedding_multiplier"),
+        ({"num_local_experts": 8}, "num_local_experts"),
+        ({"model_type": "gemma", "hidden_act": "silu"}, "hidden_act"),
+        ({"model_type": "gemma2", "hidden_act": _GELU, "attn_logit_softcapping": None}, "softcap"),
+        ({"model_type": "gemma2", "hidden_act": _GELU, "sliding_window": None}, "sliding_window"),
+        ({"model_type": "gemma", "hidden_act": _GELU, "tie_word_embeddings": False}, "tie_word"),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": -1},
+            "max_window",
+        ),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["linear"] * 2},
+            "layer_types",
+        ),
+        ({"model_type": "mistral", "sliding_window": -1}, "sliding_window"),
+        ({"model_type": "helium", "sliding_window": 16}, "helium"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "differ between layers"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"rope_scaling": {"rope_type": "longrope"}}, "longrope"),
@@ -128,10 +152,112 @@ def test_what_is_not_honoured_is_refused_by_name(changes: dict[str, Any], named:
         from_hf_config(config(**changes))
 
 
-def test_a_sliding_window_shortens_the_context_with_a_warning() -> None:
+def test_a_sliding_window_of_a_model_without_any_is_left_out_with_a_warning() -> None:
     with pytest.warns(ConversionWarning, match="sliding_window 256"):
-        assert from_hf_config(config(sliding_window=256)).context == 256
+        assert from_hf_config(config(sliding_window=256)).window == 0
     assert from_hf_config(config(sliding_window=4096)).context == 1024
+
+
+def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
+    with pytest.warns(ConversionWarning, match="left out: galaxy, orbit"):
+        from_hf_config(config(orbit=1, galaxy=None))
+
+
+@pytest.mark.parametrize(
+    ("changes", "window", "sliding"),
+    [
+        ({"model_type": "mistral", "sliding_window": 64}, 64, ()),
+        ({"model_type": "mistral", "sliding_window": 1024}, 0, ()),
+        ({"model_type": "mistral", "sliding_window": None}, 0, ()),
+        ({"model_type": "phi3", "sliding_window": 64}, 64, ()),
+        ({"model_type": "qwen2", "sliding_window": 64}, 0, ()),
+        ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True}, 0, ()),
+        (
+            {
+                "model_type": "qwen2",
+                "sliding_window": 64,
+                "use_sliding_window": True,
+                "max_window_layers": 1,
+            },
+            64,
+            (False, True),
+        ),
+        (
+            {
+                "model_type": "qwen3",
+                "sliding_window": 64,
+                "use_sliding_window": True,
+                "layer_types": ["sliding_attention"] * 2,
+            },
+            64,
+            (),
+        ),
+        ({"model_type": "gemma2", "sliding_window": 64}, 64, ()),
+        ({"model_type": "gemma2", "sliding_window": 4096}, 4096, ()),
+        (
+            {"model_type": "gemma2", "sliding_window": 64, "layer_types": ["full_attention"] * 2},
+            64,
+            (False, False),
+        ),
+    ],
+)
+def test_which_layers_slide(
+    changes: dict[str, Any], window: int, sliding: tuple[bool, ...]
+) -> None:
+    if changes["model_type"] == "gemma2":
+        changes = {"hidden_act": _GELU, "query_pre_attn_scalar": 16, "head_dim": 16, **changes}
+    hparams = from_hf_config(config(**changes))
+    assert (hparams.window, hparams.sliding) == (window, sliding)
+
+
+def test_layers_slide_in_turn_in_gemma2() -> None:
+    found = from_hf_config(
+        config(model_type="gemma2", hidden_act=_GELU, head_dim=16, query_pre_attn_scalar=16)
+    )
+    assert found.sliding_layers() == [True, False]
+
+
+def test_the_scale_of_queries_that_gemma2_s_files_have_no_key_for() -> None:
+    changes = {"model_type": "gemma2", "hidden_act": _GELU, "head_dim": 32}
+    small = config(**changes, query_pre_attn_scalar=32)
+    assert from_hf_config(small).query_scale == 0
+    large = config(**changes, query_pre_attn_scalar=16, num_hidden_layers=46)  # 64 / 4
+    assert from_hf_config(large).query_scale == 0
+    with pytest.warns(ConversionWarning, match=r"gemma2\.attention\.scale"):
+        odd = from_hf_config(config(**changes, query_pre_attn_scalar=64))
+    assert odd.metadata()["gemma2.attention.scale"] == 0.125
+    assert to_hf_config(odd)["query_pre_attn_scalar"] == 64
+
+
+LONGROPE: dict[str, Any] = {
+    "model_type": "phi3",
+    "rope_scaling": {
+        "type": "su",
+        "short_factor": [1.0 + i / 8 for i in range(8)],
+        "long_factor": [4.0 + i for i in range(8)],
+    },
+    "original_max_position_embeddings": 256,
+}
+
+
+def test_longrope_s_factor_of_attention_is_that_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    hparams = from_hf_config(config(**LONGROPE))
+    assert hparams.long_rope is not None
+    rope = {**LONGROPE["rope_scaling"], "original_max_position_embeddings": 256}
+    theirs = transformers.Phi3Config(**config(**{**LONGROPE, "rope_scaling": rope}), pad_token_id=0)
+    _, factor = ROPE_INIT_FUNCTIONS["longrope"](theirs, "cpu")
+    assert hparams.long_rope.attention_factor == pytest.approx(factor, rel=1e-7)
+
+
+@pytest.mark.parametrize("key", ["short_factor", "long_factor"])
+@pytest.mark.parametrize("factors", [None, [1.0] * 7, [0.0] * 8, ["a"] * 8, 3])
+def test_factors_that_do_not_fit_are_named(key: str, factors: object) -> None:
+    rope = {**LONGROPE["rope_scaling"], key: factors}
+    with pytest.raises(ConversionError, match=key):
+        from_hf_config(config(**{**LONGROPE, "rope_scaling": rope}))
 
 
 @pytest.mark.parametrize(
@@ -194,6 +320,26 @@ def test_the_scale_of_llama_3_1_and_3_2(dim: int, factor: float) -> None:
                 "beta_fast": 16.0,
             }
         },
+        {"attention_bias": True, "mlp_bias": True},
+        {"model_type": "mistral", "sliding_window": 64},
+        {"model_type": "qwen2", "tie_word_embeddings": True},
+        {
+            "model_type": "qwen3",
+            "sliding_window": 64,
+            "use_sliding_window": True,
+            "max_window_layers": 1,
+        },
+        {"model_type": "phi3", "sliding_window": 100, "partial_rotary_factor": 0.75},
+        LONGROPE,
+        {"model_type": "gemma", "hidden_act": "gelu", "head_dim": 32},
+        {
+            "model_type": "gemma2",
+            "hidden_act": _GELU,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "attn_logit_softcapping": 20.0,
+            "sliding_window": 64,
+        },
     ],
 )
 def test_config_to_gguf_keys_and_back(changes: dict[str, Any]) -> None:
@@ -202,8 +348,17 @@ def test_config_to_gguf_keys_and_back(changes: dict[str, Any]) -> None:
         key: float(np.float32(value)) if isinstance(value, float) else value
         for key, value in hparams.metadata().items()
     }
+    rope = hparams.rope_tensors()
+    long_rope = None
+    if hparams.long_rope:
+        long_rope = rope["rope_factors_short.weight"], rope["rope_factors_long.weight"]
     again = from_metadata(
-        metadata, vocab=384, tied=hparams.tied, rope_divisors=hparams.rope_divisors()
+        metadata,
+        vocab=384,
+        tied=hparams.tied,
+        rope_divisors=hparams.rope_divisors(),
+        long_rope=long_rope,
+        names=[f"blk.0.{part}" for part in hparams.layer_shapes()],
     )
     assert again == hparams
     assert from_hf_config(to_hf_config(again)) == hparams
@@ -217,7 +372,14 @@ def test_params_and_back() -> None:
 
 
 def test_what_params_cannot_hold() -> None:
-    for changes in ({"head_dim": 32}, {"rope_scaling": {"type": "linear", "factor": 2.0}}):
+    for changes in (
+        {"head_dim": 32},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"attention_bias": True},
+        {"model_type": "mistral", "sliding_window": 64},
+        {"model_type": "qwen2"},
+        {"model_type": "phi3"},
+    ):
         with pytest.raises(ConversionError, match="no field"):
             to_meta_params(from_hf_config(config(**changes)))
 

@@ -64,6 +64,49 @@ def test_unknown_names(name: str) -> None:
     assert names.to_hf(name) is None
 
 
+@pytest.mark.parametrize(
+    ("architecture", "ours", "theirs"),
+    [
+        ("llama", "blk.3.attn_q.bias", "model.layers.3.self_attn.q_proj.bias"),
+        ("llama", "blk.3.ffn_down.bias", "model.layers.3.mlp.down_proj.bias"),
+        ("qwen2", "blk.0.attn_v.bias", "model.layers.0.self_attn.v_proj.bias"),
+        ("qwen3", "blk.0.attn_k_norm.weight", "model.layers.0.self_attn.k_norm.weight"),
+        ("phi3", "blk.0.attn_qkv.weight", "model.layers.0.self_attn.qkv_proj.weight"),
+        ("phi3", "blk.0.ffn_up.weight", "model.layers.0.mlp.gate_up_proj.weight"),
+        ("gemma2", "blk.0.ffn_norm.weight", "model.layers.0.pre_feedforward_layernorm.weight"),
+        (
+            "gemma2",
+            "blk.0.post_attention_norm.weight",
+            "model.layers.0.post_attention_layernorm.weight",
+        ),
+        (
+            "gemma2",
+            "blk.0.post_ffw_norm.weight",
+            "model.layers.0.post_feedforward_layernorm.weight",
+        ),
+        ("gemma2", "output_norm.weight", "model.norm.weight"),
+    ],
+)
+def test_hugging_face_s_names_by_architecture(architecture: str, ours: str, theirs: str) -> None:
+    assert names.hf_to_gguf(theirs, architecture) == ours
+    assert names.to_hf(ours, architecture) == theirs
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [
+        ("llama", "model.layers.0.self_attn.q_norm.weight"),
+        ("qwen2", "model.layers.0.self_attn.qkv_proj.weight"),
+        ("llama", "layers.0.attention.wq.weight"),
+        ("llama", "blk.0.attn_q.weight"),
+        ("llama", "output.weight"),
+        ("gemma2", "model.layers.0.self_attn.q_norm.weight"),
+    ],
+)
+def test_names_that_are_another_s(architecture: str, name: str) -> None:
+    assert names.hf_to_gguf(name, architecture) is None
+
+
 def test_derived_tables_are_known() -> None:
     assert names.is_derived("rope.freqs")
     assert names.is_derived("model.layers.3.self_attn.rotary_emb.inv_freq")

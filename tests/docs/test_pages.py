@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     "docs/adapters.md",
+    "docs/architectures.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/python-api.md",
@@ -42,6 +43,7 @@ LINKING = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/adapters.md",
+    "docs/architectures.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/how-the-kernels-work.md",

@@ -612,8 +612,8 @@ def test_missing_tensor_is_named(name: str) -> None:
 
 def test_tensor_without_a_place_is_named() -> None:
     model = random_model()
-    model.tensors["blk.0.attn_q.bias"] = quantize(np.ones(128), "f32")
-    with pytest.raises(gk.ModelError, match=r"blk\.0\.attn_q\.bias"):
+    model.tensors["blk.0.attn_q_norm.weight"] = quantize(np.ones(32), "f32")
+    with pytest.raises(gk.ModelError, match=r"blk\.0\.attn_q_norm"):
         Llama(model)
 
 

@@ -305,6 +305,49 @@ void check_silu(Checked& c) {
   }
 }
 
+// Beside e^x both add to one: where the gate is far below zero little is left to be close to.
+void check_gelu(Checked& c) {
+  for (const std::size_t n : {0, 1, 3, 4, 7, 8, 9, 17, 4001}) {
+    std::vector<float> gate(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      gate[i] = 40.0f * (static_cast<float>(i) / static_cast<float>(n) - 0.5f);
+    }
+    const std::vector<float> up = small_numbers(n, c.random);
+    std::vector<float> found(n);
+    std::vector<float> expected(n);
+    c.table.gelu_mul(gate.data(), up.data(), found.data(), n);
+    c.scalar.gelu_mul(gate.data(), up.data(), expected.data(), n);
+    c.report.expect(close_floats(found, expected, 1e-6f, 2e-6f), "gelu_mul, " + std::to_string(n));
+  }
+}
+
+void check_soft_cap(Checked& c) {
+  for (const std::size_t n : {0, 1, 3, 4, 7, 8, 9, 17, 4001}) {
+    std::vector<float> found(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      found[i] = 400.0f * (static_cast<float>(i) / static_cast<float>(n) - 0.5f);
+    }
+    std::vector<float> expected = found;
+    c.table.soft_cap(30.0f, found.data(), n);
+    c.scalar.soft_cap(30.0f, expected.data(), n);
+    c.report.expect(close_floats(found, expected, 1e-6f, 1e-5f), "soft_cap, " + std::to_string(n));
+  }
+}
+
+void check_rotations(Checked& c) {
+  for (const std::size_t pairs : {0, 1, 3, 4, 7, 8, 9, 16, 33, 64}) {
+    const std::vector<float> turns = small_numbers(2 * pairs, c.random);
+    for (const auto slot : {&KernelTable::rotate, &KernelTable::rotate_halves}) {
+      std::vector<float> found = small_numbers(2 * pairs + 1, c.random);
+      std::vector<float> expected = found;
+      (c.table.*slot)(found.data(), turns.data(), pairs);
+      (c.scalar.*slot)(expected.data(), turns.data(), pairs);
+      // Whole numbers: every product and sum is exact.
+      c.report.expect(same_bytes(found, expected), "rotation of " + std::to_string(pairs));
+    }
+  }
+}
+
 // ---------------------------------------------------------------- attention
 
 std::string said(const char* slot, std::size_t rows, std::size_t d, KvType type) {
@@ -407,6 +450,9 @@ int check_set(const char* name) {
   check_products(c);
   check_float_products(c);
   check_silu(c);
+  check_gelu(c);
+  check_soft_cap(c);
+  check_rotations(c);
   for (std::size_t n = 1; n <= 40; ++n) check_steps(c, n);
   for (const KvType type : {KvType::f16, KvType::q8_0}) {
     for (std::size_t rows = 1; rows <= 9; ++rows) {

@@ -1,8 +1,9 @@
-// Element-wise steps of the decoder: norm, rotation, softmax, gate.
+// Element-wise steps of the decoder: norm, rotation, softmax, gates.
 #include <cmath>
 
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
+#include "kernels/gelu.h"
 
 namespace ggmlkit::avx2 {
 namespace {
@@ -115,11 +116,54 @@ void rotate(float* x, const float* turns, std::size_t pairs) {
   map(x, 2 * pairs, [=](auto at) { return rotate8(at(x), at(turns)); });
 }
 
+void rotate_halves(float* x, const float* turns, std::size_t pairs) {
+  std::size_t i = 0;
+  for (; i + 8 <= pairs; i += 8) {
+    const __m256 a = _mm256_loadu_ps(x + i);
+    const __m256 b = _mm256_loadu_ps(x + i + pairs);
+    const __m256 cosine = _mm256_loadu_ps(turns + i);
+    const __m256 sine = _mm256_loadu_ps(turns + i + pairs);
+    _mm256_storeu_ps(x + i, _mm256_fmsub_ps(a, cosine, _mm256_mul_ps(b, sine)));
+    _mm256_storeu_ps(x + i + pairs, _mm256_fmadd_ps(b, cosine, _mm256_mul_ps(a, sine)));
+  }
+  for (; i < pairs; ++i) {
+    const float a = x[i];
+    const float b = x[i + pairs];
+    x[i] = a * turns[i] - b * turns[i + pairs];
+    x[i + pairs] = b * turns[i] + a * turns[i + pairs];
+  }
+}
+
+// gate / (1 + e^exponent) · up
+__m256 gated(__m256 gate, __m256 exponent, __m256 up) {
+  const __m256 e = exponential(exponent);
+  return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), up);
+}
+
 void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
   map(out, n, [=](auto at) {
     const __m256 g = at(gate);
-    const __m256 e = exponential(_mm256_sub_ps(_mm256_setzero_ps(), g));
-    return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), at(up));
+    return gated(g, _mm256_sub_ps(_mm256_setzero_ps(), g), at(up));
+  });
+}
+
+void gelu_mul(const float* gate, const float* up, float* out, std::size_t n) {
+  map(out, n, [=](auto at) {
+    const __m256 g = at(gate);
+    const __m256 cubic = _mm256_mul_ps(_mm256_mul_ps(g, g), _mm256_set1_ps(kGeluCubic));
+    const __m256 u = _mm256_fmadd_ps(cubic, g, g);
+    return gated(g, _mm256_mul_ps(u, _mm256_set1_ps(-2.0f * kGeluScale)), at(up));
+  });
+}
+
+// tanh x is 1 - 2 / (1 + e^2x).
+void soft_cap(float cap, float* x, std::size_t n) {
+  const __m256 rate = _mm256_set1_ps(2.0f / cap);
+  map(x, n, [=](auto at) {
+    const __m256 e = exponential(_mm256_mul_ps(at(x), rate));
+    const __m256 rest =
+        _mm256_div_ps(_mm256_set1_ps(2.0f * cap), _mm256_add_ps(_mm256_set1_ps(1.0f), e));
+    return _mm256_sub_ps(_mm256_set1_ps(cap), rest);
   });
 }
 
@@ -132,7 +176,10 @@ void fill_elementwise(KernelTable& table) {
   table.add_scaled = add_scaled;
   table.rms_norm = rms_norm;
   table.rotate = rotate;
+  table.rotate_halves = rotate_halves;
   table.silu_mul = silu_mul;
+  table.gelu_mul = gelu_mul;
+  table.soft_cap = soft_cap;
 }
 
 }  // namespace ggmlkit::avx2

@@ -1,6 +1,7 @@
-// Element-wise steps of the decoder: norm, rotation, softmax, gate.
+// Element-wise steps of the decoder: norm, rotation, softmax, gates.
 #include <cmath>
 
+#include "kernels/gelu.h"
 #include "kernels/neon/neon.h"
 #include "kernels/neon/vector.h"
 
@@ -108,11 +109,51 @@ void rotate(float* x, const float* turns, std::size_t pairs) {
   map(x, 2 * pairs, [=](auto at) { return rotate4(at(x), at(turns)); });
 }
 
+void rotate_halves(float* x, const float* turns, std::size_t pairs) {
+  std::size_t i = 0;
+  for (; i + 4 <= pairs; i += 4) {
+    const float32x4_t a = vld1q_f32(x + i);
+    const float32x4_t b = vld1q_f32(x + i + pairs);
+    const float32x4_t cosine = vld1q_f32(turns + i);
+    const float32x4_t sine = vld1q_f32(turns + i + pairs);
+    vst1q_f32(x + i, vfmsq_f32(vmulq_f32(a, cosine), b, sine));
+    vst1q_f32(x + i + pairs, vfmaq_f32(vmulq_f32(b, cosine), a, sine));
+  }
+  for (; i < pairs; ++i) {
+    const float a = x[i];
+    const float b = x[i + pairs];
+    x[i] = a * turns[i] - b * turns[i + pairs];
+    x[i + pairs] = b * turns[i] + a * turns[i + pairs];
+  }
+}
+
+// gate / (1 + e^exponent) · up
+float32x4_t gated(float32x4_t gate, float32x4_t exponent, float32x4_t up) {
+  const float32x4_t e = exponential(exponent);
+  return vmulq_f32(vdivq_f32(gate, vaddq_f32(vdupq_n_f32(1.0f), e)), up);
+}
+
 void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
   map(out, n, [=](auto at) {
     const float32x4_t g = at(gate);
-    const float32x4_t e = exponential(vnegq_f32(g));
-    return vmulq_f32(vdivq_f32(g, vaddq_f32(vdupq_n_f32(1.0f), e)), at(up));
+    return gated(g, vnegq_f32(g), at(up));
+  });
+}
+
+void gelu_mul(const float* gate, const float* up, float* out, std::size_t n) {
+  map(out, n, [=](auto at) {
+    const float32x4_t g = at(gate);
+    const float32x4_t u = vfmaq_f32(g, vmulq_n_f32(vmulq_f32(g, g), kGeluCubic), g);
+    return gated(g, vmulq_n_f32(u, -2.0f * kGeluScale), at(up));
+  });
+}
+
+// tanh x is 1 - 2 / (1 + e^2x).
+void soft_cap(float cap, float* x, std::size_t n) {
+  map(x, n, [=](auto at) {
+    const float32x4_t e = exponential(vmulq_n_f32(at(x), 2.0f / cap));
+    const float32x4_t rest = vdivq_f32(vdupq_n_f32(2.0f * cap), vaddq_f32(vdupq_n_f32(1.0f), e));
+    return vsubq_f32(vdupq_n_f32(cap), rest);
   });
 }
 
@@ -125,7 +166,10 @@ void fill_elementwise(KernelTable& table) {
   table.add_scaled = add_scaled;
   table.rms_norm = rms_norm;
   table.rotate = rotate;
+  table.rotate_halves = rotate_halves;
   table.silu_mul = silu_mul;
+  table.gelu_mul = gelu_mul;
+  table.soft_cap = soft_cap;
 }
 
 }  // namespace ggmlkit::neon

@@ -6,7 +6,8 @@ import os
 from contextlib import closing
 from pathlib import Path
 
-from ggmlkit.conversion.hparams import Hparams, from_hf_config
+from ggmlkit.conversion.hf_config import from_hf_config
+from ggmlkit.conversion.hparams import Hparams
 from ggmlkit.conversion.source import open_source, read_json
 from ggmlkit.errors import ConversionError
 

@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit import types
-from ggmlkit.conversion import names, permute
-from ggmlkit.conversion.hparams import Hparams, to_hf_config, to_meta_params
+from ggmlkit.conversion import names
+from ggmlkit.conversion.hf_config import to_hf_config
+from ggmlkit.conversion.hf_model import hf_values
+from ggmlkit.conversion.hparams import Hparams
+from ggmlkit.conversion.meta_params import to_meta_params
 from ggmlkit.conversion.pipeline import finite
 from ggmlkit.conversion.source import Source, open_source
 from ggmlkit.conversion.tokenizer_files import tokenizer_config, tokenizer_json
@@ -61,6 +64,8 @@ def export(
     folder = Path(out_dir)
     with closing(open_source(src)) as source:
         hparams = source.hparams()
+        if format == "hf":
+            source.tensors = hf_values(source.tensors, hparams)
         tensors = _float_tensors(source, dtype, threads, progress)
         folder.mkdir(parents=True, exist_ok=True)
         writers[format](folder, source, hparams, tensors)
@@ -76,7 +81,7 @@ def _float_tensors(
     kept = {
         name: finite(in_type(tensor, target, threads))
         for name, tensor in source.tensors.items()
-        if name != names.ROPE_FREQS
+        if name not in names.ROPE_TENSORS
     }
     total = sum(tensor.nbytes for tensor in kept.values())
     done = 0
@@ -103,11 +108,7 @@ def _write_hf(
 ) -> None:
     own: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if name.endswith(".attn_q.weight"):
-            tensor = permute.meta_to_hf(tensor, hparams.heads)
-        elif name.endswith(".attn_k.weight"):
-            tensor = permute.meta_to_hf(tensor, hparams.kv_heads)
-        own_name = _own_name(names.to_hf, name)
+        own_name = _own_name(lambda name: names.to_hf(name, hparams.architecture), name)
         own[own_name] = tensor.renamed(own_name)
     dtype = _TORCH_DTYPES[next(iter(tensors.values())).type.name]
     ids = _token_ids(source.metadata)
@@ -145,8 +146,9 @@ def _write_tokenizer(folder: Path, metadata: Mapping[str, Any]) -> None:
 def _write_meta(
     folder: Path, source: Source, hparams: Hparams, tensors: Mapping[str, Tensor]
 ) -> None:
+    params = to_meta_params(hparams)  # it knows better what is wrong than a tensor's name
     own = {_own_name(names.to_meta, name): tensor for name, tensor in tensors.items()}
-    _write_json(folder / "params.json", to_meta_params(hparams))
+    _write_json(folder / "params.json", params)
     _write_tokenizer(folder, source.metadata)
     with replacing(folder / "consolidated.00.pth") as file:
         write_torch(file, own)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ggmlkit.conversion import names, permute
-from ggmlkit.conversion.hparams import Hparams, from_hf_config
+from ggmlkit.conversion.hf_config import from_hf_config
+from ggmlkit.conversion.hf_families import family_of
+from ggmlkit.conversion.hparams import ConversionWarning, Hparams
 from ggmlkit.conversion.source import Source, checkpoint_source
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
@@ -22,6 +28,9 @@ def hf_source(
 ) -> Source:
     """The Source of a checkpoint whose tensors have Hugging Face's names and row order.
 
+    A ``model_type`` that is not known is taken for llama where its settings and tensors are those
+    of llama, with a warning.
+
     Args:
         folder: where config.json and the tokenizer lie.
         config: what config.json says.
@@ -30,40 +39,90 @@ def hf_source(
 
     Raises ConversionError, naming the setting or tensor, for what the decoder lacks.
     """
+    kind = config.get("model_type")
+    is_known = family_of(config) is not None
     try:
         hparams = from_hf_config(config)
     except ConversionError as error:
         raise ConversionError(f"{folder / 'config.json'}: {error}") from None
-    found = _gguf_tensors(folder, own_names, hparams)
-    return checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
+    try:
+        found = _gguf_tensors(folder, own_names, hparams)
+        source = checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
+    except ConversionError as error:
+        if is_known:
+            raise
+        raise ConversionError(f"{error}; model_type {kind!r} is not supported") from None
+    if not is_known:
+        warnings.warn(
+            f"model_type {kind!r} is not known here; its settings and tensors have llama's names, "
+            "so it was taken for llama",
+            ConversionWarning,
+            stacklevel=2,
+        )
+    return source
+
+
+def hf_values(tensors: Mapping[str, Tensor], hparams: Hparams) -> dict[str, Tensor]:
+    """gguf-named tensors in Hugging Face's row order, norms as it stores them; names stay."""
+    found = dict(tensors)
+    for name, tensor in tensors.items():
+        heads = _heads_of(name, hparams)
+        if heads:
+            found[name] = permute.meta_to_hf(tensor, heads)
+        elif _is_offset(name, hparams):
+            found[name] = _plus(tensor, -1.0)
+    return found
 
 
 def _gguf_tensors(
     folder: Path, own_names: Mapping[str, Tensor], hparams: Hparams
 ) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
+    parts = hparams.layer_shapes()
     for own_name, tensor in own_names.items():
         if names.is_derived(own_name):
             continue
-        name = names.to_gguf(own_name)
-        if name is None or names.to_hf(name) != own_name:
+        name = names.hf_to_gguf(own_name, hparams.architecture)
+        if name is None or (name.startswith("blk.") and name.split(".", 2)[2] not in parts):
             raise ConversionError(f"{folder}: no place for the tensor {own_name}")
         if hparams.tied and name == "output.weight":
             continue  # the same values as the embeddings
         try:
-            found[name] = reordered(name, tensor, hparams).renamed(name)
+            found[name] = gguf_values(name, tensor, hparams).renamed(name)
         except ConversionError as error:
             raise ConversionError(f"{folder}: {error}") from None
     return found
 
 
-def reordered(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
-    """Queries and keys in Meta's row order, anything else as it is."""
-    if name.endswith(".attn_q.weight"):
-        return permute.hf_to_meta(tensor, hparams.heads)
-    if name.endswith(".attn_k.weight"):
-        return permute.hf_to_meta(tensor, hparams.kv_heads)
-    return tensor
+def gguf_values(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
+    """A tensor of this gguf name as gguf has it: rows in its order, norms as they multiply."""
+    heads = _heads_of(name, hparams)
+    if heads:
+        return permute.hf_to_meta(tensor, heads)
+    return _plus(tensor, 1.0) if _is_offset(name, hparams) else tensor
+
+
+def _heads_of(name: str, hparams: Hparams) -> int:
+    """Heads of a projection whose rows gguf has in Meta's order; 0 for other tensors."""
+    if hparams.family.rope_pairs != "neighbours":
+        return 0
+    if name.endswith((".attn_q.weight", ".attn_q.bias")):
+        return hparams.heads
+    return hparams.kv_heads if name.endswith((".attn_k.weight", ".attn_k.bias")) else 0
+
+
+def _is_offset(name: str, hparams: Hparams) -> bool:
+    """Whether Hugging Face stores a norm's weights less 1, and gguf as they are multiplied."""
+    return hparams.architecture in ("gemma", "gemma2") and name.endswith("norm.weight")
+
+
+def _plus(tensor: Tensor, offset: float) -> Tensor:
+    """Float32 values with something added to each."""
+
+    def data() -> npt.NDArray[np.uint8]:
+        return (tensor.dequantize() + np.float32(offset)).view(np.uint8).reshape(-1)
+
+    return Tensor("f32", tensor.shape, data, tensor.name, [tensor])
 
 
 def _token_ids(config: Mapping[str, Any]) -> dict[str, int]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ggmlkit.conversion import names
-from ggmlkit.conversion.hf_model import reordered
-from ggmlkit.conversion.hparams import Hparams, from_hf_config
+from ggmlkit.conversion.hf_config import from_hf_config
+from ggmlkit.conversion.hf_model import gguf_values
+from ggmlkit.conversion.hparams import Hparams
 from ggmlkit.conversion.lora import PEFT_CONFIG, Adapter, Change, checked_change
 from ggmlkit.conversion.lora_patterns import Patterns
 from ggmlkit.conversion.source import read_json
@@ -213,7 +214,7 @@ class _Order:
         if self._hparams is None:
             self._hparams = self._tell() if self._tell is not None else self._found()
         try:
-            return reordered(name, b.renamed(name), self._hparams)
+            return gguf_values(name, b.renamed(name), self._hparams)
         except ConversionError as error:
             raise ConversionError(f"{self._folder}: {error}") from None
 

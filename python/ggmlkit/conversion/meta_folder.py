@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit.conversion import names
-from ggmlkit.conversion.hparams import from_meta_params
+from ggmlkit.conversion.meta_params import from_meta_params
 from ggmlkit.conversion.source import Source, checkpoint_source, read_json
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.torch_checkpoint import open_torch

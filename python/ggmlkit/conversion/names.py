@@ -23,6 +23,20 @@ _LAYER = (
     ("ffn_down", "feed_forward.w2", "mlp.down_proj"),
 )
 ROPE_FREQS = "rope_freqs.weight"
+ROPE_SHORT = "rope_factors_short.weight"
+ROPE_LONG = "rope_factors_long.weight"
+ROPE_TENSORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)  # they follow from the hyper-parameters
+# What Hugging Face calls, in some architectures, parts of a layer that LLaMA has not, or calls
+# otherwise than in LLaMA.
+_HF_OWN: dict[str, dict[str, str]] = {
+    "qwen3": {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"},
+    "phi3": {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
+    "gemma2": {
+        "post_attention_norm": "post_attention_layernorm",
+        "ffn_norm": "pre_feedforward_layernorm",
+        "post_ffw_norm": "post_feedforward_layernorm",
+    },
+}
 
 _PREFIXES = ("blk.", "layers.", "model.layers.")
 _LAYER_NAME = re.compile(r"(blk|layers|model\.layers)\.(0|[1-9][0-9]{0,5})\.(.+)\.weight")
@@ -30,6 +44,8 @@ _TOP_TO_GGUF = {name: row[0] for row in _TOP for name in row}
 _LAYER_TO_GGUF = [{row[column]: row[0] for row in _LAYER} for column in range(3)]
 _FROM_GGUF_TOP = {row[0]: row for row in _TOP}
 _FROM_GGUF_LAYER = {row[0]: row for row in _LAYER}
+_HF_LAYER_NAME = re.compile(r"model\.layers\.(0|[1-9][0-9]{0,5})\.(.+)\.(weight|bias)")
+_GGUF_LAYER_NAME = re.compile(r"blk\.(0|[1-9][0-9]{0,5})\.(.+)\.(weight|bias)")
 # Rotation frequencies some checkpoints carry along; they follow from the hyper-parameters.
 _DERIVED = re.compile(
     r"rope\.freqs"
@@ -55,9 +71,27 @@ def to_meta(name: str) -> str | None:
     return _from_gguf(name, 1)
 
 
-def to_hf(name: str) -> str | None:
-    """The Hugging Face name of the tensor with this gguf name, or None."""
+def to_hf(name: str, architecture: str = "llama") -> str | None:
+    """The Hugging Face name of an architecture's tensor with this gguf name, or None."""
+    if match := _GGUF_LAYER_NAME.fullmatch(name):
+        part = _hf_parts(architecture).get(match[2])
+        return None if part is None else f"model.layers.{match[1]}.{part}.{match[3]}"
     return _from_gguf(name, 2)
+
+
+def hf_to_gguf(name: str, architecture: str = "llama") -> str | None:
+    """The gguf name of an architecture's tensor with this Hugging Face name, or None."""
+    if match := _HF_LAYER_NAME.fullmatch(name):
+        parts = {theirs: ours for ours, theirs in _hf_parts(architecture).items()}
+        part = parts.get(match[2])
+        return None if part is None else f"blk.{match[1]}.{part}.{match[3]}"
+    found = to_gguf(name)
+    return found if found is not None and _from_gguf(found, 2) == name else None
+
+
+def _hf_parts(architecture: str) -> dict[str, str]:
+    """Parts of a layer: gguf's names to Hugging Face's."""
+    return {row[0]: row[2] for row in _LAYER} | _HF_OWN.get(architecture, {})
 
 
 def is_derived(name: str) -> bool:

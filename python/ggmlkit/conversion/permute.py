@@ -16,6 +16,8 @@ from ggmlkit.tensor import Tensor
 def hf_to_meta(tensor: Tensor, heads: int) -> Tensor:
     """A lazy Tensor of the same type and shape ``(heads * head_dim, in)`` in Meta's row order.
 
+    A bias ``(heads * head_dim,)`` is reordered likewise, an element being a row.
+
     ``heads`` is the number of heads of this projection (the key/value count for k).
     Raises ConversionError if the rows do not divide into heads of even size.
     """
@@ -28,7 +30,8 @@ def meta_to_hf(tensor: Tensor, heads: int) -> Tensor:
 
 
 def _reordered(tensor: Tensor, heads: int, first: int) -> Tensor:
-    rows = tensor.shape[0] if len(tensor.shape) == 2 else 0
+    is_bias = len(tensor.shape) == 1 and tensor.type.block_size == 1
+    rows = tensor.shape[0] if len(tensor.shape) == 2 or is_bias else 0
     if heads <= 0 or rows == 0 or rows % (2 * heads):
         raise ConversionError(
             f"{tensor.name or 'a q or k projection'} has shape {tuple(tensor.shape)}, "

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ggmlkit.conversion import names
-from ggmlkit.conversion.hparams import Hparams, from_metadata
+from ggmlkit.conversion.gguf_keys import from_metadata
+from ggmlkit.conversion.hparams import Hparams
 from ggmlkit.conversion.tokenizer_files import folder_vocabulary
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError
@@ -45,12 +46,15 @@ class Source:
         embedding = self.tensors.get("token_embd.weight")
         if embedding is None or len(embedding.shape) != 2:
             raise ConversionError(f"{self.path}: there is no matrix token_embd.weight")
-        freqs = self.tensors.get(names.ROPE_FREQS)
+        rope = {n: self.tensors[n].dequantize() for n in names.ROPE_TENSORS if n in self.tensors}
+        is_long = names.ROPE_SHORT in rope and names.ROPE_LONG in rope
         return from_metadata(
             self.metadata,
             vocab=embedding.shape[0],
             tied="output.weight" not in self.tensors,
-            rope_divisors=None if freqs is None else freqs.dequantize(),
+            rope_divisors=rope.get(names.ROPE_FREQS),
+            long_rope=(rope[names.ROPE_SHORT], rope[names.ROPE_LONG]) if is_long else None,
+            names=self.tensors,
         )
 
 
@@ -90,14 +94,14 @@ def checkpoint_source(
 ) -> Source:
     """A Source of a checkpoint's gguf-named tensors, every name and shape checked.
 
-    Adds rope_freqs.weight where the scaling needs it, and the folder's vocabulary; ``special``
+    Adds the tensors of divisors that the rotation needs, and the folder's vocabulary; ``special``
     is for token ids that config.json gives.
     """
-    divisors = hparams.rope_divisors()
+    rope = hparams.rope_tensors()
     tensors: dict[str, Tensor] = {}
     for name, shape in hparams.shapes():
-        if name == names.ROPE_FREQS and divisors is not None:
-            tensors[name] = Tensor("f32", shape, divisors.view(np.uint8), name)
+        if name in rope:
+            tensors[name] = Tensor("f32", shape, rope[name].view(np.uint8), name)
             continue
         tensor = found.get(name)
         if tensor is None:

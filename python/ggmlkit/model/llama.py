@@ -16,7 +16,8 @@ from ggmlkit import _core
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.pages import release
-from ggmlkit.model.config import ROPE_FREQS, LlamaConfig
+from ggmlkit.model.config import ROPE_TENSORS, LlamaConfig
+from ggmlkit.model.fused import unfused
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -479,9 +480,9 @@ def _loaded(
 ) -> _core.LlamaSession:
     try:
         session = _core.LlamaSession(config.asdict(), threads, repack)
-        for name, tensor in tensors.items():
-            if name == ROPE_FREQS:
-                continue  # part of the configuration
+        for name, tensor in unfused(tensors, config):
+            if name in ROPE_TENSORS:
+                continue  # parts of the configuration
             if len(tensor.shape) == 1:
                 session.set_vector(name, tensor.dequantize())
             elif len(tensor.shape) == 2:

@@ -1,0 +1,58 @@
+"""Reading hyper-parameters out of JSON objects and gguf keys, with errors that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ggmlkit.errors import ConversionError
+
+
+def count(source: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    """A positive integer. Raises ConversionError for anything else, or where there is none."""
+    value = source.get(key)
+    if value is None:
+        if default is None:
+            raise ConversionError(f"the hyper-parameter {key} is missing")
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+        raise ConversionError(f"the hyper-parameter {key} = {value!r} is not a positive integer")
+    return int(value)
+
+
+def number(source: Mapping[str, Any], key: str, default: float | None = None) -> float:
+    """A positive number. Raises ConversionError for anything else, or where there is none."""
+    value = source.get(key)
+    if value is None:
+        if default is None:
+            raise ConversionError(f"the hyper-parameter {key} is missing")
+        return default
+    number_types = (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, number_types) or not 0 < value < 1e30:
+        raise ConversionError(f"the hyper-parameter {key} = {value!r} is not a positive number")
+    return float(value)
+
+
+def numbers(source: Mapping[str, Any], key: str, length: int) -> tuple[float, ...]:
+    """So many positive numbers, each as :func:`shortest` has it."""
+    values = source.get(key)
+    if not isinstance(values, list) or len(values) != length:
+        raise ConversionError(f"the hyper-parameter {key} is not a list of {length} numbers")
+    return tuple(shortest(number({key: value}, key)) for value in values)
+
+
+def flag(source: Mapping[str, Any], key: str, default: bool = False) -> bool:
+    """True or false. Raises ConversionError for anything else."""
+    value = source.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConversionError(f"the hyper-parameter {key} = {value!r} is neither true nor false")
+    return bool(value)
+
+
+def shortest(value: float) -> float:
+    """The shortest decimal that is the same float32: 1e-05, where the file's float says 9.9e-06."""
+    return float(str(np.float32(value)))
