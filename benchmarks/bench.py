@@ -37,6 +37,7 @@ class Bench:
         threads: counts to measure with.
         types: of weights.
         sizes: names of shapes to measure speed with.
+        hf: the real model as a Hugging Face folder.
     """
 
     inputs: Inputs
@@ -46,6 +47,7 @@ class Bench:
     threads: list[int]
     types: list[str]
     sizes: list[str]
+    hf: Path
 
 
 def few(bench: Bench) -> int:

@@ -2,6 +2,7 @@
 
 LLAMA_CPP_BIN      folder of llama.cpp's tools; else it is built from the sources that the
                    package llama-cpp-python carries
+LLAMA_CPP_CONVERT  its convert_hf_to_gguf.py; else that of the same sources
 LLAMA_CPP_PYTHON   folder that the binding `llama_cpp` of the same build is imported from
 IK_LLAMA_BIN       folder of ik_llama.cpp's tools
 IK_LLAMA_SOURCE    a checkout of it to build: no package registry holds it
@@ -34,6 +35,7 @@ class Peers:
 
     folders: dict[str, Path] = field(default_factory=dict)
     binding: Path | None = None  # put on PYTHONPATH to import llama_cpp
+    converter: Path | None = None  # llama.cpp's convert_hf_to_gguf.py
     missing: list[str] = field(default_factory=list)
 
     def tool(self, system: str, name: str) -> str:
@@ -55,7 +57,10 @@ def find(build: Path) -> Peers:
             folders[system] = finder(build)
         except (OSError, subprocess.CalledProcessError) as error:
             missing.append(f"{system}: {error}")
-    return Peers(folders, _binding(build), missing)
+    converter = _converter(build)
+    if converter is None:
+        missing.append("llama.cpp's converter: set LLAMA_CPP_CONVERT")
+    return Peers(folders, _binding(build), converter, missing)
 
 
 def _llama_cpp(build: Path) -> Path:
@@ -80,6 +85,13 @@ def _binding(build: Path) -> Path | None:
     if named:
         return Path(named).resolve()
     return next(iter(build.glob("llama_cpp_python-*/")), None)
+
+
+def _converter(build: Path) -> Path | None:
+    named = os.environ.get("LLAMA_CPP_CONVERT")
+    if named:
+        return Path(named).resolve()
+    return next(iter(build.glob("llama_cpp_python-*/vendor/llama.cpp/convert_hf_to_gguf.py")), None)
 
 
 def _checked(folder: Path, tools: Sequence[str]) -> Path:

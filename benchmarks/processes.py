@@ -63,7 +63,7 @@ def _quantize(bench: Bench, size: str, type: str, threads: int) -> Outcome:
     outcome = compared({system: speed(system) for system in commands}, rounds, line)
     for system in bench.peers.folders:
         if written[system].exists() and written[OURS].exists():
-            outcome.notes += _differing(written[OURS], written[system], system)
+            outcome.notes += differing(written[OURS], written[system], system)
     for path in written.values():
         path.unlink(missing_ok=True)
     return outcome
@@ -75,7 +75,7 @@ def _after(path: Path, work: Callable[[], object]) -> float:
     return seconds(work)
 
 
-def _differing(one: Path, other: Path, system: str) -> list[str]:
+def differing(one: Path, other: Path, system: str) -> list[str]:
     """Whether both did the same work, as a note where not."""
     with gk.open(one) as mine, gk.open(other) as theirs:
         names = [

@@ -20,9 +20,10 @@ limit, reach the goals.
 Speed: every run is a fresh process on the same file, weights packed or repacked by each system as
 it likes (ik_llama.cpp with `-rtr 1`); the prompt gives one row of logits, decoding starts from an
 empty context unless told otherwise. Nothing is warmed up on the 1.1B shape, whose weights are
-random. Quantize a file: wall time of the whole process, `--pure`, tensors compared byte by byte. In
-memory: the best of three calls in each round. Start: the best of three processes in each round, the
-file in the page cache.
+random. Quantize a file: wall time of the whole process, `--pure`, tensors compared byte by byte.
+Convert: the same for a folder of safetensors in the page cache, and the most memory that the
+process took. In memory: the best of three calls in each round. Start: the best of three processes
+in each round, the file in the page cache.
 
 The machine's limits were measured by `benchmarks/native/probe.cpp` in the same run. Share of
 reading: bytes of weights read for a token (or of floats quantized) times speed. Share of writing:
@@ -39,12 +40,17 @@ _SLOPES = {
 }
 
 
-def markdown(results: Results, growths: Sequence[Growth], pictures: Sequence[str]) -> str:
-    """The whole page."""
+def markdown(
+    results: Results,
+    growths: Sequence[Growth],
+    pictures: Sequence[str],
+    fuzzed: Sequence[str] = (),
+) -> str:
+    """The whole page; `fuzzed` is a section of lines."""
     lines = ["# Results", "", "Written by `make bench`.", "", *_machine(results), "", _METHOD, ""]
     for group in dict.fromkeys(comparison.group for comparison in results.comparisons):
         lines += [f"## {group}", "", *_group(group, list(results.records.values())), ""]
-    lines += _fits(growths, pictures)
+    lines += [*_fits(growths, pictures), *fuzzed]
     notes = [f"- {name}: {note}" for name, r in results.records.items() for note in r.notes]
     if notes:
         lines += ["## Notes", "", *notes, ""]

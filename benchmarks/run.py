@@ -15,7 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import conversion
+import fuzzing
 import ggmlkit
+import grouped
 import growth
 import machine
 import memory
@@ -33,7 +36,8 @@ from report import line, markdown
 from shapes import SHAPES
 
 _HERE = Path(__file__).parent
-_GROUPS = (memory, quality, processes, speed, products, growth)  # the quick first, by and large
+# The quick first, by and large.
+_GROUPS = (memory, quality, processes, conversion, speed, grouped, products, growth)
 
 
 def main() -> int:
@@ -45,12 +49,15 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     # As pip leaves an installed package: an editable one may be compiled anew at every start.
     compileall.compile_dir(Path(ggmlkit.__file__).parent, quiet=1)
+    if options.page:
+        _write_page(store.read(options.out / "results.json"), options.out)
+        return 0
     # The steps' names are known without the peers, which may take minutes to build.
     found = peers.Peers() if options.list else peers.find(options.folder / "peers")
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,
-        options.threads, options.types, options.sizes,
+        options.threads, options.types, options.sizes, options.hf,
     )  # fmt: skip
     steps = [step for group in _GROUPS for step in group.steps(bench)]
     wanted = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
@@ -101,10 +108,15 @@ def _measured(step: Step, results: store.Results) -> store.Record:
 def _write(results: store.Results, order: list[str], options: argparse.Namespace) -> None:
     results.records = {n: results.records[n] for n in order if n in results.records}
     store.write(results, options.out / "results.json")
+    _write_page(results, options.out)
+
+
+def _write_page(results: store.Results, out: Path) -> None:
     lines = growths(results.comparisons)
-    pictures = draw(lines, options.out)
-    page = markdown(results, lines, [picture.name for picture in pictures])
-    (options.out / "RESULTS.md").write_text(page)
+    pictures = draw(lines, out)
+    fuzzed = fuzzing.lines(fuzzing.read(out / "fuzz.json"))
+    page = markdown(results, lines, [picture.name for picture in pictures], fuzzed)
+    (out / "RESULTS.md").write_text(page)
 
 
 def _arguments() -> argparse.Namespace:
@@ -116,15 +128,17 @@ def _arguments() -> argparse.Namespace:
     add("--list", action="store_true", help="print the steps' names and measure nothing")
     add("--resume", action="store_true", help="leave out what results.json has")
     add("--fresh", action="store_true", help="forget what results.json has")
+    add("--page", action="store_true", help="write RESULTS.md from what is there, measure nothing")
     add("--rounds", type=int, default=5)
     add("--threads", nargs="+", type=int, default=_threads())
     add("--types", nargs="+", default=["q4_0", "q5_0", "q8_0"])
     add("--sizes", nargs="+", default=["135M", "1.1B"], choices=list(SHAPES))
     add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
+    add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="folder of the same model")
     add("--folder", type=Path, default=Path("build/bench"), help="for peers and models: 6 GB")
     add("--out", type=Path, default=_HERE, help="where the results go")
     options = parser.parse_args()
-    for name in ("f16", "folder", "out"):
+    for name in ("f16", "hf", "folder", "out"):
         setattr(options, name, getattr(options, name).resolve())
     if not options.f16.exists():
         parser.error(f"{options.f16} is not there; `make demo` makes it, or give --f16")

@@ -35,6 +35,7 @@ SHAPES = {
     "15M": Shape(288, 6, 6, 6, 768, 32000, tied=True),  # llama2.c's stories15M
     "42M": Shape(512, 8, 8, 8, 1376, 32000, tied=True),  # and stories42M
     "135M": Shape(576, 30, 9, 3, 1536, 49152, tied=True),  # SmolLM2
+    "213M": Shape(1024, 16, 16, 4, 2816, 32000, tied=True),  # all widths multiples of 256
     "362M": Shape(960, 32, 15, 5, 2560, 49152, tied=True),
     "1.1B": Shape(2048, 22, 32, 4, 5632, 32000, tied=False),  # TinyLlama
 }

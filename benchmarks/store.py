@@ -44,12 +44,12 @@ class Results:
         return [c for record in self.records.values() for c in record.comparisons]
 
 
-def read(path: Path, cpu: str) -> Results:
-    """Those of an earlier run on the same CPU; empty if there are none."""
+def read(path: Path, cpu: str | None = None) -> Results:
+    """Those of an earlier run, on the same CPU where one is named; empty if there are none."""
     if not path.exists():
         return Results()
     values = json.loads(path.read_text())
-    if values.get("schema") != _SCHEMA or values["machine"]["cpu"] != cpu:
+    if values.get("schema") != _SCHEMA or cpu not in (None, values["machine"]["cpu"]):
         return Results()
     records = {name: _record(record) for name, record in values["steps"].items()}
     return Results(values["machine"], _by_threads(values["probes"]), values["missing"], records)

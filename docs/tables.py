@@ -28,12 +28,19 @@ def relative_error(kind: types.TensorType) -> float | None:
     return float(np.sqrt(np.mean(wrong**2) / np.mean(values.astype(np.float64) ** 2)))
 
 
+def multiplied_bits(kind: types.TensorType) -> float:
+    """Bits of memory that a weight of a large matrix takes while the decoder has it."""
+    zeros = np.zeros(_ROWS * kind.row_bytes(_COLUMNS), np.uint8)
+    packed = gk.PackedMatrix(gk.Tensor(kind, (_ROWS, _COLUMNS), zeros))
+    return 8 * (packed.nbytes or zeros.nbytes) / (_ROWS * _COLUMNS)
+
+
 def all_types() -> str:
     """A line for each type."""
     lines = [
         "| type | number | weights a block | bytes | bits a weight | error | read | written "
-        "| importance | multiplied | in |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| importance | multiplied | packed | in |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kind in sorted(types.ALL, key=lambda t: (t.generation != "gguf", t.bits_per_weight)):
         error = relative_error(kind)
@@ -46,6 +53,7 @@ def all_types() -> str:
             f"{kind.bits_per_weight:g}",
             "" if error is None else f"{100 * error:.2g} %" if error > 1e-9 else "0",
             *("yes" if mark else "" for mark in marks),
+            f"{multiplied_bits(kind):g}" if kind.can_dequantize else "",
             _GENERATIONS[kind.generation],
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")

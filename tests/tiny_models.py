@@ -89,7 +89,7 @@ def byte_level_tokenizer() -> Any:
 
     from ggmlkit.model import pretokenizers as families
 
-    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer = tokenizers.Tokenizer(models.BPE(ignore_merges=True))
     split = families.by_name("llama-bpe").steps[0]["pattern"]["Regex"]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

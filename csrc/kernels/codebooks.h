@@ -38,13 +38,14 @@ struct Iq4Xs {
   std::uint8_t low[4];   // neighbours share a byte; 32 is zero
   std::uint8_t quants[128];
 
+  int integer_scale(int g) const {
+    const int lower = (low[g / 2] >> (g % 2 * 4)) & 15;
+    const int upper = load_at<std::uint16_t>(high) >> (2 * g) & 3;
+    return (lower | (upper << 4)) - 32;
+  }
   void unpack_scales(float* s) const {
     const float a = half_at(d);
-    const int upper = load_at<std::uint16_t>(high);
-    for (int g = 0; g < 8; ++g) {
-      const int lower = (low[g / 2] >> (g % 2 * 4)) & 15;
-      s[g] = a * static_cast<float>((lower | (((upper >> (2 * g)) & 3) << 4)) - 32);
-    }
+    for (int g = 0; g < 8; ++g) s[g] = a * static_cast<float>(integer_scale(g));
   }
   // From 0 to 63, 32 for zero.
   void pack_scales(const std::uint8_t* shifted) {

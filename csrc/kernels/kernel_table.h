@@ -11,9 +11,24 @@ namespace ggmlkit {
 
 constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and activations alike
 
-// What a packed tile holds; see kernels/packed.h for the layout.
-// byte16 has a scale for each half of a block.
-enum class PackedKind : std::uint8_t { nibble, nibble_min, five, five_min, byte, byte16, count };
+// What a packed tile holds; see kernels/packed.h for the layout. Kinds named after a type hold its
+// codes and scales as they are in the file.
+enum class PackedKind : std::uint8_t {
+  nibble,
+  nibble_min,
+  five,
+  five_min,
+  byte,
+  q2_K,
+  q3_K,
+  q4_K,
+  q5_K,
+  q6_K,
+  iq4_nl,
+  iq4_xs,
+  mxfp4,
+  count
+};
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
 
 // Activations rounded to int8 per 32 elements: value = scale · q.
@@ -31,6 +46,7 @@ struct ActivationView {
   // -8 times the same sum in two int16 halves: of the elements 4k and 4k + 1 (low), and of 4k + 2
   // and 4k + 3 (high). Where a 16-bit lane of a tile's dot product starts that takes 8 off weights.
   const std::int32_t* start;
+  const std::int32_t* first;  // what start would be of the block's first 16 elements alone
   std::size_t cols;
 };
 
@@ -47,6 +63,7 @@ struct ActivationSlot {
   float* scale;
   std::int32_t* sum;
   std::int32_t* start;
+  std::int32_t* first;
   std::size_t width;
 };
 

@@ -10,35 +10,38 @@
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets
 
-// By way of the logarithm in float32, which rounds up just below a power of two. An exponent below
-// zero wraps around, as the conversion to a byte does on x86.
+// By way of the logarithm in float32, which rounds up just below a power of two: in [64, 128) its
+// neighbours are 2^-17 apart, so that at most 45 floats below the power do. Elsewhere the exponent
+// of a normal float says the same without it. An exponent below zero wraps around, as the
+// conversion to a byte does on x86.
 inline std::uint8_t mxfp4_exponent(float magnitude) {
   if (!(magnitude > 0.0f)) return 0;
-  const float exponent = std::floor(std::log2(magnitude)) - 2.0f + 127.0f;
-  return static_cast<std::uint8_t>(static_cast<std::int32_t>(exponent));
+  const std::uint32_t bits = float_bits(magnitude);
+  const bool is_plain = bits >= 0x00800000u && (bits & 0x007fffffu) < 0x007ffe00u;
+  const int logarithm = is_plain ? static_cast<int>(bits >> 23) - 127
+                                 : static_cast<int>(std::floor(std::log2(magnitude)));
+  return static_cast<std::uint8_t>(logarithm - 2 + 127);
 }
 
-// Bits of |x|: ordered as magnitudes are, and compared without branches.
-inline std::int32_t magnitude_bits(float x) {
-  return static_cast<std::int32_t>(float_bits(x) & 0x7fffffffu);
-}
+// Midways between kE2M1Values. Times a power of two they are exact, and so are the differences
+// from both neighbours there that the reference compares: they are within a factor of two, but for
+// zero's, where rounding keeps the order.
+constexpr float kE2M1Midways[7] = {0.5f, 1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f};
 
-// Numbers of the nearest values. Loops over the block that compilers make vectors of.
+// Numbers of the nearest values: how many midways a magnitude is beyond. Bits are compared, which
+// are ordered as magnitudes are, in a loop that compilers make vectors of.
 inline void nearest_e2m1(const float* x, float unit, std::uint8_t* q) {
-  std::int32_t least[32];
-  std::int32_t found[32] = {};
-  for (int j = 0; j < 32; ++j) least[j] = magnitude_bits(x[j]);
-  for (int k = 1; k < 8; ++k) {
-    const float value = static_cast<float>(kE2M1Values[k]) * unit;
-    for (int j = 0; j < 32; ++j) {
-      const std::int32_t error = magnitude_bits(value - std::fabs(x[j]));
-      found[j] = error < least[j] ? k : found[j];
-      least[j] = error < least[j] ? error : least[j];
-    }
+  std::int32_t midway[7];
+  for (int k = 0; k < 7; ++k) {
+    midway[k] = static_cast<std::int32_t>(float_bits(kE2M1Midways[k] * unit));
   }
   for (int j = 0; j < 32; ++j) {
-    const int sign = static_cast<int>(float_bits(x[j]) >> 31) << 3;
-    q[j] = static_cast<std::uint8_t>(found[j] == 0 ? 0 : found[j] + sign);
+    const std::uint32_t bits = float_bits(x[j]);
+    const auto magnitude = static_cast<std::int32_t>(bits & 0x7fffffffu);
+    std::int32_t found = 0;
+    for (int k = 0; k < 7; ++k) found += magnitude > midway[k] ? 1 : 0;
+    const auto sign = static_cast<std::int32_t>(bits >> 31 << 3);
+    q[j] = static_cast<std::uint8_t>(found == 0 ? 0 : found + sign);
   }
 }
 

@@ -1,35 +1,83 @@
 // Packed tiles: R weight rows (8 or 16, as the instruction set likes) interleaved so that a vector
-// of 4·R bytes holds four consecutive weights of each row, which meet the same four activations,
-// broadcast.
+// of 4·R bytes holds four consecutive weights of each row, a quad, which meets the same four
+// activations, broadcast. Byte p of quad k is column 4k + p % 4 of row p / 4.
 //
-// A tile of rows of `blocks` blocks is four areas, each dense over the blocks and the whole padded
-// to 64 bytes, so that every vector of quants is aligned:
-//   quants   a block of nibble kinds: 4 vectors, byte p of vector v = quad v (low nibble) and
-//            quad v + 4 (high nibble); of the byte kinds: 8 vectors, vector k = quad k
-//   highs    five-bit kinds, one vector a block: bit k of byte p is bit 4 of quad k's byte p
-//   scales   R × float16 a block, one a row; two times that for byte16, quads 0 … 3 first
-//   mins     R × float16 a block (kinds with a minimum)
-// where byte p of quad k is column 4k + p % 4 of row p / 4.
+// A tile of rows of `blocks` blocks is up to five areas, each dense over the blocks and the whole
+// padded to 64 bytes, so that every vector of codes is aligned:
+//   quants   codes, or their low bits where `highs` has the others. Of n bits a code, a block takes
+//            n vectors: quad k is in vector k % n, at bit n · (k / n) of each byte. So a row's part
+//            of a block is its 32 codes as planes.h packs them in a run of 4n bytes, word by word
+//   highs    the upper bits of codes, likewise
+//   scales   R × float16 (or bfloat16) a block, one a row; of nested kinds R × int8 a part: half a
+//            block or a whole one
+//   mins     where a kind has a minimum, the same for it; but a byte of q2_K's `scales` holds both,
+//            the scale in its low nibble
+//   supers   nested kinds, for each eight blocks: R × float16 that their scales count in, then,
+//   with
+//            a minimum, R × float16 for theirs, negative
 #pragma once
 
 #include <cstddef>
 
 #include "kernels/blocks.h"
+#include "kernels/codebooks.h"
 #include "kernels/kernel_table.h"
+#include "kernels/planes.h"
 
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets
 
-// What a kind stores, whatever the number of rows and blocks.
+enum class Scales { f16, bf16, nested };
+
+// What a kind stores. A weight is scale · (code - offset), or scale · table[code], or with a
+// minimum scale · code + minimum.
+struct Kind {
+  int low_bits;
+  int high_bits;
+  int offset;
+  int parts;  // of a block that have a scale of their own
+  bool has_min;
+  Scales scales;
+  const std::int8_t* table;
+};
+
+constexpr Kind kKinds[kPackedKinds] = {
+    {4, 0, 8, 1, false, Scales::f16, nullptr},           // nibble
+    {4, 0, 0, 1, true, Scales::f16, nullptr},            // nibble_min
+    {4, 1, 16, 1, false, Scales::f16, nullptr},          // five
+    {4, 1, 0, 1, true, Scales::f16, nullptr},            // five_min
+    {8, 0, 0, 1, false, Scales::f16, nullptr},           // byte, signed
+    {2, 0, 0, 2, true, Scales::nested, nullptr},         // q2_K
+    {2, 1, 4, 2, false, Scales::nested, nullptr},        // q3_K
+    {4, 0, 0, 1, true, Scales::nested, nullptr},         // q4_K
+    {4, 1, 0, 1, true, Scales::nested, nullptr},         // q5_K
+    {4, 2, 32, 2, false, Scales::nested, nullptr},       // q6_K
+    {4, 0, 0, 1, false, Scales::f16, kNormalValues},     // iq4_nl
+    {4, 0, 0, 1, false, Scales::nested, kNormalValues},  // iq4_xs
+    {4, 0, 0, 1, false, Scales::bf16, kE2M1Values},      // mxfp4, whose scales float16 lacks
+};
+
+constexpr std::size_t kBlocksOfSuper = 8;
+
+// The same for code that is compiled for one kind, and bytes of a row.
 template <PackedKind kind>
 struct Packed {
-  static constexpr bool has_min = kind == PackedKind::nibble_min || kind == PackedKind::five_min;
-  static constexpr bool has_high = kind == PackedKind::five || kind == PackedKind::five_min;
-  static constexpr bool is_byte = kind == PackedKind::byte || kind == PackedKind::byte16;
-  static constexpr std::size_t parts = kind == PackedKind::byte16 ? 2 : 1;  // scales a block
-  // Subtracted from the stored value.
-  static constexpr int offset = kind == PackedKind::nibble ? 8 : kind == PackedKind::five ? 16 : 0;
-  static constexpr std::size_t vectors = is_byte ? 8 : 4;  // of quants, a block
+  static constexpr const Kind& stored = kKinds[static_cast<std::size_t>(kind)];
+  static constexpr bool has_min = stored.has_min;
+  static constexpr bool has_high = stored.high_bits != 0;
+  static constexpr bool is_byte = stored.low_bits == 8;
+  static constexpr bool is_nested = stored.scales == Scales::nested;
+  static constexpr bool has_table = stored.table != nullptr;
+  // Whether values need all eight bits of a signed byte.
+  static constexpr bool fills_bytes = is_byte || stored.table == kNormalValues;
+  static constexpr int offset = stored.offset;
+  static constexpr std::size_t parts = static_cast<std::size_t>(stored.parts);
+  static constexpr bool shares_bytes = is_nested && has_min && parts == 2;
+  static constexpr std::size_t vectors = static_cast<std::size_t>(stored.low_bits);  // a block
+  static constexpr std::size_t high_vectors = static_cast<std::size_t>(stored.high_bits);
+  static constexpr std::size_t scale_bytes = is_nested ? parts : 2;  // a block
+  static constexpr std::size_t min_bytes = !has_min || shares_bytes ? 0 : is_nested ? 1 : 2;
+  static constexpr std::size_t super_bytes = !is_nested ? 0 : has_min ? 4 : 2;  // eight blocks
 };
 
 // The activations from token `first` on, the first of a panel.
@@ -39,6 +87,7 @@ inline ActivationView panel_at(ActivationView x, std::size_t first) {
   x.scale += first * blocks;
   x.sum += first * blocks;
   x.start += first * blocks;
+  x.first += first * blocks;
   return x;
 }
 
@@ -48,7 +97,27 @@ inline ActivationView block_at(ActivationView x, std::size_t b, std::size_t widt
   x.scale += b * width;
   x.sum += b * width;
   x.start += b * width;
+  x.first += b * width;
   return x;
+}
+
+// A panel from slot s on.
+inline ActivationView slot_at(ActivationView x, std::size_t s) {
+  x.q += 4 * s;
+  x.scale += s;
+  x.sum += s;
+  x.start += s;
+  x.first += s;
+  return x;
+}
+
+// Of activations' q over a part of a block: value i of a panel's sums.
+template <std::size_t parts>
+inline std::int32_t part_sum(const ActivationView& x, std::size_t i, std::size_t part) {
+  if constexpr (parts == 1) return x.sum[i];
+  const std::int32_t halves = x.first[i];
+  const std::int32_t first = (static_cast<std::int16_t>(halves & 0xffff) + (halves >> 16)) / -8;
+  return part == 0 ? first : x.sum[i] - first;
 }
 
 // Where the areas of one tile begin.
@@ -56,6 +125,7 @@ struct TileLayout {
   std::size_t highs_at;
   std::size_t scales_at;
   std::size_t mins_at;
+  std::size_t supers_at;
   std::size_t bytes;
 };
 
@@ -64,91 +134,40 @@ constexpr TileLayout tile_layout(std::size_t tile_rows, std::size_t blocks) {
   using P = Packed<kind>;
   const std::size_t vector = 4 * tile_rows;
   const std::size_t highs = blocks * P::vectors * vector;
-  const std::size_t scales = highs + (P::has_high ? blocks * vector : 0);
-  const std::size_t mins = scales + blocks * P::parts * 2 * tile_rows;
-  const std::size_t end = mins + (P::has_min ? blocks * 2 * tile_rows : 0);
-  return {highs, scales, mins, (end + 63) / 64 * 64};
+  const std::size_t scales = highs + blocks * P::high_vectors * vector;
+  const std::size_t mins = scales + blocks * P::scale_bytes * tile_rows;
+  const std::size_t supers = mins + blocks * P::min_bytes * tile_rows;
+  const std::size_t end = supers + blocks / kBlocksOfSuper * P::super_bytes * tile_rows;
+  return {highs, scales, mins, supers, (end + 63) / 64 * 64};
 }
 
-template <class S>
-constexpr PackedKind packed_kind() {
-  if (S::bits == 8) return PackedKind::byte;
-  if (S::bits == 5) return S::has_min ? PackedKind::five_min : PackedKind::five;
-  return S::has_min ? PackedKind::nibble_min : PackedKind::nibble;
-}
+// Where the low bits of quad k lie among the vectors of a block of n bits a code.
+constexpr int vector_of(int n, int k) { return k % n; }
+constexpr int bit_of(int n, int k) { return n * (k / n); }
 
-// The integers of one block of one row into their lanes of block `b` of a tile of R rows.
-template <PackedKind kind, std::size_t R>
-inline void place_block(const int* q, std::byte* tile, const TileLayout& at, std::size_t b,
-                        std::size_t row) {
-  using P = Packed<kind>;
-  constexpr std::size_t vector = 4 * R;
-  auto* quants = reinterpret_cast<std::uint8_t*>(tile) + b * P::vectors * vector + row * 4;
-  for (std::size_t c = 0; c < 4; ++c) {
-    unsigned highs = 0;
-    for (std::size_t k = 0; k < 8; ++k)
-      highs |= static_cast<unsigned>((q[4 * k + c] >> 4) & 1) << k;
-    if constexpr (P::has_high) {
-      tile[at.highs_at + b * vector + row * 4 + c] = static_cast<std::byte>(highs);
-    }
-    for (std::size_t v = 0; v < P::vectors; ++v) {
-      const int low = q[4 * v + c];
-      const int high = P::is_byte ? 0 : q[4 * (v + 4) + c];
-      quants[v * vector + c] =
-          static_cast<std::uint8_t>(P::is_byte ? low : (low & 15) | ((high & 15) << 4));
-    }
-  }
-}
-
-// One block of one row, with its scale and minimum.
-template <class S, std::size_t R>
-inline void pack_lane(const std::byte* src, std::byte* tile, const TileLayout& at, std::size_t b,
-                      std::size_t row) {
-  constexpr PackedKind kind = packed_kind<S>();
-  Q4_0::store_scale(tile + at.scales_at + 2 * (b * R + row), S::load_scale(src));
-  if constexpr (Packed<kind>::has_min) {
-    Q4_0::store_scale(tile + at.mins_at + 2 * (b * R + row), S::load_scale(src + S::scale_bytes));
-  }
-  int q[S::size];
-  unpack_block<S>(src, q);
-  place_block<kind, R>(q, tile, at, b, row);
-}
-
-// TypeKernels::pack for any layout of 32-element blocks.
-template <class S, std::size_t R>
-void pack_rows(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
-               std::byte* tile) {
-  static_assert(S::size == kBlock);
-  const std::size_t blocks = cols / kBlock;
-  const TileLayout at = tile_layout<packed_kind<S>()>(R, blocks);
-  if (rows < R) std::memset(tile, 0, at.bytes);
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t b = 0; b < blocks; ++b) {
-      pack_lane<S, R>(src + r * row_bytes + b * S::bytes, tile, at, b, r);
-    }
-  }
-}
-
-// The packers of types whose packed tile holds their blocks as they are, for tiles of R rows:
-// today's and the legacy ones.
+// One row's `n` words of a block, to vectors of a tile of R rows.
 template <std::size_t R>
-void fill_pack_rows(KernelTable& table) {
-  table.tile_rows = R;
-  const auto pack = [&table](Type type) -> auto& {
-    return table.types[static_cast<std::size_t>(type)].pack;
-  };
-  pack(Type::q4_0) = pack_rows<Q4_0, R>;
-  pack(Type::q4_1) = pack_rows<Q4_1, R>;
-  pack(Type::q5_0) = pack_rows<Q5_0, R>;
-  pack(Type::q5_1) = pack_rows<Q5_1, R>;
-  pack(Type::q8_0) = pack_rows<Q8_0, R>;
-  pack(Type::q4_0_v2) = pack_rows<Q4_0V2, R>;
-  pack(Type::q4_1_v2) = pack_rows<Q4_1V2, R>;
-  pack(Type::q8_0_v2) = pack_rows<Q8_0V2, R>;
-  pack(Type::q4_0_v1) = pack_rows<Q4_0V1, R>;
-  pack(Type::q4_1_v1) = pack_rows<Q4_1V1, R>;
-  pack(Type::q5_0_v1) = pack_rows<Q5_0V1, R>;
-  pack(Type::q5_1_v1) = pack_rows<Q5_1V1, R>;
+inline void place_words(const std::uint8_t* words, std::size_t n, std::byte* vectors,
+                        std::size_t row) {
+  for (std::size_t v = 0; v < n; ++v) std::memcpy(vectors + 4 * (v * R + row), words + 4 * v, 4);
+}
+
+// The 32 codes of block b of a row.
+template <PackedKind kind, std::size_t R>
+inline void place_codes(const std::uint8_t* codes, std::byte* tile, const TileLayout& at,
+                        std::size_t b, std::size_t row) {
+  using P = Packed<kind>;
+  constexpr int low = P::stored.low_bits;
+  constexpr int high = P::stored.high_bits;
+  std::uint8_t words[kBlock];
+  pack_planes<low, 4 * low, kBlock>(codes, words);
+  place_words<R>(words, P::vectors, tile + b * P::vectors * 4 * R, row);
+  if constexpr (P::has_high) {
+    std::uint8_t upper[kBlock];
+    for (std::size_t j = 0; j < kBlock; ++j) upper[j] = static_cast<std::uint8_t>(codes[j] >> low);
+    pack_planes<high, 4 * high, kBlock>(upper, words);
+    place_words<R>(words, P::high_vectors, tile + at.highs_at + b * P::high_vectors * 4 * R, row);
+  }
 }
 
 }  // namespace

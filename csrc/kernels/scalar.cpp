@@ -3,8 +3,6 @@
 
 #include "kernels/blocks.h"
 #include "kernels/kernel_table.h"
-#include "kernels/pack_groups.h"
-#include "kernels/packed.h"
 #include "kernels/scalar.h"
 
 namespace ggmlkit {
@@ -161,7 +159,9 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
     const float inverse = magnitude > 0.0f ? 127.0f / magnitude : 0.0f;
     out.scale[b * out.width] = magnitude / 127.0f;
     std::int32_t halves[2] = {};
+    const auto start = [&halves] { return -8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff); };
     for (std::size_t j = 0; j < kBlock; ++j) {
+      if (j == kBlock / 2) out.first[b * out.width] = start();
       const float v = std::nearbyint(x[j] * inverse);
       // A subnormal magnitude makes the inverse overflow; such a block is zero for all purposes.
       const int i = v >= -127.0f && v <= 127.0f ? static_cast<int>(v) : 0;
@@ -169,82 +169,7 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
       halves[j / 2 % 2] += i;
     }
     out.sum[b * out.width] = halves[0] + halves[1];
-    out.start[b * out.width] = -8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff);
-  }
-}
-
-constexpr std::size_t kTileRows = 8;
-
-// The integer at a row and a column of block b, the offset not yet taken off.
-template <PackedKind kind>
-int packed_value(const std::byte* tile, const TileLayout& at, std::size_t b, std::size_t row,
-                 std::size_t col) {
-  using P = Packed<kind>;
-  constexpr std::size_t vector = 4 * kTileRows;
-  const std::size_t quad = col / 4;
-  const std::size_t p = row * 4 + col % 4;
-  const auto* quants = reinterpret_cast<const std::uint8_t*>(tile) + b * P::vectors * vector;
-  if constexpr (P::is_byte) return static_cast<std::int8_t>(quants[quad * vector + p]);
-  int v = (quants[(quad % 4) * vector + p] >> (quad < 4 ? 0 : 4)) & 15;
-  if constexpr (P::has_high) {
-    v |= ((static_cast<int>(tile[at.highs_at + b * vector + p]) >> quad) & 1) << 4;
-  }
-  return v;
-}
-
-// Row r of a tile with slot t of a panel of `width`.
-template <PackedKind kind>
-float dot_row(const std::byte* tile, const TileLayout& at, std::size_t r, const ActivationView& x,
-              std::size_t t, std::size_t width) {
-  using P = Packed<kind>;
-  const std::size_t blocks = x.cols / kBlock;
-  float total = 0.0f;
-  for (std::size_t b = 0; b < blocks; ++b) {
-    const std::int32_t a_sum = x.sum[b * width + t];
-    const float a_scale = x.scale[b * width + t];
-    for (std::size_t part = 0; part < P::parts; ++part) {
-      std::int32_t dot = 0;
-      for (std::size_t c = part * kBlock / P::parts; c < (part + 1) * kBlock / P::parts; ++c) {
-        const int a = x.q[((b * 8 + c / 4) * width + t) * 4 + c % 4];
-        dot += packed_value<kind>(tile, at, b, r, c) * a;
-      }
-      if constexpr (P::offset != 0) dot -= P::offset * a_sum;
-      const std::size_t i = (b * P::parts + part) * kTileRows + r;
-      total += f16_value(tile + at.scales_at, i) * a_scale * static_cast<float>(dot);
-    }
-    if constexpr (P::has_min) {
-      const std::size_t i = b * kTileRows + r;
-      total += f16_value(tile + at.mins_at, i) * (a_scale * static_cast<float>(a_sum));
-    }
-  }
-  return total;
-}
-
-template <PackedKind kind>
-void matmul_packed(const std::byte* tiles, std::size_t rows, const ActivationView& x,
-                   std::size_t tokens, float* y, std::size_t ldy) {
-  const TileLayout at = tile_layout<kind>(kTileRows, x.cols / kBlock);
-  for (std::size_t first = 0; first < tokens;) {
-    const std::size_t width = panel_width(tokens - first);
-    const ActivationView panel = panel_at(x, first);
-    for (std::size_t t = 0; t < width; ++t, ++first) {
-      for (std::size_t r = 0; r < rows; ++r) {
-        const std::byte* tile = tiles + r / kTileRows * at.bytes;
-        y[first * ldy + r] = dot_row<kind>(tile, at, r % kTileRows, panel, t, width);
-      }
-    }
-  }
-}
-
-template <Value value>
-void matmul_float(const std::byte* w, std::size_t rows, std::size_t cols, const float* x,
-                  std::size_t tokens, float* y, std::size_t ldy) {
-  for (std::size_t t = 0; t < tokens; ++t) {
-    for (std::size_t r = 0; r < rows; ++r) {
-      float total = 0.0f;
-      for (std::size_t c = 0; c < cols; ++c) total += value(w, r * cols + c) * x[t * cols + c];
-      y[t * ldy + r] = total;
-    }
+    out.start[b * out.width] = start();
   }
 }
 
@@ -284,20 +209,7 @@ KernelTable make() {
   fill_scalar_group_quantizers(t);
   fill_scalar_weighted_quantizers(t);
   t.quantize_activations = quantize_activations;
-  fill_pack_rows<kTileRows>(t);
-  fill_pack_groups<kTileRows>(t);
-  const auto matmul = [&t](PackedKind kind) -> MatmulKernel& {
-    return t.matmul[static_cast<std::size_t>(kind)];
-  };
-  matmul(PackedKind::nibble) = matmul_packed<PackedKind::nibble>;
-  matmul(PackedKind::nibble_min) = matmul_packed<PackedKind::nibble_min>;
-  matmul(PackedKind::five) = matmul_packed<PackedKind::five>;
-  matmul(PackedKind::five_min) = matmul_packed<PackedKind::five_min>;
-  matmul(PackedKind::byte) = matmul_packed<PackedKind::byte>;
-  matmul(PackedKind::byte16) = matmul_packed<PackedKind::byte16>;
-  t.matmul_f32 = matmul_float<f32_value>;
-  t.matmul_f16 = matmul_float<f16_value>;
-  t.matmul_bf16 = matmul_float<bf16_value>;
+  fill_scalar_products(t);
   fill_scalar_decoder_steps(t);
   return t;
 }

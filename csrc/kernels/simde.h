@@ -42,6 +42,12 @@ inline __m512i emulated_cvtps_epi32(__m512 v) {
 inline __m512i emulated_cvtepu16_epi32(__m256i v) {
   return join(_mm256_cvtepu16_epi32(lower(v)), _mm256_cvtepu16_epi32(upper(v)));
 }
+inline __m512i emulated_cvtepi8_epi32(__m128i v) {
+  return join(_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)));
+}
+inline __m512i emulated_cvtepu8_epi32(__m128i v) {
+  return join(_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_srli_si128(v, 8)));
+}
 inline void emulated_mask_storeu_ps(float* p, __mmask16 mask, __m512 v) {
   float lanes[16];
   std::memcpy(lanes, &v, sizeof lanes);
@@ -62,6 +68,8 @@ inline __m512 emulated_maskz_loadu_ps(__mmask16 mask, const float* p) {
 #define _mm512_cvtepi32_ps ggmlkit::emulated_cvtepi32_ps
 #define _mm512_cvtps_epi32 ggmlkit::emulated_cvtps_epi32
 #define _mm512_cvtepu16_epi32 ggmlkit::emulated_cvtepu16_epi32
+#define _mm512_cvtepi8_epi32 ggmlkit::emulated_cvtepi8_epi32
+#define _mm512_cvtepu8_epi32 ggmlkit::emulated_cvtepu8_epi32
 #define _mm512_mask_storeu_ps ggmlkit::emulated_mask_storeu_ps
 #define _mm512_maskz_loadu_ps ggmlkit::emulated_maskz_loadu_ps
 #undef _mm512_madd_epi16  // SIMDe 0.7.4 gives it the arguments of the masked one

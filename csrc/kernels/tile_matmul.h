@@ -5,26 +5,34 @@
 // bytes (kernels/dot_steps.h); `tiles` and `tokens`, how many its registers hold.
 #pragma once
 
+#include <utility>
+
 #include "core/cpu.h"
 #include "kernels/dot_steps.h"
 #include "kernels/simd.h"
+#include "kernels/tile_weights.h"
 
 namespace ggmlkit {
 namespace {
 
-// The areas of R tiles that follow each other.
-template <int R>
+// R tiles that follow each other.
+template <class L, PackedKind kind, int R>
 struct Tiles {
   const std::byte* tile;
   TileLayout at;
 
-  const std::byte* quants(int r) const { return tile + r * at.bytes; }
-  const std::byte* fifths(int r) const { return quants(r) + at.highs_at; }
-  const std::byte* scales(int r) const { return quants(r) + at.scales_at; }
-  const std::byte* mins(int r) const { return quants(r) + at.mins_at; }
+  TileCodes<L, kind> codes(int r) const {
+    const std::byte* p = tile + r * at.bytes;
+    return {p, p + at.highs_at};
+  }
+  TileScales<L, kind> scales(int r) const {
+    const std::byte* p = tile + r * at.bytes;
+    return {p + at.scales_at, p + at.mins_at, p + at.supers_at};
+  }
 };
 
-// Asks for what a single token's pass over the weights needs next.
+// Asks for what a single token's pass over the weights needs next; of nested scales' units, a few
+// bytes for eight blocks, the processor thinks itself.
 inline void prefetch(const std::byte* p, std::size_t bytes, std::size_t ahead) {
   for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + ahead + line);
 }
@@ -36,32 +44,18 @@ struct TileProduct {
   using Float = typename L::Float;
   using P = Packed<kind>;
   using Dot = typename Set::template Dot<kind>;
+  using Weights = Tiles<L, kind, R>;
   static constexpr std::size_t kVector = 4 * L::rows;
-  static constexpr std::size_t kHalves = 2 * L::rows;
   // Where dots and totals do not both fit the registers, totals live in memory, in the first-level
   // cache: each is met once a block, a dot eight times.
   static constexpr bool kTotalsInMemory = 2 * R * T > L::registers - 7;
 
   template <int k>
-  [[gnu::always_inline]] static Int quad(const std::byte* quants, const std::byte* fifths) {
-    if constexpr (P::is_byte) {
-      return Dot::weights(L::load(quants + k * kVector));
-    } else {
-      const Int v = L::load(quants + k % 4 * kVector);
-      const Int q = k < 4 ? L::low_nibbles(v) : L::high_nibbles(v);
-      if constexpr (P::has_high) return L::template with_fifth_bit<k>(q, L::load(fifths));
-      return q;
-    }
-  }
-
-  template <int k>
-  [[gnu::always_inline]] static void step(const Tiles<R>& w, const ActivationView& x, std::size_t b,
+  [[gnu::always_inline]] static void step(const Weights& w, const ActivationView& x, std::size_t b,
                                           Int (&dot)[R][T]) {
     Int q[R];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      q[r] = quad<k>(w.quants(r) + b * P::vectors * kVector, w.fifths(r) + b * kVector);
-    }
+    for (int r = 0; r < R; ++r) q[r] = Dot::weights(w.codes(r).template quad<k>(b));
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
       std::int32_t four;
@@ -73,11 +67,11 @@ struct TileProduct {
   }
 
   template <std::size_t part>
-  [[gnu::always_inline]] static void dots(const Tiles<R>& w, const ActivationView& x, std::size_t b,
+  [[gnu::always_inline]] static void dots(const Weights& w, const ActivationView& x, std::size_t b,
                                           Int (&dot)[R][T]) {
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const Int start = Dot::start({x.sum[t], x.start[t]});
+      const Int start = Dot::start(sums_at(x, t), part);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) dot[r][t] = start;
     }
@@ -99,12 +93,12 @@ struct TileProduct {
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) dot[r][t] = Dot::finish(dot[r][t], {x.sum[t], x.start[t]});
+      for (int r = 0; r < R; ++r) dot[r][t] = Dot::finish(dot[r][t], sums_at(x, t));
     }
   }
 
   template <std::size_t part>
-  [[gnu::always_inline]] static void multiply_block(const Tiles<R>& w, const ActivationView& x,
+  [[gnu::always_inline]] static void multiply_block(const Weights& w, const ActivationView& x,
                                                     std::size_t b, Float (*&total)[R][T]) {
     Int dot[R][T];
     dots<part>(w, x, b, dot);
@@ -113,15 +107,15 @@ struct TileProduct {
   }
 
   template <std::size_t part>
-  [[gnu::always_inline]] static void scale_and_add(const Tiles<R>& w, const ActivationView& x,
+  [[gnu::always_inline]] static void scale_and_add(const Weights& w, const ActivationView& x,
                                                    std::size_t b, const Int (&dot)[R][T],
                                                    Float (&total)[R][T]) {
     Float scales[R];
     Float mins[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      scales[r] = L::load_halves(w.scales(r) + (b * P::parts + part) * kHalves);
-      if constexpr (P::has_min) mins[r] = L::load_halves(w.mins(r) + b * kHalves);
+      scales[r] = w.scales(r).scale(b, part);
+      if constexpr (P::has_min) mins[r] = w.scales(r).min(b, part);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -130,7 +124,8 @@ struct TileProduct {
         const Float both = L::multiply(scales[r], L::broadcast(x.scale[t]));
         Float next = L::multiply_add(both, L::to_float(dot[r][t]), total[r][t]);
         if constexpr (P::has_min) {
-          const float a_sum = x.scale[t] * static_cast<float>(x.sum[t]);
+          const auto sum = static_cast<float>(part_sum<P::parts>(x, t, part));
+          const float a_sum = x.scale[t] * sum;
           next = L::multiply_add(mins[r], L::broadcast(a_sum), next);
         }
         total[r][t] = next;
@@ -138,20 +133,25 @@ struct TileProduct {
     }
   }
 
-  [[gnu::always_inline]] static void prefetch_block(const Tiles<R>& w, std::size_t b,
+  [[gnu::always_inline]] static void prefetch_block(const Weights& w, std::size_t b,
                                                     std::size_t ahead) {
     for (int r = 0; r < R; ++r) {
-      prefetch(w.quants(r) + b * P::vectors * kVector, P::vectors * kVector, ahead);
-      if constexpr (P::has_high) prefetch(w.fifths(r) + b * kVector, kVector, ahead);
-      prefetch(w.scales(r) + b * P::parts * kHalves, P::parts * kHalves, ahead);
-      if constexpr (P::has_min) prefetch(w.mins(r) + b * kHalves, kHalves, ahead);
+      const auto codes = w.codes(r);
+      const auto scales = w.scales(r);
+      constexpr std::size_t quants = P::vectors * kVector;
+      constexpr std::size_t highs = P::high_vectors * kVector;
+      constexpr std::size_t scale_bytes = P::scale_bytes * L::rows;
+      constexpr std::size_t min_bytes = P::min_bytes * L::rows;
+      prefetch(codes.quants + b * quants, quants, ahead);
+      prefetch(codes.highs + b * highs, highs, ahead);
+      prefetch(scales.scales + b * scale_bytes, scale_bytes, ahead);
+      prefetch(scales.mins + b * min_bytes, min_bytes, ahead);
     }
   }
 
   // x begins with the first of the T tokens, y with the first row of its product; `rows` of the
   // tiles' rows exist.
-  static void run(const Tiles<R>& w, std::size_t rows, ActivationView x, float* y,
-                  std::size_t ldy) {
+  static void run(const Weights& w, std::size_t rows, ActivationView x, float* y, std::size_t ldy) {
     const std::size_t blocks = x.cols / kBlock;
     const std::size_t ahead = T == 1 ? stream_prefetch_distance() : 0;
     Float room[R][T];
@@ -179,20 +179,19 @@ struct TileProduct {
 // R tiles with all tokens, panel by panel.
 template <class Set, PackedKind kind, int R>
 struct Panels {
+  using Weights = Tiles<typename Set::Lanes, kind, R>;
+
   template <int W>
-  static void run_one(const Tiles<R>& w, std::size_t rows, ActivationView x, float* y,
+  static void run_one(const Weights& w, std::size_t rows, ActivationView x, float* y,
                       std::size_t ldy) {
     constexpr int T = W < Set::tokens ? W : Set::tokens;
     for (int slot = 0; slot < W; slot += T, y += T * ldy) {
       TileProduct<Set, kind, R, T, W>::run(w, rows, x, y, ldy);
-      x.q += 4 * T;
-      x.scale += T;
-      x.sum += T;
-      x.start += T;
+      x = slot_at(x, T);
     }
   }
 
-  static void run(const Tiles<R>& w, std::size_t rows, const ActivationView& x, std::size_t tokens,
+  static void run(const Weights& w, std::size_t rows, const ActivationView& x, std::size_t tokens,
                   float* y, std::size_t ldy) {
     static_assert(kPanel == 8);
     for (std::size_t t = 0; t < tokens;) {
@@ -223,17 +222,14 @@ void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView
   }
 }
 
+template <class Set, std::size_t... kind>
+void fill_matmul_tiles(KernelTable& table, std::index_sequence<kind...>) {
+  ((table.matmul[kind] = matmul_tiles<Set, static_cast<PackedKind>(kind)>), ...);
+}
+
 template <class Set>
 void fill_matmul_tiles(KernelTable& table) {
-  const auto matmul = [&table](PackedKind kind) -> MatmulKernel& {
-    return table.matmul[static_cast<std::size_t>(kind)];
-  };
-  matmul(PackedKind::nibble) = matmul_tiles<Set, PackedKind::nibble>;
-  matmul(PackedKind::nibble_min) = matmul_tiles<Set, PackedKind::nibble_min>;
-  matmul(PackedKind::five) = matmul_tiles<Set, PackedKind::five>;
-  matmul(PackedKind::five_min) = matmul_tiles<Set, PackedKind::five_min>;
-  matmul(PackedKind::byte) = matmul_tiles<Set, PackedKind::byte>;
-  matmul(PackedKind::byte16) = matmul_tiles<Set, PackedKind::byte16>;
+  fill_matmul_tiles<Set>(table, std::make_index_sequence<kPackedKinds>());
 }
 
 }  // namespace

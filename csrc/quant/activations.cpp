@@ -20,6 +20,7 @@ void Activations::reserve(std::size_t tokens, std::size_t cols) {
   scale_.resize(rows * blocks);
   sum_.resize(rows * blocks);
   start_.resize(rows * blocks);
+  first_.resize(rows * blocks);
 }
 
 void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
@@ -53,8 +54,13 @@ ActivationSlot Activations::slot(std::size_t part, std::size_t block) {
   }
   const std::size_t at = panel * (cols_ / kBlock) + block * width;
   const std::size_t place = part - panel;
-  return {q_.data() + at * kBlock + place * 4, scale_.data() + at + place, sum_.data() + at + place,
-          start_.data() + at + place, width};
+  const std::size_t i = at + place;
+  return {q_.data() + at * kBlock + place * 4,
+          scale_.data() + i,
+          sum_.data() + i,
+          start_.data() + i,
+          first_.data() + i,
+          width};
 }
 
 void Activations::quantize_blocks(std::size_t token, std::size_t first, std::size_t end) {

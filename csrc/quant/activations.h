@@ -45,7 +45,7 @@ class Activations {
   std::size_t parts() const { return parts_; }
   std::size_t cols() const { return cols_; }
   ActivationView view() const {
-    return {q_.data(), scale_.data(), sum_.data(), start_.data(), cols_};
+    return {q_.data(), scale_.data(), sum_.data(), start_.data(), first_.data(), cols_};
   }
 
  private:
@@ -59,6 +59,7 @@ class Activations {
   AlignedArray<float> scale_;
   AlignedArray<std::int32_t> sum_;
   AlignedArray<std::int32_t> start_;
+  AlignedArray<std::int32_t> first_;
 };
 
 }  // namespace ggmlkit

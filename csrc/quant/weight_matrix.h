@@ -21,7 +21,7 @@ class WeightMatrix {
 
   // `data` is in file layout: rows × row_bytes(type, cols). Float types, and all that are packed
   // at use, keep pointing at it; all else is kept in the arena. Both must outlive the matrix.
-  // Scales that the file holds as float32 or as products are rounded to float16. Types without a
+  // Scales that the file holds as float32 are rounded to float16. Types without a
   // packed form become float16 values. Throws std::invalid_argument where the type has no kernel or
   // cols is no multiple of its block.
   WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data, Arena& arena,

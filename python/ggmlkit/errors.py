@@ -36,3 +36,7 @@ class ConversionError(GgmlkitError):
 
 class ModelError(GgmlkitError):
     """A file is well formed but is no model that this decoder or tokenizer can run."""
+
+
+class HubError(GgmlkitError):
+    """The Hugging Face hub does not give what was asked for."""

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fuzzing
 import ggmlkit as gk
+import grouped
+from conversion import watched
 from fit import fitted, growths
 from inputs import cost
 from libggml import type_id
 from measure import OURS, Comparison, Roof, from_json, interleave
 from quality import kl_divergence
 from report import markdown
-from shapes import Shape, write_random
+from shapes import SHAPES, Shape, write_random
 from store import Record, Results, read, write
 from tokens_per_second import batched_speed
 
@@ -56,6 +59,7 @@ def test_the_names_of_steps_are_listed_without_peers(tmp_path: Path) -> None:
     command = [sys.executable, run, "--list", "--f16", __file__, "--folder", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "speed 135M q4_0 1 thread" in done.stdout
+    assert "grouped 213M q4_K 1 thread" in done.stdout
     assert "cmake" not in done.stdout
 
 
@@ -102,6 +106,11 @@ def test_growth_is_fitted_for_each_system_that_has_two_points() -> None:
     assert found[OURS].points == ((0.0, 1.0), (1.0, 2.0), (3.0, 4.0))
     assert found[OURS].line.slope == pytest.approx(1)
     assert found["fast"].line.slope == pytest.approx(0)
+
+
+def test_widths_of_the_grouped_shape_are_whole_blocks() -> None:
+    shape = SHAPES[grouped.SIZE]
+    assert all(width % 256 == 0 for width in (shape.dim, shape.ffn))
 
 
 def test_divergence_is_that_of_the_definition() -> None:
@@ -158,5 +167,34 @@ def test_a_random_model_runs_and_its_cost_is_counted(tmp_path: Path, tied: bool)
     assert spent.weights == layers + 320 * 64 * (1 if tied else 2) + 5 * 64
 
 
+def test_a_command_is_watched_from_outside(tmp_path: Path) -> None:
+    own = bytearray(300_000_000)  # which the measured process has no part in
+    code = "import time; room = bytearray(50_000_000); time.sleep(0.2)"
+    seconds, peak = watched([sys.executable, "-c", code], tmp_path / "peak.json")
+    assert own
+    assert 0.2 < seconds < 30
+    assert 50e6 < peak < 100e6
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        watched([sys.executable, "-c", "raise ValueError('no')"], tmp_path / "peak.json")
+    assert b"ValueError: no" in failed.value.stderr
+
+
 def test_types_have_the_files_numbers() -> None:
     assert [type_id(t) for t in ("q4_0", "q5_1", "q8_0", "q4_K")] == [2, 7, 8, 12]
+
+
+def test_runs_of_a_fuzzer_are_added_up(tmp_path: Path) -> None:
+    path = tmp_path / "fuzz.json"
+    for executions, failed, commit in ((1000, False, "abc"), (200_000, True, "def")):
+        recorded = fuzzing.read(path)
+        recorded.setdefault("gguf", fuzzing.Fuzzed()).add(executions, 100.0, failed, commit)
+        fuzzing.write(recorded, path)
+    page = markdown(results(comparison()), [], [], fuzzing.lines(fuzzing.read(path)))
+    assert "201,000 executions" in page
+    assert "commits abc, def" in page
+    assert "| gguf | 201,000 | 1,005 | 1 |" in page
+
+
+def test_nothing_is_said_of_fuzzing_that_nobody_did(tmp_path: Path) -> None:
+    assert "Fuzzing" not in markdown(results(comparison()), [], [], fuzzing.lines({}))
+    assert fuzzing.read(tmp_path / "missing.json") == {}

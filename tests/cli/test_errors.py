@@ -98,6 +98,32 @@ def test_a_key_that_is_not_there_is_1(action: str) -> None:
     assert "there is no key 'nothing'" in done.stderr
 
 
+@pytest.mark.parametrize("library", ["tokenizers", "ggmlkit._core", "numpy"])
+def test_a_library_that_cannot_be_loaded_is_1(library: str) -> None:
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from ggmlkit.cli.app import run\n"
+        f"sys.exit(run(['tokenize', '-m', {str(F16)!r}, 'x']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert_one_sentence(done)
+    assert done.stderr.count("\n") == 1
+    assert "can't be loaded" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on the address space are Linux's")
+@pytest.mark.parametrize("kilobytes", [80_000, 100_000, 120_000])
+def test_little_memory_is_no_reason_for_a_traceback(kilobytes: int) -> None:
+    command = f"ulimit -v {kilobytes}; exec {sys.executable} -m ggmlkit tokenize -m {F16} x"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode != 0 or done.stdout
+
+
 def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
     (tmp_path / "prompt").write_bytes(b"ab\xff")
     assert_one_sentence(ggmlkit("run", "-m", F16, "-f", tmp_path / "prompt"))

@@ -19,6 +19,7 @@ PAGES = [
     "README.md",
     "docs/adapters.md",
     "docs/architectures.md",
+    "docs/converting.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/python-api.md",
@@ -44,6 +45,7 @@ LINKING = [
     "CHANGELOG.md",
     "docs/adapters.md",
     "docs/architectures.md",
+    "docs/converting.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/how-the-kernels-work.md",
@@ -55,6 +57,18 @@ LINKING = [
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", _text(page)):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_each_mark_in_the_table_of_formats_is_a_test() -> None:
+    rows = [line for line in _text("docs/formats.md").splitlines() if line.startswith("| ")]
+    table = rows[: next(n for n, row in enumerate(rows) if row.startswith("| NumPy")) + 1]
+    assert len(table) > 20
+    for row in table[2:]:
+        marks = re.findall(r"\[✔\]\(([^)#]+)#(\w+)\)", row)
+        assert marks, row
+        for path, name in marks:
+            source = (ROOT / "docs" / path).read_text(encoding="utf-8")
+            assert re.search(rf"^def {name}\(", source, re.MULTILINE), (path, name)
 
 
 def test_pictures_are_what_the_script_draws() -> None:

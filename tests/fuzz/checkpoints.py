@@ -145,7 +145,7 @@ def hf_folder(folder: Path, *, weights: str = "safetensors", vocabulary: str = "
         seeds.write_json(folder / "model.safetensors.index.json", {"weight_map": weight_map})
     if vocabulary == "sentencepiece":
         sentencepiece(folder / "tokenizer.model")
-        seeds.write_json(folder / "added_tokens.json", {"<y>": 11})
+        seeds.write_json(folder / "added_tokens.json", {"<x>": 10})
     else:
         found = tokenizer_json() if vocabulary == "json" else byte_level_json()
         seeds.write_json(folder / "tokenizer.json", found)

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "fuzz"
 NATIVE = BUILD / "fuzz_kernels"
 KERNELS = "kernels"
+RECORD = "benchmarks/fuzz.json is the one that the page of results shows"
 _MEMORY = Path("/dev/shm")
 # Of libFuzzer: seconds and megabytes that one input may take. The compiled core's threads and
 # buffers, and torch's where it is loaded, count too.
@@ -86,6 +88,18 @@ def executions(command: list[str]) -> tuple[int, int]:
     return count, process.returncode
 
 
+def record(path: Path, name: str, result: tuple[int, int], seconds: float) -> None:
+    """Add a target's run to a file of counts; benchmarks/run.py --page makes a table of them."""
+    import fuzzing
+    import machine
+
+    recorded = fuzzing.read(path)
+    count, status = result
+    target = recorded.setdefault(name, fuzzing.Fuzzed())
+    target.add(count, round(seconds, 1), status != 0, machine.commit())
+    fuzzing.write(recorded, path)
+
+
 def command(name: str, limits: list[str], folder: str) -> list[str]:
     """What fuzzes a target, in a folder for the file that it reads."""
     options = [
@@ -110,15 +124,20 @@ def main() -> int:
     parser.add_argument("--target", action="append", choices=[*TARGETS, KERNELS])
     parser.add_argument("--seconds", type=int, default=20, help="for each target (default: 20)")
     parser.add_argument("--runs", type=int, help="executions of each target, instead of seconds")
+    parser.add_argument("--record", type=Path, help="add the counts to this file: " + RECORD)
     asked = parser.parse_args()
     names = asked.target or [*TARGETS, *([KERNELS] if NATIVE.exists() else [])]
     limits = [f"-runs={asked.runs}"] if asked.runs else [f"-max_total_time={asked.seconds}"]
     os.environ.setdefault("PYTHONPATH", str(ROOT / "tests" / "fuzz"))
+    sys.path.append(str(ROOT / "benchmarks"))
     results: dict[str, tuple[int, int]] = {}
     for name in names:
         print(f"{name} ...", flush=True)
+        start = time.monotonic()
         with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
             results[name] = executions(command(name, limits, folder))
+        if asked.record:
+            record(asked.record, name, results[name], time.monotonic() - start)
     for name, (count, status) in results.items():
         print(f"{name:24}{count:>12} executions" + (f", failed ({status})" if status else ""))
     return int(any(status for _, status in results.values()))

@@ -16,6 +16,7 @@ from typing import Any
 
 import checkpoints
 import ggmlkit as gk
+import other_checkpoints as others
 import seeds
 from ggmlkit.conversion.source import open_source
 from ggmlkit.io.imatrix import read_imatrix
@@ -68,6 +69,20 @@ def read_folder(path: Path) -> None:
         _read_all(source.tensors)
         with suppress(gk.ModelError):  # of metadata, which are in no file
             _use_tokenizer(gk.Tokenizer.from_metadata(source.metadata))
+
+
+def read_quantized(path: Path) -> None:
+    """Read a folder of quantized layers, as values and as blocks."""
+    for wanted in (None, "q4_1", "q8_0"):
+        with closing(open_source(path.parent, wanted=wanted)) as source:
+            _read_all(source.tensors)
+
+
+def read_loose(path: Path) -> None:
+    """Read a file of tensors, and look for the model in it."""
+    read_tensors(path)
+    with suppress(gk.ConversionError), closing(open_source(path)) as source:
+        _read_all(source.tensors)
 
 
 def read_first_part(path: Path) -> None:
@@ -192,6 +207,14 @@ TARGETS = {
         Target("torch", "t", _file("t", checkpoints.small_torch), read_tensors),
         Target("torch-pickle", "p", _file("p", checkpoints.torch_pickle),
                checkpoints.read_torch_pickle),
+        Target("torch-old", "t", _file("t", others.old_torch), read_loose),
+        Target("flax", "f", _file("f", others.flax_tree), read_loose),
+        Target("flax-stream", "f", _file("f", others.flax_stream), read_loose),
+        Target("onnx", "m.onnx", others.onnx_model, read_loose),
+        Target("tensorflow", "m.index", others.tensorflow, read_loose),
+        Target("hdf5", "h", _file("h", others.hdf5), read_loose),
+        Target("gptq", "model.safetensors", others.gptq_folder, read_quantized, damaged_header),
+        Target("gptq-config", "config.json", others.gptq_folder, read_quantized, damaged_json),
         _in_folder("config.json", "config.json", damaged_json),
         _in_folder("index.json", "model.safetensors.index.json", damaged_json, weights="index"),
         _in_folder("tokenizer.json", "tokenizer.json", damaged_json),

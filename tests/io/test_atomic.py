@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ggmlkit import io
-from ggmlkit.io import atomic
-from ggmlkit.io.atomic import replacing
+from ggmlkit.io import atomic, staged
+from ggmlkit.io.atomic import replacing, replacing_together
 from ggmlkit.tensor import Tensor
 
 
@@ -183,3 +184,87 @@ def test_a_killed_process_leaves_no_debris(tmp_path: Path) -> None:
     process.stdout.close()
     time.sleep(0.05)
     assert list(tmp_path.iterdir()) == []
+
+
+def write_set(folder: Path, text: str) -> None:
+    with replacing_together(folder, last="index") as files:
+        for name in ("index", "a", "b"):
+            with files.writing(name) as file:
+                file.write(f"{text} {name}".encode())
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+WHOLE = {text: {name: f"{text} {name}" for name in ("index", "a", "b")} for text in ("old", "new")}
+
+
+@pytest.mark.usefixtures("either_way")
+class TestReplacingTogether:
+    def test_files_take_their_places_together(self, tmp_path: Path) -> None:
+        folder = tmp_path / "made" / "folder"
+        write_set(folder, "old")
+        assert contents(folder) == WHOLE["old"]
+        with replacing_together(folder, last="index") as files:
+            for name in ("a", "index"):
+                with files.writing(name) as file:
+                    file.write(f"new {name}".encode())
+                assert contents(folder).items() >= WHOLE["old"].items()
+        assert contents(folder) == {**WHOLE["new"], "b": "old b"}
+
+    @pytest.mark.parametrize("failing", range(3))
+    def test_a_failure_before_leaves_all_as_it_was(
+        self, tmp_path: Path, failing: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The disk is full when one of the files is made sure of."""
+        write_set(tmp_path / "there", "old")
+        for folder in (tmp_path / "there", tmp_path / "not" / "there"):
+            calls = iter(range(10))
+
+            def fsync(_: int, calls: Iterator[int] = calls) -> None:
+                if next(calls) == failing:
+                    raise OSError("no space left")
+
+            monkeypatch.setattr(staged.os, "fsync", fsync)
+            with pytest.raises(OSError, match="no space left"):
+                write_set(folder, "new")
+        assert [path.name for path in tmp_path.iterdir()] == ["there"]
+        assert contents(tmp_path / "there") == WHOLE["old"]
+
+    @pytest.mark.parametrize("step", range(5))
+    def test_ended_at_any_step_it_is_never_a_mixture_that_has_its_index(
+        self, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The process ends between the renames: what the system has done by then stays."""
+        write_set(tmp_path, "old")
+        taken = iter(range(10))
+        real_replace, real_unlink = Path.replace, Path.unlink
+
+        class EndedError(BaseException):
+            pass
+
+        def count() -> None:
+            if next(taken) == step:
+                raise EndedError
+
+        def replace(self: Path, target: Path) -> Path:
+            count()
+            return real_replace(self, target)
+
+        def unlink(self: Path, missing_ok: bool = False) -> None:
+            if self.name == "index":
+                count()
+            real_unlink(self, missing_ok)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replace)
+            patch.setattr(Path, "unlink", unlink)
+            try:
+                write_set(tmp_path, "new")
+            except EndedError:
+                assert step < 4
+        found = contents(tmp_path)
+        assert found in WHOLE.values() or "index" not in found
+        write_set(tmp_path, "new")
+        assert contents(tmp_path) == WHOLE["new"]

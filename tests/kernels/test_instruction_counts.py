@@ -22,6 +22,12 @@ ISA = "avx2"  # valgrind 3.19 knows no AVX-512
 CASES = [
     *(f"matmul {type} {tokens}" for type in ("q4_0", "q5_0", "q8_0") for tokens in (1, 8, 64)),
     *(
+        f"matmul {type} {tokens}"
+        for type in ("q2_K", "q3_K", "q4_K", "q6_K", "iq4_nl", "mxfp4")
+        for tokens in (1, 64)
+    ),
+    *(f"pack {type}" for type in ("q3_K", "q4_K", "q6_K", "iq4_nl")),
+    *(
         f"{kernel} {type}"
         for kernel in ("quantize", "dequantize", "pack")
         for type in ("q4_0", "q5_0", "q8_0")

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ggmlkit as gk
-from blocks import LEGACY, TYPES
+from blocks import LEGACY, SEARCHED, TYPES
 
+GROUPED = [*SEARCHED, "mxfp4"]  # nested scales, and lists of values
 EIGHT_BIT = 1 / 127  # activations lose at most half a step of their block's largest value
 
 
@@ -41,6 +42,38 @@ def test_quantized_weights_in_any_shape(rows: int, blocks: int, tokens: int, nam
     y = gk.matmul(x, w)
     assert y.shape == (tokens, rows)
     np.testing.assert_allclose(y, reference(x, w), rtol=2e-5, atol=2e-4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 40), st.integers(1, 3), st.integers(0, 19), st.sampled_from(GROUPED))
+def test_grouped_weights_in_any_shape(rows: int, blocks: int, tokens: int, name: str) -> None:
+    rng = np.random.default_rng(rows + 100 * blocks + tokens)
+    w = gk.quantize(rng.standard_normal((rows, 256 * blocks)), name)
+    x = rng.standard_normal((tokens, 256 * blocks)).astype(np.float32)
+    y = gk.matmul(x, w)
+    assert y.shape == (tokens, rows)
+    np.testing.assert_allclose(y, reference(x, w), rtol=2e-5, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_a_grouped_weight_is_that_of_the_file(name: str) -> None:
+    # One activation alone: rounding leaves it as it is, and the product is one column.
+    rng = np.random.default_rng(2)
+    w = gk.quantize(rng.standard_normal((21, 512)), name)
+    columns = rng.integers(0, 512, 19)
+    x = np.zeros((19, 512), np.float32)
+    x[np.arange(19), columns] = 127
+    expected = 127 * w.dequantize()[:, columns].T
+    np.testing.assert_allclose(gk.matmul(x, w), expected, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e30])
+def test_scales_of_mxfp4_reach_as_far_as_floats(scale: float) -> None:
+    w = gk.quantize(scale * np.random.default_rng(3).standard_normal((9, 64)), "mxfp4")
+    x = np.random.default_rng(4).standard_normal((3, 64)).astype(np.float32)
+    expected = reference(x, w)
+    assert np.abs(expected).max() > scale
+    np.testing.assert_allclose(gk.matmul(x, w), expected, rtol=2e-5, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("name", ["f32", "f16", "bf16"])
@@ -81,24 +114,28 @@ def test_operator(name: str) -> None:
     np.testing.assert_allclose(y, x @ w.dequantize().T, atol=64 * EIGHT_BIT)
 
 
-@pytest.mark.parametrize("name", [*TYPES, *LEGACY])
+@pytest.mark.parametrize("name", [*TYPES, *LEGACY, *GROUPED])
 @pytest.mark.parametrize("tokens", [1, 9])
 def test_packed_weights_give_the_same_bits(name: str, tokens: int) -> None:
     rng = np.random.default_rng(1)
-    w = gk.quantize(rng.standard_normal((37, 64)), name)
-    x = rng.standard_normal((tokens, 64)).astype(np.float32)
+    w = gk.quantize(rng.standard_normal((37, 256)), name)
+    x = rng.standard_normal((tokens, 256)).astype(np.float32)
     expected = gk.matmul(x, w)
     packed = gk.PackedMatrix(w)
     del w  # float weights are still a view of its data
     np.testing.assert_array_equal(gk.matmul(x, packed, threads=1), expected)
     np.testing.assert_array_equal(x @ packed.T, expected)
-    assert packed.shape == (37, 64)
+    assert packed.shape == (37, 256)
     assert name in repr(packed)
 
 
-def test_packing_takes_about_the_tensors_memory() -> None:
-    w = gk.quantize(np.ones((512, 256), np.float32), "q4_0")
-    assert w.nbytes <= gk.PackedMatrix(w).nbytes < 1.15 * w.nbytes
+@pytest.mark.parametrize("name", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", *GROUPED])
+def test_packing_takes_about_the_tensors_memory(name: str) -> None:
+    w = gk.quantize(np.ones((512, 1024), np.float32), name)
+    assert w.nbytes <= gk.PackedMatrix(w).nbytes < 1.07 * w.nbytes
+
+
+def test_float_matrices_are_used_where_they_lie() -> None:
     assert gk.PackedMatrix(gk.quantize(np.ones((4, 256)), "f32")).nbytes == 0
 
 

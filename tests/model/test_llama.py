@@ -166,7 +166,6 @@ def test_quantized_file_gives_its_generations_logits(path: Path) -> None:
 K_FILES = sorted((GOLDEN.parent / "golden-k").glob("*.bin"))
 
 
-@pytest.mark.filterwarnings("ignore:.*unpacked to float16")
 @pytest.mark.parametrize("path", K_FILES, ids=lambda p: p.stem)
 def test_k_quants_of_the_last_ggjt_give_their_own_logits(path: Path) -> None:
     tokens = json.loads((path.parent / "manifest.json").read_text())["tokens"]
@@ -177,8 +176,8 @@ def test_k_quants_of_the_last_ggjt_give_their_own_logits(path: Path) -> None:
     with gk.open(path) as file:
         exact = Oracle(*as_gguf(file)).logits(tokens)
     fine = Llama(path, activation_bits=16).logits(tokens)
-    # Scales that are products are rounded to float16; measured 1.8e-3.
-    assert rms(fine - exact) < 3e-3 * exact.std()
+    # Weights are the file's; what is left is rounding of activations to 16 bits. Measured 2.0e-4.
+    assert rms(fine - exact) < 5e-4 * exact.std()
 
 
 def test_types_without_products_are_told_once() -> None:

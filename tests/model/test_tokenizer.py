@@ -12,6 +12,7 @@ import pytest
 from ggmlkit.conversion.vocabulary import metadata_from_sentencepiece, metadata_from_tokenizer_json
 from ggmlkit.errors import ModelError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.byte_letters import BYTE_OF_LETTER
 from ggmlkit.model.tokenizer import Tokenizer
 from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
 from ggmlkit.model.vocab import TokenType
@@ -281,9 +282,7 @@ def test_the_default_pre_tokenizer_cuts_as_its_expressions_say() -> None:
 
 
 def _letters() -> dict[str, int]:
-    from ggmlkit.model.tokenizer_bpe import _BYTE_OF_LETTER
-
-    return {chr(letter): byte for letter, byte in _BYTE_OF_LETTER.items()}
+    return {chr(letter): byte for letter, byte in BYTE_OF_LETTER.items()}
 
 
 def _isolated(regex: Any, expression: str, word: str) -> list[str]:
@@ -379,7 +378,8 @@ def gpt2(**keys: Any) -> dict[str, Any]:
     ("metadata", "message"),
     [
         ({}, "tokenizer.ggml.model is missing"),
-        (gpt2(model="t5"), "'t5' is neither"),
+        (gpt2(model="t5"), "Unigram, which ggmlkit does not run"),
+        (gpt2(model="bert"), "'bert' is neither"),
         (gpt2(tokens=None), "tokens is missing"),
         (gpt2(tokens=[]), "tokens is empty"),
         (gpt2(tokens=["a", 1, "ab"]), "no text"),

@@ -105,6 +105,7 @@ struct RoundedActivations {
   std::vector<float> scale;
   std::vector<std::int32_t> sum;
   std::vector<std::int32_t> start;
+  std::vector<std::int32_t> first;
   std::size_t cols;
 
   RoundedActivations(std::size_t tokens, std::size_t columns, Random& random)
@@ -118,21 +119,25 @@ struct RoundedActivations {
       }
     }
   }
-  ActivationView view() const { return {q.data(), scale.data(), sum.data(), start.data(), cols}; }
+  ActivationView view() const {
+    return {q.data(), scale.data(), sum.data(), start.data(), first.data(), cols};
+  }
 
  private:
   // One token's block, its quads `width` quads apart.
   void fill(std::int8_t* quads, std::size_t width, bool extreme, Random& random) {
     std::int32_t halves[2] = {};
+    const auto starts = [&halves] { return -8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff); };
     const int sign = whole(random, 0, 1) ? 127 : -127;
     for (std::size_t j = 0; j < kBlock; ++j) {
+      if (j == kBlock / 2) first.push_back(starts());
       const int v = extreme ? sign : whole(random, -127, 127);
       quads[j / 4 * width * 4 + j % 4] = static_cast<std::int8_t>(v);
       halves[j / 2 % 2] += v;
     }
     scale.push_back(whole(random, 0, 1) ? 1.0f : 0.5f);
     sum.push_back(halves[0] + halves[1]);
-    start.push_back(-8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff));
+    start.push_back(starts());
   }
 };
 

@@ -1,22 +1,11 @@
 // q2_K to q6_K to float32.
 #include "kernels/avx2/avx2.h"
+#include "kernels/avx2/planes.h"
 #include "kernels/avx2/stores.h"
 #include "kernels/k_blocks.h"
 
 namespace ggmlkit::avx2 {
 namespace {
-
-// The 32 elements from 32·k on of what planes.h packs, each in the low bits of its byte.
-template <int Bits, int Run>
-__m256i plane(const std::uint8_t* bytes, int k) {
-  constexpr int vectors = Run / 32;  // of a run
-  constexpr int sharing = 8 / Bits;
-  const int run = k / vectors;
-  const std::uint8_t* at = bytes + run / sharing * Run + k % vectors * 32;
-  const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-  const __m128i shift = _mm_cvtsi32_si128(run % sharing * Bits);
-  return _mm256_and_si256(_mm256_srl_epi16(v, shift), _mm256_set1_epi8((1 << Bits) - 1));
-}
 
 template <int Bits>
 __m256i with_high(__m256i low, __m256i high) {
@@ -36,13 +25,42 @@ __m256i levels(const Q6K& b, int k) {
   return with_high<4>(plane<4, 64>(b.quants, k), plane<2, 32>(b.high, k));
 }
 
+template <class B>
+void unpack_scales(const B& b, GroupScales<kGroups<B>>& s) {
+  b.unpack_scales(s);
+}
+
+// Eight scales and minima at once, four bytes a word.
+void unpack_six_bits(const SixBitPairs& pairs, float d, float dmin, GroupScales<8>& s) {
+  const auto firsts = load_at<std::uint32_t>(pairs.bytes);
+  const auto min_firsts = load_at<std::uint32_t>(pairs.bytes, 1);
+  const auto lows = load_at<std::uint32_t>(pairs.bytes, 2);
+  const auto word = [](std::uint32_t w) { return static_cast<int>(w); };
+  const __m128i numbers = _mm_setr_epi32(
+      word(firsts & 0x3f3f3f3fu), word((lows & 0x0f0f0f0fu) | (firsts >> 2 & 0x30303030u)),
+      word(min_firsts & 0x3f3f3f3fu),
+      word((lows >> 4 & 0x0f0f0f0fu) | (min_firsts >> 2 & 0x30303030u)));
+  const auto times = [](float scale, __m128i eight) {
+    return _mm256_mul_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight)));
+  };
+  _mm256_storeu_ps(s.scale, times(d, numbers));
+  _mm256_storeu_ps(s.min, times(dmin, _mm_srli_si128(numbers, 8)));
+}
+
+void unpack_scales(const Q4K& b, GroupScales<8>& s) {
+  unpack_six_bits(b.scales, half_at(b.d), half_at(b.dmin), s);
+}
+void unpack_scales(const Q5K& b, GroupScales<8>& s) {
+  unpack_six_bits(b.scales, half_at(b.d), half_at(b.dmin), s);
+}
+
 template <class B, class Store>
 void dequantize_blocks(const std::byte* src, float* dst, std::size_t n) {
   const __m256i offset = _mm256_set1_epi8(B::offset);
   for (std::size_t b = 0; b < n / kSuper; ++b) {
     const B& block = block_at<B>(src, b);
     GroupScales<kGroups<B>> s;
-    block.unpack_scales(s);
+    unpack_scales(block, s);
     for (int k = 0; k < kSuper / 32; ++k, dst += 32) {
       const __m256i q = _mm256_sub_epi8(levels(block, k), offset);
       const auto put = [&](int at, __m128i eight) {

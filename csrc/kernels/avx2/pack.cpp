@@ -1,7 +1,8 @@
 // File rows to packed tiles: eight rows at a time, transposed in registers.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
-#include "kernels/packed.h"
+#include "kernels/pack_groups.h"
+#include "kernels/pack_rows.h"
 
 namespace ggmlkit::avx2 {
 namespace {
@@ -108,6 +109,7 @@ void set(KernelTable& table, Type type) {
 
 void fill_pack(KernelTable& table) {
   fill_pack_rows<kTileRows>(table);
+  fill_pack_groups<kTileRows>(table);
   set<Q4_0>(table, Type::q4_0);
   set<Q4_1>(table, Type::q4_1);
   set<Q5_0>(table, Type::q5_0);

@@ -308,7 +308,9 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
     const std::size_t at = b * out.width;
     out.scale[at] = magnitude / 127.0f;
     out.sum[at] = horizontal_sum(_mm256_madd_epi16(pairs, one16));
-    out.start[at] = sum_of_int16_pairs(_mm256_mullo_epi16(pairs, _mm256_set1_epi16(-8)));
+    const __m256i starts = _mm256_mullo_epi16(pairs, _mm256_set1_epi16(-8));
+    out.start[at] = sum_of_int16_pairs(starts);
+    out.first[at] = sum_of_int16_pairs(_mm256_castsi256_si128(starts));
   }
 }
 

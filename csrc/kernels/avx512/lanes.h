@@ -1,4 +1,5 @@
-// 512-bit vectors for kernels/tile_matmul.h: a tile has sixteen rows, a 32-bit lane each.
+// 512-bit vectors for kernels/tile_weights.h and tile_matmul.h: a tile has sixteen rows, a 32-bit
+// lane each.
 #pragma once
 
 #include "kernels/packed.h"
@@ -19,7 +20,14 @@ struct Lanes512 {
   static Int broadcast16(int x) { return _mm512_set1_epi16(static_cast<short>(x)); }
   static Int broadcast32(std::int32_t x) { return _mm512_set1_epi32(x); }
   static Int exclusive_or(Int a, Int b) { return _mm512_xor_si512(a, b); }
+  static Int both(Int a, Int b) { return _mm512_and_si512(a, b); }
+  static Int or_both(Int q, Int a, Int b) {
+    constexpr int kOrAnd = 0xf8;  // q | (a & b)
+    return _mm512_ternarylogic_epi32(q, a, b, kOrAnd);
+  }
   static Int add16(Int a, Int b) { return _mm512_add_epi16(a, b); }
+  static Int subtract16(Int a, Int b) { return _mm512_sub_epi16(a, b); }
+  static Int half16(Int a) { return _mm512_srai_epi16(a, 1); }
   static Int add32(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int maddubs(Int w, Int a) { return _mm512_maddubs_epi16(w, a); }
   static Int madd(Int a, Int b) { return _mm512_madd_epi16(a, b); }
@@ -28,15 +36,17 @@ struct Lanes512 {
     return _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(w), zero(), a);
   }
 
-  static Int low_nibbles(Int v) { return _mm512_and_si512(v, broadcast8(15)); }
-  static Int high_nibbles(Int v) { return low_nibbles(_mm512_srli_epi16(v, 4)); }
-  // q with the fifth bit of quad k, from the block's vector of them.
-  template <int k>
-  static Int with_fifth_bit(Int q, Int fifths) {
-    const Int moved = k <= 4 ? _mm512_slli_epi16(fifths, k <= 4 ? 4 - k : 0)
-                             : _mm512_srli_epi16(fifths, k > 4 ? k - 4 : 0);
-    constexpr int kOrAnd = 0xf8;  // q | (moved & 0x10)
-    return _mm512_ternarylogic_epi32(q, moved, broadcast8(0x10), kOrAnd);
+  // 16-bit lanes by so many bits to the left.
+  template <int bits>
+  static Int moved(Int v) {
+    if constexpr (bits > 0) return _mm512_slli_epi16(v, bits);
+    if constexpr (bits < 0) return _mm512_srli_epi16(v, -bits);
+    return v;
+  }
+  // values[i] for each byte i < 16.
+  static Int lookup(const std::int8_t* values, Int i) {
+    const __m128i table = _mm_load_si128(reinterpret_cast<const __m128i*>(values));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), i);
   }
 
   static Float zeros() { return _mm512_setzero_ps(); }
@@ -44,6 +54,18 @@ struct Lanes512 {
   static Float to_float(Int x) { return _mm512_cvtepi32_ps(x); }
   static Float load_halves(const std::byte* p) {
     return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Float load_bf16(const std::byte* p) {
+    const __m256i upper = _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16));
+  }
+  // A byte a row: signed, or two numbers of four bits.
+  static Float load_bytes(const std::byte* p) { return to_float(_mm512_cvtepi8_epi32(sixteen(p))); }
+  static Float load_low_nibbles(const std::byte* p) {
+    return to_float(both(_mm512_cvtepu8_epi32(sixteen(p)), broadcast32(15)));
+  }
+  static Float load_high_nibbles(const std::byte* p) {
+    return to_float(_mm512_srli_epi32(_mm512_cvtepu8_epi32(sixteen(p)), 4));
   }
   static Float multiply(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
@@ -58,6 +80,11 @@ struct Lanes512 {
 #if !defined(GGMLKIT_SIMDE)
     asm("" : "+v"(x));
 #endif
+  }
+
+ private:
+  static __m128i sixteen(const std::byte* p) {
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(p));
   }
 };
 

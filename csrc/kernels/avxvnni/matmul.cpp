@@ -1,5 +1,5 @@
 // AVX2 with AVX-VNNI: the AVX2 table, with products by vpdpbusd.
-#include "kernels/avxvnni/lanes.h"
+#include "kernels/avx2/lanes.h"
 #include "kernels/tile_matmul.h"
 
 namespace ggmlkit {

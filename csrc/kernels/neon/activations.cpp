@@ -21,11 +21,14 @@ float inverse_of(float magnitude) {
   return inverse <= std::numeric_limits<float>::max() ? inverse : 0.0f;
 }
 
-// Sums of elements 4k and 4k + 1 and of 4k + 2 and 4k + 3.
-int16x4_t half_sums_of(int8x16x2_t q) {
-  const int16x8_t pairs = vaddq_s16(vpaddlq_s8(q.val[0]), vpaddlq_s8(q.val[1]));
+// Sums of elements 4k and 4k + 1 and of 4k + 2 and 4k + 3, from those of each pair.
+int16x4_t half_sums_of(int16x8_t pairs) {
   const int16x4_t sums = vadd_s16(vget_low_s16(pairs), vget_high_s16(pairs));
   return vadd_s16(sums, vext_s16(sums, sums, 2));
+}
+
+std::int32_t start_of(int16x4_t half_sums) {
+  return vget_lane_s32(vreinterpret_s32_s16(vmul_n_s16(half_sums, -8)), 0);
 }
 
 // One block's bytes into a panel: eight quads, `width` quads apart.
@@ -44,11 +47,13 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
     const int8x16x2_t bytes =
         bytes_of(v, [&](float32x4_t f) { return vcvtnq_s32_f32(vmulq_n_f32(f, inverse)); });
     store_quads(bytes, out.width, out.q + b * kBlock * out.width);
-    const int16x4_t halves = half_sums_of(bytes);
+    const int16x8_t first = vpaddlq_s8(bytes.val[0]);
+    const int16x4_t halves = half_sums_of(vaddq_s16(first, vpaddlq_s8(bytes.val[1])));
     const std::size_t at = b * out.width;
     out.scale[at] = magnitude / 127.0f;
     out.sum[at] = vget_lane_s16(halves, 0) + vget_lane_s16(halves, 1);
-    out.start[at] = vget_lane_s32(vreinterpret_s32_s16(vmul_n_s16(halves, -8)), 0);
+    out.start[at] = start_of(halves);
+    out.first[at] = start_of(half_sums_of(first));
   }
 }
 

@@ -52,63 +52,63 @@ inline Rows sum_columns(const int32x4_t (&pair)[4]) {
 struct WideningDot {
   static constexpr int tokens = 2;  // four would spill their sums
 
-  // A 16-bit lane sums eight products, at most 8 · 31 · 127 = 31496, which fits; of signed bytes
-  // two, at most 2 · 128 · 127 = 32512.
-  template <PackedKind kind, int T, int W, class Weights>
+  // A 16-bit lane sums eight products, at most 8 · 31 · 127 = 31496, which fits, or four of a part,
+  // at most 4 · 63 · 127 = 32004; of whole bytes two, at most 2 · 128 · 127 = 32512.
+  template <PackedKind kind, int part, int T, int W, class Weights>
   static void block(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
                     Rows (&dot)[T]) {
-    if constexpr (Packed<kind>::is_byte) {
-      signed_bytes<W>(w, x, b, s, dot);
+    if constexpr (Packed<kind>::fills_bytes) {
+      whole_bytes<W>(w, x, b, s, dot);
     } else {
-      small_numbers<Packed<kind>::offset, W>(w, x, b, s, dot);
+      small_numbers<kind, part, W>(w, x, b, s, dot);
     }
   }
 
  private:
-  template <int offset, int W, int T, class Weights>
+  template <PackedKind kind, int part, int W, int T, class Weights>
   static void small_numbers(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
                             Rows (&dot)[T]) {
+    using P = Packed<kind>;
     Products sum[T];
-    each<4>([&](auto i) {
-      Quad low;
-      Quad high;
-      w.template quads<i>(b, low, high);
+    each<kQuads<kind>>([&](auto i) {
+      constexpr int k = nth_quad<kind>(part, decltype(i)::value);
+      const Quad quad = w.template quad<k>(b);
       for (std::size_t t = 0; t < T; ++t) {
-        const int8x16_t a = broadcast4<W>(x, b, i, s + t);
+        const int8x16_t a = broadcast4<W>(x, b, k, s + t);
         if constexpr (i == 0) {
-          multiply_quad(sum[t], low, a);
+          multiply_quad(sum[t], quad, a);
         } else {
-          accumulate_quad(sum[t], low, a);
+          accumulate_quad(sum[t], quad, a);
         }
-        accumulate_quad(sum[t], high, broadcast4<W>(x, b, i + 4, s + t));
       }
     });
     for (std::size_t t = 0; t < T; ++t) {
       int32x4_t wide[4];
       for (int p = 0; p < 4; ++p) wide[p] = vpaddlq_s16(sum[t].pair[p]);
       dot[t] = sum_columns(wide);
-      if constexpr (offset != 0) {
-        const int32x4_t excess = vdupq_n_s32(offset * x.sum[b * W + s + t]);
+      if constexpr (P::offset != 0) {
+        const std::int32_t a_sum = part_sum<P::parts>(x, b * W + s + t, part);
+        const int32x4_t excess = vdupq_n_s32(P::offset * a_sum);
         for (int h = 0; h < 2; ++h) dot[t].val[h] = vsubq_s32(dot[t].val[h], excess);
       }
     }
   }
 
-  template <int W, int T>
-  static void signed_bytes(const FromBytes& w, const ActivationView& x, std::size_t b,
-                           std::size_t s, Rows (&dot)[T]) {
+  template <int W, int T, class Weights>
+  static void whole_bytes(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
+                          Rows (&dot)[T]) {
     int32x4_t wide[T][4];
     for (auto& token : wide) {
       for (int32x4_t& pair : token) pair = vdupq_n_s32(0);
     }
-    for (std::size_t k = 0; k < 8; k += 2) {
-      const Quad first = load_quad(w.quants + (8 * b + k) * kVector);
-      const Quad second = load_quad(w.quants + (8 * b + k + 1) * kVector);
+    each<4>([&](auto i) {  // i and i + 4 share their nibbles
+      const Quad first = w.template quad<i>(b);
+      const Quad second = w.template quad<i + 4>(b);
       for (std::size_t t = 0; t < T; ++t) {
-        add_two_quads(wide[t], first, broadcast4<W>(x, b, k, s + t), second,
-                      broadcast4<W>(x, b, k + 1, s + t));
+        add_two_quads(wide[t], first, broadcast4<W>(x, b, i, s + t), second,
+                      broadcast4<W>(x, b, i + 4, s + t));
       }
-    }
+    });
     for (int t = 0; t < T; ++t) dot[t] = sum_columns(wide[t]);
   }
 };

@@ -20,40 +20,52 @@ inline Quad load_quad(const std::byte* p) {
   return {{vreinterpretq_s8_u8(load16(p)), vreinterpretq_s8_u8(load16(p + 16))}};
 }
 
-// The fifth bit of quad k in its place, from a register of eight.
-template <int k>
-inline uint8x16_t fifth_bit(uint8x16_t highs) {
-  const uint8x16_t bit = vdupq_n_u8(0x10);
-  if constexpr (k < 4) {
-    return vandq_u8(vshlq_n_u8(highs, 4 - k), bit);
-  } else if constexpr (k > 4) {
-    return vandq_u8(vshrq_n_u8(highs, k - 4), bit);
+// Bytes by so many bits to the left.
+template <int bits>
+inline uint8x16_t moved(uint8x16_t v) {
+  if constexpr (bits > 0) {
+    return vshlq_n_u8(v, bits);
+  } else if constexpr (bits < 0) {
+    return vshrq_n_u8(v, -bits);
   } else {
-    return vandq_u8(highs, bit);
+    return v;
   }
+}
+
+// n bits of quad k's codes as bits `to` and up, from the half of a block's vectors at p.
+template <int n, int k, int to>
+inline uint8x16_t code_bits(const std::byte* p) {
+  const uint8x16_t v = load16(p + vector_of(n, k) * kVector);
+  const uint8x16_t placed = moved<to - bit_of(n, k)>(v);
+  constexpr bool is_last = bit_of(n, k) + n == 8 && to == 0;  // nothing is above
+  return is_last ? placed : vandq_u8(placed, vdupq_n_u8(((1 << n) - 1) << to));
 }
 
 // Quads unpacked from a tile at each use.
 template <PackedKind kind>
 struct FromTile {
+  using P = Packed<kind>;
+
   const std::byte* quants;
   const std::byte* highs;
 
-  // Quads i and i + 4 of block b.
-  template <int i>
-  void quads(std::size_t b, Quad& low, Quad& high) const {
+  template <int k>
+  Quad quad(std::size_t b) const {
+    constexpr int low = P::stored.low_bits;
+    Quad quad;
     for (std::size_t half = 0; half < 2; ++half) {
-      const uint8x16_t v = load16(quants + (4 * b + i) * kVector + 16 * half);
-      uint8x16_t lower = vandq_u8(v, vdupq_n_u8(15));
-      uint8x16_t upper = vshrq_n_u8(v, 4);
-      if constexpr (Packed<kind>::has_high) {
-        const uint8x16_t h = load16(highs + b * kVector + 16 * half);
-        lower = vorrq_u8(lower, fifth_bit<i>(h));
-        upper = vorrq_u8(upper, fifth_bit<i + 4>(h));
+      uint8x16_t code = code_bits<low, k, 0>(quants + b * P::vectors * kVector + 16 * half);
+      if constexpr (P::has_high) {
+        const std::byte* h = highs + b * P::high_vectors * kVector + 16 * half;
+        code = vorrq_u8(code, code_bits<P::stored.high_bits, k, low>(h));
       }
-      low.val[half] = vreinterpretq_s8_u8(lower);
-      high.val[half] = vreinterpretq_s8_u8(upper);
+      if constexpr (P::has_table) {
+        quad.val[half] = vqtbl1q_s8(vld1q_s8(P::stored.table), code);
+      } else {
+        quad.val[half] = vreinterpretq_s8_u8(code);
+      }
     }
+    return quad;
   }
 };
 
@@ -61,10 +73,9 @@ struct FromTile {
 struct FromBytes {
   const std::byte* quants;
 
-  template <int i>
-  void quads(std::size_t b, Quad& low, Quad& high) const {
-    low = load_quad(quants + (8 * b + i) * kVector);
-    high = load_quad(quants + (8 * b + i + 4) * kVector);
+  template <int k>
+  Quad quad(std::size_t b) const {
+    return load_quad(quants + (8 * b + k) * kVector);
   }
 };
 
@@ -80,11 +91,66 @@ auto weights_of(const std::byte* tile, const TileLayout& at) {
 // All eight quads of block b.
 template <class Weights>
 inline void unpack(const Weights& w, std::size_t b, Quad (&quad)[8]) {
-  w.template quads<0>(b, quad[0], quad[4]);
-  w.template quads<1>(b, quad[1], quad[5]);
-  w.template quads<2>(b, quad[2], quad[6]);
-  w.template quads<3>(b, quad[3], quad[7]);
+  each<8>([&](auto k) { quad[k] = w.template quad<decltype(k)::value>(b); });
 }
+
+// Where a tile's scales and minima come from, from some block on.
+template <PackedKind kind>
+struct TileScales {
+  using P = Packed<kind>;
+
+  const std::byte* scales;
+  const std::byte* mins;
+  const std::byte* supers;
+
+  // From b blocks further on, b being a multiple of kBlocksOfSuper.
+  TileScales from(std::size_t b) const {
+    return {scales + b * P::scale_bytes * kTileRows, mins + b * P::min_bytes * kTileRows, super(b)};
+  }
+
+  // Of a part of block b. Products of nested scales are exact: 11 bits times 8 at most.
+  float32x4x2_t scale(std::size_t b, std::size_t part) const {
+    if constexpr (P::shares_bytes) {
+      return product(load_half8(super(b)), vand_u8(bytes_of(b, part), vdup_n_u8(15)));
+    } else if constexpr (P::is_nested) {
+      return product(load_half8(super(b)), vreinterpret_s8_u8(bytes_of(b, part)));
+    } else if constexpr (P::stored.scales == Scales::bf16) {
+      return load_bf16x8(scales + b * 2 * kTileRows);
+    } else {
+      return load_half8(scales + b * 2 * kTileRows);
+    }
+  }
+
+  float32x4x2_t min(std::size_t b, std::size_t part) const {
+    if constexpr (!P::is_nested) {
+      return load_half8(mins + b * 2 * kTileRows);
+    } else {
+      const float32x4x2_t unit = load_half8(super(b) + 2 * kTileRows);
+      if constexpr (P::shares_bytes) return product(unit, vshr_n_u8(bytes_of(b, part), 4));
+      return product(unit, load8(mins + b * kTileRows));
+    }
+  }
+
+ private:
+  const std::byte* super(std::size_t b) const {
+    return supers + b / kBlocksOfSuper * P::super_bytes * kTileRows;
+  }
+  uint8x8_t bytes_of(std::size_t b, std::size_t part) const {
+    return load8(scales + (b * P::parts + part) * kTileRows);
+  }
+  static uint8x8_t load8(const std::byte* p) {
+    return vld1_u8(reinterpret_cast<const std::uint8_t*>(p));
+  }
+  static float32x4x2_t product(float32x4x2_t unit, int8x8_t small) {
+    const int16x8_t wide = vmovl_s8(small);
+    return {{vmulq_f32(unit.val[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)))),
+             vmulq_f32(unit.val[1], vcvtq_f32_s32(vmovl_high_s16(wide)))}};
+  }
+  // Numbers below 128.
+  static float32x4x2_t product(float32x4x2_t unit, uint8x8_t small) {
+    return product(unit, vreinterpret_s8_u8(small));
+  }
+};
 
 }  // namespace
 }  // namespace ggmlkit::neon

@@ -2,12 +2,12 @@
 // does with one block, and with how many tokens at a time:
 //
 //   static constexpr int tokens;
-//   template <PackedKind kind, int T, int W, class Weights>
+//   template <PackedKind kind, int part, int T, int W, class Weights>
 //   static void block(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
 //                     Rows (&dot)[T]);
 //
 // the integer dot products, each less the offset, of eight rows with T tokens from slot s of a
-// panel of W on.
+// panel of W on, over a part of block b.
 #pragma once
 
 #include <algorithm>
@@ -28,13 +28,21 @@ struct Rows {
   int32x4_t val[2];
 };
 
+// Quads of a part, of which there are 8 / parts, in the order of their unpacking: i and i + 4 share
+// their nibbles.
+template <PackedKind kind>
+constexpr int kQuads = 8 / static_cast<int>(Packed<kind>::parts);
+template <PackedKind kind>
+constexpr int nth_quad(int part, int i) {
+  return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
+}
+
 // A run of blocks of one tile, its scales, and where the product goes: rows ≤ 8 values a token,
 // added to what is there unless this run is the tile's first.
-template <class Weights>
+template <PackedKind kind, class Weights>
 struct Run {
   Weights weights;
-  const std::byte* scales;
-  const std::byte* mins;
+  TileScales<kind> scales;
   std::size_t first_block;
   std::size_t blocks;
   float* y;
@@ -44,8 +52,8 @@ struct Run {
 
 // Stores eight sums a token, from memory: an array of registers that a loop indexes would live
 // there.
-template <class Weights>
-void store_tokens(const Run<Weights>& run, std::size_t first, std::size_t count,
+template <PackedKind kind, class Weights>
+void store_tokens(const Run<kind, Weights>& run, std::size_t first, std::size_t count,
                   const float (*sums)[kTileRows]) {
   for (std::size_t t = 0; t < count; ++t) {
     float* out = run.y + (first + t) * run.ldy;
@@ -58,29 +66,34 @@ void store_tokens(const Run<Weights>& run, std::size_t first, std::size_t count,
 // T tokens from slot s on of a panel of W, whose blocks begin at the run's first; the panel's first
 // token is `first`. Flat, as sums that a call takes by reference would be in memory.
 template <class Dot, PackedKind kind, int T, int W, class Weights>
-[[gnu::flatten]] void multiply(const Run<Weights>& run, const ActivationView& x, std::size_t first,
-                               std::size_t s) {
+[[gnu::flatten]] void multiply(const Run<kind, Weights>& run, const ActivationView& x,
+                               std::size_t first, std::size_t s) {
+  using P = Packed<kind>;
   float32x4_t total[T][2];
   for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = vdupq_n_f32(0.0f);
   for (std::size_t b = 0; b < run.blocks; ++b) {
-    Rows dot[T];
-    Dot::template block<kind, T, W>(run.weights, x, b, s, dot);
-    const float* a_scale = x.scale + b * W + s;
-    const float32x4x2_t scale = load_half8(run.scales + b * 2 * kTileRows);
-    for (int t = 0; t < T; ++t) {
-      for (int h = 0; h < 2; ++h) {
-        const float32x4_t both = vmulq_n_f32(scale.val[h], a_scale[t]);
-        total[t][h] = vfmaq_f32(total[t][h], both, vcvtq_f32_s32(dot[t].val[h]));
-      }
-    }
-    if constexpr (Packed<kind>::has_min) {
-      const std::int32_t* sum = x.sum + b * W + s;
-      const float32x4x2_t min = load_half8(run.mins + b * 2 * kTileRows);
+    const std::size_t at = b * W + s;
+    const float* a_scale = x.scale + at;
+    each<P::parts>([&](auto index) {
+      constexpr int part = decltype(index)::value;
+      Rows dot[T];
+      Dot::template block<kind, part, T, W>(run.weights, x, b, s, dot);
+      const float32x4x2_t scale = run.scales.scale(b, part);
       for (int t = 0; t < T; ++t) {
-        const float a_sum = a_scale[t] * static_cast<float>(sum[t]);
-        for (int h = 0; h < 2; ++h) total[t][h] = vfmaq_n_f32(total[t][h], min.val[h], a_sum);
+        for (int h = 0; h < 2; ++h) {
+          const float32x4_t both = vmulq_n_f32(scale.val[h], a_scale[t]);
+          total[t][h] = vfmaq_f32(total[t][h], both, vcvtq_f32_s32(dot[t].val[h]));
+        }
       }
-    }
+      if constexpr (P::has_min) {
+        const float32x4x2_t min = run.scales.min(b, part);
+        for (std::size_t t = 0; t < T; ++t) {
+          const auto sum = static_cast<float>(part_sum<P::parts>(x, at + t, part));
+          const float a_sum = a_scale[t] * sum;
+          for (int h = 0; h < 2; ++h) total[t][h] = vfmaq_n_f32(total[t][h], min.val[h], a_sum);
+        }
+      }
+    });
   }
   float sums[T][kTileRows];
   for (int t = 0; t < T; ++t) {
@@ -91,8 +104,8 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
 }
 
 // Calls product(width, panel, first token) for each panel, its blocks from the run's first on.
-template <class Weights, class Product>
-void for_panels(const Run<Weights>& run, const ActivationView& x, std::size_t tokens,
+template <PackedKind kind, class Weights, class Product>
+void for_panels(const Run<kind, Weights>& run, const ActivationView& x, std::size_t tokens,
                 Product product) {
   for (std::size_t first = 0; first < tokens;) {
     const std::size_t width = panel_width(tokens - first);
@@ -115,7 +128,7 @@ void for_panels(const Run<Weights>& run, const ActivationView& x, std::size_t to
 }
 
 template <class Dot, PackedKind kind, class Weights>
-void multiply_all(const Run<Weights>& run, const ActivationView& x, std::size_t tokens) {
+void multiply_all(const Run<kind, Weights>& run, const ActivationView& x, std::size_t tokens) {
   for_panels(run, x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
     constexpr int W = decltype(width)::value;
     constexpr int T = std::min(W, Dot::tokens);
@@ -125,8 +138,9 @@ void multiply_all(const Run<Weights>& run, const ActivationView& x, std::size_t 
 
 // Calls product(run of bytes) for each kExpanded blocks of the run, brought to 256 bytes each by
 // write(weights, block, out).
-template <class Weights, class Write, class Product>
-void for_expanded(const Run<Weights>& run, Write write, Product product) {
+template <PackedKind kind, class Weights, class Write, class Product>
+void for_expanded(const Run<kind, Weights>& run, Write write, Product product) {
+  static_assert(kExpanded % kBlocksOfSuper == 0);
   constexpr std::size_t block_bytes = 8 * kVector;
   alignas(64) std::byte bytes[kExpanded * block_bytes];
   for (std::size_t first = 0; first < run.blocks; first += kExpanded) {
@@ -134,9 +148,8 @@ void for_expanded(const Run<Weights>& run, Write write, Product product) {
     for (std::size_t b = 0; b < count; ++b) {
       write(run.weights, first + b, bytes + b * block_bytes);
     }
-    const std::size_t skipped = first * 2 * kTileRows;
-    product(Run<FromBytes>{
-        {bytes}, run.scales + skipped, run.mins + skipped, first, count, run.y, run.ldy, run.rows});
+    product(Run<kind, FromBytes>{
+        {bytes}, run.scales.from(first), first, count, run.y, run.ldy, run.rows});
   }
 }
 
@@ -159,9 +172,9 @@ void for_tiles(const std::byte* tiles, std::size_t rows, std::size_t cols, float
   const TileLayout at = tile_layout<kind>(kTileRows, blocks);
   for (std::size_t row = 0; row < rows; row += kTileRows, tiles += at.bytes) {
     const auto weights = weights_of<kind>(tiles, at);
-    product(Run<decltype(weights_of<kind>(tiles, at))>{weights, tiles + at.scales_at,
-                                                       tiles + at.mins_at, 0, blocks, y + row, ldy,
-                                                       std::min(kTileRows, rows - row)});
+    const TileScales<kind> scales{tiles + at.scales_at, tiles + at.mins_at, tiles + at.supers_at};
+    product(Run<kind, decltype(weights_of<kind>(tiles, at))>{weights, scales, 0, blocks, y + row,
+                                                             ldy, std::min(kTileRows, rows - row)});
   }
 }
 
@@ -183,16 +196,13 @@ struct TileProduct {
 };
 
 // The table's products, from Product::matmul<kind>.
+template <class Product, std::size_t... kind>
+void set_products(KernelTable& table, std::index_sequence<kind...>) {
+  ((table.matmul[kind] = Product::template matmul<static_cast<PackedKind>(kind)>), ...);
+}
 template <class Product>
 void set_products(KernelTable& table) {
-  const auto matmul = [&table](PackedKind kind) -> MatmulKernel& {
-    return table.matmul[static_cast<std::size_t>(kind)];
-  };
-  matmul(PackedKind::nibble) = Product::template matmul<PackedKind::nibble>;
-  matmul(PackedKind::nibble_min) = Product::template matmul<PackedKind::nibble_min>;
-  matmul(PackedKind::five) = Product::template matmul<PackedKind::five>;
-  matmul(PackedKind::five_min) = Product::template matmul<PackedKind::five_min>;
-  matmul(PackedKind::byte) = Product::template matmul<PackedKind::byte>;
+  set_products<Product>(table, std::make_index_sequence<kPackedKinds>());
 }
 
 }  // namespace

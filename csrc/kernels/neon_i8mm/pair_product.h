@@ -61,12 +61,11 @@ inline int32x4_t twice_each(const std::int32_t* v) {
   return vzip1q_s32(both, both);
 }
 
-// Eight rows' halves, a register for each two of them: a b a b.
+// Eight rows' values, a register for each two of them: a b a b.
 struct RowPairs {
   float32x4_t pair[4];
 
-  explicit RowPairs(const std::byte* halves) {
-    const float32x4x2_t v = load_half8(halves);
+  explicit RowPairs(float32x4x2_t v) {
     for (int h = 0; h < 2; ++h) {
       const float32x2_t low = vget_low_f32(v.val[h]);
       const float32x2_t high = vget_high_f32(v.val[h]);
@@ -80,16 +79,26 @@ struct RowPairs {
 template <class Register, int P>
 using PairGrid = Register[4][P];
 
-template <PackedKind kind, int P, int W>
+// Sums of activations over a part of a block, for two tokens from value i of a panel on.
+template <PackedKind kind, int W>
+inline int32x4_t twice_each_sum(const ActivationView& x, std::size_t i, std::size_t part) {
+  constexpr std::size_t parts = Packed<kind>::parts;
+  const std::int32_t sums[2] = {part_sum<parts>(x, i, part),
+                                part_sum<parts>(x, W == 1 ? i : i + 1, part)};
+  return twice_each<2>(sums);
+}
+
+template <PackedKind kind, int part, int P, int W>
 void dot_pairs(const FromBytes& w, const ActivationView& x, std::size_t b, std::size_t s,
                PairGrid<int32x4_t, P>& dot) {
   for (std::size_t p = 0; p < P; ++p) {
-    const int32x4_t sum = twice_each<W>(x.sum + b * W + s + 2 * p);
+    const int32x4_t sum = twice_each_sum<kind, W>(x, b * W + s + 2 * p, part);
     const int32x4_t start = vmulq_n_s32(sum, -Packed<kind>::offset);
     for (int r = 0; r < 4; ++r) dot[r][p] = start;
   }
   const std::int8_t* q = x.q + (b * 8 * W + s) * 4;
-  for (std::size_t j = 0; j < 4; ++j) {
+  constexpr std::size_t pairs = 4 / Packed<kind>::parts;
+  for (std::size_t j = part * pairs; j < (part + 1) * pairs; ++j) {
     int8x16_t a[P];
     for (std::size_t p = 0; p < P; ++p) a[p] = token_pair<W>(q, j, p);
     for (std::size_t h = 0; h < 2; ++h) {
@@ -115,32 +124,35 @@ void gather_rows(const PairGrid<float32x4_t, P>& total, float (&sums)[2 * P][kTi
 
 // P pairs of tokens from slot s on of a panel of W, whose first token is `first`.
 template <PackedKind kind, int P, int W>
-[[gnu::flatten]] void multiply_pairs(const Run<FromBytes>& run, const ActivationView& x,
+[[gnu::flatten]] void multiply_pairs(const Run<kind, FromBytes>& run, const ActivationView& x,
                                      std::size_t first, std::size_t s) {
   PairGrid<float32x4_t, P> total;
   for (auto& rows : total) {
     for (float32x4_t& v : rows) v = vdupq_n_f32(0.0f);
   }
   for (std::size_t b = 0; b < run.blocks; ++b) {
-    PairGrid<int32x4_t, P> dot;
-    dot_pairs<kind, P, W>(run.weights, x, b, s, dot);
-    const RowPairs scale(run.scales + b * 2 * kTileRows);
-    for (std::size_t p = 0; p < P; ++p) {
-      const float32x4_t a_scale = twice_each<W>(x.scale + b * W + s + 2 * p);
-      for (int r = 0; r < 4; ++r) {
-        const float32x4_t both = vmulq_f32(scale.pair[r], a_scale);
-        total[r][p] = vfmaq_f32(total[r][p], both, vcvtq_f32_s32(dot[r][p]));
-      }
-    }
-    if constexpr (Packed<kind>::has_min) {
-      const RowPairs min(run.mins + b * 2 * kTileRows);
+    each<Packed<kind>::parts>([&](auto index) {
+      constexpr int part = decltype(index)::value;
+      PairGrid<int32x4_t, P> dot;
+      dot_pairs<kind, part, P, W>(run.weights, x, b, s, dot);
+      const RowPairs scale(run.scales.scale(b, part));
       for (std::size_t p = 0; p < P; ++p) {
-        const std::size_t at = b * W + s + 2 * p;
-        const float32x4_t sum = vcvtq_f32_s32(twice_each<W>(x.sum + at));
-        const float32x4_t a_sum = vmulq_f32(twice_each<W>(x.scale + at), sum);
-        for (int r = 0; r < 4; ++r) total[r][p] = vfmaq_f32(total[r][p], min.pair[r], a_sum);
+        const float32x4_t a_scale = twice_each<W>(x.scale + b * W + s + 2 * p);
+        for (int r = 0; r < 4; ++r) {
+          const float32x4_t both = vmulq_f32(scale.pair[r], a_scale);
+          total[r][p] = vfmaq_f32(total[r][p], both, vcvtq_f32_s32(dot[r][p]));
+        }
       }
-    }
+      if constexpr (Packed<kind>::has_min) {
+        const RowPairs min(run.scales.min(b, part));
+        for (std::size_t p = 0; p < P; ++p) {
+          const std::size_t at = b * W + s + 2 * p;
+          const float32x4_t sum = vcvtq_f32_s32(twice_each_sum<kind, W>(x, at, part));
+          const float32x4_t a_sum = vmulq_f32(twice_each<W>(x.scale + at), sum);
+          for (int r = 0; r < 4; ++r) total[r][p] = vfmaq_f32(total[r][p], min.pair[r], a_sum);
+        }
+      }
+    });
   }
   float sums[2 * P][kTileRows];
   gather_rows<P>(total, sums);
@@ -148,7 +160,8 @@ template <PackedKind kind, int P, int W>
 }
 
 template <PackedKind kind>
-void multiply_all_pairs(const Run<FromBytes>& run, const ActivationView& x, std::size_t tokens) {
+void multiply_all_pairs(const Run<kind, FromBytes>& run, const ActivationView& x,
+                        std::size_t tokens) {
   for_panels(run, x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
     constexpr int W = decltype(width)::value;
     constexpr int P = W >= 4 ? 2 : 1;
@@ -166,7 +179,7 @@ struct PairProduct {
     for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& run) {
       for_expanded(
           run, [](const auto& w, std::size_t b, std::byte* out) { write_pairs(w, b, out); },
-          [&](const Run<FromBytes>& part) { multiply_all_pairs<kind>(part, x, tokens); });
+          [&](const Run<kind, FromBytes>& part) { multiply_all_pairs<kind>(part, x, tokens); });
     });
   }
 };

@@ -68,7 +68,7 @@ def _run(name: str, words: Sequence[str]) -> int:
         return _refuse(full_name, command.usage(full_name), str(error))
     except BrokenPipeError:
         raise  # whoever read our output has enough
-    except (GgmlkitError, OSError) as error:
+    except (GgmlkitError, OSError, ImportError, MemoryError) as error:
         print(f"ggmlkit: {_sentence(error)}", file=sys.stderr)
         return _INPUT_AT_FAULT
     except KeyboardInterrupt:
@@ -95,4 +95,10 @@ def _refuse(name: str, usage: str, reason: str) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    if isinstance(error, ImportError):  # a library that is missing, or that no memory is left for
+        while isinstance(error.__cause__, ImportError):
+            error = error.__cause__  # what numpy, say, writes a page about
+        return printable(" ".join(f"a library can't be loaded: {error}".split()))
     return printable(" ".join(str(error).split()))

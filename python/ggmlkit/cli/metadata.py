@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,7 @@ def metadata(
 
 def _print(path: Path, key: str) -> None:
     from ggmlkit import io
-    from ggmlkit.cli.plain import plain
+    from ggmlkit.cli.plain import plain, printable
     from ggmlkit.io.metadata_edit import missing_key
 
     with io.open(path) as file:
@@ -60,7 +61,9 @@ def _print(path: Path, key: str) -> None:
         if key not in found:
             raise missing_key(path, key)
         value = plain(found[key])
-    print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # A program gets the value as it is, a terminal nothing that would command it.
+    print(printable(text, kept="\n\t") if sys.stdout.isatty() else text)
 
 
 def _remove(path: Path, key: str, in_place: bool) -> None:

@@ -85,3 +85,11 @@ Container = Annotated[
     str | None,
     Option("--container", metavar="NAME", help="gguf or ggjt, whatever the suffix of OUT."),
 ]
+Vocab = Annotated[
+    Path | None,
+    Option(
+        "--vocab",
+        metavar="PATH",
+        help="Tokenizer file, folder with one, or model file, whose vocabulary to take.",
+    ),
+]

@@ -23,13 +23,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-def printable(text: str) -> str:
-    """A text out of a file as a terminal may have it: characters that command it written out."""
-    return text if text.isprintable() else "".join(map(_printable, text))
+def printable(text: str, kept: str = "") -> str:
+    """A text out of a file as a terminal may have it: characters that command it written out.
+
+    Those in ``kept`` stay, such as line breaks.
+    """
+    return text if text.isprintable() else "".join(_printable(letter, kept) for letter in text)
 
 
-def _printable(letter: str) -> str:
-    return letter if letter.isprintable() else repr(letter)[1:-1]
+def _printable(letter: str, kept: str) -> str:
+    return letter if letter.isprintable() or letter in kept else repr(letter)[1:-1]
 
 
 def short(value: Any) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 from ggmlkit.cli.command_line import Argument, Option, UsageError
-
-_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+from ggmlkit.cli.sizes import bytes_of
 
 
 def split(
@@ -32,15 +30,8 @@ def split(
 
     if (max_size is None) == (max_tensors is None):
         raise UsageError("Give either '--max-size' or '--max-tensors'.")
-    size = None if max_size is None else _bytes(max_size)
+    size = None if max_size is None else bytes_of(max_size, "--max-size")
     with progress("split") as report:
         parts = split_file(source, prefix, max_size=size, max_tensors=max_tensors, progress=report)
     for part in parts:
         print(part)
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+)([KMG]?)", text, re.IGNORECASE)
-    if match is None or not int(match[1]):
-        raise UsageError(f"Invalid value for '--max-size': {text!r} is no size such as 500M or 2G.")
-    return int(match[1]) * _UNITS[match[2].upper()]

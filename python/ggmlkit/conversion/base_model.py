@@ -20,7 +20,7 @@ def hparams_of(path: str | os.PathLike[str]) -> Hparams:
     path = Path(path)
     config = path / "config.json" if path.is_dir() else path
     if config.suffix != ".json" or not config.is_file():
-        with closing(open_source(path)) as source:
+        with closing(open_source(path, needs_vocabulary=False)) as source:
             return source.hparams()
     try:
         return from_hf_config(read_json(config))

@@ -26,7 +26,8 @@ from ggmlkit.conversion import names
 from ggmlkit.conversion.hf_folder import open_weights
 from ggmlkit.conversion.hf_model import hf_source
 from ggmlkit.conversion.hf_writer import write_hf_folder
-from ggmlkit.conversion.pipeline import container_of, finite, stored_types, write_model
+from ggmlkit.conversion.pipeline import write_model
+from ggmlkit.conversion.plan import conversion_plan, finite, stored_types
 from ggmlkit.conversion.source import read_json
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.stream import Part, PartedTensor
@@ -75,17 +76,14 @@ def apply_delta(
         kept = type if is_folder else None
         sums = _combined(base, delta, +1.0, kept, threads, open_files)
         if is_folder:
-            _write_folder(out, sums, base, delta, kept, progress)
+            _write_folder(out, sums, base, delta, kept, threads, progress)
             return
         source = hf_source(delta, read_json(delta / "config.json"), sums, files=[])
-        write_model(
-            source,
-            out,
-            stored_types(source, type),
-            container or container_of(out),
-            threads=threads,
-            progress=progress,
-        )
+        if source.vocabulary_fault is not None:
+            raise source.vocabulary_fault
+        stored = stored_types(source, type)
+        plan = conversion_plan(source, out, stored, container=container, threads=threads)
+        write_model(plan, threads=threads, progress=progress)
 
 
 def make_delta(
@@ -114,7 +112,7 @@ def make_delta(
     base, target = Path(base), Path(target)
     with ExitStack() as open_files:
         differences = _combined(base, target, -1.0, type, threads, open_files)
-        _write_folder(Path(out), differences, base, target, type, progress)
+        _write_folder(Path(out), differences, base, target, type, threads, progress)
 
 
 def _write_folder(
@@ -123,12 +121,13 @@ def _write_folder(
     base: Path,
     companion: Path,
     type: str | TensorType | None,
+    threads: int | None,
     progress: Callable[..., None] | None,
 ) -> None:
     if out.exists() and any(out.samefile(folder) for folder in (base, companion)):
         raise ConversionError(f"{out} is read from; write to another folder")
     dtype = None if type is None else types.get(type).name
-    write_hf_folder(out, tensors, companion, dtype=dtype, progress=progress)
+    write_hf_folder(out, tensors, companion, dtype=dtype, threads=threads, progress=progress)
 
 
 # ------------------------------------------------------------------------ element by element

@@ -1,166 +1,238 @@
-"""Model files written out as checkpoint folders: Hugging Face's layout, or Meta's."""
+"""Model files written out as checkpoints: Hugging Face's folder, Meta's, or numpy's archive."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from ggmlkit import types
-from ggmlkit.conversion import names
-from ggmlkit.conversion.hf_config import to_hf_config
+from ggmlkit.conversion.export_hf import hf_files, hf_tensors
+from ggmlkit.conversion.float_tensors import FLOATS, float_tensors, shared_float_type
 from ggmlkit.conversion.hf_model import hf_values
-from ggmlkit.conversion.hparams import Hparams
 from ggmlkit.conversion.meta_params import to_meta_params
-from ggmlkit.conversion.pipeline import finite
+from ggmlkit.conversion.names import to_meta
 from ggmlkit.conversion.source import Source, open_source
-from ggmlkit.conversion.tokenizer_files import tokenizer_config, tokenizer_json
+from ggmlkit.conversion.tokenizer_files import give_vocabulary
+from ggmlkit.conversion.vocabulary import to_tokenizer_json
+from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.atomic import replacing
-from ggmlkit.io.safetensors import safetensors_header
-from ggmlkit.io.stream import write_data
+from ggmlkit.io.atomic import FileSet, replacing, replacing_together
+from ggmlkit.io.npz_writer import write_npz
+from ggmlkit.io.safetensors_writer import write_safetensors
+from ggmlkit.io.stream import Progress, shifted
 from ggmlkit.io.torch_writer import write_torch
 from ggmlkit.tensor import Tensor
 
-_TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
-_TOKENS = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}  # gguf: Hugging Face
+SHARD_SIZE = 5_000_000_000  # bytes; what the hub takes well
+# What readers of a folder look for: such a file of another model must not lie among ours.
+_CHECKPOINT_FILES = (
+    "*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.json",
+    "consolidated.*.pth", "config.json", "params.json", "generation_config.json",
+    "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One export.
+
+    Attributes:
+        dtype: of the tensors, but for vectors that it does not hold exactly.
+        tensors: by gguf name, in ``dtype``.
+    """
+
+    source: Source
+    dtype: str
+    tensors: dict[str, Tensor]
+    shard_size: int
+    threads: int | None
+    progress: Progress | None
 
 
 def export(
     src: str | os.PathLike[str],
-    out_dir: str | os.PathLike[str],
-    format: Literal["hf", "meta"] | str = "hf",
-    dtype: str = "f32",
+    out: str | os.PathLike[str],
+    format: Literal["hf", "meta", "npz"] | str = "hf",
+    dtype: str | None = None,
     *,
+    shard_size: int = SHARD_SIZE,
+    vocab: str | os.PathLike[str] | None = None,
     threads: int | None = None,
-    progress: Callable[..., None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
-    """Write the model in ``src`` as a checkpoint folder, quantized tensors as their exact values.
+    """Write the model in ``src`` as a checkpoint, quantized tensors as their exact values.
+
+    A folder's files take their places together, when all are written: what fails or is killed
+    before leaves the folder as it was, and config.json (or params.json), without which the others
+    mean nothing, is absent while they are renamed.
 
     Args:
-        src: any model file ``gk.open`` reads, or a checkpoint folder.
-        out_dir: the folder, made if need be; files in it of the same names are replaced.
-        format: ``"hf"``: config.json, generation_config.json, model.safetensors, tokenizer.json,
-            tokenizer_config.json. ``"meta"``: params.json, consolidated.00.pth, tokenizer.json.
-        dtype: ``"f32"`` (exact), ``"f16"`` or ``"bf16"`` (rounded) for all tensors.
+        src: any model file ``gk.open`` reads, a checkpoint folder, or either on the hub.
+        out: the folder, made if need be; files in it of the same names are replaced. For
+            ``"npz"`` a file.
+        format: ``"hf"``: config.json, generation_config.json, tokenizer.json,
+            tokenizer_config.json, and model.safetensors, or several with an index. ``"meta"``:
+            params.json, consolidated.00.pth, tokenizer.json, tokenizer_config.json. ``"npz"``:
+            numpy arrays by Hugging Face's names.
+        dtype: ``"f32"``, ``"f16"`` or ``"bf16"`` for all tensors, rounded where need be. None for
+            the type that the matrices have, if that is one float type, so that a checkpoint
+            comes back as it was; else ``"f32"``, which holds every value.
+        shard_size: most bytes of tensors in one safetensors file.
+        vocab: as :func:`ggmlkit.convert` takes it.
         threads: at most this many; all the process may use when None.
-        progress: called with (bytes written, bytes in all, tensor name) after each tensor.
+        progress: called with (bytes written, bytes in all, tensor name) as the work goes on.
 
     Raises:
-        ConversionError: the layout cannot hold the model, or the values do not fit ``dtype``.
+        ConversionError: the layout cannot hold the model, the values do not fit ``dtype``, or the
+            folder holds files of another checkpoint.
         FormatError: the input is damaged.
     """
-    if dtype not in _TORCH_DTYPES:
-        raise ConversionError(f"dtype {dtype!r} is not one of {', '.join(_TORCH_DTYPES)}")
-    writers = {"hf": _write_hf, "meta": _write_meta}
+    if dtype is not None and dtype not in FLOATS:
+        raise ConversionError(f"dtype {dtype!r} is not one of {', '.join(FLOATS)}")
+    writers = {"hf": _write_hf, "meta": _write_meta, "npz": _write_npz}
     if format not in writers:
         raise ConversionError(f"format {format!r} is not one of {', '.join(writers)}")
-    folder = Path(out_dir)
-    with closing(open_source(src)) as source:
-        hparams = source.hparams()
-        if format == "hf":
-            source.tensors = hf_values(source.tensors, hparams)
-        tensors = _float_tensors(source, dtype, threads, progress)
-        folder.mkdir(parents=True, exist_ok=True)
-        writers[format](folder, source, hparams, tensors)
+    if shard_size < 1:
+        raise ConversionError(f"a shard of {shard_size} bytes has no room")
+    with closing(open_source(src, needs_vocabulary=vocab is None)) as source:
+        if vocab is not None:
+            give_vocabulary(source, Path(vocab))
+        if format != "meta":
+            source.tensors = hf_values(source.tensors, source.hparams())
+        chosen = dtype or _kept_type(source, format)
+        tensors = float_tensors(source.tensors, chosen, threads, rounding=dtype is not None)
+        writers[format](Path(out), _Job(source, chosen, tensors, shard_size, threads, progress))
 
 
-def _float_tensors(
-    source: Source, dtype: str, threads: int | None, progress: Callable[..., None] | None
-) -> dict[str, Tensor]:
-    """All tensors in one float type, lazy; each reports when its data is taken."""
-    from ggmlkit.quantization.file import in_type
-
-    target = types.get(dtype)
-    kept = {
-        name: finite(in_type(tensor, target, threads))
-        for name, tensor in source.tensors.items()
-        if name not in names.ROPE_TENSORS
-    }
-    total = sum(tensor.nbytes for tensor in kept.values())
-    done = 0
-
-    def reporting(tensor: Tensor) -> Tensor:
-        def data() -> npt.NDArray[np.uint8]:
-            nonlocal done
-            found = tensor.data
-            done += found.nbytes
-            if progress is not None:
-                progress(done, total, tensor.name)
-            return found
-
-        return Tensor(tensor.type, tensor.shape, data, tensor.name, [tensor])
-
-    return {name: reporting(tensor) for name, tensor in kept.items()}
+def _kept_type(source: Source, format: str) -> str:
+    """The type to write where none is asked for; numpy has no bf16, and f32 holds its values."""
+    kept = shared_float_type(source.tensors)
+    return "f32" if format == "npz" and kept == "bf16" else kept
 
 
 # ---------------------------------------------------------------- Hugging Face
 
 
-def _write_hf(
-    folder: Path, source: Source, hparams: Hparams, tensors: Mapping[str, Tensor]
+def _write_hf(folder: Path, job: _Job) -> None:
+    tensors = hf_tensors(job.source, job.tensors)
+    files = hf_files(job.source, job.dtype)
+    weights, index = shards(tensors, job.shard_size)
+    if index is not None:
+        files["model.safetensors.index.json"] = index
+    with _checkpoint(folder, [*files, *weights], job.source, last="config.json") as together:
+        for name, value in files.items():
+            write_json(together, name, value)
+        write_shards(together, weights, job.threads, job.progress)
+
+
+def write_shards(
+    together: FileSet,
+    weights: Mapping[str, dict[str, Tensor]],
+    threads: int | None,
+    progress: Progress | None,
 ) -> None:
-    own: dict[str, Tensor] = {}
+    """Write safetensors files, given by name."""
+    total = sum(tensor.nbytes for part in weights.values() for tensor in part.values())
+    done = 0
+    for name, part in weights.items():
+        with together.writing(name) as file:
+            write_safetensors(file, part, threads=threads, progress=shifted(progress, done, total))
+        done += sum(tensor.nbytes for tensor in part.values())
+
+
+def shards(
+    tensors: Mapping[str, Tensor], size: int
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any] | None]:
+    """Tensors by file, and the index that tells which tensor is where if the files are several."""
+    groups: list[dict[str, Tensor]] = [{}]
+    taken = 0
     for name, tensor in tensors.items():
-        own_name = _own_name(lambda name: names.to_hf(name, hparams.architecture), name)
-        own[own_name] = tensor.renamed(own_name)
-    dtype = _TORCH_DTYPES[next(iter(tensors.values())).type.name]
-    ids = _token_ids(source.metadata)
-    _write_json(folder / "config.json", {**to_hf_config(hparams), **ids, "torch_dtype": dtype})
-    _write_json(folder / "generation_config.json", ids)
-    _write_tokenizer(folder, source.metadata)
-    header = safetensors_header(
-        [(name, t.type.name, t.shape) for name, t in own.items()], {"format": "pt"}
-    )
-    with replacing(folder / "model.safetensors") as file:
-        file.write(header)
-        for tensor in own.values():
-            write_data(file, tensor)
+        if groups[-1] and taken + tensor.nbytes > size:
+            groups.append({})
+            taken = 0
+        groups[-1][name] = tensor
+        taken += tensor.nbytes
+    if len(groups) == 1:
+        return {"model.safetensors": groups[0]}, None
+    files = {
+        f"model-{number + 1:05d}-of-{len(groups):05d}.safetensors": group
+        for number, group in enumerate(groups)
+    }
+    index = {
+        "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
+        "weight_map": {name: file for file, group in files.items() for name in group},
+    }
+    return files, index
 
 
-def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int]:
-    ids = {}
-    for ours, theirs in _TOKENS.items():
-        value = metadata.get(f"tokenizer.ggml.{ours}_token_id")
-        if value is not None and theirs != "unk":
-            ids[f"{theirs}_token_id"] = int(value)
-    return ids
+# ------------------------------------------------------------------- Meta, numpy
 
 
-def _write_tokenizer(folder: Path, metadata: Mapping[str, Any]) -> None:
-    if "tokenizer.ggml.tokens" not in metadata:
-        return
-    _write_json(folder / "tokenizer.json", tokenizer_json(metadata))
-    _write_json(folder / "tokenizer_config.json", tokenizer_config(metadata))
+def _write_meta(folder: Path, job: _Job) -> None:
+    params = to_meta_params(job.source.hparams())  # it knows better what is wrong than a name
+    own, weights = {_meta_name(n): t for n, t in job.tensors.items()}, "consolidated.00.pth"
+    with _checkpoint(folder, ["params.json", weights], job.source, last="params.json") as together:
+        write_json(together, "params.json", params)
+        with together.writing(weights) as file:
+            write_torch(file, own, progress=job.progress)
 
 
-# ------------------------------------------------------------------------ Meta
-
-
-def _write_meta(
-    folder: Path, source: Source, hparams: Hparams, tensors: Mapping[str, Tensor]
-) -> None:
-    params = to_meta_params(hparams)  # it knows better what is wrong than a tensor's name
-    own = {_own_name(names.to_meta, name): tensor for name, tensor in tensors.items()}
-    _write_json(folder / "params.json", params)
-    _write_tokenizer(folder, source.metadata)
-    with replacing(folder / "consolidated.00.pth") as file:
-        write_torch(file, own)
-
-
-def _own_name(translated: Callable[[str], str | None], name: str) -> str:
-    own_name = translated(name)
-    if own_name is None:
+def _meta_name(name: str) -> str:
+    found = to_meta(name)
+    if found is None:
         raise ConversionError(f"the layout has no name for the tensor {name}")
-    return own_name
+    return found
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_npz(path: Path, job: _Job) -> None:
+    if job.dtype == "bf16":
+        raise ConversionError("numpy has no bf16; export as f32, which holds the same values")
+    tensors = hf_tensors(job.source, job.tensors)
     with replacing(path) as file:
+        write_npz(file, tensors, progress=job.progress)
+
+
+# ---------------------------------------------------------------------- folders
+
+
+@contextmanager
+def _checkpoint(folder: Path, names: list[str], source: Source, last: str) -> Iterator[FileSet]:
+    """Files of a folder, the tokenizer's among them, to take their places together."""
+    tokenizer = _tokenizer_files(source)
+    check_alone(folder, {*names, *tokenizer})
+    with replacing_together(folder, last) as together:
+        for name, value in tokenizer.items():
+            write_json(together, name, value)
+        yield together
+
+
+def check_alone(folder: Path, names: set[str]) -> None:
+    """Refuse a folder with files of another checkpoint, which readers would take for part of it."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        name = path.name
+        if name not in names and any(fnmatchcase(name, form) for form in _CHECKPOINT_FILES):
+            raise ConversionError(
+                f"{folder} has {name} of another checkpoint, which would lie among the new files; "
+                "remove it or choose another folder"
+            )
+
+
+def _tokenizer_files(source: Source) -> dict[str, dict[str, Any]]:
+    if "tokenizer.ggml.tokens" not in source.metadata:
+        return {}
+    return {
+        "tokenizer.json": to_tokenizer_json(source.metadata),
+        "tokenizer_config.json": tokenizer_config(source.metadata),
+    }
+
+
+def write_json(together: FileSet, name: str, value: Mapping[str, Any]) -> None:
+    """Write a JSON file."""
+    with together.writing(name) as file:
         file.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -17,6 +17,7 @@ from ggmlkit.conversion.base_model import hparams_of
 from ggmlkit.conversion.lora import EMBEDDINGS, Adapter, Change, open_adapter
 from ggmlkit.conversion.lora_files import FLOATS, HALVES, computed, plain
 from ggmlkit.errors import ConversionError
+from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.lora import ALPHA
 from ggmlkit.io.transposed import transposed
 from ggmlkit.tensor import Tensor
@@ -33,6 +34,8 @@ def convert_adapter(
     base: str | os.PathLike[str] | None = None,
     type: str | TensorType | None = None,
     container: str | None = None,
+    version: int | None = None,
+    byte_order: ByteOrder = "little",
     progress: Callable[..., None] | None = None,
 ) -> None:
     """Write a LoRA adapter as one file.
@@ -44,6 +47,8 @@ def convert_adapter(
             heads, and with it the shapes of all are checked.
         type: f32, f16 or bf16; None for the one each tensor has. ggla holds f32 and f16.
         container: ``"gguf"`` or ``"ggla"``; by default the suffix of ``out`` tells.
+        version: of gguf: 3 by default.
+        byte_order: of the numbers; only gguf v3 can be ``"big"``.
         progress: as ``gk.save`` calls it.
 
     Raises:
@@ -64,7 +69,15 @@ def convert_adapter(
             adapter.check_fits(shapes, known.metadata()["general.architecture"])
         written = _gguf if container == "gguf" else _ggla
         tensors, metadata = written(adapter, None if type is None else types.get(type))
-        io.save(out, tensors, metadata, container=container, progress=progress)
+        io.save(
+            out,
+            tensors,
+            metadata,
+            container=container,
+            version=version,
+            byte_order=byte_order,
+            progress=progress,
+        )
 
 
 def _gguf(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -117,7 +130,7 @@ def _of_old(tensor: Tensor) -> Tensor:
 
 
 def _stored(tensor: Tensor, type: TensorType | None) -> Tensor:
-    from ggmlkit.conversion.pipeline import finite
+    from ggmlkit.conversion.plan import finite
     from ggmlkit.quantization.file import in_type
 
     own = plain(tensor)

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit.conversion.lora import AdapterPath, Change, Scaled, open_adapter, with_scales
-from ggmlkit.conversion.pipeline import container_of, stored_types, write_model
+from ggmlkit.conversion.pipeline import write_model
+from ggmlkit.conversion.plan import container_of, conversion_plan, stored_types
 from ggmlkit.conversion.source import open_source
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
@@ -54,8 +55,9 @@ def apply_lora(
         ValueError: a scale is no number up to a million.
     """
     container = container or container_of(Path(out))
+    wanted = None if type is None else str(type).lower()
     with ExitStack() as open_files:
-        source = open_files.enter_context(closing(open_source(base)))
+        source = open_files.enter_context(closing(open_source(base, wanted=wanted)))
         stored = stored_types(source, type)
         shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
         architecture = str(source.metadata.get("general.architecture", "llama"))
@@ -67,7 +69,8 @@ def apply_lora(
                 additions.setdefault(name, []).append(_Addition(change, scale * change.scale))
         for name, changes in additions.items():
             source.tensors[name] = _sum(source.tensors[name], changes)
-        write_model(source, out, stored, container, threads=threads, progress=progress)
+        plan = conversion_plan(source, Path(out), stored, container=container, threads=threads)
+        write_model(plan, threads=threads, progress=progress)
 
 
 class _Addition(NamedTuple):

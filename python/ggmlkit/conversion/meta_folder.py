@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from ggmlkit.conversion import names
 from ggmlkit.conversion.meta_params import from_meta_params
 from ggmlkit.conversion.source import Source, checkpoint_source, read_json
 from ggmlkit.errors import ConversionError
+from ggmlkit.io.base import ModelFile
 from ggmlkit.io.torch_checkpoint import open_torch
 from ggmlkit.tensor import Tensor
 
@@ -19,26 +21,46 @@ from ggmlkit.tensor import Tensor
 _SPLIT_BY_COLUMNS = ("attention.wo.weight", "feed_forward.w2.weight")
 
 
-def open_meta_folder(folder: Path) -> Source:
+def open_meta_folder(folder: Path, _wanted: str | None = None) -> Source:
     """The model in a folder as Meta hands it out; shards are merged as they are read.
 
     Raises ConversionError for missing shards or shapes that do not fit params.json, FormatError
     for damaged files.
     """
     params = read_json(folder / "params.json")
-    shards = [open_torch(path) for path in _shard_paths(folder)]
+    files = [open_torch(path) for path in _shard_paths(folder)]
+    return meta_source(folder, params, {file.path.name: file for file in files}, list(files))
+
+
+def meta_source(
+    folder: Path,
+    params: Mapping[str, Any],
+    shards: Mapping[str, Mapping[str, Tensor]],
+    files: list[ModelFile],
+) -> Source:
+    """The Source of a checkpoint whose tensors have Meta's names and row order.
+
+    Args:
+        folder: where the tokenizer lies.
+        params: what params.json says.
+        shards: tensors by their names, of each file by its name.
+        files: open files behind the tensors.
+
+    Raises ConversionError, naming the setting or tensor, for what does not fit.
+    """
     dim = params.get("dim")
+    first, *_ = shards.values()
     merged: dict[str, Tensor] = {}
-    for own_name in shards[0]:
+    for own_name in first:
         if names.is_derived(own_name):
             continue
         name = names.to_gguf(own_name)
         if name is None or names.to_meta(name) != own_name:
             raise ConversionError(f"{folder}: no place for the tensor {own_name}")
-        missing = [shard.path.name for shard in shards if own_name not in shard]
+        missing = [file for file, shard in shards.items() if own_name not in shard]
         if missing:
             raise ConversionError(f"{folder}: {missing[0]} has no tensor {own_name}")
-        parts = [shard[own_name] for shard in shards]
+        parts = [shard[own_name] for shard in shards.values()]
         merged[name] = _merged(own_name, parts, dim).renamed(name)
     for needed in ("token_embd.weight", "blk.0.ffn_gate.weight"):
         if needed not in merged or len(merged[needed].shape) != 2:
@@ -52,7 +74,7 @@ def open_meta_folder(folder: Path) -> Source:
         )
     except ConversionError as error:
         raise ConversionError(f"{folder / 'params.json'}: {error}") from None
-    return checkpoint_source(folder, hparams, merged, list(shards), special={})
+    return checkpoint_source(folder, hparams, merged, files, special={})
 
 
 def _shard_paths(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.io.protobuf import fields, signed
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _UNIGRAM, _BPE = 1, 2
@@ -27,10 +28,14 @@ class SentencePieceModel:
     add_dummy_prefix: bool = True
     remove_extra_whitespaces: bool = True
     charsmap: bytes = b""
+    is_bpe: bool = False
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
-    """The model in ``path``. Raises FormatError if damaged, ConversionError if it is no BPE."""
+    """The model in ``path``, BPE or Unigram.
+
+    Raises FormatError if damaged, ConversionError if it is of another type.
+    """
     model = SentencePieceModel()
     kind = _UNIGRAM
     try:
@@ -45,8 +50,9 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
         raise FormatError(path, None, f"damaged SentencePiece model: {error}") from error
     if not model.pieces:
         raise FormatError(path, None, "the SentencePiece model has no pieces")
-    if kind != _BPE:
+    if kind not in (_UNIGRAM, _BPE):
         raise ConversionError(f"{path}: only SentencePiece models of type BPE are supported")
+    model.is_bpe = kind == _BPE
     return model
 
 
@@ -70,17 +76,16 @@ def _read_trainer(model: SentencePieceModel, message: bytes, kind: int) -> int:
     for number, value in _fields(message):
         if not isinstance(value, int):
             continue
-        signed = value - (1 << 64) if value >> 63 else value  # int32 fields are sign-extended
         if number == 3:
             kind = value
         elif number == 40:
-            model.unk_id = signed
+            model.unk_id = signed(value)
         elif number == 41:
-            model.bos_id = signed
+            model.bos_id = signed(value)
         elif number == 42:
-            model.eos_id = signed
+            model.eos_id = signed(value)
         elif number == 43:
-            model.pad_id = signed
+            model.pad_id = signed(value)
     return kind
 
 
@@ -95,33 +100,6 @@ def _read_normalizer(model: SentencePieceModel, message: bytes) -> None:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers and values of a message; fixed-size numbers come as their bytes."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint(message, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if size > len(message) - at:
-            raise ValueError("a field reaches beyond its message")
-        yield key >> 3, message[at : at + size]
-        at += size
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number longer than 64 bits")
+    """Field numbers and values of a message; all but plain numbers come as their bytes."""
+    for number, value in fields(message, 0, len(message)):
+        yield number, value if isinstance(value, int) else message[value.start : value.stop]

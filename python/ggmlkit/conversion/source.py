@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,22 @@ import numpy as np
 from ggmlkit.conversion import names
 from ggmlkit.conversion.gguf_keys import from_metadata
 from ggmlkit.conversion.hparams import Hparams
+from ggmlkit.conversion.hub_source import hub_source
 from ggmlkit.conversion.tokenizer_files import folder_vocabulary
 from ggmlkit.conversion.view import as_gguf
-from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.errors import ConversionError, FormatError, GgmlkitError
 from ggmlkit.io.base import ModelFile
+from ggmlkit.io.hub import hub_path, is_on_hub
 from ggmlkit.tensor import Tensor
+
+# The file that marks a folder, and the module and function that open one.
+_FOLDERS = (
+    ("config.json", "hf_folder:open_hf_folder"),
+    ("params.json", "meta_folder:open_meta_folder"),
+)
+# Containers of files that have their settings beside them, and who opens these.
+_LOOSE_FILE = "loose_file:open_loose_file"
+_TENSORS_ONLY = frozenset({"safetensors", "torch", "flax", "onnx", "hdf5", "tensorflow"})
 
 
 @dataclass
@@ -30,12 +42,16 @@ class Source:
         metadata: gguf keys.
         tensors: by gguf name, in Meta's row order, lazy.
         files: open files behind the tensors.
+        special: token ids that the checkpoint's own configuration gives.
+        vocabulary_fault: why there is no vocabulary, or it cannot be used; None if all is well.
     """
 
     path: Path
     metadata: dict[str, Any]
     tensors: dict[str, Tensor]
     files: list[ModelFile] = field(default_factory=list)
+    special: Mapping[str, int] = field(default_factory=dict)
+    vocabulary_fault: GgmlkitError | None = None
 
     def close(self) -> None:
         for file in self.files:
@@ -58,31 +74,59 @@ class Source:
         )
 
 
-def open_source(path: str | os.PathLike[str]) -> Source:
-    """Open a Hugging Face folder, a Meta folder or a model file.
+def open_source(
+    path: str | os.PathLike[str], *, wanted: str | None = None, needs_vocabulary: bool = True
+) -> Source:
+    """Open a checkpoint folder, a file of tensors with its settings beside it, or a model file.
 
-    Raises FormatError for damaged files, ConversionError for what is not supported.
+    Args:
+        path: the folder or file, or such a thing on the hub.
+        wanted: a type of blocks that layers quantized by GPTQ or AWQ shall have where it holds
+            their integers as they are; otherwise these have float values.
+        needs_vocabulary: without, a checkpoint may lack a tokenizer or have one that cannot be
+            used.
+
+
+    Raises FormatError for damaged files, ConversionError for what is not supported, HubError for
+    what the hub does not give.
     """
-    from ggmlkit import io
-    from ggmlkit.conversion.hf_folder import open_hf_folder
-    from ggmlkit.conversion.meta_folder import open_meta_folder
+    on_hub = is_on_hub(path)
+    source = _opened(hub_source(path) if on_hub else Path(path), wanted)
+    if needs_vocabulary and source.vocabulary_fault is not None:
+        source.close()
+        raise source.vocabulary_fault
+    if on_hub and source.path.is_dir():
+        source.metadata["general.name"] = hub_path(path).name
+    return source
 
-    path = Path(path)
+
+def _opened(path: Path, wanted: str | None) -> Source:
+    from ggmlkit import io
+
     if path.is_dir():
-        if (path / "config.json").is_file():
-            return open_hf_folder(path)
-        if (path / "params.json").is_file():
-            return open_meta_folder(path)
+        for mark, opener in _FOLDERS:
+            if (path / mark).is_file():
+                return _function(opener)(path, wanted)
         raise ConversionError(
             f"{path} has neither config.json (Hugging Face) nor params.json (Meta)"
         )
     file = io.open(path)
     try:
+        if file.container in _TENSORS_ONLY:
+            return _function(_LOOSE_FILE)(file, wanted)
         metadata, tensors = as_gguf(file)
     except BaseException:
         file.close()
         raise
     return Source(path, metadata, tensors, [file])
+
+
+def _function(opener: str) -> Callable[[Any, str | None], Source]:
+    module, _, name = opener.partition(":")
+    found: Callable[[Any, str | None], Source] = getattr(
+        import_module(f"ggmlkit.conversion.{module}"), name
+    )
+    return found
 
 
 def checkpoint_source(
@@ -114,9 +158,19 @@ def checkpoint_source(
     if unused := sorted(found.keys() - tensors.keys()):
         raise ConversionError(f"{path}: no place for the tensor {unused[0]}")
     # Only now is it certain that the number of tokens is that of the embeddings.
-    vocabulary = folder_vocabulary(path, hparams.vocab, special)
+    vocabulary, fault = _vocabulary(path, hparams.vocab, special)
     metadata = {**hparams.metadata(), "general.name": path.resolve().name, **vocabulary}
-    return Source(path, metadata, tensors, files)
+    return Source(path, metadata, tensors, files, special, fault)
+
+
+def _vocabulary(
+    path: Path, n_vocab: int, special: Mapping[str, int]
+) -> tuple[dict[str, Any], GgmlkitError | None]:
+    """The folder's vocabulary, or why there is none: another may be given in its place."""
+    try:
+        return folder_vocabulary(path, n_vocab, special), None
+    except GgmlkitError as error:
+        return {}, error
 
 
 def read_json(path: Path) -> dict[str, Any]:

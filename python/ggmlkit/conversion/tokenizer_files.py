@@ -1,74 +1,120 @@
-"""The vocabulary of a checkpoint folder, found beside the weights or one folder up."""
+"""The vocabulary of a checkpoint: found beside the weights or one folder up, or given apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ggmlkit.conversion import vocabulary
+from ggmlkit.conversion.vocabulary.special_tokens import SPECIAL
 from ggmlkit.errors import ConversionError
 
-_SPECIAL_KEYS = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
+if TYPE_CHECKING:
+    from ggmlkit.conversion.source import Source
+
+_KEYS = ("tokenizer.", "ggmlkit.tokenizer")  # prefixes of all that makes a vocabulary
+_GIVE = (
+    "tokenizer.model, tokenizer.json, or vocab.json with merges.txt; put them there, or name a "
+    "file, a folder or a gguf file that has the vocabulary with --vocab (vocab= in Python)"
+)
+
+_Reader = Callable[[Path, int], dict[str, Any]]
 
 
 def folder_vocabulary(folder: Path, n_vocab: int, special: Mapping[str, int]) -> dict[str, Any]:
     """The ``tokenizer.*`` keys for a model of ``n_vocab`` tokens.
 
-    ``tokenizer.model`` (SentencePiece, it has the scores) comes before ``tokenizer.json``.
-    ``special`` gives token ids by ``bos``, ``eos``, ``pad``, ``unk`` where the files do not.
-    Raises ConversionError if there is neither.
+    ``tokenizer.model`` (SentencePiece, it has the scores; or Llama 3's tiktoken file) comes before
+    ``tokenizer.json``, and that before ``vocab.json`` with ``merges.txt``. ``special`` gives token
+    ids by ``bos``, ``eos``, ``pad``, ``unk`` where the files do not. Raises ConversionError if
+    there is none of them.
     """
-    found = _read(folder, n_vocab)
-    for short, key in _SPECIAL_KEYS.items():
+    for place in (folder, folder.resolve().parent):
+        path = _tokenizer_in(place)
+        if path is not None:
+            return _with_special(_reader(path)(path, n_vocab), n_vocab, special)
+    raise ConversionError(f"{folder} has no {_GIVE}")
+
+
+def vocabulary_of(path: Path, n_vocab: int, special: Mapping[str, int]) -> dict[str, Any]:
+    """The same from a tokenizer file, a folder that has one, or a model file.
+
+    Raises ConversionError if ``path`` is none of these, or its tokens are more than ``n_vocab``.
+    """
+    if path.is_dir():
+        found = _tokenizer_in(path)
+        if found is None:
+            raise ConversionError(f"{path} has no {_GIVE}")
+        path = found
+    return _with_special(_reader(path)(path, n_vocab), n_vocab, special)
+
+
+def give_vocabulary(source: Source, vocab: Path) -> None:
+    """Put what :func:`vocabulary_of` finds in the place of a source's own vocabulary."""
+    found = vocabulary_of(vocab, source.hparams().vocab, source.special)
+    kept = {k: v for k, v in source.metadata.items() if not k.startswith(_KEYS)}
+    source.metadata = {**kept, **found}
+    source.vocabulary_fault = None
+
+
+def _with_special(
+    found: dict[str, Any], n_vocab: int, special: Mapping[str, int]
+) -> dict[str, Any]:
+    for short, key in SPECIAL.items():
         if short in special and special[short] < n_vocab:
             found.setdefault(f"tokenizer.ggml.{key}_token_id", special[short])
     return found
 
 
-def _read(folder: Path, n_vocab: int) -> dict[str, Any]:
-    tiktoken = False
-    for place in (folder, folder.resolve().parent):
-        sentencepiece = place / "tokenizer.model"
-        if sentencepiece.is_file():
-            if _is_sentencepiece(sentencepiece):
-                return dict(vocabulary.metadata_from_sentencepiece(sentencepiece, n_vocab))
-            tiktoken = True
-        if (place / "tokenizer.json").is_file():
-            return dict(vocabulary.metadata_from_tokenizer_json(place / "tokenizer.json", n_vocab))
-    if tiktoken:
-        raise ConversionError(
-            f"{folder}: tokenizer.model is a tiktoken file; put the tokenizer.json of the same "
-            "model beside it"
-        )
-    raise ConversionError(f"{folder} has neither tokenizer.model nor tokenizer.json")
+def _tokenizer_in(folder: Path) -> Path | None:
+    """The file of a folder to take the vocabulary from."""
+    names = ("tokenizer.model", "tokenizer.json", "vocab.json")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _is_sentencepiece(path: Path) -> bool:
-    """A SentencePiece model starts with a protobuf field; Llama 3's tiktoken file with base64."""
+def _reader(path: Path) -> _Reader:
+    """What reads a tokenizer file, told by its first bytes."""
     with path.open("rb") as file:
-        return file.read(1) == b"\x0a"
+        start = file.read(64)
+    if start[:4] in (b"GGUF", b"tjgg", b"fmgg", b"lmgg"):
+        return _of_model_file
+    if start[:1] == b"\x0a":  # a protobuf field
+        return vocabulary.metadata_from_sentencepiece
+    if start.lstrip()[:1] == b"{":
+        is_vocab = path.name == "vocab.json"
+        return (
+            vocabulary.metadata_from_vocab_and_merges
+            if is_vocab
+            else vocabulary.metadata_from_tokenizer_json
+        )
+    if path.suffix == ".json":  # damaged: its reader says how
+        return vocabulary.metadata_from_tokenizer_json
+    return vocabulary.metadata_from_tiktoken
 
 
-def tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer.json of a vocabulary in gguf keys."""
-    return vocabulary.to_tokenizer_json(metadata)
+def _of_model_file(path: Path, n_vocab: int) -> dict[str, Any]:
+    """The vocabulary in a model file, filled up with tokens that no text leads to."""
+    from ggmlkit import io
+
+    with io.open(path) as file:
+        found = {key: value for key, value in file.metadata.items() if key.startswith(_KEYS)}
+    tokens = found.get("tokenizer.ggml.tokens")
+    if not isinstance(tokens, list) or not tokens:
+        raise ConversionError(f"{path} has no vocabulary")
+    if len(tokens) > n_vocab:
+        raise ConversionError(f"{path} has {len(tokens)} tokens, the model {n_vocab}")
+    _fill_up(found, range(len(tokens), n_vocab))
+    return found
 
 
-def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A tokenizer_config.json: special tokens and the chat template."""
-    tokens = metadata["tokenizer.ggml.tokens"]
-    config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
-    for short, key in _SPECIAL_KEYS.items():
-        number = metadata.get(f"tokenizer.ggml.{key}_token_id")
-        if number is not None and int(number) < len(tokens):
-            config[f"{short}_token"] = tokens[int(number)]
-    for key in ("add_bos_token", "add_eos_token"):
-        if f"tokenizer.ggml.{key}" in metadata:
-            config[key] = bool(metadata[f"tokenizer.ggml.{key}"])
-    config["clean_up_tokenization_spaces"] = False
-    if "llama.context_length" in metadata:
-        config["model_max_length"] = int(metadata["llama.context_length"])
-    if "tokenizer.chat_template" in metadata:
-        config["chat_template"] = metadata["tokenizer.chat_template"]
-    return config
+def _fill_up(found: dict[str, Any], missing: range) -> None:
+    usual: dict[str, list[Any]] = {
+        "tokens": [f"<unused{number}>" for number in missing],
+        "scores": [0.0] * len(missing),
+        "token_type": [5] * len(missing),  # unused
+    }
+    for key, values in usual.items():
+        name = f"tokenizer.ggml.{key}"
+        if missing and name in found:
+            found[name] = [*found[name], *values]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit.conversion.source import Source, open_source
-from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError
 from ggmlkit.inspection.runs import is_readable, runs
 from ggmlkit.io import Progress
@@ -96,15 +95,17 @@ def compare_files(
 ) -> Comparison:
     """Compare two model files, or checkpoint folders, by gguf keys and names.
 
-    Files of any container compare with each other; one whose tensors are none of LLaMA's, such as
-    an adapter, keeps its own names. Values are compared as float32, a few megabytes at a time.
+    Files of any container compare with each other. Where one is no whole model, such as an adapter
+    or a checkpoint without its config.json, both keep their own names. Values are compared as
+    float32, a few megabytes at a time.
 
     Raises:
         FormatError: a file is damaged.
         ConversionError: a folder is no checkpoint.
         OSError: a file can't be opened.
     """
-    with closing(_opened(Path(first))) as one, closing(_opened(Path(second))) as two:
+    sources = _opened([Path(first), Path(second)])
+    with closing(sources[0]) as one, closing(sources[1]) as two:
         shared = [name for name in one.tensors if name in two.tensors]
         total = sum(one.tensors[name].nbytes for name in shared)
         pairs = []
@@ -147,15 +148,21 @@ def compare_tensors(
     )
 
 
-def _opened(path: Path) -> Source:
-    if path.is_dir():
-        return open_source(path)
-    file = open_file(path)
+def _opened(paths: list[Path]) -> list[Source]:
+    """The files by gguf's names and keys; by their own if one of them is no model of LLaMA's."""
+    found: list[Source] = []
     try:
-        metadata, tensors = as_gguf(file)
+        for path in paths:
+            found.append(open_source(path))
     except ConversionError:
-        metadata, tensors = file.metadata, file.tensors
-    return Source(path, metadata, tensors, [file])
+        for source in found:
+            source.close()
+        if any(path.is_dir() for path in paths):
+            raise
+    else:
+        return found
+    files = [open_file(path) for path in paths]
+    return [Source(file.path, file.metadata, file.tensors, [file]) for file in files]
 
 
 def _changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ByteOrder, ModelFile
+from ggmlkit.io.first_bytes import START, reader_of, refusal
 from ggmlkit.io.stream import Progress
 from ggmlkit.tensor import Tensor
 
 __all__ = ["ModelFile", "Progress", "open", "save"]
 
 _SUFFIXES = {".gguf": "gguf", ".bin": "ggjt", ".ggml": "ggjt", ".ggjt": "ggjt"}
-_START = 64  # bytes that tell every container
 
 
 def open(path: str | os.PathLike[str]) -> ModelFile:
@@ -23,44 +24,29 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
 
     Models, checkpoints, LoRA adapters and importance matrices are all metadata and tensors. Any
     part of a gguf model in several files opens them all, as one. Only headers are read; tensors map
-    their data when asked for it.
+    their data when asked for it. ``hf:OWNER/NAME[@REVISION][:FILE]`` is a file on the hub.
 
     Raises:
         FormatError: the container is unknown, or the file damaged.
+        HubError: the hub does not give the file.
         OSError: the file can't be opened.
     """
-    with Path(path).open("rb") as file:
-        start = file.read(_START)
-    magic = start[:4]
-    # Imported one by one: a model's start to its first token includes this.
-    if magic == b"GGUF":
-        from ggmlkit.io.gguf_parts import open_gguf
+    if os.fspath(path).startswith("hf:"):
+        from ggmlkit.io.hub import model_file
 
-        return open_gguf(Path(path))
-    if magic == b"algg":
-        from ggmlkit.io.lora import LoraFile
-
-        return LoraFile(path)
-    if magic in (b"lmgg", b"fmgg", b"tjgg", b"nsgg"):
-        from ggmlkit.io.legacy import LegacyFile
-
-        return LegacyFile(path)
-    if magic == b"PK\x03\x04":
-        from ggmlkit.io.torch_checkpoint import open_torch
-
-        return open_torch(Path(path))
-    # safetensors: u64 length of a JSON header, then its opening brace.
-    if start[8:9] == b"{":
-        from ggmlkit.io.safetensors import open_safetensors
-
-        return open_safetensors(Path(path))
+        path = model_file(path)
+    path = Path(path)
+    with path.open("rb") as file:
+        start = file.read(START)
     if not start:
         raise FormatError(path, 0, "the file is empty")
-    from ggmlkit.io.imatrix_dat import ImatrixDatFile, is_imatrix_dat
-
-    if is_imatrix_dat(start):
-        return ImatrixDatFile(path)
-    raise FormatError(path, 0, f"no known model file begins with {magic!r}")
+    reader = reader_of(start)
+    if reader is None:
+        reason = refusal(start, path.name) or f"no known model file begins with {start[:4]!r}"
+        raise FormatError(path, 0, reason)
+    module, _, function = reader.partition(":")
+    opened: ModelFile = getattr(import_module(f"ggmlkit.io.{module}"), function)(path)
+    return opened
 
 
 def save(

@@ -1,19 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders of files that never mix old and new."""
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ggmlkit.io.debris import SUFFIX, lock, lock_kept, remove_debris
-
-_BUFFER_BYTES = 1 << 20
+from ggmlkit.io.staged import Staged, sync_folder
 
 
 @contextmanager
@@ -28,87 +23,74 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder can't be written, or ``path`` is something other than a file.
     """
-    target = Path(os.path.realpath(path))
-    mode = _mode_of(target)
-    remove_debris(target)
-    descriptor, name = _create(target)
+    staged = Staged(path)
     try:
-        with ExitStack() as until_renamed:
-            # closefd: the buffered file owns the descriptor from here on.
-            with os.fdopen(descriptor, "w+b", buffering=_BUFFER_BYTES) as file:
-                lock(file.fileno())
-                yield file
-                file.flush()
-                if mode is not None:
-                    os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-                until_renamed.enter_context(lock_kept(file.fileno()))
-                if name is None:
-                    name = _give_name(file.fileno(), target)
-            name.replace(target)
+        yield staged.file
+        staged.finish()
+        staged.commit()
+    finally:
+        staged.close()
+    sync_folder(staged.target.parent)
+
+
+class FileSet:
+    """Files of one folder, being written; see :func:`replacing_together`."""
+
+    def __init__(self, folder: Path, files: ExitStack) -> None:
+        self.folder = folder
+        self._files = files
+        self._staged: dict[str, Staged] = {}
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file of the folder to write; it takes its place together with the others."""
+        staged = Staged(self.folder / name)
+        self._files.callback(staged.close)
+        yield staged.file
+        staged.finish()
+        self._staged[name] = staged
+
+    def commit(self, last: str) -> None:
+        """Put all files in their places, ``last`` gone before the first and back after them."""
+        ending = self._staged.pop(last)
+        ending.target.unlink(missing_ok=True)
+        sync_folder(self.folder)
+        for staged in self._staged.values():
+            staged.commit()
+        sync_folder(self.folder)
+        ending.commit()
+        sync_folder(self.folder)
+
+
+@contextmanager
+def replacing_together(folder: str | os.PathLike[str], last: str) -> Iterator[FileSet]:
+    """Files of a folder to write, all of which take their places when the block ends well.
+
+    ``last`` names the file without which the others mean nothing to whoever reads the folder. All
+    are complete and on the disk before it is taken away, and it comes back after the others have
+    been renamed: a process killed in that moment leaves a folder that nobody takes for a whole
+    one, and whatever is killed or fails before leaves every file as it was. The folder is made if
+    need be, and removed again if nothing came of it. Other files in it are let be.
+
+    Raises:
+        OSError: the folder can't be written, or one of the names is that of something else.
+    """
+    folder = Path(folder)
+    made = _made(folder)
+    try:
+        with ExitStack() as files:
+            together = FileSet(folder, files)
+            yield together
+            together.commit(last)
     except BaseException:
-        if name is not None:
-            name.unlink(missing_ok=True)
+        for path in made:
+            with suppress(OSError):  # somebody else has put something there
+                path.rmdir()
         raise
-    _sync_folder(target.parent)
 
 
-def _mode_of(target: Path) -> int | None:
-    """Permissions of the file to replace, ``None`` when there is none."""
-    try:
-        status = target.stat()
-    except FileNotFoundError:
-        return None
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(target))
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", os.fspath(target))
-    return stat.S_IMODE(status.st_mode)
-
-
-def _create(target: Path) -> tuple[int, Path | None]:
-    """A new file in the target's folder: descriptor, and name unless it has none yet."""
-    nameless = getattr(os, "O_TMPFILE", None)
-    if nameless is not None and Path("/proc/self/fd").is_dir():
-        with suppress(OSError):  # the file system can't; or a real fault, which comes up again
-            return os.open(target.parent, nameless | os.O_RDWR | os.O_CLOEXEC, 0o666), None
-    descriptor, created = tempfile.mkstemp(SUFFIX, f".{target.name}.", target.parent)
-    name = Path(created)
-    try:
-        name.chmod(0o666 & ~_umask())
-    except BaseException:
-        os.close(descriptor)
-        name.unlink()
-        raise
-    return descriptor, name
-
-
-def _give_name(descriptor: int, target: Path) -> Path:
-    """Link a nameless file beside the target; links can't replace, so a rename follows."""
-    number = 0
-    while True:
-        name = target.with_name(f".{target.name}.{os.getpid()}-{number}{SUFFIX}")
-        try:
-            # A folder descriptor, though unused with an absolute source, makes Python call
-            # linkat() with the flag that follows the /proc link.
-            os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor)
-            return name
-        except FileExistsError:
-            number += 1
-
-
-def _umask() -> int:
-    # There is no way to ask without setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where folders can be opened (not on Windows)."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _made(folder: Path) -> list[Path]:
+    """Make a folder; it and those above it that had to be made too, the innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing

@@ -22,8 +22,8 @@ class ModelFile(ABC, Mapping[str, Tensor]):
 
     Attributes:
         path: the file.
-        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, ``"ggla"``, ``"safetensors"``,
-            ``"torch"`` or ``"imatrix"``.
+        container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, ``"ggla"``, ``"imatrix"``,
+            ``"safetensors"``, ``"torch"``, ``"flax"``, ``"onnx"``, ``"tensorflow"`` or ``"hdf5"``.
         version: of the container, ``None`` where it has none.
         byte_order: of the numbers in the file; tensors always come in this machine's order.
         metadata: by GGUF key, whatever the container. Text is ``str`` (``bytes`` where it is no
@@ -96,7 +96,7 @@ class ModelFile(ABC, Mapping[str, Tensor]):
 
     @property
     def notes(self) -> dict[str, str]:
-        """What a safetensors file says of itself, which is no metadata of a model."""
+        """What a file of tensors says of itself, which is no metadata of a model."""
         return {}
 
     @property

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -23,19 +22,6 @@ def lock(descriptor: int) -> None:
     if sys.platform != "win32":
         with suppress(OSError):  # a file system without locks, on which none is taken for debris
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@contextmanager
-def lock_kept(descriptor: int) -> Iterator[None]:
-    """Keep a file's lock for as long as the block runs, though the file be closed."""
-    if sys.platform == "win32":
-        yield
-        return
-    own = os.dup(descriptor)
-    try:
-        yield
-    finally:
-        os.close(own)
 
 
 def remove_debris(target: Path) -> None:

@@ -13,7 +13,7 @@ from ggmlkit.io.atomic import replacing
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf_parts import COUNT, NUMBER, TENSORS, GgufParts, part_name
 from ggmlkit.io.gguf_writer import FilePlan, planned, write_gguf
-from ggmlkit.io.stream import Progress
+from ggmlkit.io.stream import Progress, shifted
 from ggmlkit.tensor import Tensor
 
 # As other programs count and as their files have it, whatever general.alignment says.
@@ -131,16 +131,6 @@ def _write_together(paths: list[Path], plans: list[FilePlan], progress: Progress
     with ExitStack() as files:
         for path, plan in zip(paths, plans, strict=True):
             plan.write(
-                files.enter_context(replacing(path)), progress=_shifted(progress, done, total)
+                files.enter_context(replacing(path)), progress=shifted(progress, done, total)
             )
             done += sum(tensor.nbytes for _, _, tensor in plan.placed)
-
-
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    if progress is None:
-        return None
-
-    def report(done: int, _: int, name: str) -> None:
-        progress(before + done, total, name)
-
-    return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class PartedTensor(Tensor):
         sources: tensors that the data is computed from; see :meth:`Tensor.check`.
     """
 
-    __slots__ = ("parts",)
+    __slots__ = ("parts", "threads")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class PartedTensor(Tensor):
         sources: Iterable[Tensor] = (),
     ) -> None:
         self.parts = parts
+        self.threads = threads
 
         def data() -> Bytes:
             whole = np.empty(self.nbytes, np.uint8)
@@ -69,15 +71,62 @@ class PartedTensor(Tensor):
         super().__init__(type, shape, data, name, sources)
 
 
+def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """For one of several files that make a whole of ``total`` bytes, after ``before`` of them."""
+    if progress is None:
+        return None
+
+    def report(done: int, _: int, name: str) -> None:
+        progress(before + done, total, name)
+
+    return report
+
+
+class Reporter:
+    """Tells of tensors that are written one after another."""
+
+    def __init__(self, progress: Progress | None, tensors: Iterable[Tensor]) -> None:
+        self._progress = progress
+        self._total = sum(tensor.nbytes for tensor in tensors)
+        self._done = 0
+
+    def begin(self, name: str, tensor: Tensor) -> None:
+        """A tensor comes next."""
+        if self._progress is not None:
+            self._progress(self._done, self._total, name)
+        self._done += tensor.nbytes
+
+    def end(self) -> None:
+        """All are written."""
+        if self._progress is not None:
+            self._progress(self._total, self._total, "")
+
+
+def parts_of(tensor: Tensor) -> Iterator[Part]:
+    """The parts of any tensor, as a writer takes them: its own, or slices of its data."""
+    if isinstance(tensor, PartedTensor):
+        yield from tensor.parts()
+        return
+    pieces = _Pieces(tensor)
+    for start, nbytes in pieces.places:
+        yield Part(nbytes, partial(pieces.copy, start))
+
+
 # Bytes after which the system is asked to begin storing them: most of a file is then on the disk
 # when its last byte is written, and the wait at the end is short.
 _WRITEBACK_STEP = 16 << 20
+# Bytes of a tensor that is no `PartedTensor` which a thread writes at a time.
+_PIECE = 4 << 20
 
 
 def write_data(out: IO[bytes], tensor: Tensor) -> None:
     """Append a tensor's data to a file; FormatError if its own file was cut short meanwhile."""
+    room, threads = _Room(), tensor.threads if isinstance(tensor, PartedTensor) else 1
     try:
-        out.write(tensor.data.data)
+        for part in parts_of(tensor):
+            made = room.of(part.nbytes)
+            part.make(made, threads)
+            out.write(made.data)
     finally:
         # The reason of a failed write, too: the system can't read what is gone.
         tensor.check()
@@ -93,7 +142,8 @@ def write_tensors(
     """Write each tensor's data at its place, given as (offset in the file, name, tensor).
 
     Each thread makes and writes one part at a time, so that some read and compute while another
-    writes; only as many parts are alive, a part being all of a tensor that is no `PartedTensor`.
+    writes. As many parts are alive as there are threads, and of a tensor that is no `PartedTensor`
+    all data: seldom of more than two such tensors, for they are read one after another.
     """
     out.flush()
     stream = _Stream(out.fileno(), placed, progress)
@@ -134,6 +184,7 @@ class _Stream:
         self._tensors = [tensor for _, _, tensor in placed]
         self._jobs = _jobs(placed)
         self._total = sum(tensor.nbytes for _, _, tensor in placed)
+        self._begun = 0
         self._done = 0
         self._next_writeback = _WRITEBACK_STEP
         self._failures: dict[int, BaseException] = {}
@@ -142,10 +193,14 @@ class _Stream:
 
     def run(self, threads: int) -> None:
         helpers = [threading.Thread(target=self._help) for _ in range(threads - 1)]
+        # Before there is anybody to take all jobs from this thread, and nothing to tell of.
+        first = self._next()
+        if first is not None:
+            self._report(first)
         for helper in helpers:
             helper.start()
         try:
-            self._work(self._report)
+            self._work(first, self._report)
         finally:
             self._stopped = True
             for helper in helpers:
@@ -159,21 +214,20 @@ class _Stream:
             self._progress(self._total, self._total, "")
 
     def _help(self) -> None:
-        self._work(lambda _: None)
+        self._work(self._next(), lambda _: None)
 
-    def _work(self, report: Callable[[_Job], None]) -> None:
+    def _work(self, job: _Job | None, report: Callable[[_Job], None]) -> None:
         room = _Room()
-        while (job := self._next()) is not None:
-            report(job)
+        while job is not None:
             try:
                 _write(self._descriptor, job.data(room), job.offset)
             except Exception as error:
-                # Jobs begun before this one still end, so that of several failures the first in
-                # the file is told, whatever the threads.
-                self._failures[job.number] = error
-                self._stopped = True
+                self._fail(job.number, error)
             if self._finished(job):
                 _core.start_writeback(self._descriptor)
+            job = self._next()
+            if job is not None:
+                report(job)
 
     def _finished(self, job: _Job) -> bool:
         """Count the job's bytes; whether it is time to have them stored."""
@@ -186,7 +240,21 @@ class _Stream:
 
     def _next(self) -> _Job | None:
         with self._lock:
-            return None if self._stopped else next(self._jobs, None)
+            if self._stopped:
+                return None
+            try:
+                job = next(self._jobs, None)
+            except Exception as error:  # a tensor that cannot be read, on whichever thread
+                self._fail(self._begun, error)
+                return None
+            self._begun += 1
+            return job
+
+    def _fail(self, number: int, error: Exception) -> None:
+        # Jobs begun before this one still end, so that of several failures the first in the file is
+        # told, whatever the threads.
+        self._failures[number] = error
+        self._stopped = True
 
     def _report(self, job: _Job) -> None:
         if self._progress is not None:
@@ -203,11 +271,47 @@ def _jobs(placed: Sequence[tuple[int, str, Tensor]]) -> Iterator[_Job]:
 
 
 def _pieces(tensor: Tensor) -> Iterator[tuple[int, Callable[[_Room], Bytes]]]:
-    if not isinstance(tensor, PartedTensor):
-        yield tensor.nbytes, lambda _: tensor.data
+    if isinstance(tensor, PartedTensor):
+        for part in tensor.parts():
+            yield part.nbytes, _maker(part)
         return
-    for part in tensor.parts():
-        yield part.nbytes, _maker(part)
+    pieces = _Pieces(tensor)
+    for start, nbytes in pieces.places:
+        yield nbytes, partial(pieces.take, start)
+
+
+class _Pieces:
+    """A tensor's data in pieces, read once and let go of when the last piece has been taken.
+
+    Were each thread to ask for the data, it would have all of it in memory.
+
+    Attributes:
+        places: start and size of the pieces.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        data = tensor.data
+        starts = range(0, data.size, _PIECE)
+        self.places = [(start, min(_PIECE, data.size - start)) for start in starts]
+        self._data: Bytes | None = data
+        self._left = len(self.places)
+        self._lock = threading.Lock()
+
+    def take(self, start: int, _room: object = None) -> Bytes:
+        """The piece that begins at ``start``, a view; to be taken once."""
+        with self._lock:
+            data = self._data
+            self._left -= 1
+            if not self._left:
+                self._data = None
+        assert data is not None
+        return data[start : start + _PIECE]
+
+    def copy(self, start: int, out: Bytes, _threads: int | None) -> None:
+        """Take a piece into an array of its size."""
+        piece = self.take(start)
+        out[:] = piece
+        release(piece)
 
 
 def _maker(part: Part) -> Callable[[_Room], Bytes]:

@@ -25,6 +25,14 @@ STORAGES = {
     "CharStorage": "i8",
 }
 STORAGE_OF = {type_name: storage for storage, type_name in STORAGES.items()}
+# Bytes an element of what no GGML type holds: states of random generators, masks. A checkpoint of
+# a training run has them beside the weights.
+OTHER_STORAGES = {
+    "ByteStorage": 1,
+    "BoolStorage": 1,
+    "ComplexFloatStorage": 8,
+    "ComplexDoubleStorage": 16,
+}
 # What a dictionary of tensors needs. No INST, OBJ, NEWOBJ or EXT: those make other objects.
 _OPCODE_NAMES = """
     PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1
@@ -38,7 +46,13 @@ _MAX_DIMENSIONS = 8
 
 
 class Storage(NamedTuple):
-    """A persistent id of the pickle: one flat array in the archive."""
+    """A persistent id of the pickle: one flat array in the file.
+
+    Attributes:
+        type: a GGML type, or the storage's own name where there is none.
+        key: what the file calls it.
+        elements: their number.
+    """
 
     type: str
     key: str
@@ -60,24 +74,47 @@ class Stored(NamedTuple):
         return self.offset + (last + 1 if prod(self.shape) else 0)
 
 
-def stored_tensors(text: bytes) -> dict[str, Stored]:
-    """The tensors of the dictionary that a pickle holds; other things in it are left out.
+class Unpickled(NamedTuple):
+    """What a pickle holds.
+
+    Attributes:
+        tree: numbers, text and containers, with a :class:`Stored` for each tensor.
+        storages: all that it mentions, by key.
+        end: where in the text it ends.
+    """
+
+    tree: Any
+    storages: dict[str, Storage]
+    end: int
+
+
+def unpickled(text: bytes, start: int = 0) -> Unpickled:
+    """The pickle that begins at ``start`` of a text.
 
     Raises:
         Exception: of any kind: the pickle is damaged, or asks for more than tensors.
     """
-    for opcode, argument, position in pickletools.genops(text):
+    end = _checked_end(text, start)
+    unpickler = _Unpickler(io.BytesIO(text[start:end]), encoding="utf-8")
+    tree = unpickler.load()
+    return Unpickled(tree, unpickler.storages, end)
+
+
+def _checked_end(text: bytes, start: int) -> int:
+    """Where the pickle ends, all its opcodes being among those that are safe."""
+    stream = io.BytesIO(text)
+    stream.seek(start)
+    largest, end = 0, start
+    for opcode, argument, position in pickletools.genops(stream):
         if opcode.name not in _OPCODES:
             raise pickle.UnpicklingError(f"opcode {opcode.name} at {position}")
-        # The memo is a table as long as its largest index.
-        if opcode.name.endswith("PUT") and not 0 <= int(argument or 0) <= len(text):
-            raise pickle.UnpicklingError(f"memo index {argument} at {position}")
-    entries = _Unpickler(io.BytesIO(text), encoding="utf-8").load()
-    if not isinstance(entries, dict):
-        return {}
-    # An OrderedDict may have an attribute called items.
-    pairs = dict.items(entries)
-    return {n: v for n, v in pairs if isinstance(n, str) and isinstance(v, Stored)}
+        if opcode.name.endswith("PUT"):
+            largest = max(largest, abs(int(argument or 0)))
+        end = (position or 0) + 1
+    # The memo is a table as long as its largest index.
+    if largest > end - start:
+        raise pickle.UnpicklingError(f"memo index {largest}")
+    return end
 
 
 def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -120,6 +157,10 @@ class _Parameter:
 class _Unpickler(pickle.Unpickler):
     """Knows the constructors of a state dictionary and refuses every other name."""
 
+    def __init__(self, stream: io.BytesIO, encoding: str = "utf-8") -> None:
+        super().__init__(stream, encoding=encoding)
+        self.storages: dict[str, Storage] = {}
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
@@ -127,12 +168,24 @@ class _Unpickler(pickle.Unpickler):
             return _RebuiltTensor()
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _Parameter()
+        # Strings: nothing that could be called.
         if module == "torch" and name in STORAGES:
-            return STORAGES[name]  # a string: nothing that could be called
+            return STORAGES[name]
+        if module == "torch" and name in OTHER_STORAGES:
+            return name
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which holds no tensors")
 
     def persistent_load(self, pid: object) -> Storage:
         match pid:
-            case ("storage", str(kind), str(key), str(), int(elements)) if kind in STORAGE_OF:
-                return Storage(kind, key, elements)
+            # Files of before PyTorch 1.6 add what the storage is a view of: None in all but the
+            # first of them.
+            case ("storage", str(kind), str(key), str(), int(elements)) | (
+                "storage",
+                str(kind),
+                str(key),
+                str(),
+                int(elements),
+                None,
+            ) if kind in STORAGE_OF or kind in OTHER_STORAGES:
+                return self.storages.setdefault(key, Storage(kind, key, elements))
         raise pickle.UnpicklingError(f"unknown storage {str(pid)[:80]}")

@@ -7,25 +7,30 @@ import zipfile
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from ggmlkit.io.stream import write_data
+from ggmlkit.io.stream import Progress, Reporter, write_data
 from ggmlkit.io.torch_pickle import STORAGE_OF, dense_stride
 from ggmlkit.tensor import Tensor
 
 
-def write_torch(file: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
+def write_torch(
+    file: BinaryIO, tensors: Mapping[str, Tensor], *, progress: Progress | None = None
+) -> None:
     """Write tensors (f32, f16, bf16, …) as a checkpoint that ``torch.load`` reads.
 
     Tensors are written one by one, data asked for when its turn comes.
     """
+    report = Reporter(progress, tensors.values())
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", _pickled(tensors))
         archive.writestr("archive/byteorder", b"little")
-        for key, tensor in enumerate(tensors.values()):
+        for key, (name, tensor) in enumerate(tensors.items()):
+            report.begin(name, tensor)
             member = zipfile.ZipInfo(f"archive/data/{key}")
             member.extra = _alignment(archive.start_dir, member.filename)
             with archive.open(member, "w", force_zip64=True) as out:
                 write_data(out, tensor)
         archive.writestr("archive/version", b"3\n")
+    report.end()
 
 
 def _alignment(position: int, name: str) -> bytes:

@@ -12,14 +12,44 @@ from typing import Any
 
 from ggmlkit.errors import ModelError
 
-# The expressions are those of the families' own tokenizer.json files; that of "default" is what
-# llama.cpp applies to a file that names no pre-tokenizer.
+# The expressions are those of the families' own tokenizer.json files, which llama.cpp's table of
+# pre-tokenizers (src/llama-vocab.cpp) quotes; that of "default" is what llama.cpp applies to a file
+# that names no pre-tokenizer.
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# Words of one case, or with a capital first, and then, for GPT-4o, an English ending.
+_CASED = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ENDING"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*ENDING"
+    r"|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_TEKKEN = _CASED.replace("ENDING", "").replace("DIGITS", r"\p{N}")
+_GPT4O = _CASED.replace("ENDING", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?").replace("DIGITS", r"\p{N}{1,3}")
+_SEED_CODER = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}"
+    r"| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_DEEPSEEK_LLM = (
+    r"[\r\n]",
+    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ"
+    r"-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ"
+    r"-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
+    r"\s?[!-/:-~！-／：-～‘-‟　-。]+",
+    r"\s+$",
+    r"[一-龥ࠀ-一가-퟿]+",
+    r"\p{N}+",
+)
+_DEEPSEEK_CODER = (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-퟿]+", r"\p{N}")
+_DEEPSEEK_V3 = (
+    r"\p{N}{1,3}",
+    r"[一-龥぀-ゟ゠-ヿ]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+)
 _DEFAULT = (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]")
 
 
@@ -71,19 +101,36 @@ _FAMILIES = (
         ignore_merges=True,
         adds_bos=True,
     ),
+    PreTokenizer("smaug-bpe", (_split(_LLAMA3), _byte_level(False))),
     PreTokenizer("qwen2", (_split(_QWEN2), _byte_level(False)), nfc=True),
+    PreTokenizer(
+        "tekken",
+        (_split(_TEKKEN), _byte_level(False)),
+        ignore_merges=True,
+        adds_bos=True,
+    ),
+    PreTokenizer("gpt-4o", (_split(_GPT4O), _byte_level(False))),
+    PreTokenizer("seed-coder", (_split(_SEED_CODER), _byte_level(False))),
+    PreTokenizer("deepseek-llm", (*map(_split, _DEEPSEEK_LLM), _byte_level(False))),
+    PreTokenizer("deepseek-coder", (*map(_split, _DEEPSEEK_CODER), _byte_level(False))),
+    PreTokenizer("deepseek-v3", (*map(_split, _DEEPSEEK_V3), _byte_level(False))),
     PreTokenizer("default", (*map(_split, _DEFAULT), _byte_level(False))),
 )
 _BY_NAME = {family.name: family for family in _FAMILIES}
+# Names that llama.cpp's table gives the same expressions.
 _ALIASES = {
-    "gpt2": "gpt-2",
-    "phi-2": "gpt-2",
-    "starcoder": "smollm",
-    "refact": "smollm",
-    "command-r": "smollm",
-    "llama3": "llama-bpe",
-    "llama-v3": "llama-bpe",
-    "deepseek-r1-qwen": "qwen2",
+    **dict.fromkeys(("gpt2", "phi-2", "mpt", "olmo", "exaone4", "mellum", "trillion"), "gpt-2"),
+    **dict.fromkeys(
+        ("starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"),
+        "smollm",
+    ),
+    **dict.fromkeys(
+        ("llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"), "llama-bpe"
+    ),
+    "dbrx": "smaug-bpe",
+    **dict.fromkeys(("deepseek-r1-qwen", "megrez", "kormo"), "qwen2"),
+    **dict.fromkeys(("llama4", "kanana2"), "gpt-4o"),
+    "hunyuan-dense": "deepseek-v3",
 }
 
 
@@ -96,10 +143,20 @@ def by_name(name: str) -> PreTokenizer:
     return family
 
 
-def recognised(pre_tokenizer: Mapping[str, Any] | None) -> PreTokenizer | None:
-    """The family whose steps these are; None if they are nobody's."""
+def recognised(
+    pre_tokenizer: Mapping[str, Any] | None, *, nfc: bool, ignore_merges: bool
+) -> PreTokenizer | None:
+    """The family whose steps these are; None if they are nobody's.
+
+    Of several, the one that is like ``nfc`` and ``ignore_merges`` as well, or most nearly so.
+    """
     meaning = _meaning(pre_tokenizer)
-    return next((family for family in _FAMILIES if _meaning(family.json) == meaning), None)
+    alike = [family for family in _FAMILIES if _meaning(family.json) == meaning]
+    return max(
+        alike,
+        key=lambda family: (family.nfc == nfc) + (family.ignore_merges == ignore_merges),
+        default=None,
+    )
 
 
 def is_byte_level(pre_tokenizer: Mapping[str, Any] | None) -> bool:
@@ -134,14 +191,22 @@ def _meaning(pre_tokenizer: Mapping[str, Any] | None) -> list[tuple[Any, ...]]:
                 said.append(("split", _GPT2))
             said.append(("bytes",))
         elif kind == "Digits":
-            said.append(("digits", bool(step.get("individual_digits"))))
+            said.append(("split", r"\p{N}" if step.get("individual_digits") else r"\p{N}+"))
         elif kind == "Split":
             pattern = step.get("pattern")
             regex = pattern.get("Regex") if isinstance(pattern, Mapping) else None
             plain = step.get("behavior") == "Isolated" and not step.get("invert")
             # Qwen and Llama files cut by "Removed" inverted too; the matched words are the same.
             inverted = step.get("behavior") == "Removed" and step.get("invert")
-            said.append(("split", regex) if plain or inverted else ("other", repr(step)))
+            if isinstance(regex, str) and (plain or inverted):
+                said.append(("split", _escaped(regex)))
+            else:
+                said.append(("other", repr(step)))
         else:
             said.append(("other", repr(step)))
     return said
+
+
+def _escaped(regex: str) -> str:
+    """The expression with line breaks as files of most families write them."""
+    return regex.replace("\r", r"\r").replace("\n", r"\n")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ggmlkit.errors import ModelError
+from ggmlkit.model.added_tokens import Stripping
 from ggmlkit.model.detokenizer import Detokenizer
 from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, flag, token_id
 
@@ -68,6 +69,7 @@ class Tokenizer:
         self.chat_template: str | None = template if isinstance(template, str) else None
         special = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
         self._special_ids = special
+        self._stripping = Stripping.from_metadata(metadata)
         longest_first = sorted(special, key=len, reverse=True)
         self._special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
@@ -150,11 +152,14 @@ class Tokenizer:
         if not parse_special or not self._special_ids:
             yield from self._encoder.encode(text)
             return
-        for number, part in enumerate(self._special.split(text)):
-            if number % 2:
-                yield self._special_ids[part]
-            elif part:
-                yield from self._encoder.encode(part)
+        parts = self._special.split(text)
+        tokens = [None, *parts[1::2], None]
+        for before, part, after in zip(tokens[:-1], parts[::2], tokens[1:], strict=True):
+            if before is not None:
+                yield self._special_ids[before]
+            left = self._stripping.between(before, part, after)
+            if left:
+                yield from self._encoder.encode(left)
 
     def _end_ids(self, metadata: Mapping[str, Any]) -> set[int]:
         named = {
@@ -174,17 +179,18 @@ class Tokenizer:
 
 def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
     # Imported here: the tokenizers library takes longer to load than all of this package.
-    if vocab.model == "llama":
+    try:
+        from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
         from ggmlkit.model.tokenizer_spm import SpmEncoder
-
+    except (ImportError, MemoryError) as error:  # such as "failed to map segment": no memory left
+        raise ModelError(f"the tokenizers library can't be loaded: {error}") from error
+    if vocab.model == "llama":
         return SpmEncoder(
             vocab,
             space_prefix=flag(metadata, "add_space_prefix", True),
             collapse_spaces=flag(metadata, "remove_extra_whitespaces", False),
             charsmap=_charsmap(metadata),
         )
-    from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
-
     return ByteBpeEncoder(vocab)
 
 

@@ -12,21 +12,8 @@ from tokenizers import normalizers, pre_tokenizers
 from ggmlkit import _core
 from ggmlkit.errors import ModelError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.byte_letters import BYTE_OF_LETTER
 from ggmlkit.model.vocab import TokenType, Vocab
-
-
-def _letters() -> dict[int, int]:
-    """Code point of the letter that stands for each byte → that byte.
-
-    Printable Latin-1 characters stand for themselves, the other bytes, in order, for the code
-    points from 256 on.
-    """
-    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    rest = [byte for byte in range(256) if byte not in plain]
-    return {**{byte: byte for byte in plain}, **{256 + n: byte for n, byte in enumerate(rest)}}
-
-
-_BYTE_OF_LETTER = _letters()
 
 
 class ByteBpeEncoder:
@@ -73,7 +60,7 @@ class ByteBpeEncoder:
             return piece
         if kind == TokenType.NORMAL:
             try:
-                return bytes(_BYTE_OF_LETTER[ord(letter)] for letter in piece)
+                return bytes(BYTE_OF_LETTER[ord(letter)] for letter in piece)
             except KeyError:
                 pass  # A piece in plain text: some files hold added tokens so.
         return piece.encode()

@@ -55,6 +55,10 @@ class Vocab:
         model = metadata.get(PREFIX + "model")
         if model is None:
             raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
+        if isinstance(model, str) and model == "t5":
+            raise ModelError(
+                "tokenizer model 't5' is SentencePiece's Unigram, which ggmlkit does not run"
+            )
         if not isinstance(model, str) or model not in ("llama", "gpt2"):
             raise ModelError(f"tokenizer model {str(model)[:80]!r} is neither 'llama' nor 'gpt2'")
         pieces = _pieces(metadata)

@@ -139,17 +139,19 @@ def _maker(
 def _read_runs(tensor: Tensor) -> Iterator[tuple[int, int, _Read]]:
     """First row, number of rows, and what reads them, of runs of whole rows.
 
-    Of a tensor that is computed in parts, which are whole rows too, a part is computed when it is
+    Of a tensor that is computed in parts, if they are whole rows too, each is computed when it is
     read, so that no more of them than are needed are alive.
     """
-    if not isinstance(tensor, PartedTensor):
+    columns = tensor.shape[-1] if tensor.shape else 1
+    row_bytes = tensor.type.row_bytes(columns)
+    parts = list(tensor.parts()) if isinstance(tensor, PartedTensor) and row_bytes else []
+    if not parts or any(part.nbytes % row_bytes for part in parts):
         for row, part in row_runs(tensor):
             yield row, part.rows, partial(_as_it_is, part)
         return
-    columns = tensor.shape[-1] if tensor.shape else 1
     row = 0
-    for computed in tensor.parts():
-        rows = computed.nbytes // max(1, tensor.type.row_bytes(columns))
+    for computed in parts:
+        rows = computed.nbytes // row_bytes
         yield row, rows, partial(_computed, computed, tensor, (rows, columns))
         row += rows
 

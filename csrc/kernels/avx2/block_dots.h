@@ -1,0 +1,142 @@
+// Dot products of one block of packed tiles: what R tiles (8 rows each) and T tokens give in whole
+// numbers.
+#pragma once
+
+#include <utility>
+
+#include "kernels/avx2/lanes.h"
+#include "kernels/dot_steps.h"
+#include "kernels/tile_weights.h"
+
+namespace ggmlkit::avx2 {
+namespace {
+
+using L = Lanes256;
+template <PackedKind kind>
+using Dot = Maddubs<L, kind>;
+
+constexpr std::size_t kTileRows = L::rows;
+constexpr std::size_t kVector = 4 * kTileRows;
+
+inline __m256i broadcast4(const std::int8_t* a) { return L::broadcast32(load_at<std::int32_t>(a)); }
+
+// f(0), …, f(N - 1) with numbers known to the compiler.
+template <class Function, int... i>
+[[gnu::always_inline]] inline void each(Function f, std::integer_sequence<int, i...>) {
+  (f(std::integral_constant<int, i>()), ...);
+}
+template <int N, class Function>
+[[gnu::always_inline]] inline void each(Function f) {
+  each(f, std::make_integer_sequence<int, N>());
+}
+
+// ---------------------------------------------------------------- where weights come from
+
+// Quads unpacked from a tile at each use.
+template <PackedKind kind>
+struct FromTile {
+  TileCodes<L, kind> codes;
+
+  template <int k>
+  [[gnu::always_inline]] __m256i quad(std::size_t b) const {
+    return Dot<kind>::weights(codes.template quad<k>(b));
+  }
+};
+
+// Quads expanded to bytes before: eight vectors a block, in order.
+struct FromBytes {
+  const std::byte* quants;
+
+  template <int k>
+  [[gnu::always_inline]] __m256i quad(std::size_t b) const {
+    return L::load(quants + (8 * b + k) * kVector);
+  }
+};
+
+template <PackedKind kind>
+inline void expand(const FromTile<kind>& from, std::size_t blocks, std::byte* out) {
+  for (std::size_t b = 0; b < blocks; ++b, out += 8 * kVector) {
+    each<8>([&](auto k) {
+      _mm256_store_si256(reinterpret_cast<__m256i*>(out + k * kVector),
+                         from.template quad<decltype(k)::value>(b));
+    });
+  }
+}
+
+// ---------------------------------------------------------------- dot products of one block
+
+// The quads of a part of a block in the order of their unpacking: i and i + 4 share their nibbles.
+template <PackedKind kind>
+constexpr int nth_quad(int part, int i) {
+  return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
+}
+
+// Of a part of block b, for R tiles and T tokens from slot `s` of a panel of W: what Dot<kind>
+// sums.
+template <PackedKind kind, int part, int T, int W, class Source, int R>
+[[gnu::always_inline]] inline void sum_part(const Source (&w)[R], const ActivationView& x,
+                                            std::size_t b, std::size_t s, __m256i (&sum)[R][T]) {
+  const std::int8_t* q = x.q + (b * 8 * W + s) * 4;
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    const std::size_t at = b * W + s + static_cast<std::size_t>(t);
+    const __m256i start = Dot<kind>::start(sums_at(x, at), part);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sum[r][t] = start;
+  }
+  each<8 / Packed<kind>::parts>([&](auto i) {
+    constexpr int k = nth_quad<kind>(part, decltype(i)::value);
+    __m256i weights[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) weights[r] = w[r].template quad<k>(b);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const __m256i a = broadcast4(q + (k * W + t) * 4);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) Dot<kind>::accumulate(sum[r][t], weights[r], a);
+    }
+  });
+}
+
+// A part's scales, small integers, in both halves of a lane.
+template <PackedKind kind>
+inline __m256i small_scales(const TileScales<L, kind>& from, std::size_t b, std::size_t part) {
+  const __m256i pairs = L::load_byte_pairs(from.scales_of(b, part));
+  return Packed<kind>::shares_bytes ? L::both(pairs, L::broadcast16(15)) : pairs;
+}
+
+// Eight int32 a token, one a row. Of two parts each is multiplied by its small scale on widening;
+// their sum, at most 2 · 128 · 16 · 32 · 127 < 2^24 (q6_K), is exact as a float too.
+template <PackedKind kind, int T, int W, class Source, int R>
+[[gnu::always_inline]] inline void dot_block(const Source (&w)[R],
+                                             const TileScales<L, kind> (&scales)[R],
+                                             const ActivationView& x, std::size_t b, std::size_t s,
+                                             __m256i (&dot)[R][T]) {
+  if constexpr (Packed<kind>::parts == 1) {
+    sum_part<kind, 0, T, W>(w, x, b, s, dot);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const BlockSums sums = sums_at(x, b * W + s + static_cast<std::size_t>(t));
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) dot[r][t] = Dot<kind>::finish(dot[r][t], sums);
+    }
+  } else {
+    each<2>([&](auto index) {
+      constexpr int part = decltype(index)::value;
+      __m256i sum[R][T];
+      sum_part<kind, part, T, W>(w, x, b, s, sum);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const __m256i small = small_scales(scales[r], b, part);
+#pragma GCC unroll 8
+        for (int t = 0; t < T; ++t) {
+          const __m256i product = L::madd(sum[r][t], small);
+          dot[r][t] = part == 0 ? product : L::add32(dot[r][t], product);
+        }
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace ggmlkit::avx2

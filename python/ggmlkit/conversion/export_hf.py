@@ -1,0 +1,49 @@
+"""A model in Hugging Face's words: tensors by its names, and its JSON files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ggmlkit.conversion import names
+from ggmlkit.conversion.hf_config import to_hf_config
+from ggmlkit.conversion.source import Source
+from ggmlkit.errors import ConversionError
+from ggmlkit.tensor import Tensor
+
+_TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+_TOKENS = {"bos": "bos", "eos": "eos", "padding": "pad"}  # gguf: Hugging Face
+_MORE_ENDS = ("eot", "eom")
+
+
+def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by Hugging Face's names."""
+    architecture = source.hparams().architecture
+    own: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        own_name = names.to_hf(name, architecture)
+        if own_name is None:
+            raise ConversionError(f"the layout has no name for the tensor {name}")
+        own[own_name] = tensor.renamed(own_name)
+    return own
+
+
+def hf_files(source: Source, dtype: str) -> dict[str, dict[str, Any]]:
+    """config.json and generation_config.json."""
+    ids = _token_ids(source.metadata)
+    config = {**to_hf_config(source.hparams()), **ids, "torch_dtype": _TORCH_DTYPES[dtype]}
+    return {"config.json": config, "generation_config.json": ids}
+
+
+def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int | list[int]]:
+    """Special tokens; a list of all that end a turn where the file tells of several."""
+    ids: dict[str, int | list[int]] = {}
+    for ours, theirs in _TOKENS.items():
+        value = metadata.get(f"tokenizer.ggml.{ours}_token_id")
+        if value is not None:
+            ids[f"{theirs}_token_id"] = int(value)
+    ends = [metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", *_MORE_ENDS)]
+    told = list(dict.fromkeys(int(number) for number in ends if number is not None))
+    if len(told) > 1:
+        ids["eos_token_id"] = told
+    return ids

@@ -1,0 +1,51 @@
+"""A model's tensors as numbers that other programs compute with, for checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ggmlkit import types
+from ggmlkit.conversion import names
+from ggmlkit.conversion.plan import finite
+from ggmlkit.tensor import Tensor
+
+FLOATS = ("f32", "f16", "bf16")
+
+
+def shared_float_type(tensors: Mapping[str, Tensor]) -> str:
+    """The type of all matrices if that is one float type, else f32, which holds any value."""
+    found = {tensor.type.name for tensor in tensors.values() if len(tensor.shape) > 1}
+    return found.pop() if len(found) == 1 and found <= set(FLOATS) else "f32"
+
+
+def float_tensors(
+    tensors: Mapping[str, Tensor], dtype: str, threads: int | None, *, rounding: bool
+) -> dict[str, Tensor]:
+    """All weights in one float type, lazy.
+
+    Args:
+        tensors: by gguf name; what follows from the hyper-parameters is left out.
+        dtype: ``"f32"``, ``"f16"`` or ``"bf16"``.
+        threads: that a tensor is converted with.
+        rounding: whether vectors are rounded to ``dtype``; otherwise those that it does not hold
+            exactly stay as they are. Files keep vectors as f32, whatever the checkpoint had.
+    """
+    from ggmlkit.quantization.file import in_type
+
+    target = types.get(dtype)
+    found = {}
+    for name, tensor in tensors.items():
+        if name in names.ROPE_TENSORS:
+            continue
+        converted = in_type(tensor, target, threads)
+        if not rounding and len(tensor.shape) < 2 and not _is_exact(tensor, converted):
+            converted = in_type(tensor, types.get("f32"), threads)
+        found[name] = finite(converted)
+    return found
+
+
+def _is_exact(tensor: Tensor, converted: Tensor) -> bool:
+    with np.errstate(over="ignore"):
+        return np.array_equal(tensor.dequantize(), converted.dequantize())

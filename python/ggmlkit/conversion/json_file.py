@@ -1,0 +1,34 @@
+"""JSON files of a checkpoint folder, read with care."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ggmlkit.errors import FormatError
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; FormatError if there is none."""
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(path, None, f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FormatError(path, None, "not a JSON object")
+    return value
+
+
+def object_if_there(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if there is no file."""
+    return read_object(path) if path.is_file() else {}
+
+
+def list_of(path: Path, source: Mapping[str, Any], key: str) -> list[Any]:
+    """A list in an object of the file; empty if it is not there."""
+    found = source.get(key) or []
+    if not isinstance(found, list):
+        raise FormatError(path, None, f"{key} is no list")
+    return found

@@ -1,0 +1,203 @@
+"""What a conversion will write, known before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ggmlkit import types
+from ggmlkit.conversion import names
+from ggmlkit.conversion.source import Source
+from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.io.base import ByteOrder
+from ggmlkit.io.stream import Part, PartedTensor, parts_of
+from ggmlkit.tensor import Tensor
+from ggmlkit.types import TensorType
+
+_LAYOUT_VERSION = 2  # general.quantization_version of today's block layouts
+_FLOAT16_INFINITY = 0x7C00
+
+
+class PlannedTensor(NamedTuple):
+    """A tensor as it is in the source, and as it will be written."""
+
+    source: Tensor
+    target: Tensor
+
+
+class StoredTypes(NamedTuple):
+    """The types of a model's tensors in a file, and what the file calls them all."""
+
+    by_name: Mapping[str, TensorType]
+    file_type: int
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """A model file about to be written.
+
+    Attributes:
+        out: its path.
+        container: ``"gguf"`` or ``"ggjt"``.
+        version: of the container; None for the newest.
+        byte_order: of its numbers.
+        metadata: by gguf key.
+        tensors: by gguf name, lazy, in the order of the file.
+    """
+
+    out: Path
+    container: str
+    version: int | None
+    byte_order: ByteOrder
+    metadata: dict[str, Any]
+    tensors: dict[str, PlannedTensor]
+
+    @property
+    def targets(self) -> dict[str, Tensor]:
+        """The tensors as they will be written."""
+        return {name: planned.target for name, planned in self.tensors.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors in the file."""
+        return sum(planned.target.nbytes for planned in self.tensors.values())
+
+
+def conversion_plan(
+    source: Source,
+    out: Path,
+    type: str | TensorType | StoredTypes,
+    *,
+    container: str | None = None,
+    version: int | None = None,
+    byte_order: ByteOrder = "little",
+    threads: int | None = None,
+) -> ConversionPlan:
+    """How :func:`ggmlkit.convert`, whose arguments these are, will write a model.
+
+    ``type`` may also tell one of each tensor.
+
+    Raises ConversionError for what the container cannot hold, UnsupportedTypeError for a type
+    that cannot be written.
+    """
+    from ggmlkit.quantization.file import in_type
+
+    container = container or container_of(out)
+    tensors = source.tensors
+    if container == "ggjt":
+        _check_fits_ggjt(source)
+        # All ones, or it would be a scaling, which was refused.
+        tensors = {name: t for name, t in tensors.items() if name != names.ROPE_FREQS}
+    stored = type if isinstance(type, StoredTypes) else stored_types(source, type)
+    return ConversionPlan(
+        out=out,
+        container=container,
+        version=version,
+        byte_order=byte_order,
+        metadata={
+            **source.metadata,
+            "general.file_type": stored.file_type,
+            "general.quantization_version": _LAYOUT_VERSION,
+        },
+        tensors={
+            name: PlannedTensor(tensor, finite(in_type(tensor, stored.by_name[name], threads)))
+            for name, tensor in tensors.items()
+        },
+    )
+
+
+def stored_types(source: Source, type: str | TensorType | None) -> StoredTypes:
+    """The types of a file with all matrices in ``type``; None: each in its own, vectors as f32.
+
+    Raises UnsupportedTypeError where a matrix is in a layout that today's files don't have.
+    """
+    from ggmlkit.quantization.recipe import plan, recipe
+
+    if type is not None:
+        return StoredTypes(plan(source.tensors, type, pure=True), recipe(type).file_type)
+    kept = {name: _kept_type(tensor) for name, tensor in source.tensors.items()}
+    file_type = source.metadata.get("general.file_type")
+    if not isinstance(file_type, int):
+        matrices = Counter(kept[n].name for n, t in source.tensors.items() if len(t.shape) > 1)
+        file_type = recipe(matrices.most_common(1)[0][0] if matrices else "f32").file_type
+    return StoredTypes(kept, file_type)
+
+
+def _kept_type(tensor: Tensor) -> TensorType:
+    if len(tensor.shape) < 2:
+        return types.get("f32")
+    kept = types.get(tensor.type.name.removesuffix("_v1").removesuffix("_v2"))
+    if kept.generation != "gguf":
+        raise UnsupportedTypeError(
+            f"{tensor.name} is {tensor.type}, which today's files don't have; say which type to "
+            "write"
+        )
+    return kept
+
+
+def container_of(out: Path) -> str:
+    """The container that a file's suffix names; ConversionError if it names none."""
+    suffix = out.suffix.lower()
+    if suffix == ".gguf":
+        return "gguf"
+    if suffix in (".bin", ".ggml", ".ggjt"):
+        return "ggjt"
+    raise ConversionError(
+        f"the suffix of {out.name} names no container; use .gguf or .bin, or say which"
+    )
+
+
+def finite(tensor: Tensor) -> Tensor:
+    """The same tensor, refusing values that became infinite in float16."""
+    if tensor.type.name != "f16":
+        return tensor
+
+    def parts() -> Iterator[Part]:
+        for part in parts_of(tensor):
+            yield Part(part.nbytes, partial(_make_finite, tensor.name, part))
+
+    threads = tensor.threads if isinstance(tensor, PartedTensor) else None
+    return PartedTensor(tensor.type, tensor.shape, parts, tensor.name, threads, [tensor])
+
+
+def _make_finite(name: str, part: Part, out: npt.NDArray[np.uint8], threads: int | None) -> None:
+    """Make a part of a float16 tensor; ConversionError if a value is infinite."""
+    part.make(out, threads)
+    bits = out.view(np.uint16)
+    if ((bits & _FLOAT16_INFINITY) == _FLOAT16_INFINITY).any():
+        raise ConversionError(f"{name} has values outside float16's range; use type bf16 or f32")
+
+
+def _check_fits_ggjt(source: Source) -> None:
+    """Refuse what ggjt has no field for; its writer sees to the rest.
+
+    Programs that read it take the key/value heads, the head size and the rotation as the first
+    LLaMA had them, so a file that differs would run and give nonsense.
+    """
+    hparams = source.hparams()
+    what = None
+    if hparams.architecture != "llama":
+        what = f"the architecture {hparams.architecture!r}"
+    elif hparams.qkv_bias or hparams.output_bias or hparams.mlp_bias:
+        what = "biases"
+    elif hparams.window:
+        what = f"a sliding window of {hparams.window} tokens"
+    elif hparams.query_scale or hparams.score_cap or hparams.logit_cap:
+        what = "scaled or capped scores and logits"
+    elif hparams.kv_heads != hparams.heads:
+        what = f"grouped attention ({hparams.kv_heads} key/value heads for {hparams.heads} heads)"
+    elif hparams.head_dim * hparams.heads != hparams.dim:
+        what = f"a head size of {hparams.head_dim} that is not the width divided by the heads"
+    elif hparams.rotated:
+        what = f"a rotation of {hparams.rotated} of a head's {hparams.head_dim} elements"
+    elif hparams.scaling or hparams.llama3 or hparams.long_rope:
+        what = "rope scaling"
+    if what is not None:
+        raise ConversionError(f"ggjt cannot hold {what}; write a gguf file instead")

@@ -1,0 +1,65 @@
+"""Parameters by the names that a model itself gives them, whatever wraps the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ggmlkit.errors import ConversionError
+from ggmlkit.tensor import Tensor
+
+Way = Literal["hf", "meta"]
+
+# Layers of torch.compile and FSDP that may lie between any two modules.
+_WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+# A parameter that every model has, by which its prefix is known; and what the prefix becomes.
+_ANCHORS: tuple[tuple[Way, str, str], ...] = (
+    ("hf", "model.embed_tokens.weight", ""),
+    ("meta", "tok_embeddings.weight", ""),
+    ("hf", "embed_tokens.weight", "model."),  # the model without its head
+)
+_HEAD = "lm_head."
+
+
+class Named(NamedTuple):
+    """Tensors by a model's own names, and whose way of naming it is."""
+
+    way: Way
+    tensors: dict[str, Tensor]
+
+
+def own_names(path: Path, tensors: Mapping[str, Tensor]) -> Named:
+    """The tensors without ``module.``, ``_orig_mod.``, ``net.model.`` or whatever precedes all.
+
+    Raises ConversionError if they have neither Hugging Face's nor Meta's names, or several models'.
+    """
+    bare: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        unwrapped = _WRAPPERS.sub("", name)
+        if unwrapped in bare:
+            raise ConversionError(f"{path}: two tensors are both {unwrapped}")
+        bare[unwrapped] = tensor
+    for way, anchor, becomes in _ANCHORS:
+        found = [name for name in bare if name == anchor or name.endswith(f".{anchor}")]
+        if len(found) > 1:
+            raise ConversionError(f"{path} holds several models: {found[0]} and {found[1]}")
+        if found:
+            prefix = found[0].removesuffix(anchor)
+            return Named(way, dict(_renamed(path, bare, prefix, becomes)))
+    raise ConversionError(
+        f"{path}: the tensors have neither Hugging Face's nor Meta's names of a LLaMA"
+    )
+
+
+def _renamed(
+    path: Path, bare: Mapping[str, Tensor], prefix: str, becomes: str
+) -> list[tuple[str, Tensor]]:
+    found = []
+    for name, tensor in bare.items():
+        if not name.startswith(prefix):
+            raise ConversionError(f"{path}: no place for the tensor {name}")
+        own = name.removeprefix(prefix)
+        found.append((own if own.startswith(_HEAD) else becomes + own, tensor))
+    return found

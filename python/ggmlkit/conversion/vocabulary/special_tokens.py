@@ -1,0 +1,174 @@
+"""What the small JSON files beside a tokenizer say: special and added tokens, chat templates.
+
+They are tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template.jinja,
+generation_config.json and config.json, each of which may be missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ggmlkit.conversion.json_file import object_if_there
+from ggmlkit.conversion.vocabulary.token_table import AddedToken
+from ggmlkit.errors import FormatError
+
+# Hugging Face's names of special tokens, and gguf's.
+SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+CHAT_TEMPLATE = "tokenizer.chat_template"
+CHAT_TEMPLATES = "tokenizer.chat_templates"  # names of others, kept as tokenizer.chat_template.NAME
+_MORE_SPECIAL = ("additional_special_tokens", "extra_special_tokens")
+
+
+def special_keys(folder: Path, tokens: Sequence[str]) -> dict[str, Any]:
+    """Ids of special tokens, whether they are added to texts, and the chat templates: gguf keys."""
+    config = object_if_there(folder / "tokenizer_config.json")
+    named = {**object_if_there(folder / "special_tokens_map.json"), **_told(config)}
+    number_of = {token: number for number, token in enumerate(tokens)}
+    found: dict[str, Any] = {}
+    for theirs, ours in SPECIAL.items():
+        text = _text_of(named.get(f"{theirs}_token"))
+        if text in number_of:
+            found[f"tokenizer.ggml.{ours}_token_id"] = number_of[text]
+    for key in ("add_bos_token", "add_eos_token"):
+        if isinstance(config.get(key), bool):
+            found[f"tokenizer.ggml.{key}"] = config[key]
+    found |= _more_ends(folder, tokens, found.get("tokenizer.ggml.eos_token_id"))
+    return {**found, **_chat_templates(folder, config)}
+
+
+def special_names(folder: Path) -> set[str]:
+    """Texts of all tokens that the files call special."""
+    found: set[str] = set()
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        values = object_if_there(folder / name)
+        for key, value in values.items():
+            if key in _MORE_SPECIAL:
+                several = list(value.values()) if isinstance(value, dict) else value
+                found.update(_texts_of(several))
+            elif key.endswith("_token"):
+                found.update(_texts_of([value]))
+    return found
+
+
+def added_tokens(folder: Path) -> list[AddedToken]:
+    """The tokens that tokenizer_config.json and added_tokens.json add, the former's word first."""
+    special = special_names(folder)
+    found: dict[int, AddedToken] = {}
+    path = folder / "added_tokens.json"
+    for text, number in object_if_there(path).items():
+        if type(number) is not int or number < 0:
+            raise FormatError(path, None, f"the id of token {text[:80]!r} is no number")
+        found[number] = AddedToken(text, number, text in special)
+    path = folder / "tokenizer_config.json"
+    decoder = object_if_there(path).get("added_tokens_decoder") or {}
+    if not isinstance(decoder, dict):
+        raise FormatError(path, None, "added_tokens_decoder is no object")
+    for key, entry in decoder.items():
+        content = entry.get("content") if isinstance(entry, dict) else None
+        if not re.fullmatch(r"[0-9]{1,9}", key) or not isinstance(content, str):
+            raise FormatError(path, None, f"the added token {key[:80]!r} has no id or no text")
+        found[int(key)] = AddedToken(content, int(key), bool(entry.get("special")))
+    return [found[number] for number in sorted(found)]
+
+
+def _told(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def _text_of(token: object) -> str | None:
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _texts_of(tokens: object) -> Iterator[str]:
+    for token in tokens if isinstance(tokens, list) else []:
+        text = _text_of(token)
+        if text is not None:
+            yield text
+
+
+# ------------------------------------------------------------------- end tokens
+
+
+def _more_ends(folder: Path, tokens: Sequence[str], eos: int | None) -> dict[str, int]:
+    """Where a model ends its turn with any of several tokens, those that ``eos`` is not one of.
+
+    gguf has room for two: the end of a turn, and that of a message that a tool is to answer.
+    """
+    found: dict[str, int] = {}
+    for number in _end_ids(folder):
+        if number == eos or number >= len(tokens):
+            continue
+        key = "eom" if "eom" in tokens[number] or "eot" in found else "eot"
+        found.setdefault(key, number)
+    return {f"tokenizer.ggml.{key}_token_id": number for key, number in found.items()}
+
+
+def _end_ids(folder: Path) -> list[int]:
+    """The end tokens of generation_config.json or config.json, where they list several."""
+    for name in ("generation_config.json", "config.json"):
+        ids = object_if_there(folder / name).get("eos_token_id")
+        if isinstance(ids, list):
+            return [number for number in ids if type(number) is int and number >= 0]
+    return []
+
+
+# --------------------------------------------------------------- chat templates
+
+
+def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The template to use by default, and others by name."""
+    told = _template_file(folder)
+    if told is None:
+        told = config.get("chat_template")
+    if isinstance(told, str):
+        return {CHAT_TEMPLATE: told}
+    named = _named_templates(told)
+    found: dict[str, Any] = {}
+    if "default" in named:
+        found[CHAT_TEMPLATE] = named.pop("default")
+    if named:
+        found[CHAT_TEMPLATES] = list(named)
+        found |= {f"{CHAT_TEMPLATE}.{name}": template for name, template in named.items()}
+    return found
+
+
+def _template_file(folder: Path) -> str | None:
+    """The template that lies in a file of its own, and is then the one to use."""
+    path = folder / "chat_template.jinja"
+    if not path.is_file():
+        found = object_if_there(folder / "chat_template.json").get("chat_template")
+        return found if isinstance(found, str) else None
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(path, error.start, "the chat template is no UTF-8") from None
+
+
+def _named_templates(told: object) -> dict[str, str]:
+    """Templates of a list ``{"name": …, "template": …}``; names as gguf's keys can have them."""
+    found = {}
+    for entry in told if isinstance(told, list) else []:
+        name, template = (
+            (entry.get("name"), entry.get("template")) if isinstance(entry, dict) else (None, None)
+        )
+        if isinstance(name, str) and isinstance(template, str):
+            found[re.sub(r"[^A-Za-z0-9]", "_", name)] = template
+    return found
+
+
+def hf_chat_template(metadata: Mapping[str, Any]) -> str | list[dict[str, str]] | None:
+    """``chat_template`` of a tokenizer_config.json: one text, or a list where there are several."""
+    default = metadata.get(CHAT_TEMPLATE)
+    names = metadata.get(CHAT_TEMPLATES)
+    others = [str(name) for name in names] if isinstance(names, list) else []
+    found = {name: metadata.get(f"{CHAT_TEMPLATE}.{name}") for name in others}
+    named = {name: text for name, text in found.items() if isinstance(text, str)}
+    if isinstance(default, str):
+        if not named:
+            return default
+        named = {"default": default, **named}
+    return [{"name": name, "template": text} for name, text in named.items()] or None

@@ -1,0 +1,156 @@
+"""tokenizer.json, the file of the tokenizers library, in gguf keys."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.conversion.json_file import list_of, read_object
+from ggmlkit.conversion.sentencepiece_model import BYTE, NORMAL, UNKNOWN
+from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
+from ggmlkit.conversion.vocabulary.carried import carried
+from ggmlkit.conversion.vocabulary.sentencepiece import NO_MERGE_SCORE
+from ggmlkit.conversion.vocabulary.special_tokens import special_keys, special_names
+from ggmlkit.conversion.vocabulary.steps import flat_steps, said, surrounding_tokens
+from ggmlkit.conversion.vocabulary.token_table import AddedToken, TokenTable
+from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.model import pretokenizers
+
+
+def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
+    """The ``tokenizer.*`` keys of a tokenizer.json that holds a BPE, filled up to ``n_vocab``.
+
+    Byte-level BPE becomes a ``gpt2`` vocabulary, BPE with byte fallback a ``llama`` one. Raises
+    ConversionError, naming it, for another model, an unknown pre-tokenizer or normalizer.
+    """
+    tokenizer = read_object(path)
+    model = tokenizer.get("model") or {}
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocab, dict) or model.get("type", "BPE") != "BPE":
+        kind = model.get("type") if isinstance(model, dict) else None
+        raise ConversionError(f"{path}: tokenizers of type {kind!r} are not supported, only BPE")
+    table = TokenTable(path, n_vocab)
+    for text, number in vocab.items():
+        table.put(text, number)
+    table.add(_added_tokens(path, tokenizer))
+    merges = [_merge_text(path, merge) for merge in list_of(path, model, "merges")]
+    if model.get("byte_fallback"):
+        keys = _sentencepiece_keys(tokenizer, table, merges, model.get("unk_token"))
+    else:
+        table.mark_special(special_names(path.parent))
+        family = _family(path, tokenizer, bool(model.get("ignore_merges")))
+        keys = byte_level_keys(table, merges, family.name)
+    keys |= _surroundings(tokenizer, table.texts)
+    keys |= special_keys(path.parent, table.texts)
+    return {**keys, **carried(tokenizer, table.texts)}
+
+
+def _added_tokens(path: Path, tokenizer: Mapping[str, Any]) -> Iterator[AddedToken]:
+    for entry in list_of(path, tokenizer, "added_tokens"):
+        text = entry.get("content") if isinstance(entry, dict) else None
+        number = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(text, str) or type(number) is not int:
+            raise FormatError(path, None, f"{str(entry)[:80]} is no added token")
+        yield AddedToken(text, number, bool(entry.get("special")))
+
+
+def _merge_text(path: Path, merge: object) -> str:
+    if isinstance(merge, str):
+        return merge
+    if isinstance(merge, list) and len(merge) == 2 and all(isinstance(m, str) for m in merge):
+        return " ".join(merge)
+    raise ConversionError(f"{path}: {str(merge)[:80]} is not a merge of two tokens")
+
+
+def _surroundings(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
+    """Which tokens are put before and after a text."""
+    found: dict[str, Any] = {"tokenizer.ggml.add_bos_token": False}
+    for name, text in zip(("bos", "eos"), surrounding_tokens(tokenizer), strict=True):
+        if text in tokens:
+            found[f"tokenizer.ggml.add_{name}_token"] = True
+            found[f"tokenizer.ggml.{name}_token_id"] = tokens.index(str(text))
+    return found
+
+
+# ---------------------------------------------------------------- SentencePiece
+
+
+def _sentencepiece_keys(
+    tokenizer: Mapping[str, Any], table: TokenTable, merges: Sequence[str], unknown: object
+) -> dict[str, Any]:
+    """A SentencePiece BPE in tokenizer.json's clothes: ranks of merges stand for scores."""
+    rank: dict[str, int] = {}
+    for number, merge in enumerate(merges):
+        rank.setdefault(merge.replace(" ", ""), number)
+    tokens, kinds = table.texts, table.kinds
+    scores = [-float(rank[t]) if t in rank else NO_MERGE_SCORE for t in tokens]
+    for number, token in enumerate(tokens):
+        if token == unknown:
+            kinds[number] = UNKNOWN
+        elif _is_byte_token(token):
+            kinds[number] = BYTE
+        if kinds[number] != NORMAL:
+            scores[number] = 0.0
+    found: dict[str, Any] = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.add_space_prefix": _prepends_space(tokenizer),
+    }
+    if unknown in tokens:
+        found["tokenizer.ggml.unknown_token_id"] = tokens.index(str(unknown))
+    return found
+
+
+def _is_byte_token(token: str) -> bool:
+    return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
+
+
+def _prepends_space(tokenizer: Mapping[str, Any]) -> bool:
+    steps = flat_steps(tokenizer.get("normalizer")) + flat_steps(tokenizer.get("pre_tokenizer"))
+    return any(
+        step.get("type") == "Prepend"
+        or (step.get("type") == "Metaspace" and _metaspace_prepends(step))
+        for step in steps
+    )
+
+
+def _metaspace_prepends(step: Mapping[str, Any]) -> bool:
+    if "prepend_scheme" in step:
+        return bool(step["prepend_scheme"] != "never")
+    return bool(step.get("add_prefix_space", True))
+
+
+# ------------------------------------------------------------------- byte-level
+
+
+def _family(
+    path: Path, tokenizer: Mapping[str, Any], ignore_merges: bool
+) -> pretokenizers.PreTokenizer:
+    """The family that cuts text as this tokenizer does."""
+    normalizer = flat_steps(tokenizer.get("normalizer"))
+    forms = {step.get("type") for step in normalizer}
+    if forms - {"NFC"}:
+        raise ConversionError(f"{path}: the normalizer ({said(normalizer)}) is not supported")
+    pre_tokenizer = tokenizer.get("pre_tokenizer")
+    family = pretokenizers.recognised(pre_tokenizer, nfc=bool(forms), ignore_merges=ignore_merges)
+    if family is None:
+        steps = said(flat_steps(pre_tokenizer))
+        raise ConversionError(f"{path}: the pre-tokenizer ({steps}) is of no known family")
+    for what, theirs, ours in (
+        ("NFC", bool(forms), family.nfc),
+        ("ignore_merges", ignore_merges, family.ignore_merges),
+    ):
+        if theirs != ours:
+            warnings.warn(
+                f"{path}: {what} is {theirs}, but {ours} for the file's pre-tokenizer "
+                f"{family.name!r}, so that some texts get other ids",
+                ConversionWarning,
+                stacklevel=2,
+            )
+    return family

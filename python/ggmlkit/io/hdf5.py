@@ -1,0 +1,93 @@
+"""HDF5 files, Keras's ``.h5``: the arrays of single numbers that lie in the file in one piece.
+
+h5py, an extra, reads the structure; the data is read here, from where it says that they lie.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ggmlkit import types
+from ggmlkit.errors import FormatError, UnsupportedTypeError
+from ggmlkit.io.base import ModelFile
+from ggmlkit.io.file_range import FileRange
+from ggmlkit.tensor import Tensor
+
+_TYPES = {
+    "<f8": "f64",
+    "<f4": "f32",
+    "<f2": "f16",
+    "<i8": "i64",
+    "<i4": "i32",
+    "<i2": "i16",
+    "|i1": "i8",
+}
+
+
+class Hdf5File(ModelFile):
+    """An open file of arrays by their paths in it."""
+
+    def __init__(self, path: Path, tensors: dict[str, Tensor]) -> None:
+        super().__init__(path, "hdf5")
+        self._tensors = tensors
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return self._tensors
+
+    def close(self) -> None:
+        """Nothing is held open between reads."""
+
+
+def open_hdf5(path: str | os.PathLike[str]) -> Hdf5File:
+    """Open an HDF5 file; links to other files are not followed, texts and tables left out.
+
+    Raises FormatError for a damaged file, and without h5py; UnsupportedTypeError for an array that
+    is compressed, in pieces or elsewhere.
+    """
+    path = Path(path)
+    try:
+        import h5py
+    except ImportError as error:
+        raise FormatError(
+            path, 0, "an HDF5 file (Keras .h5); reading it needs ggmlkit[hdf5]"
+        ) from error
+    tensors: dict[str, Tensor] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.str in _TYPES:
+            tensors[name] = _tensor(path, name, item)
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(visit)  # hard links alone, each object once
+    except (FormatError, UnsupportedTypeError):
+        raise
+    except Exception as error:  # of the library: nearly any
+        raise FormatError(path, None, f"damaged HDF5 file: {str(error)[:200]}") from error
+    if not tensors:
+        raise FormatError(path, None, "the file holds no arrays of numbers")
+    return Hdf5File(path, tensors)
+
+
+def _tensor(path: Path, name: str, array: Any) -> Tensor:
+    kind = types.get(_TYPES[array.dtype.str])
+    shape = tuple(int(n) for n in array.shape)
+    nbytes = int(array.size) * kind.block_bytes
+    offset = array.id.get_offset()
+    if (
+        array.chunks is not None
+        or array.is_virtual
+        or array.external
+        or (offset is None and nbytes)
+    ):
+        raise UnsupportedTypeError(
+            f"{path}: array {name!r} is compressed, in pieces or in another file; only arrays "
+            "stored in one piece are supported"
+        )
+    start = offset or 0
+    if start + nbytes > path.stat().st_size:
+        raise FormatError(path, start, f"array {name!r} reaches beyond the file")
+    return Tensor(kind, shape, FileRange(path, start, nbytes), name)

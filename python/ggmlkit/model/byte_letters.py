@@ -1,0 +1,23 @@
+"""GPT-2's letters: one for each byte, so that any bytes can be written as text in a vocabulary."""
+
+from __future__ import annotations
+
+
+def _letters() -> dict[int, int]:
+    """Code point of the letter that stands for each byte → that byte.
+
+    Printable Latin-1 characters stand for themselves, the other bytes, in order, for the code
+    points from 256 on.
+    """
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    rest = [byte for byte in range(256) if byte not in plain]
+    return {**{byte: byte for byte in plain}, **{256 + n: byte for n, byte in enumerate(rest)}}
+
+
+BYTE_OF_LETTER = _letters()
+_LETTER_OF_BYTE = {byte: chr(letter) for letter, byte in BYTE_OF_LETTER.items()}
+
+
+def spelled(data: bytes) -> str:
+    """The bytes in letters."""
+    return "".join(map(_LETTER_OF_BYTE.__getitem__, data))

@@ -1,0 +1,38 @@
+"""A TensorFlow checkpoint of a LLaMA by the names that Flax has too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ggmlkit as gk
+from ggmlkit.errors import ConversionError
+
+pytest.importorskip("torch")
+pytest.importorskip("flax")
+
+import other_checkpoints
+from flax_trees import flax_tree
+from test_hf_folder import check
+
+MakeHf = Callable[..., tuple[Path, Any]]
+DATA = Path(__file__).parents[1] / "data" / "tensorflow"
+
+
+def test_variables_by_module(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf()
+    (folder / "model.safetensors").unlink()
+    arrays = flax_tree(model).items()
+    other_checkpoints.tensorflow(
+        folder, {f"net/{path}/.ATTRIBUTES/VARIABLE_VALUE": array for path, array in arrays}
+    )
+    gk.convert(folder / "m.index", tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+
+def test_other_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="neither Hugging Face's nor Meta's names"):
+        gk.convert(DATA / "checkpoint.index", tmp_path / "m.gguf")

@@ -1,0 +1,160 @@
+"""tokenizer.json: ids equal the tokenizers library's, on the way in and on the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from awkward import texts
+from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
+from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.model import pretokenizers
+from ggmlkit.model.added_tokens import CARRIED
+from ggmlkit.model.tokenizer import Tokenizer
+
+Train = Callable[..., Any]
+FAMILIES = [family.name for family in pretokenizers._FAMILIES]
+
+
+def again(metadata: dict[str, Any]) -> Any:
+    """The tokenizer that export writes."""
+    tokenizers = pytest.importorskip("tokenizers")
+    return tokenizers.Tokenizer.from_str(json.dumps(to_tokenizer_json(metadata)))
+
+
+@pytest.mark.parametrize("pre", FAMILIES)
+def test_every_family_there_and_back(train: Train, tmp_path: Path, pre: str) -> None:
+    theirs = train(pre)
+    found = metadata_from_tokenizer_json(tmp_path / "tokenizer.json", theirs.get_vocab_size())
+    assert found["tokenizer.ggml.pre"] == pre
+    ours = Tokenizer.from_metadata(found)
+    carried = again(found)
+    built = again({key: value for key, value in found.items() if key != CARRIED})
+    for text in texts():
+        expected = theirs.encode(text).ids
+        assert carried.encode(text).ids == expected, repr(text)
+        assert ours.encode(text, parse_special=True) == expected, repr(text)
+        if (
+            "<|user|>" not in text and "<|mask|>" not in text
+        ):  # they strip spaces, for which gguf has no key
+            assert built.encode(text).ids == expected, repr(text)
+
+
+def test_what_the_file_says_besides_the_vocabulary_comes_back_word_for_word(
+    train: Train, tmp_path: Path
+) -> None:
+    theirs = train("llama-bpe")
+    path = tmp_path / "tokenizer.json"
+    found = metadata_from_tokenizer_json(path, theirs.get_vocab_size())
+    assert len(found[CARRIED]) < 4000
+    back, saved = to_tokenizer_json(found), json.loads(path.read_text())
+    added = {entry["content"]: entry["id"] for entry in saved["added_tokens"]}
+    assert back["model"].pop("vocab") == {**saved["model"].pop("vocab"), **added}
+    assert back == saved
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tokenizer.ggml.pre": "gpt-2"},
+        {"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.bos_token_id": 0},
+        {CARRIED: "{"},
+        {CARRIED: "[]"},
+        {CARRIED: '{"model": {}, "added_tokens": [{"id": 999, "content": "x"}]}'},
+    ],
+    ids=["pre-tokenizer", "first token", "damaged", "no object", "other tokens"],
+)
+def test_what_no_longer_fits_is_not_said_again(
+    train: Train, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    theirs = train("llama-bpe")
+    found = metadata_from_tokenizer_json(tmp_path / "tokenizer.json", theirs.get_vocab_size())
+    changed = found | change
+    bare = {key: value for key, value in changed.items() if key != CARRIED}
+    assert to_tokenizer_json(changed) == to_tokenizer_json(bare)
+    assert to_tokenizer_json(changed) != to_tokenizer_json(found)
+
+
+def test_tokens_around_a_text(train: Train, tmp_path: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    theirs = train("gpt-2")
+    theirs.post_processor = TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>",
+        pair="<|im_start|> $A <|im_end|> <|im_start|>:1 $B:1 <|im_end|>:1",
+        special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)],
+    )
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    found = metadata_from_tokenizer_json(tmp_path / "tokenizer.json", theirs.get_vocab_size())
+    built = again({key: value for key, value in found.items() if key != CARRIED})
+    for tokenizer in (again(found), built):
+        assert tokenizer.encode("the cat").ids == theirs.encode("the cat").ids
+        assert tokenizer.encode("the", "cat").ids == theirs.encode("the", "cat").ids
+    ours = Tokenizer.from_metadata(found)
+    assert (ours.bos_id, ours.eos_id) == (1, 2)
+    assert ours.encode("the cat") == theirs.encode("the cat").ids
+
+
+def saved(train: Train, tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    train("gpt-2")
+    path = tmp_path / "tokenizer.json"
+    value = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(value))
+    return value
+
+
+def read(tmp_path: Path, n_vocab: int = 500) -> dict[str, Any]:
+    return metadata_from_tokenizer_json(tmp_path / "tokenizer.json", n_vocab)
+
+
+def test_what_is_not_supported_is_named(train: Train, tmp_path: Path) -> None:
+    value = saved(train, tmp_path, pre_tokenizer={"type": "Whitespace"})
+    with pytest.raises(ConversionError, match=r"pre-tokenizer \(Whitespace\)"):
+        read(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(value | {"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}))
+    with pytest.raises(ConversionError, match="Unigram"):
+        read(tmp_path)
+    normalizer = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
+    saved(train, tmp_path, normalizer=normalizer)
+    with pytest.raises(ConversionError, match=r"normalizer \(NFC \+ Lowercase\)"):
+        read(tmp_path)
+
+
+def test_a_setting_that_the_family_has_otherwise_is_told(train: Train, tmp_path: Path) -> None:
+    saved(train, tmp_path, normalizer={"type": "NFC"})
+    with pytest.warns(ConversionWarning, match="NFC is True, but False"):
+        read(tmp_path)
+
+
+def test_tokens_outside_the_model(train: Train, tmp_path: Path) -> None:
+    value = saved(train, tmp_path)
+    with pytest.raises(ConversionError, match="outside the model's 10"):
+        read(tmp_path, 10)
+    value["added_tokens"].append({"id": 600, "content": "<far>", "special": True})
+    (tmp_path / "tokenizer.json").write_text(json.dumps(value))
+    with pytest.warns(ConversionWarning, match="'<far>' has id 600"):
+        assert len(read(tmp_path)["tokenizer.ggml.tokens"]) == 500
+    value["added_tokens"][-1]["id"] = -1
+    (tmp_path / "tokenizer.json").write_text(json.dumps(value))
+    with pytest.raises(ConversionError, match="has id -1"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"added_tokens": {"a": 1}}, "added_tokens is no list"),
+        ({"added_tokens": ["a"]}, "'a' is no added token|a is no added token"),
+        ({"added_tokens": [{"id": "1", "content": "a"}]}, "is no added token"),
+    ],
+)
+def test_damaged_files(train: Train, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    saved(train, tmp_path, **change)
+    with pytest.raises(FormatError, match=message):
+        read(tmp_path)
