@@ -125,6 +125,34 @@ def vocab_and_merges(folder: Path) -> None:
     seeds.write_json(folder / "tokenizer_config.json", {"added_tokens_decoder": decoder})
 
 
+def peft_folder(folder: Path) -> None:
+    """An adapter as PEFT saves it, for the model in ``m.gguf`` beside its files."""
+    seeds.model(folder / "m.gguf")
+    settings = {
+        "peft_type": "LORA",
+        "r": 4,
+        "lora_alpha": 8,
+        "rank_pattern": {"q_proj": 2},
+        "alpha_pattern": {"layers.0.self_attn.q_proj": 3.5, "(k|v)_proj": 1},
+        "use_rslora": True,
+        "use_dora": False,
+        "init_lora_weights": "gaussian",
+        "bias": "none",
+        "modules_to_save": None,
+        "base_model_name_or_path": "org/model",
+    }
+    seeds.write_json(folder / "adapter_config.json", settings)
+    halves = {}
+    for part, rank in (("q", 2), ("v", 4)):
+        module = f"base_model.model.model.layers.0.self_attn.{part}_proj"
+        ones = np.ones((rank, seeds.DIM), np.float32)
+        halves[f"{module}.lora_A.weight"] = gk.quantize(ones, "f32")
+        halves[f"{module}.lora_B.weight"] = gk.quantize(ones.T, "f32")
+    header = safetensors_header([(n, t.type.name, t.shape) for n, t in halves.items()], {})
+    data = b"".join(t.data.tobytes() for t in halves.values())
+    (folder / "adapter_model.safetensors").write_bytes(header + data)
+
+
 def hf_folder(folder: Path, *, weights: str = "safetensors", vocabulary: str = "json") -> None:
     """A Hugging Face folder; its vocabulary "json", "byte-level" or "sentencepiece"."""
     seeds.write_json(folder / "config.json", config())

@@ -178,6 +178,15 @@ def run_model(path: Path) -> None:
     llama.tokenizer.encode("ab")
 
 
+def run_adapter(path: Path) -> None:
+    """Run the model beside an adapter with it, and write the adapter in its other form."""
+    given = path if path.suffix == ".gguf" else path.parent
+    model = path.with_name("m.gguf")
+    llama = gk.Llama(model, lora=[(given, 0.5)], threads=1, context=8)
+    assert llama.eval([1, 0]).shape == (llama.config.vocab,)
+    gk.convert(given, path.with_name("out.ggla"), base=model)
+
+
 @cache
 def _vocabulary(model: str) -> gk.Tokenizer:
     return gk.Tokenizer.from_metadata(seeds.VOCABULARIES[model]())
@@ -273,6 +282,11 @@ TARGETS = {
                    named=False)
             for name, vocabulary in seeds.VOCABULARIES.items()
         ),
+        Target("adapter-gguf", "a.gguf", _file("a.gguf", seeds.adapter), run_adapter),
+        Target("adapter_config.json", "adapter_config.json", checkpoints.peft_folder, run_adapter,
+               damaged_json),
+        Target("adapter_model", "adapter_model.safetensors", checkpoints.peft_folder, run_adapter,
+               damaged_header),
         Target("llama", "m.gguf", _file("m.gguf", seeds.model), run_model),
     )
 }  # fmt: skip
