@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/thread_pool.h"
+#include "llama/adapter.h"
 #include "llama/decoder.h"
 #include "llama/sampler.h"
 #include "llama/weights.h"
@@ -17,6 +18,7 @@ namespace py = pybind11;
 namespace ggmlkit {
 namespace {
 
+using llama::Adapter;
 using llama::Config;
 using llama::Decoder;
 using llama::Gate;
@@ -86,6 +88,7 @@ class Session {
  public:
   Session(const py::dict& config, int threads, bool repack)
       : weights_(config_from(config), repack ? Packing::at_load : Packing::at_use),
+        adapter_(weights_.config()),
         threads_(threads) {}
 
   // Returns whether `data` is copied: its pages are no longer needed then.
@@ -107,6 +110,18 @@ class Session {
     weights_.set_vector(name, data.data(), static_cast<std::size_t>(data.size()));
   }
 
+  // What adapters add to a matrix, B·A: A as (rank, columns), B as (rank, rows). Copied.
+  void set_change(const std::string& name, const FloatArray& a, const FloatArray& b) {
+    if (decoder_) throw py::value_error("the model is already loaded");
+    if (a.ndim() != 2 || b.ndim() != 2 || a.shape(0) != b.shape(0)) {
+      throw py::value_error("a change takes two matrices of as many rows as its rank");
+    }
+    const auto size = [](const FloatArray& x, int axis) {
+      return static_cast<std::size_t>(x.shape(axis));
+    };
+    adapter_.set(name, size(a, 0), size(b, 1), size(a, 1), a.data(), b.data());
+  }
+
   void start(std::size_t context, std::size_t sequences, const std::string& kv_type,
              int activation_bits) {
     if (context == 0) throw py::value_error("a context needs room for a token");
@@ -120,7 +135,7 @@ class Session {
       throw py::value_error("activations have 8 or 16 bits");
     }
     const std::size_t parts = static_cast<std::size_t>(activation_bits) / 8;
-    decoder_.emplace(weights_, context, sequences, type, parts, threads);
+    decoder_.emplace(weights_, adapter_, context, sequences, type, parts, threads);
     tokens_.resize(sequences);
   }
 
@@ -200,7 +215,7 @@ class Session {
 
   std::size_t sequences() { return started().sequences(); }
   std::size_t context() { return started().context(); }
-  std::size_t nbytes() { return weights_.nbytes() + started().nbytes(); }
+  std::size_t nbytes() { return weights_.nbytes() + adapter_.nbytes() + started().nbytes(); }
   int lock() { return weights_.lock(); }
 
  private:
@@ -269,6 +284,7 @@ class Session {
   }
 
   Weights weights_;
+  Adapter adapter_;
   int threads_;
   std::vector<ByteArray> kept_;
   std::optional<Decoder> decoder_;
@@ -292,6 +308,7 @@ void bind_llama(py::module_& m) {
       .def("set_matrix", &Session::set_matrix, py::arg("name"), py::arg("type"), py::arg("rows"),
            py::arg("cols"), py::arg("data").noconvert())
       .def("set_vector", &Session::set_vector, py::arg("name"), py::arg("data"))
+      .def("set_change", &Session::set_change, py::arg("name"), py::arg("a"), py::arg("b"))
       .def("start", &Session::start, py::arg("context"), py::arg("sequences"), py::arg("kv_type"),
            py::arg("activation_bits"))
       .def("eval", &Session::eval, py::arg("sequence"), py::arg("tokens"),

@@ -16,14 +16,25 @@ std::size_t rows_at_a_time(std::size_t tokens) {
   return std::max(kBlock, kHiddenValues / tokens / kBlock * kBlock);
 }
 
-// One of several products of the same activations.
+// Of products whose bias is added later, with the norm, or that have none.
+const std::vector<float> kNoBias;
+
+// One of several products of the same activations, and what adapters add to it.
 struct Product {
   const WeightMatrix& w;
+  const Change& change;
   float* y;
   const std::vector<float>& bias;  // of the rows of w, or empty
   std::size_t bytes() const { return w.rows() * row_bytes(); }
   std::size_t row_bytes() const { return ggmlkit::row_bytes(w.type(), w.cols()); }
 };
+
+// The first row, in whole steps, at or after `bytes` of the matrix.
+std::size_t row_at(const Product& p, std::size_t bytes) {
+  const std::size_t step = row_step(p.w);
+  const std::size_t step_bytes = step * p.row_bytes();
+  return std::min(p.w.rows(), (bytes + step_bytes - 1) / step_bytes * step);
+}
 
 // y[t·ldy] += bias for some rows, the first of which is y's.
 void add_bias(const std::vector<float>& bias, Range rows, float* y, std::size_t ldy,
@@ -34,17 +45,24 @@ void add_bias(const std::vector<float>& bias, Range rows, float* y, std::size_t 
   }
 }
 
-// The first row, in whole steps, at or after `bytes` of the matrix.
-std::size_t row_at(const Product& p, std::size_t bytes) {
-  const std::size_t step = row_step(p.w);
-  const std::size_t step_bytes = step * p.row_bytes();
-  return std::min(p.w.rows(), (bytes + step_bytes - 1) / step_bytes * step);
+// Some rows of a product, which go to their places in y.
+void product_rows(const Product& p, const Activations& x, const Low& low, std::size_t ldy,
+                  Range rows) {
+  matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
+  low.add(p.change, rows, x.tokens(), p.y + rows.begin, ldy);
+  add_bias(p.bias, rows, p.y + rows.begin, ldy, x.tokens());
+}
+
+// This thread's share of one product.
+void product_share(const Product& p, const Activations& x, const Low& low, std::size_t ldy,
+                   int thread, int n_threads) {
+  product_rows(p, x, low, ldy, split(p.w.rows(), thread, n_threads, row_step(p.w)));
 }
 
 // This thread's share of several products, as if their matrices were one: equal bytes of weights.
 template <std::size_t n>
-void products_share(const Product (&products)[n], const Activations& x, std::size_t ldy, int thread,
-                    int n_threads) {
+void products_share(const Product (&products)[n], const Activations& x, const Low& low,
+                    std::size_t ldy, int thread, int n_threads) {
   std::size_t all = 0;
   for (const Product& p : products) all += p.bytes();
   const Range mine = split(all, thread, n_threads);
@@ -52,10 +70,7 @@ void products_share(const Product (&products)[n], const Activations& x, std::siz
   for (const Product& p : products) {
     const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
     const Range rows{row(mine.begin), row(mine.end)};
-    if (rows.begin < rows.end) {
-      matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
-      add_bias(p.bias, rows, p.y + rows.begin, ldy, x.tokens());
-    }
+    if (rows.begin < rows.end) product_rows(p, x, low, ldy, rows);
     before += p.bytes();
   }
 }
@@ -83,12 +98,18 @@ struct Decoder::Part {
 
   // The rows that this thread norms and rounds.
   Range mine() const { return is_own ? Range{0, 1} : split(pass.n, thread, n_threads); }
+  // What adapters make of those of x, for the product that comes next.
+  void project(const Changes& changes, const Activations& x) const {
+    changes.project(x, mine(), rows.low.data());
+  }
+  Low low(const Changes& changes) const { return {rows.low.data(), changes.rank()}; }
 };
 
-void Decoder::Rows::reserve(std::size_t tokens, const Config& c) {
+void Decoder::Rows::reserve(std::size_t tokens, const Config& c, std::size_t rank) {
   stream.resize(tokens * c.dim);
   normed.resize(tokens * c.dim);
   attended.resize(tokens * c.q_size());
+  low.resize(tokens * rank);
   normed_rounded.reserve(tokens, c.dim);
   attended_rounded.reserve(tokens, c.q_size());
   last_normed_rounded.reserve(tokens, c.dim);
@@ -101,9 +122,10 @@ void Decoder::Rows::attach(std::size_t tokens, const Config& c) {
   last_normed_rounded.attach(normed.data(), tokens, c.dim);
 }
 
-Decoder::Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
-                 std::size_t parts, int threads)
+Decoder::Decoder(const Weights& weights, const Adapter& adapter, std::size_t context,
+                 std::size_t sequences, KvType type, std::size_t parts, int threads)
     : weights_(weights),
+      adapter_(adapter),
       attention_(weights, context, sequences, type, kTile, threads),
       positions_(sequences, 0),
       shared_(parts),
@@ -113,9 +135,9 @@ Decoder::Decoder(const Weights& weights, std::size_t context, std::size_t sequen
   const Config& c = weights.config();
   const std::size_t tokens = std::min(kTile, std::max(context, sequences));
   runs_.resize(tokens);
-  shared_.reserve(tokens, c);
+  shared_.reserve(tokens, c, adapter.largest_rank());
   own_.reserve(static_cast<std::size_t>(threads));
-  for (int t = 0; t < threads; ++t) own_.emplace_back(parts).reserve(1, c);
+  for (int t = 0; t < threads; ++t) own_.emplace_back(parts).reserve(1, c, adapter.largest_rank());
   qkv_.resize(tokens * attention_.row_size());
   delta_.resize(tokens * c.dim);
   hidden_.resize(tokens * c.ffn);
@@ -196,8 +218,10 @@ void Decoder::embed(const Part& part) {
   const Range mine = part.mine();
   const float scale = config().embedding_scale;
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
+    const auto token = static_cast<std::size_t>(part.pass.tokens[t]);
     float* x = part.rows.stream.data() + t * config().dim;
-    weights_.embed(static_cast<std::size_t>(part.pass.tokens[t]), x);
+    weights_.embed(token, x);
+    adapter_.add_embedding(token, x);
     if (scale != 1.0f) active().scale(scale, x, x, config().dim);
   }
 }
@@ -229,7 +253,8 @@ void Decoder::add(const Addition& addition, std::size_t token, float* stream,
 }
 
 void Decoder::add_and_norm(const Part& part, const Addition& addition,
-                           const std::vector<float>& weight, Activations& rounded) {
+                           const std::vector<float>& weight, Activations& rounded,
+                           const Changes& changes) {
   const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
   const Range mine = part.mine();
@@ -240,18 +265,22 @@ void Decoder::add_and_norm(const Part& part, const Addition& addition,
     kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
     rounded.quantize_row(t);
   }
+  part.project(changes, rounded);
   if (!part.is_own) meet(part);
 }
 
 void Decoder::keys_and_values(const Part& part, std::size_t layer, const Addition& addition) {
   const Config& c = config();
   const LayerWeights& w = weights_.layers()[layer];
-  add_and_norm(part, addition, w.attn_norm, part.rows.normed_rounded);
+  const LayerChanges& changes = adapter_.layer(layer);
+  add_and_norm(part, addition, w.attn_norm, part.rows.normed_rounded, changes.of_attn_norm);
   float* q = qkv_.data();
   float* k = q + c.q_size();
   float* v = k + c.kv_size();
-  products_share({{w.q, q, w.q_bias}, {w.k, k, w.k_bias}, {w.v, v, w.v_bias}},
-                 part.rows.normed_rounded, attention_.row_size(), part.thread, part.n_threads);
+  products_share(
+      {{w.q, changes.q, q, w.q_bias}, {w.k, changes.k, k, w.k_bias}, {w.v, changes.v, v, w.v_bias}},
+      part.rows.normed_rounded, part.low(changes.of_attn_norm), attention_.row_size(), part.thread,
+      part.n_threads);
   meet(part);
   if (!part.pass.is_long) return;
   attention_.store(layer, part.pass.runs[0], qkv_.data(), part.thread, part.n_threads);
@@ -260,13 +289,16 @@ void Decoder::keys_and_values(const Part& part, std::size_t layer, const Additio
 
 void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   const LayerWeights& w = weights_.layers()[layer];
+  const LayerChanges& changes = adapter_.layer(layer);
   attend(part, layer);
-  matmul_share(w.attn_output, part.rows.attended_rounded, delta_.data(), config().dim, part.thread,
-               part.n_threads);
+  product_share({w.attn_output, changes.attn_output, delta_.data(), kNoBias},
+                part.rows.attended_rounded, part.low(changes.of_attended), config().dim,
+                part.thread, part.n_threads);
   meet(part);
-  add_and_norm(part, of_attention(w), w.ffn_norm, part.rows.normed_rounded);
-  feed_forward(part, w);
-  matmul_share(w.down, part.hidden, delta_.data(), config().dim, part.thread, part.n_threads);
+  add_and_norm(part, of_attention(w), w.ffn_norm, part.rows.normed_rounded, changes.of_ffn_norm);
+  feed_forward(part, layer);
+  product_share({w.down, changes.down, delta_.data(), kNoBias}, part.hidden,
+                part.low(changes.of_hidden), config().dim, part.thread, part.n_threads);
   meet(part);
 }
 
@@ -287,30 +319,40 @@ void Decoder::attend(const Part& part, std::size_t layer) {
     }
     part.rows.attended_rounded.quantize_row(t);
   }
+  part.project(adapter_.layer(layer).of_attended, part.rows.attended_rounded);
   if (!part.is_own) meet(part);
 }
 
-void Decoder::feed_forward(const Part& part, const LayerWeights& w) {
+void Decoder::feed_forward(const Part& part, std::size_t layer) {
   float* up = up_[static_cast<std::size_t>(part.thread)].data();
   const std::size_t step = rows_at_a_time(part.pass.n);
   // Whole blocks, so that each thread rounds what it has made.
   const Range mine = split(config().ffn, part.thread, part.n_threads, kBlock);
   for (std::size_t r = mine.begin; r < mine.end; r += step) {
-    hidden_rows(part, w, {r, std::min(mine.end, r + step)}, up, step);
+    hidden_rows(part, layer, {r, std::min(mine.end, r + step)}, up, step);
   }
   meet(part);
+  const Changes& changes = adapter_.layer(layer).of_hidden;
+  if (changes.rank() == 0) return;
+  part.project(changes, part.hidden);
+  if (!part.is_own) meet(part);
 }
 
 // hidden = act(gate) · up for some rows of both matrices.
-void Decoder::hidden_rows(const Part& part, const LayerWeights& w, Range rows, float* up,
+void Decoder::hidden_rows(const Part& part, std::size_t layer, Range rows, float* up,
                           std::size_t ld) {
+  const LayerWeights& w = weights_.layers()[layer];
+  const LayerChanges& changes = adapter_.layer(layer);
+  const Low low = part.low(changes.of_ffn_norm);
   const std::size_t ffn = config().ffn;
   const bool is_rounded = ffn % kBlock == 0;
   const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
   float* hidden = hidden_.data() + rows.begin;
   matmul_rows(w.gate, part.rows.normed_rounded, hidden, ffn, rows);
+  low.add(changes.gate, rows, part.pass.n, hidden, ffn);
   add_bias(w.gate_bias, rows, hidden, ffn, part.pass.n);
   matmul_rows(w.up, part.rows.normed_rounded, up, ld, rows);
+  low.add(changes.up, rows, part.pass.n, up, ld);
   add_bias(w.up_bias, rows, up, ld, part.pass.n);
   for (std::size_t t = 0; t < part.pass.n; ++t) {
     float* row = hidden + t * ffn;
@@ -323,10 +365,12 @@ void Decoder::output_logits(const Part& part, const Addition& addition) {
   const Config& c = config();
   const Pass& pass = part.pass;
   if (pass.logits == nullptr) return;
+  const Changes& changes = adapter_.of_output_norm();
+  const Product output{weights_.output(), adapter_.output(), pass.logits, kNoBias};
   if (pass.all || part.is_own) {
     Activations& rounded = part.rows.last_normed_rounded;
-    add_and_norm(part, addition, weights_.output_norm(), rounded);
-    matmul_share(weights_.output(), rounded, pass.logits, c.vocab, part.thread, part.n_threads);
+    add_and_norm(part, addition, weights_.output_norm(), rounded, changes);
+    product_share(output, rounded, part.low(changes), c.vocab, part.thread, part.n_threads);
     cap_logits(part, pass.n);
     return;
   }
@@ -335,9 +379,9 @@ void Decoder::output_logits(const Part& part, const Addition& addition) {
   std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
   const Part last{pass, own, part.hidden, true, part.thread, part.n_threads};
   const Addition last_addition{addition.product + at, addition.bias, addition.norm};
-  add_and_norm(last, last_addition, weights_.output_norm(), own.last_normed_rounded);
-  matmul_share(weights_.output(), own.last_normed_rounded, pass.logits, c.vocab, part.thread,
-               part.n_threads);
+  add_and_norm(last, last_addition, weights_.output_norm(), own.last_normed_rounded, changes);
+  product_share(output, own.last_normed_rounded, last.low(changes), c.vocab, part.thread,
+                part.n_threads);
   cap_logits(part, 1);
 }
 

@@ -9,6 +9,7 @@
 #include "core/aligned.h"
 #include "core/barrier.h"
 #include "core/thread_pool.h"
+#include "llama/adapter.h"
 #include "llama/attention.h"
 #include "llama/weights.h"
 #include "quant/activations.h"
@@ -21,9 +22,10 @@ constexpr std::size_t kTile = 256;
 class Decoder {
  public:
   // All memory is taken here: `sequences` contexts. At most `threads` threads take part. The
-  // layers' activations are rounded in `parts` parts of 8 bits. The weights must outlive this.
-  Decoder(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
-          std::size_t parts, int threads);
+  // layers' activations are rounded in `parts` parts of 8 bits. The weights and what is added to
+  // them must outlive this.
+  Decoder(const Weights& weights, const Adapter& adapter, std::size_t context,
+          std::size_t sequences, KvType type, std::size_t parts, int threads);
 
   // Appends 1 … kTile tokens, each below the vocabulary's size, that fit the sequence's context.
   // `logits` receives [vocab] for the last token, or [n][vocab] where `all` is set; may be null.
@@ -52,15 +54,18 @@ class Decoder {
     AlignedArray<float> stream;    // [tokens][dim], the residual stream
     AlignedArray<float> normed;    // [tokens][dim]
     AlignedArray<float> attended;  // [tokens][q_size]
+    AlignedArray<float> low;       // [tokens][adapter's largest rank], A·x of the next product
     Activations normed_rounded;
     Activations attended_rounded;
     // For the output matrix: rounding it shows most in the logits, and it takes few tokens.
     Activations last_normed_rounded{2};
 
     explicit Rows(std::size_t parts) : normed_rounded(parts), attended_rounded(parts) {}
-    void reserve(std::size_t tokens, const Config& c);
+    void reserve(std::size_t tokens, const Config& c, std::size_t rank);
     void attach(std::size_t tokens, const Config& c);
-    std::size_t floats() const { return stream.size() + normed.size() + attended.size(); }
+    std::size_t floats() const {
+      return stream.size() + normed.size() + attended.size() + low.size();
+    }
   };
   struct Pass;  // the tokens of one forward pass, and what is wanted of them
   struct Part;  // one thread's view of it
@@ -79,18 +84,20 @@ class Decoder {
   void rest_of_layer(const Part& part, std::size_t layer);
   Addition of_attention(const LayerWeights& w) const;
   Addition of_feed_forward(const LayerWeights& w) const;
-  // Adds to the stream; normed = the RMS norm of the stream, rounded for the next product.
+  // Adds to the stream; normed = the RMS norm of the stream, rounded for the next product,
+  // which `changes` belong to.
   void add_and_norm(const Part& part, const Addition& addition, const std::vector<float>& weight,
-                    Activations& rounded);
+                    Activations& rounded, const Changes& changes);
   void add(const Addition& addition, std::size_t token, float* stream, float* scratch) const;
   void attend(const Part& part, std::size_t layer);
-  void feed_forward(const Part& part, const LayerWeights& w);
-  void hidden_rows(const Part& part, const LayerWeights& w, Range rows, float* up, std::size_t ld);
+  void feed_forward(const Part& part, std::size_t layer);
+  void hidden_rows(const Part& part, std::size_t layer, Range rows, float* up, std::size_t ld);
   void output_logits(const Part& part, const Addition& addition);
   void cap_logits(const Part& part, std::size_t tokens);
   void meet(const Part& part);
 
   const Weights& weights_;
+  const Adapter& adapter_;
   Attention attention_;
   Barrier barrier_;
   std::vector<std::size_t> positions_;  // of each sequence: where its next token goes

@@ -13,12 +13,15 @@ from ggmlkit._version import __version__
 
 if TYPE_CHECKING:
     from ggmlkit import errors, types
+    from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
+    from ggmlkit.conversion.lora_merge import apply_lora
     from ggmlkit.conversion.pipeline import convert
     from ggmlkit.errors import (
         ConversionError,
         FormatError,
         GgmlkitError,
+        HubError,
         ModelError,
         UnsupportedTypeError,
     )
@@ -34,6 +37,7 @@ _LAZY = {
     "ConversionError": "ggmlkit.errors",
     "FormatError": "ggmlkit.errors",
     "GgmlkitError": "ggmlkit.errors",
+    "HubError": "ggmlkit.errors",
     "Llama": "ggmlkit.model.llama",
     "ModelError": "ggmlkit.errors",
     "PackedMatrix": "ggmlkit.products",
@@ -41,9 +45,12 @@ _LAZY = {
     "TensorType": "ggmlkit.types",
     "Tokenizer": "ggmlkit.model.tokenizer",
     "UnsupportedTypeError": "ggmlkit.errors",
+    "apply_delta": "ggmlkit.conversion.delta",
+    "apply_lora": "ggmlkit.conversion.lora_merge",
     "convert": "ggmlkit.conversion.pipeline",
     "dequantize": "ggmlkit.tensor",
     "export": "ggmlkit.conversion.export",
+    "make_delta": "ggmlkit.conversion.delta",
     "matmul": "ggmlkit.products",
     "open": "ggmlkit.io",
     "quantize": "ggmlkit.tensor",
@@ -56,6 +63,7 @@ __all__ = [
     "ConversionError",
     "FormatError",
     "GgmlkitError",
+    "HubError",
     "Llama",
     "ModelError",
     "PackedMatrix",
@@ -64,10 +72,13 @@ __all__ = [
     "Tokenizer",
     "UnsupportedTypeError",
     "__version__",
+    "apply_delta",
+    "apply_lora",
     "convert",
     "dequantize",
     "errors",
     "export",
+    "make_delta",
     "matmul",
     "open",
     "quantize",

@@ -93,3 +93,35 @@ def test_words_that_do_not_fit_are_named(words: list[str], message: str) -> None
 def test_help_is_asked_for_before_anything_is_missed() -> None:
     with pytest.raises(HelpAsked):
         called("--help")
+
+
+def gathered(*words: str) -> tuple[Any, ...]:
+    """What a command with a list between two arguments is called with."""
+    given: tuple[Any, ...] = ()
+
+    def gather(
+        first: Annotated[Path, Argument(metavar="FIRST", help="One.")],
+        some: Annotated[list[int], Argument(metavar="SOME", help="One or more.")],
+        last: Annotated[str, Argument(metavar="LAST", help="One.")],
+    ) -> None:
+        """Gather."""
+        nonlocal given
+        given = (first, some, last)
+
+    command = Command(gather)
+    assert command.usage("x") == "Usage: x [OPTIONS] FIRST SOME… LAST"
+    command.call(words)
+    return given
+
+
+def test_a_list_takes_the_words_that_others_leave() -> None:
+    assert gathered("f", "1", "z") == (Path("f"), [1], "z")
+    assert gathered("f", "1", "2", "3", "z") == (Path("f"), [1, 2, 3], "z")
+    for words, message in (
+        ((), "Missing argument 'FIRST'"),
+        (("f",), "Missing argument 'SOME'"),
+        (("f", "1"), "Missing argument 'LAST'"),
+        (("f", "1", "x", "z"), "'x' is no whole number"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            gathered(*words)

@@ -4,6 +4,7 @@ computes with the same weights."""
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import ggmlkit as gk
 from ggmlkit.conversion import ConversionWarning, convert
 from ggmlkit.conversion.export import export
 from ggmlkit.errors import ConversionError
-from tiny_models import VARIANTS, save_variant
+from tiny_models import VARIANTS, save_tiny, save_variant
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -122,6 +123,23 @@ def test_what_ggjt_and_meta_cannot_hold_is_named(make: Make, tmp_path: Path, var
         convert(folder, tmp_path / "m.bin")
     with pytest.raises(ConversionError, match=f"no field for .*{match}"):
         export(folder, tmp_path / "out", format="meta")
+
+
+@pytest.mark.parametrize("family", ["Gemma2", "Phi3"])
+def test_with_a_sentencepiece_vocabulary_it_writes_text(
+    golden: Path, tmp_path: Path, family: str
+) -> None:
+    folder = tmp_path / "tiny"
+    sizes = {"vocab_size": 384, "pad_token_id": 0}
+    save_tiny(family, folder, **({**sizes, "head_dim": 256} if family == "Gemma2" else sizes))
+    (folder / "tokenizer.json").unlink()
+    shutil.copy(golden / "meta" / "tokenizer.model", folder)
+    convert(folder, tmp_path / "m.gguf")
+    assert gk.open(tmp_path / "m.gguf").metadata["tokenizer.ggml.model"] == "llama"
+    llama = gk.Llama(tmp_path / "m.gguf")
+    pieces = list(llama.generate("the quick", max_tokens=8, seed=1, ignore_eos=True))
+    assert llama.stats.decode_tokens == 8
+    assert "".join(pieces)
 
 
 # ------------------------------------------------------------ types that are not known

@@ -128,7 +128,18 @@ def test_linear_and_yarn_keys() -> None:
             {"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["linear"] * 2},
             "layer_types",
         ),
+        (
+            {
+                "model_type": "qwen2",
+                "use_sliding_window": True,
+                "sliding_window": 8,
+                "layer_types": [[], []],
+            },
+            "layer_types",
+        ),
         ({"model_type": "mistral", "sliding_window": -1}, "sliding_window"),
+        ({"model_type": "phi3", "partial_rotary_factor": 1e-9}, "partial_rotary_factor"),
+        ({"max_position_embeddings": 10**400}, "max_position_embeddings"),
         ({"model_type": "helium", "sliding_window": 16}, "helium"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "differ between layers"),
         ({"hidden_act": "gelu"}, "hidden_act"),
@@ -250,6 +261,39 @@ def test_longrope_s_factor_of_attention_is_that_of_transformers() -> None:
     theirs = transformers.Phi3Config(**config(**{**LONGROPE, "rope_scaling": rope}), pad_token_id=0)
     _, factor = ROPE_INIT_FUNCTIONS["longrope"](theirs, "cpu")
     assert hparams.long_rope.attention_factor == pytest.approx(factor, rel=1e-7)
+
+
+def test_longrope_of_no_context_is_named() -> None:
+    with pytest.raises(ConversionError, match="original_max_position_embeddings of 1"):
+        from_hf_config(config(**{**LONGROPE, "original_max_position_embeddings": 1}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"attention.sliding_window": [8, 8]}, "sliding_window"),
+        ({"attention.sliding_window_pattern": [True]}, "1 values for 2 layers"),
+        ({"attention.sliding_window_pattern": "even"}, "sliding_window_pattern"),
+        ({"attention.scale": "small"}, "attention.scale"),
+        ({"attn_logit_softcapping": np.ones(2)}, "attn_logit_softcapping"),
+        ({"block_count": 1 << 40}, "layers"),
+        ({"rope.dimension_count": 15}, "rotated"),
+    ],
+)
+def test_gguf_keys_that_do_not_fit_are_named(keys: dict[str, Any], named: str) -> None:
+    metadata = from_hf_config(config(model_type="qwen2")).metadata()
+    metadata.update({f"qwen2.{key}": value for key, value in keys.items()})
+    with pytest.raises(ConversionError, match=named):
+        from_metadata(metadata, vocab=384, tied=False)
+
+
+@pytest.mark.parametrize(("pattern", "found"), [(2, (True, False)), (0, ()), (1, (False, False))])
+def test_a_pattern_of_layers_may_be_a_number(pattern: int, found: tuple[bool, ...]) -> None:
+    metadata = from_hf_config(config(model_type="qwen2")).metadata()
+    metadata |= {"qwen2.attention.sliding_window": 8}
+    metadata |= {"qwen2.attention.sliding_window_pattern": pattern}
+    hparams = from_metadata(metadata, vocab=384, tied=False)
+    assert (hparams.window, hparams.sliding) == (8, found)
 
 
 @pytest.mark.parametrize("key", ["short_factor", "long_factor"])

@@ -17,6 +17,7 @@ from layouts import LAYOUTS
 ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
+    "docs/adapters.md",
     "docs/architectures.md",
     "docs/converting.md",
     "docs/files.md",
@@ -42,6 +43,7 @@ LINKING = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/adapters.md",
     "docs/architectures.md",
     "docs/converting.md",
     "docs/files.md",
@@ -100,7 +102,9 @@ def test_every_command_is_described_as_it_says_of_itself() -> None:
     from ggmlkit.cli.app import NAMES
 
     shown = dict(
-        re.findall(r"^\$ ggmlkit (\w+) --help\n(.*?)^```", _text("docs/cli.md"), re.M | re.DOTALL)
+        re.findall(
+            r"^\$ ggmlkit ([\w-]+) --help\n(.*?)^```", _text("docs/cli.md"), re.M | re.DOTALL
+        )
     )
     assert shown == {name: ggmlkit(name, "--help").stdout for name in NAMES}
 

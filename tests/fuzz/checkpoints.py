@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 import zipfile
 from pathlib import Path
@@ -102,6 +103,54 @@ def sentencepiece(path: Path) -> None:
     normalizer = b"\x12" + _varint(len(charsmap)) + charsmap + b"\x18\x01\x20\x00"
     message += b"\x12\x04\x18\x02\x20\x0b" + b"\x1a" + _varint(len(normalizer)) + normalizer
     path.write_bytes(message)
+
+
+def tiktoken(path: Path) -> None:
+    """Llama 3's tokenizer.model: tokens in base64, and their ranks."""
+    tokens = [*(bytes([n]) for n in range(97, 110)), b"ab", b" a", b" ab", "é".encode()]
+    lines = (f"{base64.b64encode(token).decode()} {n}\n" for n, token in enumerate(tokens))
+    path.write_text("".join(lines))
+
+
+def vocab_and_merges(folder: Path) -> None:
+    """GPT-2's pair of files, with what may lie beside it."""
+    vocab = {piece: number for number, piece in enumerate(seeds.LETTERS)}
+    seeds.write_json(folder / "vocab.json", vocab)
+    merges = "".join(f"{merge}\n" for merge in seeds.MERGES)
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}", encoding="utf-8")
+    special = {"bos_token": "<|im_start|>", "additional_special_tokens": ["<|im_end|>"]}
+    seeds.write_json(folder / "special_tokens_map.json", special)
+    seeds.write_json(folder / "generation_config.json", {"eos_token_id": [1, 0, 3]})
+    decoder = {"1": {"content": "<|im_end|>", "special": True}, "10": {"content": "<y>"}}
+    seeds.write_json(folder / "tokenizer_config.json", {"added_tokens_decoder": decoder})
+
+
+def peft_folder(folder: Path) -> None:
+    """An adapter as PEFT saves it, for the model in ``m.gguf`` beside its files."""
+    seeds.model(folder / "m.gguf")
+    settings = {
+        "peft_type": "LORA",
+        "r": 4,
+        "lora_alpha": 8,
+        "rank_pattern": {"q_proj": 2},
+        "alpha_pattern": {"layers.0.self_attn.q_proj": 3.5, "(k|v)_proj": 1},
+        "use_rslora": True,
+        "use_dora": False,
+        "init_lora_weights": "gaussian",
+        "bias": "none",
+        "modules_to_save": None,
+        "base_model_name_or_path": "org/model",
+    }
+    seeds.write_json(folder / "adapter_config.json", settings)
+    halves = {}
+    for part, rank in (("q", 2), ("v", 4)):
+        module = f"base_model.model.model.layers.0.self_attn.{part}_proj"
+        ones = np.ones((rank, seeds.DIM), np.float32)
+        halves[f"{module}.lora_A.weight"] = gk.quantize(ones, "f32")
+        halves[f"{module}.lora_B.weight"] = gk.quantize(ones.T, "f32")
+    header = safetensors_header([(n, t.type.name, t.shape) for n, t in halves.items()], {})
+    data = b"".join(t.data.tobytes() for t in halves.values())
+    (folder / "adapter_model.safetensors").write_bytes(header + data)
 
 
 def hf_folder(folder: Path, *, weights: str = "safetensors", vocabulary: str = "json") -> None:

@@ -154,6 +154,23 @@ def lora(path: Path) -> None:
     gk.save(path, pair, {"adapter.lora.alpha": 8}, container="ggla")
 
 
+def adapter(path: Path) -> None:
+    """A gguf adapter of the model in ``m.gguf`` beside it."""
+    model(path.with_name("m.gguf"))
+    shapes = {"blk.0.attn_q.weight": (DIM, DIM), "blk.0.ffn_down.weight": (DIM, FFN)}
+    halves = {}
+    for name, (rows, columns) in shapes.items():
+        halves[f"{name}.lora_a"] = gk.quantize(np.ones((2, columns), np.float32), "f32")
+        halves[f"{name}.lora_b"] = gk.quantize(np.ones((rows, 2), np.float32), "f16")
+    metadata = {
+        "general.architecture": "llama",
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": 4.0,
+    }
+    gk.save(path, halves, metadata)
+
+
 def imatrix_dat(path: Path) -> None:
     entries = b"".join(
         struct.pack("<i", len(name)) + name + struct.pack("<2i4f", 3, 4, 1, 2, 3, 4)

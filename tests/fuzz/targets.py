@@ -19,7 +19,14 @@ import ggmlkit as gk
 import other_checkpoints as others
 import seeds
 from ggmlkit.conversion.source import open_source
+from ggmlkit.conversion.vocabulary import (
+    metadata_from_tiktoken,
+    metadata_from_vocab_and_merges,
+    to_tokenizer_json,
+)
+from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.io.imatrix import read_imatrix
+from ggmlkit.model.added_tokens import CARRIED
 from ggmlkit.model.chat import render
 from ggmlkit.tensor import Tensor
 from mutators import damaged, damaged_header, damaged_json, damaged_text
@@ -93,6 +100,34 @@ def read_tokenizer(path: Path) -> None:
     _use_tokenizer(gk.Tokenizer.from_file(path))
 
 
+def read_tiktoken(path: Path) -> None:
+    _there_and_back(metadata_from_tiktoken(path, 300))
+
+
+def read_vocab_and_merges(path: Path) -> None:
+    _there_and_back(metadata_from_vocab_and_merges(path.with_name("vocab.json"), 12))
+
+
+def write_back(path: Path) -> None:
+    """Make a tokenizer.json of metadata that carry this text of one."""
+    text = path.read_bytes().decode("utf-8", "replace")
+    _there_and_back({**seeds.bpe_vocabulary(), CARRIED: text})
+
+
+def _there_and_back(metadata: dict[str, Any]) -> None:
+    with suppress(gk.ModelError):  # of metadata, which are in no file
+        _use_tokenizer(gk.Tokenizer.from_metadata(metadata))
+    assert json.dumps(to_tokenizer_json(metadata))
+    assert json.dumps(tokenizer_config(metadata))
+
+
+def _carried(path: Path) -> None:
+    """What is carried of a tokenizer.json: all but its vocabulary and merges."""
+    tokenizer = to_tokenizer_json(seeds.bpe_vocabulary())
+    model = {k: v for k, v in tokenizer["model"].items() if k not in ("vocab", "merges")}
+    seeds.write_json(path, {**tokenizer, "model": model})
+
+
 def _use_tokenizer(tokenizer: gk.Tokenizer) -> None:
     ids = tokenizer.encode(TEXT, parse_special=True) + tokenizer.encode(TEXT)
     tokenizer.decode(ids)
@@ -141,6 +176,15 @@ def run_model(path: Path) -> None:
         llama = gk.Llama(path, threads=1, context=8, repack=repack)
         assert llama.eval([1 % llama.config.vocab, 0]).shape == (llama.config.vocab,)
     llama.tokenizer.encode("ab")
+
+
+def run_adapter(path: Path) -> None:
+    """Run the model beside an adapter with it, and write the adapter in its other form."""
+    given = path if path.suffix == ".gguf" else path.parent
+    model = path.with_name("m.gguf")
+    llama = gk.Llama(model, lora=[(given, 0.5)], threads=1, context=8)
+    assert llama.eval([1, 0]).shape == (llama.config.vocab,)
+    gk.convert(given, path.with_name("out.ggla"), base=model)
 
 
 @cache
@@ -214,6 +258,19 @@ TARGETS = {
         _in_folder("added_tokens.json", "added_tokens.json", damaged_json,
                    vocabulary="sentencepiece"),
         _in_folder("tokenizer.model", "tokenizer.model", damaged, vocabulary="sentencepiece"),
+        Target("tiktoken", "t", _file("t", checkpoints.tiktoken), read_tiktoken, damaged_text),
+        *(
+            Target(name, name, checkpoints.vocab_and_merges, read_vocab_and_merges, damage)
+            for name, damage in (
+                ("vocab.json", damaged_json),
+                ("merges.txt", damaged_text),
+                ("special_tokens_map.json", damaged_json),
+                ("generation_config.json", damaged_json),
+            )
+        ),
+        Target("added_tokens_decoder", "tokenizer_config.json", checkpoints.vocab_and_merges,
+               read_vocab_and_merges, damaged_json),
+        Target("carried", "c", _file("c", _carried), write_back, damaged_json, named=False),
         _vocabulary_file("vocabulary-llama", seeds.spm_vocabulary()),
         _vocabulary_file("vocabulary-gpt2", seeds.bpe_vocabulary()),
         Target("text", "t", _file("t", lambda p: p.write_text(TEXT)), read_text, damaged_text,
@@ -225,6 +282,11 @@ TARGETS = {
                    named=False)
             for name, vocabulary in seeds.VOCABULARIES.items()
         ),
+        Target("adapter-gguf", "a.gguf", _file("a.gguf", seeds.adapter), run_adapter),
+        Target("adapter_config.json", "adapter_config.json", checkpoints.peft_folder, run_adapter,
+               damaged_json),
+        Target("adapter_model", "adapter_model.safetensors", checkpoints.peft_folder, run_adapter,
+               damaged_header),
         Target("llama", "m.gguf", _file("m.gguf", seeds.model), run_model),
     )
 }  # fmt: skip

@@ -165,6 +165,7 @@ def test_what_gemma_2_s_files_may_leave_out() -> None:
     [
         ({"attention.sliding_window_pattern": [True]}, "has 1 values for 2 layers"),
         ({"attention.sliding_window": "far"}, "sliding_window"),
+        ({"attention.sliding_window": 2**64 - 1}, "sliding_window"),
         ({"attn_logit_softcapping": -1.0}, "attn_logit_softcapping"),
         ({"attention.causal": False}, r"qwen2\.attention\.causal is False"),
         ({"attention.clamp_kqv": 8.0}, "clamp_kqv"),

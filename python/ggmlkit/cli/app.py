@@ -21,6 +21,9 @@ NAMES = (
     "verify",
     "repair",
     "export",
+    "apply-lora",
+    "apply-delta",
+    "make-delta",
     "split",
     "merge",
     "metadata",
@@ -74,7 +77,8 @@ def _run(name: str, words: Sequence[str]) -> int:
 
 
 def _command(name: str) -> Command:
-    return Command(getattr(import_module(f"ggmlkit.cli.{name}"), name))
+    own_name = name.replace("-", "_")
+    return Command(getattr(import_module(f"ggmlkit.cli.{own_name}"), own_name))
 
 
 def _help() -> str:

@@ -21,6 +21,7 @@ def chat(
     kv_type: options.KvType = options.KvChoice.f16,
     activation_bits: options.ActivationBits = options.BitsChoice.eight,
     repack: options.Repack = True,
+    lora: options.Lora = None,
     temperature: options.Temperature = 0.8,
     top_k: options.TopK = 40,
     top_p: options.TopP = 0.95,
@@ -40,6 +41,7 @@ def chat(
         activation_bits=activation_bits,
         repack=repack,
         mlock=mlock,
+        lora=lora,
     )
     beginning = [] if system is None else [{"role": "system", "content": system}]
     messages = list(beginning)

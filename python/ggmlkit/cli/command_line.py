@@ -65,7 +65,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Argument:
-    """A parameter given by its place; there is no default."""
+    """A parameter given by its place; of a list, one or more words that the others leave."""
 
     metavar: str
     help: str
@@ -98,7 +98,8 @@ class _Parameter:
     def shown(self) -> str:
         """How the value is written in a help text."""
         if self.place.metavar:
-            return self.place.metavar
+            several = self.repeated and isinstance(self.place, Argument)
+            return self.place.metavar + "…" * several
         if issubclass(self.kind, Enum):
             return f"<{'|'.join(choice.value for choice in self.kind)}>"
         return f"<{self.kind.__name__.lower()}>"
@@ -159,15 +160,26 @@ class Command:
             if parameter.repeated:
                 value = [*values.get(parameter.name, ()), value]
             values[parameter.name] = value
-        for parameter, text in zip(self._arguments, rest, strict=False):
-            values[parameter.name] = parameter.value(text)
-        if extra := rest[len(self._arguments) :]:
-            raise UsageError(f"Got unexpected extra argument(s) ({' '.join(extra)}).")
+        for parameter, texts in self._placed(rest):
+            found = [parameter.value(text) for text in texts]
+            values[parameter.name] = found if parameter.repeated else found[0]
         for parameter in self._parameters:
             if parameter.required and parameter.name not in values:
                 what = "argument" if isinstance(parameter.place, Argument) else "option"
                 raise UsageError(f"Missing {what} {_quoted(parameter.place)}.")
         return values
+
+    def _placed(self, words: Sequence[str]) -> Iterator[tuple[_Parameter, Sequence[str]]]:
+        """The arguments for which there are words, each with its own."""
+        extra = len(words) - len(self._arguments)
+        left = list(words)
+        for parameter in self._arguments:
+            count = 1 + max(0, extra) if parameter.repeated else 1
+            own, left = left[:count], left[count:]
+            if own:
+                yield parameter, own
+        if left:
+            raise UsageError(f"Got unexpected extra argument(s) ({' '.join(left)}).")
 
 
 def columns(rows: Sequence[tuple[str, str]]) -> str:

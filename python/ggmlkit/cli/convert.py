@@ -27,11 +27,12 @@ def convert(
         Path,
         Argument(
             metavar="SRC",
-            help="Folder (Meta, Hugging Face), checkpoint, model file, or hf:OWNER/NAME[:FILE].",
+            help="Folder (Meta, Hugging Face), checkpoint, model file, or hf:OWNER/NAME[:FILE]; "
+            "or a LoRA adapter.",
         ),
     ],
     out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
-    type: Type = "f16",
+    type: Type = None,
     container: Container = None,
     vocab: Vocab = None,
     version: Annotated[
@@ -44,9 +45,12 @@ def convert(
         bool, Option("--dry-run", help="Print what would be written, and write nothing.")
     ] = False,
     as_json: Json = False,
+    base: Annotated[
+        Path | None, Option("--base", help="Model that an adapter is for, or its config.json.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
-    """Turn a checkpoint into a model file with its matrices in a type of your choice."""
+    """Turn a checkpoint into a model file, with its matrices in f16 or --type."""
     from ggmlkit.cli.progress import progress
     from ggmlkit.conversion import convert as convert_model
     from ggmlkit.conversion.pipeline import planned
@@ -65,11 +69,11 @@ def convert(
         "threads": threads,
     }
     if dry_run:
-        with planned(source, out, **settings) as plan:
+        with planned(source, out, **settings | {"type": type or "f16"}) as plan:
             _print(plan, as_json)
         return
-    with progress(f"convert to {type}") as report:
-        convert_model(source, out, **settings, progress=report)
+    with progress("convert" if type is None else f"convert to {type}") as report:
+        convert_model(source, out, **settings, base=base, progress=report)
 
 
 def _print(plan: ConversionPlan, as_json: bool) -> None:

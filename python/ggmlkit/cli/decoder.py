@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggmlkit.cli.adapters import scaled
 from ggmlkit.cli.options import BitsChoice, KvChoice
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def open_decoder(
     repack: bool,
     sequences: int = 1,
     mlock: bool = False,
+    lora: list[str] | None = None,
 ) -> Llama:
     """The model in a file; raises as :class:`Llama` does."""
     from ggmlkit.model.llama import Llama
@@ -34,4 +36,5 @@ def open_decoder(
         activation_bits=int(activation_bits.value),
         repack=repack,
         mlock=mlock,
+        lora=scaled(lora or []),
     )

@@ -69,8 +69,17 @@ RepeatPenalty = Annotated[
 ]
 Seed = Annotated[int | None, Option("-s", "--seed", help="The same seed gives the same text.")]
 Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
+Lora = Annotated[
+    list[str] | None,
+    Option(
+        "--lora",
+        metavar="ADAPTER[:SCALE]",
+        help="LoRA adapter, a PEFT folder, gguf or ggla file; may be repeated.",
+    ),
+]
 Type = Annotated[
-    str, Option("--type", metavar="TYPE", help="f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0")
+    str | None,
+    Option("--type", metavar="TYPE", help="f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0"),
 ]
 Container = Annotated[
     str | None,

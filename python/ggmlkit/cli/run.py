@@ -25,6 +25,7 @@ def run(
     kv_type: options.KvType = options.KvChoice.f16,
     activation_bits: options.ActivationBits = options.BitsChoice.eight,
     repack: options.Repack = True,
+    lora: options.Lora = None,
     temperature: options.Temperature = 0.8,
     top_k: options.TopK = 40,
     top_p: options.TopP = 0.95,
@@ -47,6 +48,7 @@ def run(
         activation_bits=activation_bits,
         repack=repack,
         mlock=mlock,
+        lora=lora,
     )
     try:
         pieces = llama.generate(

@@ -23,8 +23,9 @@ from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.atomic import FileSet, replacing, replacing_together
 from ggmlkit.io.npz_writer import write_npz
+from ggmlkit.io.progress import shifted
 from ggmlkit.io.safetensors_writer import write_safetensors
-from ggmlkit.io.stream import Progress, shifted
+from ggmlkit.io.stream import Progress
 from ggmlkit.io.torch_writer import write_torch
 from ggmlkit.tensor import Tensor
 
@@ -122,26 +123,31 @@ def _kept_type(source: Source, format: str) -> str:
 def _write_hf(folder: Path, job: _Job) -> None:
     tensors = hf_tensors(job.source, job.tensors)
     files = hf_files(job.source, job.dtype)
-    shards, index = _shards(tensors, job.shard_size)
+    weights, index = shards(tensors, job.shard_size)
     if index is not None:
         files["model.safetensors.index.json"] = index
-    with _checkpoint(folder, [*files, *shards], job.source, last="config.json") as together:
+    with _checkpoint(folder, [*files, *weights], job.source, last="config.json") as together:
         for name, value in files.items():
-            _write_json(together, name, value)
-        _write_shards(together, shards, job)
+            write_json(together, name, value)
+        write_shards(together, weights, job.threads, job.progress)
 
 
-def _write_shards(together: FileSet, shards: Mapping[str, dict[str, Tensor]], job: _Job) -> None:
-    total = sum(tensor.nbytes for part in shards.values() for tensor in part.values())
+def write_shards(
+    together: FileSet,
+    weights: Mapping[str, dict[str, Tensor]],
+    threads: int | None,
+    progress: Progress | None,
+) -> None:
+    """Write safetensors files, given by name."""
+    total = sum(tensor.nbytes for part in weights.values() for tensor in part.values())
     done = 0
-    for name, part in shards.items():
-        progress = shifted(job.progress, done, total)
+    for name, part in weights.items():
         with together.writing(name) as file:
-            write_safetensors(file, part, threads=job.threads, progress=progress)
+            write_safetensors(file, part, threads=threads, progress=shifted(progress, done, total))
         done += sum(tensor.nbytes for tensor in part.values())
 
 
-def _shards(
+def shards(
     tensors: Mapping[str, Tensor], size: int
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any] | None]:
     """Tensors by file, and the index that tells which tensor is where if the files are several."""
@@ -155,15 +161,15 @@ def _shards(
         taken += tensor.nbytes
     if len(groups) == 1:
         return {"model.safetensors": groups[0]}, None
-    shards = {
+    files = {
         f"model-{number + 1:05d}-of-{len(groups):05d}.safetensors": group
         for number, group in enumerate(groups)
     }
     index = {
         "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
-        "weight_map": {name: file for file, group in shards.items() for name in group},
+        "weight_map": {name: file for file, group in files.items() for name in group},
     }
-    return shards, index
+    return files, index
 
 
 # ------------------------------------------------------------------- Meta, numpy
@@ -173,7 +179,7 @@ def _write_meta(folder: Path, job: _Job) -> None:
     params = to_meta_params(job.source.hparams())  # it knows better what is wrong than a name
     own, weights = {_meta_name(n): t for n, t in job.tensors.items()}, "consolidated.00.pth"
     with _checkpoint(folder, ["params.json", weights], job.source, last="params.json") as together:
-        _write_json(together, "params.json", params)
+        write_json(together, "params.json", params)
         with together.writing(weights) as file:
             write_torch(file, own, progress=job.progress)
 
@@ -200,14 +206,14 @@ def _write_npz(path: Path, job: _Job) -> None:
 def _checkpoint(folder: Path, names: list[str], source: Source, last: str) -> Iterator[FileSet]:
     """Files of a folder, the tokenizer's among them, to take their places together."""
     tokenizer = _tokenizer_files(source)
-    _check_alone(folder, {*names, *tokenizer})
+    check_alone(folder, {*names, *tokenizer})
     with replacing_together(folder, last) as together:
         for name, value in tokenizer.items():
-            _write_json(together, name, value)
+            write_json(together, name, value)
         yield together
 
 
-def _check_alone(folder: Path, names: set[str]) -> None:
+def check_alone(folder: Path, names: set[str]) -> None:
     """Refuse a folder with files of another checkpoint, which readers would take for part of it."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         name = path.name
@@ -227,6 +233,7 @@ def _tokenizer_files(source: Source) -> dict[str, dict[str, Any]]:
     }
 
 
-def _write_json(together: FileSet, name: str, value: Mapping[str, Any]) -> None:
+def write_json(together: FileSet, name: str, value: Mapping[str, Any]) -> None:
+    """Write a JSON file."""
     with together.writing(name) as file:
         file.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -8,6 +8,7 @@ from typing import Any
 from ggmlkit.conversion import names
 from ggmlkit.conversion.hf_config import to_hf_config
 from ggmlkit.conversion.source import Source
+from ggmlkit.conversion.vocabulary.special_tokens import special_id
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
 
@@ -39,11 +40,11 @@ def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int | list[int]]:
     """Special tokens; a list of all that end a turn where the file tells of several."""
     ids: dict[str, int | list[int]] = {}
     for ours, theirs in _TOKENS.items():
-        value = metadata.get(f"tokenizer.ggml.{ours}_token_id")
-        if value is not None:
-            ids[f"{theirs}_token_id"] = int(value)
-    ends = [metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", *_MORE_ENDS)]
-    told = list(dict.fromkeys(int(number) for number in ends if number is not None))
+        number = special_id(metadata, ours)
+        if number is not None:
+            ids[f"{theirs}_token_id"] = number
+    ends = [special_id(metadata, name) for name in ("eos", *_MORE_ENDS)]
+    told = list(dict.fromkeys(number for number in ends if number is not None))
     if len(told) > 1:
         ids["eos_token_id"] = told
     return ids

@@ -9,6 +9,8 @@ import numpy as np
 
 from ggmlkit.errors import ConversionError
 
+_MOST = 1 << 62  # JSON's integers have no end
+
 
 def count(source: Mapping[str, Any], key: str, default: int | None = None) -> int:
     """A positive integer. Raises ConversionError for anything else, or where there is none."""
@@ -17,7 +19,8 @@ def count(source: Mapping[str, Any], key: str, default: int | None = None) -> in
         if default is None:
             raise ConversionError(f"the hyper-parameter {key} is missing")
         return default
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_integer or not 0 < value < _MOST:
         raise ConversionError(f"the hyper-parameter {key} = {value!r} is not a positive integer")
     return int(value)
 

@@ -121,13 +121,17 @@ def _long_rope(
 
 def _switch(keys: Mapping[str, Any], key: str, default: float) -> float:
     """A number that may be 0, for off."""
-    value = keys.get(key, default)
-    return 0.0 if value == 0 else shortest(number(keys, key, default))
+    return 0.0 if _is_zero(keys.get(key, default)) else shortest(number(keys, key, default))
 
 
 def _window(keys: Mapping[str, Any], architecture: Architecture) -> int:
-    value = keys.get("attention.sliding_window", architecture.window)
-    return 0 if value == 0 else count(keys, "attention.sliding_window", architecture.window)
+    key = "attention.sliding_window"
+    usual = architecture.window
+    return 0 if _is_zero(keys.get(key, usual)) else count(keys, key, usual)
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and value == 0
 
 
 def _sliding(keys: Mapping[str, Any], architecture: Architecture, layers: int) -> tuple[bool, ...]:
@@ -140,7 +144,8 @@ def _sliding(keys: Mapping[str, Any], architecture: Architecture, layers: int) -
     if isinstance(value, (list, tuple, np.ndarray)):
         found = tuple(bool(each) for each in value)
     else:
-        found = tuple(slides(layer, count(keys, key)) for layer in range(layers))
+        period = 0 if _is_zero(value) else count(keys, key)
+        found = tuple(slides(layer, period) for layer in range(layers))
     if len(found) != layers:
         raise ConversionError(f"{key} has {len(found)} values for {layers} layers")
     return () if found == usual else found

@@ -88,13 +88,14 @@ def _gguf_tensors(
         if hparams.tied and name == "output.weight":
             continue  # the same values as the embeddings
         try:
-            found[name] = _gguf_values(name, tensor, hparams).renamed(name)
+            found[name] = gguf_values(name, tensor, hparams).renamed(name)
         except ConversionError as error:
             raise ConversionError(f"{folder}: {error}") from None
     return found
 
 
-def _gguf_values(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
+def gguf_values(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
+    """A tensor of this gguf name as gguf has it: rows in its order, norms as they multiply."""
     heads = _heads_of(name, hparams)
     if heads:
         return permute.hf_to_meta(tensor, heads)

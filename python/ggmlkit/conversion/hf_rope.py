@@ -63,7 +63,10 @@ def _rotated(
         return 0
     if not may_be_part or part > 1.0:
         raise ConversionError(f"partial_rotary_factor = {part} in config.json is not supported")
-    return int(head_dim * part)
+    rotated = int(head_dim * part)
+    if rotated == 0:
+        raise ConversionError(f"partial_rotary_factor = {part} in config.json rotates nothing")
+    return rotated
 
 
 def _original_context(config: Mapping[str, Any], rope: Mapping[str, Any], context: int) -> int:
@@ -100,13 +103,15 @@ def _yarn(rope: Mapping[str, Any], original: int) -> dict[str, Any]:
 
 
 def _long_rope(rope: Mapping[str, Any], original: int, context: int, pairs: int) -> LongRope:
+    if original < 2:  # its logarithm is a divisor
+        raise ConversionError("original_max_position_embeddings of 1 with longrope is no context")
     factor = number(rope, "factor", context / original)
-    attention_factor = number(rope, "attention_factor", long_attention_factor(factor, original))
+    usual = long_attention_factor(factor, original)
     return LongRope(
         short=numbers(rope, "short_factor", pairs),
         long=numbers(rope, "long_factor", pairs),
         original_context=original,
-        attention_factor=shortest(attention_factor),
+        attention_factor=shortest(number(rope, "attention_factor", usual)),
     )
 
 

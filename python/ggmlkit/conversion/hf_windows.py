@@ -26,7 +26,8 @@ def windows_of(
             _tell_of_a_window_left_out(config, window)
         return 0, ()
     if usual_window and not window:
-        raise ConversionError("sliding_window = 0 in config.json is not supported")
+        shown = config["sliding_window"]
+        raise ConversionError(f"sliding_window = {shown!r} in config.json is not supported")
     if family.window_switch and not flag(config, family.window_switch):
         return 0, ()
     if window >= context and not usual_window:
@@ -59,8 +60,10 @@ def _sliding_layers(
     types = config.get("layer_types")
     if types is not None:
         known = {"sliding_attention": True, "full_attention": False}
-        if not isinstance(types, list) or len(types) != layers or not set(types) <= known.keys():
-            raise ConversionError(f"layer_types = {types!r} in config.json is not supported")
+        is_list = isinstance(types, list) and len(types) == layers
+        if not is_list or any(not isinstance(each, str) or each not in known for each in types):
+            shown = repr(types)[:80]
+            raise ConversionError(f"layer_types = {shown} in config.json is not supported")
         return tuple(known[each] for each in types)
     if not family.window_switch:
         return None

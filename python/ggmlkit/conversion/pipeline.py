@@ -8,9 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ggmlkit import io
+from ggmlkit.conversion.lora import is_adapter
 from ggmlkit.conversion.plan import ConversionPlan, conversion_plan
 from ggmlkit.conversion.source import open_source
 from ggmlkit.conversion.tokenizer_files import give_vocabulary
+from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.types import TensorType
 
@@ -19,28 +21,35 @@ def convert(
     src: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    type: str | TensorType = "f16",
+    type: str | TensorType | None = None,
     container: str | None = None,
     version: int | None = None,
     byte_order: ByteOrder = "little",
     vocab: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: io.Progress | None = None,
 ) -> None:
     """Write the model in ``src`` as one model file, all matrices in ``type``.
 
+    A LoRA adapter becomes an adapter file, as :func:`convert_adapter` writes it.
+
     Args:
         src: a Hugging Face or Meta folder, a file of tensors that has its settings beside it, any
             model file ``gk.open`` reads, or such a thing on the hub: ``"hf:OWNER/NAME"``. Layers
-            quantized by GPTQ or AWQ keep their integers where ``type`` has room for them.
+            quantized by GPTQ or AWQ keep their integers where ``type`` has room for them. Or an
+            adapter: a PEFT folder, a gguf or a ggla file.
         out: the file to write, replaced only when it is complete.
-        type: of the matrices: f32, f16, bf16, q8_0, q5_0, q5_1, q4_0 or q4_1. Vectors are stored
-            as f32, matrices whose rows are not whole blocks as f16.
-        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells.
+        type: of the matrices: f32, f16 (the default), bf16, q8_0, q5_0, q5_1, q4_0 or q4_1.
+            Vectors are stored as f32, matrices whose rows are not whole blocks as f16. An adapter's
+            tensors keep their types by default.
+        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells. ``"ggla"`` for
+            an adapter.
         version: of the container: gguf 1, 2 or 3, ggjt 1, 2 or 3; the newest by default.
         byte_order: of the numbers; only gguf v3 can be ``"big"``.
         vocab: a tokenizer file, a folder with one, or a model file, instead of the vocabulary
             that ``src`` has or lacks.
+        base: the model that an adapter is for, or its config.json.
         threads: at most this many; all the process may use when None.
         progress: as ``gk.save`` calls it.
 
@@ -50,26 +59,51 @@ def convert(
         FormatError: the input is damaged.
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
+    if is_adapter(src):
+        from ggmlkit.conversion.lora_convert import convert_adapter
+
+        if vocab is not None:
+            raise ConversionError(f"{os.fspath(src)} is an adapter, which has no vocabulary")
+        return convert_adapter(
+            src,
+            out,
+            base=base,
+            type=type,
+            container=container,
+            version=version,
+            byte_order=byte_order,
+            progress=progress,
+        )
+    if base is not None:
+        raise ConversionError(f"{os.fspath(src)} is no adapter, which alone has a base model")
     with planned(
         src,
         out,
-        type=type,
+        type=type or "f16",
         container=container,
         version=version,
         byte_order=byte_order,
         vocab=vocab,
         threads=threads,
     ) as plan:
-        io.save(
-            plan.out,
-            plan.targets,
-            plan.metadata,
-            container=plan.container,
-            version=plan.version,
-            byte_order=plan.byte_order,
-            threads=threads,
-            progress=progress,
-        )
+        write_model(plan, threads=threads, progress=progress)
+    return None
+
+
+def write_model(
+    plan: ConversionPlan, *, threads: int | None = None, progress: io.Progress | None = None
+) -> None:
+    """Write a planned model file, replaced only when it is complete."""
+    io.save(
+        plan.out,
+        plan.targets,
+        plan.metadata,
+        container=plan.container,
+        version=plan.version,
+        byte_order=plan.byte_order,
+        threads=threads,
+        progress=progress,
+    )
 
 
 @contextmanager

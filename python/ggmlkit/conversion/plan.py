@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ggmlkit import types
 from ggmlkit.conversion import names
 from ggmlkit.conversion.source import Source
-from ggmlkit.errors import ConversionError
+from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.stream import Part, PartedTensor, parts_of
 from ggmlkit.tensor import Tensor
@@ -28,6 +30,13 @@ class PlannedTensor(NamedTuple):
 
     source: Tensor
     target: Tensor
+
+
+class StoredTypes(NamedTuple):
+    """The types of a model's tensors in a file, and what the file calls them all."""
+
+    by_name: Mapping[str, TensorType]
+    file_type: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class ConversionPlan:
 def conversion_plan(
     source: Source,
     out: Path,
-    type: str | TensorType,
+    type: str | TensorType | StoredTypes,
     *,
     container: str | None = None,
     version: int | None = None,
@@ -73,11 +82,12 @@ def conversion_plan(
 ) -> ConversionPlan:
     """How :func:`ggmlkit.convert`, whose arguments these are, will write a model.
 
+    ``type`` may also tell one of each tensor.
+
     Raises ConversionError for what the container cannot hold, UnsupportedTypeError for a type
     that cannot be written.
     """
     from ggmlkit.quantization.file import in_type
-    from ggmlkit.quantization.recipe import plan, recipe
 
     container = container or container_of(out)
     tensors = source.tensors
@@ -85,7 +95,7 @@ def conversion_plan(
         _check_fits_ggjt(source)
         # All ones, or it would be a scaling, which was refused.
         tensors = {name: t for name, t in tensors.items() if name != names.ROPE_FREQS}
-    chosen = plan(tensors, type, pure=True)
+    stored = type if isinstance(type, StoredTypes) else stored_types(source, type)
     return ConversionPlan(
         out=out,
         container=container,
@@ -93,14 +103,43 @@ def conversion_plan(
         byte_order=byte_order,
         metadata={
             **source.metadata,
-            "general.file_type": recipe(type).file_type,
+            "general.file_type": stored.file_type,
             "general.quantization_version": _LAYOUT_VERSION,
         },
         tensors={
-            name: PlannedTensor(tensor, finite(in_type(tensor, chosen[name], threads)))
+            name: PlannedTensor(tensor, finite(in_type(tensor, stored.by_name[name], threads)))
             for name, tensor in tensors.items()
         },
     )
+
+
+def stored_types(source: Source, type: str | TensorType | None) -> StoredTypes:
+    """The types of a file with all matrices in ``type``; None: each in its own, vectors as f32.
+
+    Raises UnsupportedTypeError where a matrix is in a layout that today's files don't have.
+    """
+    from ggmlkit.quantization.recipe import plan, recipe
+
+    if type is not None:
+        return StoredTypes(plan(source.tensors, type, pure=True), recipe(type).file_type)
+    kept = {name: _kept_type(tensor) for name, tensor in source.tensors.items()}
+    file_type = source.metadata.get("general.file_type")
+    if not isinstance(file_type, int):
+        matrices = Counter(kept[n].name for n, t in source.tensors.items() if len(t.shape) > 1)
+        file_type = recipe(matrices.most_common(1)[0][0] if matrices else "f32").file_type
+    return StoredTypes(kept, file_type)
+
+
+def _kept_type(tensor: Tensor) -> TensorType:
+    if len(tensor.shape) < 2:
+        return types.get("f32")
+    kept = types.get(tensor.type.name.removesuffix("_v1").removesuffix("_v2"))
+    if kept.generation != "gguf":
+        raise UnsupportedTypeError(
+            f"{tensor.name} is {tensor.type}, which today's files don't have; say which type to "
+            "write"
+        )
+    return kept
 
 
 def container_of(out: Path) -> str:

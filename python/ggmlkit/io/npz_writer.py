@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ggmlkit.io.stream import Progress, Reporter, write_data
+from ggmlkit.io.progress import Reporter
+from ggmlkit.io.stream import Progress, write_data
 from ggmlkit.tensor import Tensor
 
 _DTYPES = {"f32": "<f4", "f16": "<f2", "f64": "<f8"}

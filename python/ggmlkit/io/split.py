@@ -13,7 +13,8 @@ from ggmlkit.io.atomic import replacing
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf_parts import COUNT, NUMBER, TENSORS, GgufParts, part_name
 from ggmlkit.io.gguf_writer import FilePlan, planned, write_gguf
-from ggmlkit.io.stream import Progress, shifted
+from ggmlkit.io.progress import shifted
+from ggmlkit.io.stream import Progress
 from ggmlkit.tensor import Tensor
 
 # As other programs count and as their files have it, whatever general.alignment says.

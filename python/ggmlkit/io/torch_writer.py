@@ -7,7 +7,8 @@ import zipfile
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from ggmlkit.io.stream import Progress, Reporter, write_data
+from ggmlkit.io.progress import Reporter
+from ggmlkit.io.stream import Progress, write_data
 from ggmlkit.io.torch_pickle import STORAGE_OF, dense_stride
 from ggmlkit.tensor import Tensor
 

@@ -241,7 +241,9 @@ def _query_scale(
 
 def _windows(keys: _Keys, architecture: Architecture, layers: int) -> tuple[int, ...]:
     """Positions seen in each layer, 0 for all; empty where no layer slides."""
-    window = int(keys.number("attention.sliding_window", architecture.window))
+    window = 0
+    if keys.number("attention.sliding_window", architecture.window):
+        window = keys.count("attention.sliding_window", architecture.window)
     sliding = keys.flags("attention.sliding_window_pattern")
     if sliding is None:  # one number, or none: every so many layers one sees everything
         period = keys.number("attention.sliding_window_pattern", architecture.window_period)

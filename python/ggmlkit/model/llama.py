@@ -23,6 +23,7 @@ from ggmlkit.tensor import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ggmlkit.conversion.lora import AdapterPath, Scaled
     from ggmlkit.model.tokenizer import Tokenizer
 
 # Cache memory is proportional to the context: models trained for 128k tokens start smaller.
@@ -71,13 +72,16 @@ class Llama:
         repack: copy quantized weights into the layout that computes fastest. Without, they are
             used as they lie in the mapped file, whose memory processes share; slower.
         mlock: keep the weights from being swapped out.
+        lora: adapters to apply, each a path or a pair of a path and a scale (or one path): PEFT
+            folders, gguf or ggla files. What they add is computed in float32 beside the weights,
+            which stay as they are.
 
     Raises:
-        FormatError: the file is damaged.
-        ModelError: the file is no model that this decoder can run, its contexts do not fit into
-            memory, or the system refuses to lock the weights.
-        ValueError: ``context``, ``sequences`` or ``threads`` below 1, or an unknown ``kv_type`` or
-            ``activation_bits``.
+        FormatError: the file, or an adapter, is damaged.
+        ModelError: the file is no model that this decoder can run, an adapter is not for it, its
+            contexts do not fit into memory, or the system refuses to lock the weights.
+        ValueError: ``context``, ``sequences`` or ``threads`` below 1, an unknown ``kv_type`` or
+            ``activation_bits``, or an adapter's scale that is no number up to a million.
     """
 
     config: LlamaConfig
@@ -94,6 +98,7 @@ class Llama:
         activation_bits: int = 8,
         repack: bool = True,
         mlock: bool = False,
+        lora: AdapterPath | Sequence[Scaled] = (),
     ) -> None:
         if kv_type not in KV_TYPES:
             raise ValueError(f"kv_type is {kv_type!r}, not one of {', '.join(KV_TYPES)}")
@@ -121,6 +126,10 @@ class Llama:
             room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
             _tell_unpacked(file, tensors)
             self._session = _loaded(self.config, tensors, threads or 0, repack)
+            if lora:
+                from ggmlkit.model.adapters import add_adapters
+
+                add_adapters(self._session, file, lora)
             _start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
-
 from ggmlkit.errors import ModelError
 from ggmlkit.model.added_tokens import Stripping
 from ggmlkit.model.detokenizer import Detokenizer
-from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, flag, token_id
+from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, charsmap, flag, token_id
 
 # Names under which models end a turn; a file's eos_token_id tells of one only.
 _END_NAMES = frozenset(
@@ -189,17 +187,9 @@ def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
             vocab,
             space_prefix=flag(metadata, "add_space_prefix", True),
             collapse_spaces=flag(metadata, "remove_extra_whitespaces", False),
-            charsmap=_charsmap(metadata),
+            charsmap=charsmap(metadata),
         )
     return ByteBpeEncoder(vocab)
-
-
-def _charsmap(metadata: Mapping[str, Any]) -> bytes:
-    """SentencePiece's compiled normalizer, which files hold as signed or unsigned bytes."""
-    found = np.asarray(metadata.get(PREFIX + "precompiled_charsmap", np.empty(0, np.uint8)))
-    if found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
-        raise ModelError(f"{PREFIX}precompiled_charsmap holds no bytes")
-    return found.astype(np.uint8).tobytes()
 
 
 def _adds_bos(vocab: Vocab) -> bool:

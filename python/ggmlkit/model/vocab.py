@@ -141,6 +141,14 @@ def flag(metadata: Mapping[str, Any], name: str, usual: bool) -> bool:
     return bool(value)
 
 
+def charsmap(metadata: Mapping[str, Any]) -> bytes:
+    """SentencePiece's compiled normalizer, which files hold as signed or unsigned bytes."""
+    found = np.asarray(metadata.get(PREFIX + "precompiled_charsmap", np.empty(0, np.uint8)))
+    if found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
+        raise ModelError(f"{PREFIX}precompiled_charsmap holds no bytes")
+    return found.astype(np.uint8).tobytes()
+
+
 def byte_value(piece: str | bytes) -> int | None:
     """The byte that a piece named ``<0xNN>`` stands for; None for any other piece."""
     if not isinstance(piece, str) or len(piece) != 6:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ _PART = 1 << 20
 
 # `general.quantization_version` of today's block layouts.
 _LAYOUT_VERSION = 2
+
+# Reads some rows of a tensor, with at most so many threads.
+_Read = Callable[[int | None], Tensor]
 
 
 def quantize_file(
@@ -105,10 +109,10 @@ def in_type(
         )
 
     def parts() -> Iterator[Part]:
-        for row, part in _row_runs(tensor):
+        for row, rows, read in _read_runs(tensor):
             yield Part(
-                part.rows * target.row_bytes(part.shape[-1]),
-                _maker(tensor, row, part, target, importance),
+                rows * target.row_bytes(tensor.shape[-1] if tensor.shape else 1),
+                _maker(tensor, row, read, target, importance),
             )
 
     return PartedTensor(target, tensor.shape, parts, tensor.name, threads, [tensor])
@@ -117,11 +121,12 @@ def in_type(
 def _maker(
     tensor: Tensor,
     row: int,
-    part: Tensor,
+    read: _Read,
     target: TensorType,
     importance: NDArray[np.float32] | None,
 ) -> Callable[[NDArray[np.uint8], int | None], None]:
     def make(out: NDArray[np.uint8], threads: int | None) -> None:
+        part = read(threads)
         try:
             quantize(part, target, importance=importance, out=out, threads=threads)
         except ValueError:
@@ -131,7 +136,37 @@ def _maker(
     return make
 
 
-def _row_runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _read_runs(tensor: Tensor) -> Iterator[tuple[int, int, _Read]]:
+    """First row, number of rows, and what reads them, of runs of whole rows.
+
+    Of a tensor that is computed in parts, if they are whole rows too, each is computed when it is
+    read, so that no more of them than are needed are alive.
+    """
+    columns = tensor.shape[-1] if tensor.shape else 1
+    row_bytes = tensor.type.row_bytes(columns)
+    parts = list(tensor.parts()) if isinstance(tensor, PartedTensor) and row_bytes else []
+    if not parts or any(part.nbytes % row_bytes for part in parts):
+        for row, part in row_runs(tensor):
+            yield row, part.rows, partial(_as_it_is, part)
+        return
+    row = 0
+    for computed in parts:
+        rows = computed.nbytes // row_bytes
+        yield row, rows, partial(_computed, computed, tensor, (rows, columns))
+        row += rows
+
+
+def _as_it_is(part: Tensor, _threads: int | None) -> Tensor:
+    return part
+
+
+def _computed(part: Part, tensor: Tensor, shape: tuple[int, int], threads: int | None) -> Tensor:
+    data = np.empty(part.nbytes, np.uint8)
+    part.make(data, threads)
+    return Tensor(tensor.type, shape, data, tensor.name)
+
+
+def row_runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
     """The tensor in runs of whole rows, each with the number of its first row."""
     columns = tensor.shape[-1] if tensor.shape else 1
     row_bytes = tensor.type.row_bytes(columns)

@@ -107,6 +107,23 @@ def test_added_tokens_of_tokenizer_config(golden: Path, tmp_path: Path) -> None:
     assert tokenizer.eog_ids == {2, 384}
 
 
+def test_added_tokens_of_a_tokenizer_json_beside_it(golden: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes((golden / "meta" / "tokenizer.model").read_bytes())
+    added = [
+        {"id": 384, "content": "<|user|>", "special": True, "rstrip": True},
+        {"id": 385, "content": "<other>", "special": False},
+        {"id": -1, "content": "<none>"},
+    ]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    (tmp_path / "added_tokens.json").write_text('{"<tool>": 385}')
+    found = metadata_from_sentencepiece(path, 386)
+    assert found["tokenizer.ggml.tokens"][384:] == ["<|user|>", "<tool>"]
+    assert found["tokenizer.ggml.token_type"][384:] == [3, 4]
+    (tmp_path / "tokenizer.json").write_text("{")
+    assert metadata_from_sentencepiece(path, 386)["tokenizer.ggml.token_type"][384] == 5
+
+
 def test_a_unigram_model_is_held_but_not_run(sentencepiece_model: Train, tmp_path: Path) -> None:
     theirs = sentencepiece_model(model_type="unigram", vocab_size=330)
     with pytest.warns(ConversionWarning, match="Unigram: the file holds it as 't5'"):

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
+from ggmlkit.errors import FormatError
 
 
-def byte_level_keys(table: TokenTable, merges: Sequence[str], pre: str) -> dict[str, Any]:
+def byte_level_keys(
+    table: TokenTable, path: Path, merges: Sequence[str], pre: str
+) -> dict[str, Any]:
     """The keys of a ``gpt2`` vocabulary.
 
     Args:
         table: all tokens, in GPT-2's letters.
+        path: the file of the merges, for errors.
         merges: ``"left right"``, the first to be made first.
         pre: gguf's name of the family that cuts text into words.
+
+    Raises FormatError for a merge of something that is no token.
     """
+    known = set(table.texts)
+    for number, merge in enumerate(merges):
+        parts = merge.split(" ")
+        if len(parts) != 2 or not known.issuperset((*parts, "".join(parts))):
+            raise FormatError(path, None, f"merge {number}, {merge[:80]!r}, is none of two tokens")
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": pre,

@@ -16,6 +16,7 @@ from ggmlkit.conversion.json_file import read_object
 from ggmlkit.conversion.vocabulary.steps import surrounding_tokens
 from ggmlkit.errors import FormatError
 from ggmlkit.model.added_tokens import CARRIED
+from ggmlkit.model.vocab import flag, token_id
 
 _LEFT_OUT = ("vocab", "merges")
 
@@ -47,6 +48,7 @@ def carried_tokenizer(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dic
     """The tokenizer.json that the metadata carries, its model's vocabulary missing.
 
     None if there is none, or if other keys were changed since so that it no longer fits them.
+    Raises ModelError for special tokens that are none.
     """
     try:
         tokenizer = json.loads(metadata.get(CARRIED, ""))
@@ -84,8 +86,8 @@ def _surrounds_as_told(
 ) -> bool:
     """Whether its post-processor adds the tokens that the metadata says are added."""
     for name, text in zip(("bos", "eos"), surrounding_tokens(tokenizer), strict=True):
-        number = metadata.get(f"tokenizer.ggml.{name}_token_id", len(tokens))
-        added = metadata.get(f"tokenizer.ggml.add_{name}_token", False) and number < len(tokens)
-        if text != (tokens[int(number)] if added else None):
+        added = flag(metadata, f"add_{name}_token", False)
+        number = token_id(metadata, name, len(tokens)) if added else None
+        if text != (None if number is None else tokens[number]):
             return False
     return True

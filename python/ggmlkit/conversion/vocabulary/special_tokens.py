@@ -13,7 +13,8 @@ from typing import Any
 
 from ggmlkit.conversion.json_file import object_if_there
 from ggmlkit.conversion.vocabulary.token_table import AddedToken
-from ggmlkit.errors import FormatError
+from ggmlkit.errors import ConversionError, FormatError, ModelError
+from ggmlkit.model.vocab import token_id
 
 # Hugging Face's names of special tokens, and gguf's.
 SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
@@ -39,6 +40,15 @@ def special_keys(folder: Path, tokens: Sequence[str]) -> dict[str, Any]:
     return {**found, **_chat_templates(folder, config)}
 
 
+def special_id(metadata: Mapping[str, Any], name: str) -> int | None:
+    """The id of ``tokenizer.ggml.NAME_token_id``; None if there is none, ConversionError if it
+    names no token."""
+    try:
+        return token_id(metadata, name, len(metadata.get("tokenizer.ggml.tokens", ())))
+    except ModelError as error:
+        raise ConversionError(str(error)) from None
+
+
 def special_names(folder: Path) -> set[str]:
     """Texts of all tokens that the files call special."""
     found: set[str] = set()
@@ -54,9 +64,12 @@ def special_names(folder: Path) -> set[str]:
 
 
 def added_tokens(folder: Path) -> list[AddedToken]:
-    """The tokens that tokenizer_config.json and added_tokens.json add, the former's word first."""
+    """The tokens that tokenizer_config.json, added_tokens.json and tokenizer.json add.
+
+    Where they differ, the first of these counts.
+    """
     special = special_names(folder)
-    found: dict[int, AddedToken] = {}
+    found = {token.number: token for token in _of_tokenizer_json(folder / "tokenizer.json")}
     path = folder / "added_tokens.json"
     for text, number in object_if_there(path).items():
         if type(number) is not int or number < 0:
@@ -72,6 +85,20 @@ def added_tokens(folder: Path) -> list[AddedToken]:
             raise FormatError(path, None, f"the added token {key[:80]!r} has no id or no text")
         found[int(key)] = AddedToken(content, int(key), bool(entry.get("special")))
     return [found[number] for number in sorted(found)]
+
+
+def _of_tokenizer_json(path: Path) -> Iterator[AddedToken]:
+    """Those of a tokenizer.json beside the file that the vocabulary comes from, if it is sound."""
+    try:
+        added = object_if_there(path).get("added_tokens")
+    except FormatError:
+        return
+    for entry in added if isinstance(added, list) else []:
+        number, text = (
+            (entry.get("id"), entry.get("content")) if isinstance(entry, dict) else (0, 0)
+        )
+        if type(number) is int and number >= 0 and isinstance(text, str):
+            yield AddedToken(text, number, bool(entry.get("special")))
 
 
 def _told(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,8 +126,10 @@ def _more_ends(folder: Path, tokens: Sequence[str], eos: int | None) -> dict[str
     gguf has room for two: the end of a turn, and that of a message that a tool is to answer.
     """
     found: dict[str, int] = {}
-    for number in _end_ids(folder):
-        if number == eos or number >= len(tokens):
+    ends = _end_ids(folder)
+    known = eos if eos is not None else next(iter(ends), None)
+    for number in ends:
+        if number == known or number >= len(tokens):
             continue
         key = "eom" if "eom" in tokens[number] or "eot" in found else "eot"
         found.setdefault(key, number)

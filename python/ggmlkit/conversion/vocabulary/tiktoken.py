@@ -53,7 +53,7 @@ def metadata_from_tiktoken(path: Path, n_vocab: int) -> dict[str, Any]:
         table.put(spelled(token), rank)
     for number, name in enumerate(_special_tokens()):
         table.put(name, len(ranks) + number, CONTROL)
-    keys = byte_level_keys(table, _merges(ranks), "llama-bpe")
+    keys = byte_level_keys(table, path, _merges(ranks), "llama-bpe")
     keys["tokenizer.ggml.add_bos_token"] = True
     for name, text in (("bos", _NAMED[0]), ("eos", _NAMED[1]), ("eot", _NAMED[9])):
         keys[f"tokenizer.ggml.{name}_token_id"] = table.texts.index(text)

@@ -6,49 +6,45 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from ggmlkit.conversion.sentencepiece_model import (
-    CONTROL,
-    NORMAL,
-    UNKNOWN,
-    UNUSED,
-    USER_DEFINED,
-)
 from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
 from ggmlkit.conversion.vocabulary.steps import flat_steps
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
-from ggmlkit.model.vocab import Vocab, merges_of
+from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
 _SPACE = "▁"
+_ADDED = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
 
 
 def to_tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """A tokenizer.json for the vocabulary in gguf keys.
 
     Where the metadata carries what the model's own tokenizer.json said, that is said again.
-    Raises ConversionError for a vocabulary of another kind than ``gpt2`` and ``llama``.
+    Raises ConversionError for a vocabulary of another kind than ``gpt2`` and ``llama``, and for
+    keys that make none.
     """
-    kind = metadata.get("tokenizer.ggml.model")
-    tokens = metadata.get("tokenizer.ggml.tokens")
-    if tokens is None or kind not in ("gpt2", "llama"):
-        raise ConversionError(f"a vocabulary of model {kind!r} cannot become a tokenizer.json")
-    texts = [t if isinstance(t, str) else t.decode("utf-8", "replace") for t in tokens]
-    kinds = [int(k) for k in metadata.get("tokenizer.ggml.token_type", [NORMAL] * len(texts))]
-    if len(kinds) != len(texts):
-        raise ConversionError(f"{len(texts)} tokens but {len(kinds)} token types")
-    merges = _given_merges(metadata) if kind == "gpt2" else _joins(metadata)
-    if kind == "llama":  # where spaces are ▁, but for tokens that are found in the text as it is
-        texts = [
-            text.replace(_SPACE, " ") if k == USER_DEFINED else text
-            for text, k in zip(texts, kinds, strict=True)
-        ]
-    vocab = {text: n for n, (text, k) in enumerate(zip(texts, kinds, strict=True)) if k != UNUSED}
+    try:
+        vocab = Vocab.from_metadata(metadata)
+        return _tokenizer_json(vocab, metadata)
+    except ModelError as error:
+        raise ConversionError(f"no tokenizer.json can be made: {error}") from None
+
+
+def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = vocab.types.tolist()
+    texts = _texts(vocab, kinds)
+    ids = {
+        text: number
+        for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
+        if kind != TokenType.UNUSED
+    }
+    merges = _given_merges(vocab) if vocab.model == "gpt2" else list(map(list, merges_of(vocab)))
     told = carried_tokenizer(metadata, texts)
-    if told is not None and _is_of_family(told, metadata):
-        return {**told, "model": {**told["model"], "vocab": vocab, "merges": merges}}
-    parts = _byte_level_parts(metadata) if kind == "gpt2" else _sentencepiece_parts(metadata, texts)
+    if told is not None and _cuts_alike(told, vocab):
+        return {**told, "model": {**told["model"], "vocab": ids, "merges": merges}}
+    parts = (
+        _byte_level_parts(vocab) if vocab.model == "gpt2" else _sentencepiece_parts(metadata, texts)
+    )
     model = {
         "type": "BPE",
         "dropout": None,
@@ -59,7 +55,7 @@ def to_tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "byte_fallback": False,
         "ignore_merges": False,
         **parts.pop("model"),
-        "vocab": vocab,
+        "vocab": ids,
         "merges": merges,
     }
     return {
@@ -67,27 +63,41 @@ def to_tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            _added_token(number, texts[number], special=k != USER_DEFINED)
-            for number, k in enumerate(kinds)
-            if k in (CONTROL, USER_DEFINED, UNKNOWN)
+            _added_token(number, texts[number], special=kind != TokenType.USER_DEFINED)
+            for number, kind in enumerate(kinds)
+            if kind in _ADDED
         ],
         **parts,
-        "post_processor": _post_processor(metadata, texts),
+        "post_processor": _post_processor(vocab, metadata, texts),
         "model": model,
     }
 
 
-def _is_of_family(tokenizer: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Whether a carried tokenizer still cuts text as the metadata says it is cut."""
+def _texts(vocab: Vocab, kinds: Sequence[int]) -> list[str]:
+    """The pieces as tokenizer.json has them.
+
+    Spaces of a SentencePiece vocabulary are ▁, but for tokens that are found in the text as it is.
+    """
+    texts = [p if isinstance(p, str) else p.decode("utf-8", "replace") for p in vocab.pieces]
+    if vocab.model == "gpt2":
+        return texts
+    return [
+        text.replace(_SPACE, " ") if kind == TokenType.USER_DEFINED else text
+        for text, kind in zip(texts, kinds, strict=True)
+    ]
+
+
+def _cuts_alike(tokenizer: Mapping[str, Any], vocab: Vocab) -> bool:
+    """Whether a carried tokenizer still cuts text as the vocabulary says it is cut."""
     model = tokenizer["model"]
-    if metadata["tokenizer.ggml.model"] == "llama":
+    if vocab.model == "llama":
         return bool(model.get("byte_fallback"))
     family = pretokenizers.recognised(
         tokenizer.get("pre_tokenizer"),
         nfc=bool(flat_steps(tokenizer.get("normalizer"))),
         ignore_merges=bool(model.get("ignore_merges")),
     )
-    return family is not None and family == _family(metadata)
+    return family is not None and family == pretokenizers.by_name(vocab.pre)
 
 
 def _added_token(number: int, text: str, *, special: bool) -> dict[str, Any]:
@@ -105,15 +115,8 @@ def _added_token(number: int, text: str, *, special: bool) -> dict[str, Any]:
 # ------------------------------------------------------------------- byte-level
 
 
-def _family(metadata: Mapping[str, Any]) -> pretokenizers.PreTokenizer:
-    try:
-        return pretokenizers.by_name(str(metadata.get("tokenizer.ggml.pre", "default")))
-    except ModelError as error:
-        raise ConversionError(str(error)) from None
-
-
-def _byte_level_parts(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    family = _family(metadata)
+def _byte_level_parts(vocab: Vocab) -> dict[str, Any]:
+    family = pretokenizers.by_name(vocab.pre)
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     return {
         "normalizer": {"type": "NFC"} if family.nfc else None,
@@ -123,16 +126,22 @@ def _byte_level_parts(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _given_merges(metadata: Mapping[str, Any]) -> list[list[str]]:
-    return [str(merge).split(" ", 1) for merge in metadata.get("tokenizer.ggml.merges", [])]
+def _given_merges(vocab: Vocab) -> list[list[str]]:
+    merges = []
+    for number, merge in enumerate(vocab.merges):
+        pair = merge.split(" ", 1) if isinstance(merge, str) else []
+        if len(pair) != 2:
+            raise ModelError(f"tokenizer.ggml.merges: entry {number} is no pair")
+        merges.append(pair)
+    return merges
 
 
 # ---------------------------------------------------------------- SentencePiece
 
 
 def _sentencepiece_parts(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
-    unknown = int(metadata.get("tokenizer.ggml.unknown_token_id", 0))
-    prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
+    unknown = token_id({"tokenizer.ggml.unknown_token_id": 0, **metadata}, "unknown", len(tokens))
+    prefix = flag(metadata, "add_space_prefix", True)
     decoders: list[dict[str, Any]] = [
         _replace({"String": _SPACE}, " "),
         {"type": "ByteFallback"},
@@ -145,7 +154,7 @@ def _sentencepiece_parts(metadata: Mapping[str, Any], tokens: Sequence[str]) -> 
         "pre_tokenizer": None,
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
-            "unk_token": tokens[unknown] if unknown < len(tokens) else None,
+            "unk_token": None if unknown is None else tokens[unknown],
             "fuse_unk": True,
             "byte_fallback": True,
         },
@@ -155,11 +164,11 @@ def _sentencepiece_parts(metadata: Mapping[str, Any], tokens: Sequence[str]) -> 
 def _normalizers(metadata: Mapping[str, Any], prefix: bool) -> list[dict[str, Any]]:
     """What SentencePiece does to a text before it looks for pieces, in its order."""
     steps: list[dict[str, Any]] = []
-    charsmap = np.asarray(metadata.get("tokenizer.ggml.precompiled_charsmap", []))
-    if charsmap.size:
-        text = base64.b64encode(charsmap.astype(np.uint8).tobytes()).decode()
+    compiled = charsmap(metadata)
+    if compiled:
+        text = base64.b64encode(compiled).decode()
         steps.append({"type": "Precompiled", "precompiled_charsmap": text})
-    if metadata.get("tokenizer.ggml.remove_extra_whitespaces", False):
+    if flag(metadata, "remove_extra_whitespaces", False):
         steps.append(_replace({"Regex": r"\A +|[ ▁]+\z"}, ""))
         steps.append(_replace({"Regex": " +"}, " "))
     if prefix:
@@ -171,22 +180,19 @@ def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": pattern, "content": content}
 
 
-def _joins(metadata: Mapping[str, Any]) -> list[list[str]]:
-    """Every way to make a piece of two others, best piece first: what SentencePiece does."""
-    try:
-        return [list(pair) for pair in merges_of(Vocab.from_metadata(metadata))]
-    except ModelError as error:
-        raise ConversionError(str(error)) from None
-
-
 # ---------------------------------------------------------------- post-processor
 
 
-def _post_processor(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any] | None:
+def _post_processor(
+    vocab: Vocab, metadata: Mapping[str, Any], tokens: Sequence[str]
+) -> dict[str, Any] | None:
     """Adds the first and last tokens of a text where the metadata asks for them."""
-    usual = metadata.get("tokenizer.ggml.model") == "llama"
-    bos = _added(metadata, "bos", usual, tokens)
-    eos = _added(metadata, "eos", False, tokens)
+    bos, eos = (
+        token_id(metadata, name, len(tokens))
+        if flag(metadata, f"add_{name}_token", usual)
+        else None
+        for name, usual in (("bos", vocab.model == "llama"), ("eos", False))
+    )
     if bos is None and eos is None:
         return None
 
@@ -208,13 +214,3 @@ def _post_processor(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dict[
             if number is not None
         },
     }
-
-
-def _added(
-    metadata: Mapping[str, Any], name: str, usual: bool, tokens: Sequence[str]
-) -> int | None:
-    """Id of a token that is added to texts, or None."""
-    number = metadata.get(f"tokenizer.ggml.{name}_token_id")
-    if number is None or not metadata.get(f"tokenizer.ggml.add_{name}_token", usual):
-        return None
-    return int(number) if 0 <= int(number) < len(tokens) else None

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ggmlkit.conversion.vocabulary.special_tokens import SPECIAL, hf_chat_template
+from ggmlkit.conversion.vocabulary.special_tokens import SPECIAL, hf_chat_template, special_id
+from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.model.vocab import flag
 
 
 def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Special tokens, whether they are added, and the chat template."""
+    """Special tokens, whether they are added, and the chat template.
+
+    Raises ConversionError for keys that make no vocabulary.
+    """
     tokens = metadata["tokenizer.ggml.tokens"]
     # The class that takes tokenizer.json as it is; others build parts of their own.
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     for short, key in SPECIAL.items():
-        number = metadata.get(f"tokenizer.ggml.{key}_token_id")
-        if number is not None and int(number) < len(tokens):
-            config[f"{short}_token"] = tokens[int(number)]
+        number = special_id(metadata, key)
+        if number is not None:
+            config[f"{short}_token"] = tokens[number]
     for key in ("add_bos_token", "add_eos_token"):
         if f"tokenizer.ggml.{key}" in metadata:
-            config[key] = bool(metadata[f"tokenizer.ggml.{key}"])
+            config[key] = _flag(metadata, key)
     config["clean_up_tokenization_spaces"] = False
     length = metadata.get(f"{metadata.get('general.architecture')}.context_length")
     if length is not None:
@@ -28,3 +33,10 @@ def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if template is not None:
         config["chat_template"] = template
     return config
+
+
+def _flag(metadata: Mapping[str, Any], key: str) -> bool:
+    try:
+        return flag(metadata, key, False)
+    except ModelError as error:
+        raise ConversionError(str(error)) from None

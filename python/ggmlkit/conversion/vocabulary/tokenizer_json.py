@@ -42,7 +42,7 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
     else:
         table.mark_special(special_names(path.parent))
         family = _family(path, tokenizer, bool(model.get("ignore_merges")))
-        keys = byte_level_keys(table, merges, family.name)
+        keys = byte_level_keys(table, path, merges, family.name)
     keys |= _surroundings(tokenizer, table.texts)
     keys |= special_keys(path.parent, table.texts)
     return {**keys, **carried(tokenizer, table.texts)}

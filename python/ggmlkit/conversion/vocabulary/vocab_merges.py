@@ -30,7 +30,7 @@ def metadata_from_vocab_and_merges(path: Path, n_vocab: int) -> dict[str, Any]:
         table.put(text, number)
     table.add(added_tokens(path.parent))
     table.mark_special(special_names(path.parent))
-    keys = byte_level_keys(table, _merges(merges_path), _family(path.parent))
+    keys = byte_level_keys(table, merges_path, _merges(merges_path), _family(path.parent))
     keys["tokenizer.ggml.add_bos_token"] = False
     return {**keys, **special_keys(path.parent, table.texts)}
 
@@ -40,17 +40,8 @@ def _merges(path: Path) -> list[str]:
         lines = path.read_bytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise FormatError(path, error.start, "merges must be UTF-8 text") from None
-    merges = [line.rstrip("\r") for line in lines]
-    if merges and merges[0].startswith("#version"):
-        merges = merges[1:]
-    found = []
-    for number, merge in enumerate(merges):
-        if not merge:
-            continue
-        if len(merge.split(" ")) != 2:
-            raise FormatError(path, None, f"merge {number}, {merge[:80]!r}, is none of two tokens")
-        found.append(merge)
-    return found
+    first = 1 if lines[0].startswith("#version") else 0
+    return [line.rstrip("\r") for line in lines[first:] if line.rstrip("\r")]
 
 
 def _family(folder: Path) -> str:

@@ -1,0 +1,28 @@
+"""The hyper-parameters of a model given as a file, a folder, or its config.json alone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+from ggmlkit.conversion.hf_config import from_hf_config
+from ggmlkit.conversion.hparams import Hparams
+from ggmlkit.conversion.source import open_source, read_json
+from ggmlkit.errors import ConversionError
+
+
+def hparams_of(path: str | os.PathLike[str]) -> Hparams:
+    """Those of a model file, a Meta folder, a Hugging Face folder or a config.json.
+
+    Of a Hugging Face folder, config.json suffices. Raises as :func:`open_source` does.
+    """
+    path = Path(path)
+    config = path / "config.json" if path.is_dir() else path
+    if config.suffix != ".json" or not config.is_file():
+        with closing(open_source(path, needs_vocabulary=False)) as source:
+            return source.hparams()
+    try:
+        return from_hf_config(read_json(config))
+    except ConversionError as error:
+        raise ConversionError(f"{config}: {error}") from None

@@ -1,0 +1,203 @@
+"""Delta weights: checkpoints that say what to add to a base model, as Vicuna's were published.
+
+``delta = target - base``, element by element. Tokens that the target has and the base lacks are
+rows beyond the base's, which count as zeros (Vicuna v0's one padding token). Sums and differences
+are computed in float32 and rounded once, which for float16 is what FastChat's tools compute in
+PyTorch. A delta in the target's own type gives back each weight but for two roundings, together at
+most a unit in the last place of the larger of difference and weight. One in float32 gives back the
+very bits of a float16 or bfloat16 target, unless a weight is thousands of times smaller than the
+base's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ggmlkit import types
+from ggmlkit.conversion import names
+from ggmlkit.conversion.hf_folder import open_weights
+from ggmlkit.conversion.hf_model import hf_source
+from ggmlkit.conversion.hf_writer import write_hf_folder
+from ggmlkit.conversion.pipeline import write_model
+from ggmlkit.conversion.plan import conversion_plan, finite, stored_types
+from ggmlkit.conversion.source import read_json
+from ggmlkit.errors import ConversionError
+from ggmlkit.io.stream import Part, PartedTensor
+from ggmlkit.quantization.file import in_type, row_runs
+from ggmlkit.tensor import Tensor
+from ggmlkit.types import TensorType
+
+_FLOATS = ("f32", "f16", "bf16")
+# What has a row for each token.
+_BY_TOKEN = ("model.embed_tokens.weight", "lm_head.weight")
+_FILES = (".gguf", ".bin", ".ggml", ".ggjt")
+
+
+def apply_delta(
+    base: str | os.PathLike[str],
+    delta: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    type: str | TensorType | None = None,
+    container: str | None = None,
+    threads: int | None = None,
+    progress: Callable[..., None] | None = None,
+) -> None:
+    """Write the model that a delta makes of its base, with the delta's config and tokenizer.
+
+    Args:
+        base: a Hugging Face folder of float weights.
+        delta: another, with what to add to them.
+        out: a folder to write (config.json, model.safetensors, the tokenizer's files), or a model
+            file where it ends in .gguf or .bin, or ``container`` says so. Replaced only when all
+            is written.
+        type: f32, f16 or bf16, of a model file as for ``gk.convert``; None for the delta's own.
+        container: ``"gguf"`` or ``"ggjt"``.
+        threads: at most this many; all the process may use when None.
+        progress: as ``gk.save`` calls it.
+
+    Raises:
+        ConversionError: the two don't have the same tensors, a sum does not fit float16, or what
+            ``gk.convert`` raises it for.
+        FormatError: a file is damaged.
+    """
+    base, delta, out = Path(base), Path(delta), Path(out)
+    is_folder = container is None and out.suffix.lower() not in _FILES
+    with ExitStack() as open_files:
+        # A file is the same as one made of the folder: its sums have the delta's type first.
+        kept = type if is_folder else None
+        sums = _combined(base, delta, +1.0, kept, threads, open_files)
+        if is_folder:
+            _write_folder(out, sums, base, delta, kept, threads, progress)
+            return
+        source = hf_source(delta, read_json(delta / "config.json"), sums, files=[])
+        if source.vocabulary_fault is not None:
+            raise source.vocabulary_fault
+        stored = stored_types(source, type)
+        plan = conversion_plan(source, out, stored, container=container, threads=threads)
+        write_model(plan, threads=threads, progress=progress)
+
+
+def make_delta(
+    base: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    type: str | TensorType | None = None,
+    threads: int | None = None,
+    progress: Callable[..., None] | None = None,
+) -> None:
+    """Write the delta that makes the target of the base, with the target's config and tokenizer.
+
+    Args:
+        base: a Hugging Face folder of float weights.
+        target: another, of the same tensors; it may have more tokens.
+        out: the folder to write.
+        type: f32, f16 or bf16; None for the target's own.
+        threads: at most this many; all the process may use when None.
+        progress: as ``gk.save`` calls it.
+
+    Raises:
+        ConversionError: the two don't have the same tensors, or a difference does not fit float16.
+        FormatError: a file is damaged.
+    """
+    base, target = Path(base), Path(target)
+    with ExitStack() as open_files:
+        differences = _combined(base, target, -1.0, type, threads, open_files)
+        _write_folder(Path(out), differences, base, target, type, threads, progress)
+
+
+def _write_folder(
+    out: Path,
+    tensors: Mapping[str, Tensor],
+    base: Path,
+    companion: Path,
+    type: str | TensorType | None,
+    threads: int | None,
+    progress: Callable[..., None] | None,
+) -> None:
+    if out.exists() and any(out.samefile(folder) for folder in (base, companion)):
+        raise ConversionError(f"{out} is read from; write to another folder")
+    dtype = None if type is None else types.get(type).name
+    write_hf_folder(out, tensors, companion, dtype=dtype, threads=threads, progress=progress)
+
+
+# ------------------------------------------------------------------------ element by element
+
+
+def _combined(
+    base: Path,
+    folder: Path,
+    sign: float,
+    type: str | TensorType | None,
+    threads: int | None,
+    open_files: ExitStack,
+) -> dict[str, Tensor]:
+    """``own + sign * base`` of the tensors of a folder, in a type or else their own; lazy."""
+    if type is not None and types.get(type).name not in _FLOATS:
+        raise ConversionError(f"a checkpoint folder holds f32, f16 or bf16, not {type}")
+    theirs = _weights(base, open_files)
+    own = _weights(folder, open_files)
+    if missing := own.keys() - theirs.keys():
+        raise ConversionError(f"{base} has no tensor {min(missing)}, as {folder} has")
+    if missing := theirs.keys() - own.keys():
+        raise ConversionError(f"{folder} has no tensor {min(missing)}, as {base} has")
+    combined = {}
+    for name, tensor in own.items():
+        _check_pair(name, tensor, theirs[name], base, folder)
+        exact = _sum(tensor, theirs[name], sign)
+        combined[name] = finite(in_type(exact, types.get(type or tensor.type), threads))
+    return combined
+
+
+def _weights(folder: Path, open_files: ExitStack) -> dict[str, Tensor]:
+    if not (folder / "config.json").is_file():
+        raise ConversionError(f"{folder} has no config.json: it is no Hugging Face folder")
+    tensors, files = open_weights(folder)
+    for file in files:
+        open_files.enter_context(closing(file))
+    return {name: tensor for name, tensor in tensors.items() if not names.is_derived(name)}
+
+
+def _check_pair(name: str, own: Tensor, other: Tensor, base: Path, folder: Path) -> None:
+    for tensor, where in ((own, folder), (other, base)):
+        if tensor.type.name not in _FLOATS:
+            raise ConversionError(f"{where}: {name} is {tensor.type}, no f32, f16 or bf16")
+    if own.shape == other.shape:
+        return
+    widths = own.shape[1:] == other.shape[1:] and len(own.shape) == 2
+    if name not in _BY_TOKEN or not widths or own.shape[0] < other.shape[0]:
+        raise ConversionError(
+            f"{name} has shape {own.shape} in {folder}, but {other.shape} in {base}"
+        )
+
+
+def _sum(own: Tensor, other: Tensor, sign: float) -> Tensor:
+    def parts() -> Iterator[Part]:
+        # Rows as long as each other are cut alike; the other tensor may end sooner.
+        for (_, part), beside in zip_longest(row_runs(own), row_runs(other)):
+            yield Part(4 * part.size, partial(_add, part, beside and beside[1], sign))
+
+    return PartedTensor("f32", own.shape, parts, own.name, sources=[own, other])
+
+
+def _add(
+    part: Tensor,
+    other: Tensor | None,
+    sign: float,
+    out: npt.NDArray[np.uint8],
+    threads: int | None,
+) -> None:
+    values = out.view(np.float32).reshape(part.shape)
+    part.dequantize(out=values, threads=threads)
+    if other is not None:
+        with np.errstate(over="ignore"):
+            values[: other.rows] += np.float32(sign) * other.dequantize(threads=threads)

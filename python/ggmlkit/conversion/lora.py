@@ -1,0 +1,162 @@
+"""LoRA adapters, whatever they came from: low-rank changes of a model's weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from ggmlkit.conversion.hparams import Hparams
+from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.io.base import ModelFile
+from ggmlkit.tensor import Tensor
+
+PEFT_CONFIG = "adapter_config.json"
+EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
+
+# Their product is a float32.
+_LARGEST_SCALE, _MOST_TIMES = 1e30, 1e6
+
+AdapterPath: TypeAlias = str | os.PathLike[str]
+Scaled: TypeAlias = AdapterPath | tuple[AdapterPath, float]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an adapter adds to one weight: ``scale * b @ a``.
+
+    Attributes:
+        a: ``(rank, in)``, lazy.
+        b: ``(out, rank)``, lazy, its rows in Meta's order as the weight's.
+        scale: alpha divided by the rank, or what the adapter has in its place.
+    """
+
+    a: Tensor
+    b: Tensor
+    scale: float
+
+    @property
+    def rank(self) -> int:
+        return self.a.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the weight."""
+        return self.b.shape[0], self.a.shape[1]
+
+
+@dataclass
+class Adapter:
+    """An adapter about to be applied or written in another form; close it after use.
+
+    Attributes:
+        path: the file or folder it came from.
+        architecture: of the models it is for, as gguf names it; None where nothing says.
+        changes: by the gguf name of the weight.
+        files: open files behind the tensors.
+    """
+
+    path: Path
+    architecture: str | None
+    changes: dict[str, Change]
+    files: list[ModelFile] = field(default_factory=list)
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+
+    def check_fits(self, shapes: Mapping[str, tuple[int, ...]], architecture: str) -> None:
+        """Raise ConversionError unless a model with weights of these shapes can take it."""
+        if self.architecture not in (None, architecture):
+            raise ConversionError(
+                f"{self.path} is for models of the architecture {self.architecture!r}, "
+                f"not {architecture!r}"
+            )
+        for name, change in self.changes.items():
+            if name == OUTPUT and OUTPUT not in shapes:
+                raise ConversionError(
+                    f"{self.path} changes {OUTPUT}, which in this model is {EMBEDDINGS}"
+                )
+            if name == EMBEDDINGS and OUTPUT not in shapes:
+                raise ConversionError(
+                    f"{self.path} changes {EMBEDDINGS}, which is this model's output matrix too"
+                )
+            if name not in shapes:
+                raise ConversionError(f"{self.path} changes {name}, which the model doesn't have")
+            if shapes[name] != change.shape:
+                raise ConversionError(
+                    f"{self.path} changes {name} as if of shape {change.shape}, "
+                    f"but it is {tuple(shapes[name])}"
+                )
+
+
+def is_adapter(path: AdapterPath) -> bool:
+    """Whether a folder or file is a LoRA adapter; FormatError where it is a damaged gguf."""
+    from ggmlkit.io import open as open_file
+
+    path = Path(path)
+    if not path.is_file():
+        return (path / PEFT_CONFIG).is_file()
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"GGUF":
+        return magic == b"algg"
+    with open_file(path) as opened:
+        return opened.metadata.get("general.type") == "adapter"
+
+
+def open_adapter(path: AdapterPath, hparams: Callable[[], Hparams] | None = None) -> Adapter:
+    """Open a PEFT folder, or an adapter as a gguf or ggla file; only headers are read.
+
+    Args:
+        path: the folder or file.
+        hparams: tells those of the model that it is for, asked for by PEFT folders alone: their
+            rows of q and k are in Hugging Face's order, which depends on the number of heads.
+            Without, the folder's own config.json or its base model's tells.
+
+    Raises:
+        FormatError: the file is damaged, or has half of a change.
+        ConversionError: it is no adapter, or one with something that isn't supported; named.
+    """
+    from ggmlkit.conversion.lora_files import file_adapter
+    from ggmlkit.conversion.lora_peft import open_peft
+    from ggmlkit.io import open as open_file
+
+    path = Path(path)
+    if path.is_dir():
+        return open_peft(path, hparams)
+    file = open_file(path)
+    try:
+        return file_adapter(file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def with_scales(adapters: AdapterPath | Sequence[Scaled]) -> list[tuple[Path, float]]:
+    """Each adapter's path, or the only one's, and how strongly it is applied: 1 if nothing is said.
+
+    Raises ValueError for a strength beyond reason, or that is no number.
+    """
+    if isinstance(adapters, (str, os.PathLike)):
+        adapters = [adapters]
+    found = []
+    for adapter in adapters:
+        path, scale = adapter if isinstance(adapter, tuple) else (adapter, 1.0)
+        if not abs(scale) <= _MOST_TIMES:
+            raise ValueError(f"an adapter can't be applied {scale} times")
+        found.append((Path(path), float(scale)))
+    return found
+
+
+def checked_change(path: Path, name: str, a: Tensor, b: Tensor, scale: float) -> Change:
+    """The two halves put together; FormatError where they don't fit each other."""
+    if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[0] != b.shape[1] or 0 in a.shape + b.shape:
+        raise FormatError(
+            path, None, f"the halves of {name} have the shapes {a.shape} and {b.shape}"
+        )
+    if not abs(scale) <= _LARGEST_SCALE:
+        raise FormatError(path, None, f"the change of {name} is scaled by {scale}")
+    return Change(a, b, scale)

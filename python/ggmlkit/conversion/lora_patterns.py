@@ -1,0 +1,82 @@
+"""PEFT's ``rank_pattern`` and ``alpha_pattern``: numbers for the modules that expressions name.
+
+The expressions come with the file, and one can be written that takes forever to find nothing. So
+they may be plain names, as PEFT itself writes them, or have a few repetitions, or alternatives, but
+not both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ggmlkit.errors import ConversionError
+
+_LONGEST = 500  # characters of an expression
+_MOST_EXPRESSIONS = 64  # that are no plain names
+_MOST_NAMES = 10_000
+_PLAIN = re.compile(r"[\w.-]+")
+_REPEATS = re.compile(r"[*+?{]")
+_MOST_REPEATS = 3
+
+
+class Patterns:
+    """The numbers of a pattern's table.
+
+    Args:
+        path: the file, for messages.
+        key: the setting, likewise.
+        table: number by expression; the first that fits a module counts, as in PEFT.
+
+    Raises:
+        ConversionError: an expression that is none, or costly, or a number that is none.
+    """
+
+    def __init__(self, path: Path, key: str, table: object) -> None:
+        table = {} if table is None else table
+        if not isinstance(table, Mapping):
+            raise ConversionError(f"{path}: {key} is no object")
+        costly = sum(not _PLAIN.fullmatch(text) for text in table)
+        if len(table) > _MOST_NAMES or costly > _MOST_EXPRESSIONS:
+            raise ConversionError(f"{path}: {key} has {len(table)} entries, too many to look up")
+        self._rows = [
+            (
+                partial(_ends_with, text)
+                if _PLAIN.fullmatch(text)
+                else _compiled(path, key, text).match,
+                _number(path, key, text, value),
+            )
+            for text, value in table.items()
+        ]
+
+    def value(self, module: str) -> float | None:
+        """The number for a module, such as ``model.layers.0.self_attn.q_proj``, if there is one."""
+        return next((number for fits, number in self._rows if fits(module)), None)
+
+
+def _ends_with(text: str, module: str) -> bool:
+    """Whether a plain name is all of the module's or its end; a dot of it is any character."""
+    before, tail = module[: -len(text)], module[-len(text) :]
+    if len(tail) != len(text) or (before and before[-1] != "."):
+        return False
+    return tail == text or all(a in (b, ".") for a, b in zip(text, tail, strict=True))
+
+
+def _compiled(path: Path, key: str, text: str) -> re.Pattern[str]:
+    repeats = len(_REPEATS.findall(text))
+    tangled = re.search(r"\)[*+?{]", text) or text.count("(") > 1 or (repeats and "|" in text)
+    if len(text) > _LONGEST or repeats > _MOST_REPEATS or tangled:
+        raise ConversionError(f"{path}: the expression {text[:80]!r} in {key} is not supported")
+    try:
+        return re.compile(rf"(?:.*\.)?(?:{text})$")  # as PEFT matches it
+    except (re.error, OverflowError) as error:
+        raise ConversionError(f"{path}: {text!r} in {key} is no expression: {error}") from None
+
+
+def _number(path: Path, key: str, text: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e30:
+        raise ConversionError(f"{path}: {key} gives {text!r} the value {value!r}")
+    return float(value)

@@ -1,0 +1,321 @@
+"""Adapters that PEFT made: merged, converted and applied at run time, they give PEFT's logits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ggmlkit as gk
+from ggmlkit.conversion.lora import open_adapter
+from ggmlkit.errors import ConversionError, FormatError, ModelError
+from ggmlkit.io.torch_writer import write_torch
+from lora_models import ATTENTION, LINEAR, TOKENS, distance, logits, saved_adapter
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+MakeHf = Callable[..., tuple[Path, Any]]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "queries and keys": {"target_modules": ["q_proj", "k_proj"], "r": 1, "lora_alpha": 2},
+    "rank-stabilised": {"use_rslora": True, "r": 9},
+    "patterns": {
+        "target_modules": LINEAR,
+        "rank_pattern": {
+            "q_proj": 8,
+            r"layers\.1\.mlp\.down_proj": 2,
+            "layers.0.self_attn.k_proj": 3,
+        },
+        "alpha_pattern": {"(k|v)_proj": 20, r"model.layers.\d+.mlp.up_proj": 1, "o_proj": 0},
+    },
+    "some layers": {"layers_to_transform": [1], "target_modules": ATTENTION},
+    "embeddings and output": {"target_modules": ["embed_tokens", "lm_head", "v_proj"]},
+    "fan in, fan out": {"fan_in_fan_out": True},
+}
+# Keys and values are kept in float16, which is all that differs: see test_logits_transformers.
+BOUND = 1e-3
+
+
+@pytest.fixture
+def base(tiny_hf: MakeHf, tmp_path: Path) -> tuple[Path, Any]:
+    """A model in grouped attention, as base.gguf in f32 too."""
+    folder, model = tiny_hf("base")
+    gk.convert(folder, tmp_path / "base.gguf", type="f32")
+    return folder, model
+
+
+def run(model: Path, *lora: Any, **settings: Any) -> Any:
+    return gk.Llama(model, lora=lora, threads=2, **settings).logits(TOKENS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_way_to_apply_an_adapter_gives_pefts_logits(
+    base: tuple[Path, Any], tmp_path: Path, variant: str
+) -> None:
+    folder, model = base
+    adapted = saved_adapter(tmp_path / "adapter", model, **VARIANTS[variant])
+    expected = logits(adapted)
+    assert distance(logits(model), expected) > 50 * BOUND
+
+    gk.apply_lora(folder, [tmp_path / "adapter"], tmp_path / "merged.gguf", type="f32")
+    assert distance(run(tmp_path / "merged.gguf"), expected) < BOUND
+    assert distance(run(tmp_path / "base.gguf", tmp_path / "adapter"), expected) < BOUND
+    for name in ("adapter.gguf", "adapter.ggla"):
+        gk.convert(tmp_path / "adapter", tmp_path / name, base=folder)
+        assert distance(run(tmp_path / "base.gguf", tmp_path / name), expected) < BOUND
+
+
+def test_a_pytorch_file_is_the_same_adapter(base: tuple[Path, Any], tmp_path: Path) -> None:
+    saved_adapter(tmp_path / "a", base[1])
+    saved_adapter(tmp_path / "b", base[1], safe=False)
+    assert (tmp_path / "b" / "adapter_model.bin").is_file()
+    one, other = (run(tmp_path / "base.gguf", tmp_path / name) for name in "ab")
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("type", ["f16", "bf16"])
+def test_halves_may_have_16_bits(base: tuple[Path, Any], tmp_path: Path, type: str) -> None:
+    dtype = {"f16": torch.float16, "bf16": torch.bfloat16}[type]
+    adapted = saved_adapter(tmp_path / "a", base[1])
+    state = {
+        name: value.to(dtype) for name, value in adapted.state_dict().items() if ".lora_" in name
+    }
+    adapted.load_state_dict(state, strict=False)
+    gk.convert(tmp_path / "a", tmp_path / "a.gguf", type=type, base=base[0])
+    with gk.open(tmp_path / "a.gguf") as file:
+        assert {tensor.type.name for tensor in file.values()} == {type}
+    assert distance(run(tmp_path / "base.gguf", tmp_path / "a.gguf"), logits(adapted)) < BOUND
+
+
+@pytest.mark.parametrize("type", ["q8_0", "f16"])
+def test_the_base_may_be_quantized(base: tuple[Path, Any], tmp_path: Path, type: str) -> None:
+    """As far from PEFT's logits as the rounded base is from the base's own."""
+    gk.convert(base[0], tmp_path / "small.gguf", type=type)
+    expected = logits(saved_adapter(tmp_path / "a", base[1]))
+    rounding = distance(run(tmp_path / "small.gguf", activation_bits=16), logits(base[1]))
+    got = run(tmp_path / "small.gguf", tmp_path / "a", activation_bits=16)
+    assert distance(got, expected) < 2 * rounding + BOUND
+
+
+def test_several_adapters_with_scales_add_up(base: tuple[Path, Any], tmp_path: Path) -> None:
+    _, model = base
+    adapted = saved_adapter(tmp_path / "a", model)
+    saved_adapter(tmp_path / "b", model, seed=1, r=7, target_modules=ATTENTION)
+    adapted.load_adapter(tmp_path / "b", "b")
+    adapted.add_weighted_adapter(["default", "b"], [0.5, -1.5], "both", combination_type="cat")
+    adapted.set_adapter("both")
+    expected = logits(adapted)
+    lora = [(tmp_path / "a", 0.5), (tmp_path / "b", -1.5)]
+    assert distance(run(tmp_path / "base.gguf", *lora), expected) < BOUND
+    gk.apply_lora(tmp_path / "base.gguf", lora, tmp_path / "merged.gguf")
+    assert distance(run(tmp_path / "merged.gguf"), expected) < BOUND
+
+
+def test_heads_are_told_by_a_config_at_hand(base: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, model = base
+    saved_adapter(tmp_path / "a", model)
+    for known in (folder / "config.json", folder, tmp_path / "base.gguf"):
+        gk.convert(tmp_path / "a", tmp_path / f"{known.name}.ggla", base=known)
+    written = {path.read_bytes() for path in tmp_path.glob("*.ggla")}
+    settings = tmp_path / "a" / "adapter_config.json"
+    config = json.loads(settings.read_text())
+    settings.write_text(json.dumps(config | {"base_model_name_or_path": str(folder)}))
+    gk.convert(tmp_path / "a", tmp_path / "named.ggla")
+    written.add((tmp_path / "named.ggla").read_bytes())
+    assert len(written) == 1
+    settings.write_text(json.dumps(config | {"base_model_name_or_path": "org/model"}))
+    with pytest.raises(ConversionError, match="depends on the number of heads; give the base"):
+        gk.convert(tmp_path / "a", tmp_path / "out.gguf")
+
+
+def test_an_adapter_of_no_queries_or_keys_needs_no_base(
+    base: tuple[Path, Any], tmp_path: Path
+) -> None:
+    saved_adapter(tmp_path / "a", base[1], target_modules=["v_proj", "down_proj"])
+    gk.convert(tmp_path / "a", tmp_path / "a.gguf")
+    one, other = (run(tmp_path / "base.gguf", tmp_path / name) for name in ("a", "a.gguf"))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+# ------------------------------------------------------------------ what is not supported
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"use_dora": True}, "use_dora = True"),
+        ({"bias": "all"}, "bias = all"),
+        ({"lora_bias": True}, "lora_bias = True"),
+        ({"modules_to_save": ["lm_head"]}, r"modules_to_save = \['lm_head'\]"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights = pissa"),
+        ({"trainable_token_indices": [1, 2]}, "trainable_token_indices"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
+    ],
+)
+def test_what_is_more_than_lora_is_refused_by_name(
+    base: tuple[Path, Any], tmp_path: Path, settings: dict[str, Any], named: str
+) -> None:
+    saved_adapter(tmp_path / "a", base[1], **settings)
+    with pytest.raises(ConversionError, match=named) as caught:
+        open_adapter(tmp_path / "a")
+    assert str(tmp_path / "a" / "adapter_config.json") in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+def test_another_kind_of_adapter_is_refused_by_name(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    import peft
+
+    _, model = tiny_hf()
+    config = peft.IA3Config(target_modules=["k_proj"], feedforward_modules=[])
+    peft.get_peft_model(model, config).save_pretrained(tmp_path / "a")
+    with pytest.raises(ConversionError, match="peft_type 'IA3' is not supported"):
+        open_adapter(tmp_path / "a")
+
+
+def test_an_adapter_for_another_model_is_refused_by_name(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, _ = tiny_hf("small")
+    gk.convert(folder, tmp_path / "small.gguf")
+    for changes, reason in (
+        ({"num_hidden_layers": 3}, r"changes blk\.2\.\S+, which the model doesn't have"),
+        ({"hidden_size": 128}, r"changes blk\.\S+ as if of shape \(\d+, \d+\), but it is"),
+    ):
+        _, other = tiny_hf("other", **changes)
+        saved_adapter(tmp_path / "a", other)
+        with pytest.raises(ConversionError, match=reason):
+            gk.apply_lora(folder, [tmp_path / "a"], tmp_path / "out.gguf")
+        with pytest.raises(ConversionError, match=reason):
+            gk.convert(tmp_path / "a", tmp_path / "out.gguf", base=folder)
+        with pytest.raises(ModelError, match=reason):
+            gk.Llama(tmp_path / "small.gguf", lora=[tmp_path / "a"])
+        assert not (tmp_path / "out.gguf").exists()
+
+
+def test_embeddings_that_are_the_output_too_are_refused(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf("tied", tie_word_embeddings=True)
+    for module, reason in (
+        ("embed_tokens", "which is this model's output matrix too"),
+        ("lm_head", r"changes output\.weight, which in this model is token_embd\.weight"),
+    ):
+        saved_adapter(tmp_path / module, model, target_modules=[module])
+        with pytest.raises(ConversionError, match=reason):
+            gk.apply_lora(folder, [tmp_path / module], tmp_path / "out.gguf")
+
+
+# ------------------------------------------------------------------------------- damage
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+
+
+BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"r": 0}, "r is 0, no positive integer"),
+    ({"r": "4"}, "r is '4'"),
+    ({"r": 5}, r"q_proj has rank 4, not 5|has rank 4, not 5"),
+    ({"lora_alpha": None}, "lora_alpha is None, no number"),
+    ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
+    ({"rank_pattern": [4]}, "rank_pattern is no object"),
+    ({"rank_pattern": {"(": 4}}, "is no expression"),
+    ({"rank_pattern": {"q_proj": "x"}}, "gives 'q_proj' the value 'x'"),
+    ({"rank_pattern": {"(a+)+$": 4}}, "is not supported"),
+    ({"rank_pattern": {".*.*.*.*x": 4}}, "is not supported"),
+    ({"rank_pattern": {"(.|.)(.|.)": 4}}, "is not supported"),
+    ({"alpha_pattern": {f"a.*{n}": 4 for n in range(99)}}, "too many"),
+    ({"peft_type": None}, "peft_type None"),
+]
+
+
+@pytest.mark.parametrize(("settings", "reason"), BAD_SETTINGS, ids=lambda value: str(value)[:40])
+def test_settings_that_make_no_sense(
+    tiny_hf: MakeHf, tmp_path: Path, settings: dict[str, Any], reason: str
+) -> None:
+    folder, model = tiny_hf()
+    saved_adapter(tmp_path / "a", model)
+    edited(tmp_path / "a", lambda config: config.update(settings))
+    with pytest.raises(ConversionError, match=reason):
+        gk.convert(tmp_path / "a", tmp_path / "out.gguf", base=folder)
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def floats(*shape: int) -> gk.Tensor:
+    return gk.quantize(np.ones(shape, np.float32), "f32")
+
+
+MODULE = "base_model.model.model.layers.0.mlp.up_proj"
+BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
+    (
+        {f"{MODULE}.lora_A.weight": floats(4, 64)},
+        FormatError,
+        "has lora_A, which is no pair",
+    ),
+    (
+        {f"{MODULE}.lora_B.weight": floats(96, 4)},
+        FormatError,
+        "has lora_B, which is no pair",
+    ),
+    (
+        {f"{MODULE}.lora_A.weight": floats(4, 64), f"{MODULE}.lora_B.weight": floats(96, 3)},
+        FormatError,
+        r"have the shapes \(4, 64\) and \(96, 3\)",
+    ),
+    (
+        {f"{MODULE}.lora_A.weight": floats(64), f"{MODULE}.lora_B.weight": floats(96, 4)},
+        FormatError,
+        r"have the shapes \(64,\)",
+    ),
+    (
+        {f"{MODULE}.lora_A.weight": floats(0, 64), f"{MODULE}.lora_B.weight": floats(96, 0)},
+        FormatError,
+        r"have the shapes \(0, 64\)",
+    ),
+    (
+        {
+            f"{MODULE}.lora_A.weight": floats(4, 64),
+            f"{MODULE}.lora_A.default.weight": floats(4, 64),
+        },
+        FormatError,
+        "two tensors are lora_A of",
+    ),
+    ({f"{MODULE}.lora_magnitude_vector": floats(96)}, ConversionError, "is no half of a change"),
+    ({"base_model.model.lm_head.weight": floats(320, 64)}, ConversionError, "no half of a change"),
+    ({f"{MODULE}.base_layer.weight": floats(96, 64)}, FormatError, "a base_layer, but no change"),
+    ({"base_model.model.visual.q.lora_A.weight": floats(4, 4)}, ConversionError, "no place for"),
+]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "error", "reason"), BAD_TENSORS, ids=[reason for _, _, reason in BAD_TENSORS]
+)
+def test_tensors_that_make_no_adapter(
+    tiny_hf: MakeHf,
+    tmp_path: Path,
+    tensors: dict[str, gk.Tensor],
+    error: type[Exception],
+    reason: str,
+) -> None:
+    _, model = tiny_hf()
+    saved_adapter(tmp_path / "a", model, safe=False)
+    with (tmp_path / "a" / "adapter_model.bin").open("w+b") as file:
+        write_torch(file, tensors)
+    with pytest.raises(error, match=reason):
+        open_adapter(tmp_path / "a")
+
+
+def test_a_folder_without_weights_or_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"adapter_config\.json is missing"):
+        open_adapter(tmp_path)
+    settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 8}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConversionError, match=r"neither adapter_model\.safetensors nor"):
+        open_adapter(tmp_path)
+    (tmp_path / "adapter_config.json").write_text("[]")
+    with pytest.raises(FormatError, match="not a JSON object"):
+        open_adapter(tmp_path)
