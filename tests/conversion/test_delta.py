@@ -318,4 +318,4 @@ def test_peak_memory_is_a_few_tensors(tiny_hf: MakeHf, tmp_path: Path, out: str)
         capture_output=True,
         text=True,
     )
-    assert int(done.stdout) < 3 * largest + 32e6
+    assert int(done.stdout) < 3 * largest + 64e6
