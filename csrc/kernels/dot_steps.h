@@ -62,7 +62,7 @@ typename L::Int looked_up(typename L::Int codes) {
   }
 }
 
-// What makes weights unsigned where five bits hold them: half the range of tiny floats.
+// What makes small weights unsigned: of tiny floats the largest, which five bits hold then.
 template <PackedKind kind>
 constexpr int kSmallOffset = Packed<kind>::has_table ? 12 : Packed<kind>::offset;
 

@@ -12,9 +12,8 @@
 //            block or a whole one
 //   mins     where a kind has a minimum, the same for it; but a byte of q2_K's `scales` holds both,
 //            the scale in its low nibble
-//   supers   nested kinds, for each eight blocks: R × float16 that their scales count in, then,
-//   with
-//            a minimum, R × float16 for theirs, negative
+//   supers   nested kinds, for each eight blocks: R × float16 that their scales count in, and where
+//            there are minima R × float16 for these, negative
 #pragma once
 
 #include <cstddef>

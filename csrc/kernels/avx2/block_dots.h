@@ -71,8 +71,7 @@ constexpr int nth_quad(int part, int i) {
   return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
 }
 
-// Of a part of block b, for R tiles and T tokens from slot `s` of a panel of W: what Dot<kind>
-// sums.
+// What Dot<kind> sums over a part of block b, for R tiles and T tokens from slot s of a panel of W.
 template <PackedKind kind, int part, int T, int W, class Source, int R>
 [[gnu::always_inline]] inline void sum_part(const Source (&w)[R], const ActivationView& x,
                                             std::size_t b, std::size_t s, __m256i (&sum)[R][T]) {
@@ -135,6 +134,28 @@ template <PackedKind kind, int T, int W, class Source, int R>
         }
       }
     });
+  }
+}
+
+// What T tokens' activations sum to over a part of a block, from value `at` of a panel on: what a
+// minimum is multiplied with.
+template <PackedKind kind, int T>
+[[gnu::always_inline]] inline void sum_activations(const ActivationView& x, std::size_t at,
+                                                   std::size_t part, float (&sums)[T]) {
+  if constexpr (Packed<kind>::parts == 2 && T == 4) {
+    const auto load = [&](const std::int32_t* p) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at));
+    };
+    const __m128i minus_eight = _mm_madd_epi16(load(x.first), _mm_set1_epi16(1));
+    const __m128i first = _mm_srai_epi32(_mm_sub_epi32(_mm_setzero_si128(), minus_eight), 3);
+    const __m128i sum = part == 0 ? first : _mm_sub_epi32(load(x.sum), first);
+    _mm_storeu_ps(sums, _mm_mul_ps(_mm_loadu_ps(x.scale + at), _mm_cvtepi32_ps(sum)));
+  } else {
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < T; ++t) {
+      const auto sum = static_cast<float>(part_sum<Packed<kind>::parts>(x, at + t, part));
+      sums[t] = x.scale[at + t] * sum;
+    }
   }
 }
 

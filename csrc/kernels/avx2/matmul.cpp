@@ -86,14 +86,14 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
     if constexpr (P::has_min) {
 #pragma GCC unroll 2
       for (std::size_t part = 0; part < P::parts; ++part) {
+        float a_sums[T];
+        sum_activations<kind>(x, b * W + s, part, a_sums);
         __m256 min[R];
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) min[r] = run.scales[r].min(b, part);
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t) {
-          const std::size_t at = b * W + s + static_cast<std::size_t>(t);
-          const auto sum = static_cast<float>(part_sum<P::parts>(x, at, part));
-          const __m256 a_sum = _mm256_set1_ps(x.scale[at] * sum);
+          const __m256 a_sum = _mm256_set1_ps(a_sums[t]);
 #pragma GCC unroll 8
           for (int r = 0; r < R; ++r) total[r][t] = _mm256_fmadd_ps(min[r], a_sum, total[r][t]);
         }
