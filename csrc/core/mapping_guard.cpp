@@ -59,6 +59,12 @@ void on_bus_error(int number, siginfo_t* info, void* context) {
   pass_on(number, info, context);
 }
 
+bool is_default() {
+  struct sigaction current = {};
+  sigaction(SIGBUS, nullptr, &current);
+  return (current.sa_flags & SA_SIGINFO) == 0 && current.sa_handler == SIG_DFL;
+}
+
 void install() {
   page_size = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   struct sigaction action = {};
@@ -68,12 +74,20 @@ void install() {
   sigaction(SIGBUS, &action, &previous);
 }
 
+// Libraries that save and restore what Python knows of signals (Lightning is one) leave the default
+// in our handler's place. Another handler stays: it may pass on to us, and we must not to it.
+void install_where_missing() {
+  static bool installed = false;
+  if (installed && !is_default()) return;
+  install();
+  installed = true;
+}
+
 }  // namespace
 
 MappingGuard::MappingGuard(const std::byte* begin, std::size_t bytes) : slot_(kMostMappings) {
-  static std::once_flag installed;
-  std::call_once(installed, install);
   const std::lock_guard<std::mutex> lock(slots_mutex);
+  install_where_missing();
   const auto first = reinterpret_cast<std::uintptr_t>(begin);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     if (slots[i].end.load(std::memory_order_relaxed) != 0) continue;
