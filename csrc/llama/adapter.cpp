@@ -1,11 +1,11 @@
 #include "llama/adapter.h"
 
 #include <algorithm>
-#include <charconv>
 #include <stdexcept>
 #include <string_view>
 
 #include "kernels/kernel_table.h"
+#include "llama/layer_name.h"
 
 namespace ggmlkit::llama {
 namespace {
@@ -77,17 +77,11 @@ Adapter::Place Adapter::place(const std::string& name) {
   const Config& c = config_;
   if (name == "token_embd.weight") return {&of_token_, &embedding_, c.vocab, c.dim};
   if (name == "output.weight") return {&of_output_norm_, &output_, c.vocab, c.dim};
-  if (name.rfind("blk.", 0) == 0) {
-    std::size_t layer = 0;
-    const char* end = name.data() + name.size();
-    const auto [rest, error] = std::from_chars(name.data() + 4, end, layer);
-    if (error == std::errc() && layer < layers_.size()) {
-      const std::string_view own_name(rest, static_cast<std::size_t>(end - rest));
-      for (const LayerPart& part : layer_parts(c)) {
-        if (own_name != part.name) continue;
-        LayerChanges& changes = layers_[layer];
-        return {&(changes.*part.inputs), &(changes.*part.change), part.rows, part.cols};
-      }
+  if (const auto found = layer_name(name, layers_.size())) {
+    for (const LayerPart& part : layer_parts(c)) {
+      if (found->own != part.name) continue;
+      LayerChanges& changes = layers_[found->layer];
+      return {&(changes.*part.inputs), &(changes.*part.change), part.rows, part.cols};
     }
   }
   throw std::invalid_argument("an adapter can't change " + name + " while the model runs");

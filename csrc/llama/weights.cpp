@@ -3,11 +3,11 @@
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <charconv>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "llama/layer_name.h"
 #include "quant/quantize.h"
 
 namespace ggmlkit::llama {
@@ -99,18 +99,12 @@ Weights::Slot Weights::slot(const std::string& name) {
   const Config& c = config_;
   if (name == "output_norm.weight") return {nullptr, &output_norm_, 1, c.dim};
   if (name == "output.weight") return {&output_, nullptr, c.vocab, c.dim};
-  if (name.rfind("blk.", 0) == 0) {
-    std::size_t layer = 0;
-    const char* end = name.data() + name.size();
-    const auto [rest, error] = std::from_chars(name.data() + 4, end, layer);
-    if (error == std::errc() && layer < layers_.size()) {
-      const std::string_view own_name(rest, static_cast<std::size_t>(end - rest));
-      for (const LayerPart& part : layer_parts(c)) {
-        if (own_name != part.name) continue;
-        LayerWeights& w = layers_[layer];
-        return {part.matrix != nullptr ? &(w.*part.matrix) : nullptr,
-                part.vector != nullptr ? &(w.*part.vector) : nullptr, part.rows, part.cols};
-      }
+  if (const auto found = layer_name(name, layers_.size())) {
+    for (const LayerPart& part : layer_parts(c)) {
+      if (found->own != part.name) continue;
+      LayerWeights& w = layers_[found->layer];
+      return {part.matrix != nullptr ? &(w.*part.matrix) : nullptr,
+              part.vector != nullptr ? &(w.*part.vector) : nullptr, part.rows, part.cols};
     }
   }
   throw std::invalid_argument("tensor " + name + " has no place in this decoder");
