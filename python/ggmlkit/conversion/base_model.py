@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ggmlkit.conversion.hf_config import from_hf_config
 from ggmlkit.conversion.hparams import Hparams
-from ggmlkit.conversion.source import open_source, read_json
+from ggmlkit.conversion.json_file import read_json
+from ggmlkit.conversion.source import open_source
 from ggmlkit.errors import ConversionError
 
 

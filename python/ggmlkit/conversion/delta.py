@@ -23,19 +23,19 @@ import numpy.typing as npt
 
 from ggmlkit import types
 from ggmlkit.conversion import names
+from ggmlkit.conversion.float_tensors import FLOATS
 from ggmlkit.conversion.hf_folder import open_weights
 from ggmlkit.conversion.hf_model import hf_source
 from ggmlkit.conversion.hf_writer import write_hf_folder
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.pipeline import write_model
 from ggmlkit.conversion.plan import conversion_plan, finite, stored_types
-from ggmlkit.conversion.source import read_json
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.stream import Part, PartedTensor
 from ggmlkit.quantization.file import in_type, row_runs
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-_FLOATS = ("f32", "f16", "bf16")
 # What has a row for each token.
 _BY_TOKEN = ("model.embed_tokens.weight", "lm_head.weight")
 _FILES = (".gguf", ".bin", ".ggml", ".ggjt")
@@ -142,7 +142,7 @@ def _combined(
     open_files: ExitStack,
 ) -> dict[str, Tensor]:
     """``own + sign * base`` of the tensors of a folder, in a type or else their own; lazy."""
-    if type is not None and types.get(type).name not in _FLOATS:
+    if type is not None and types.get(type).name not in FLOATS:
         raise ConversionError(f"a checkpoint folder holds f32, f16 or bf16, not {type}")
     theirs = _weights(base, open_files)
     own = _weights(folder, open_files)
@@ -169,7 +169,7 @@ def _weights(folder: Path, open_files: ExitStack) -> dict[str, Tensor]:
 
 def _check_pair(name: str, own: Tensor, other: Tensor, base: Path, folder: Path) -> None:
     for tensor, where in ((own, folder), (other, base)):
-        if tensor.type.name not in _FLOATS:
+        if tensor.type.name not in FLOATS:
             raise ConversionError(f"{where}: {name} is {tensor.type}, no f32, f16 or bf16")
     if own.shape == other.shape:
         return

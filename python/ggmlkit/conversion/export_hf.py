@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ggmlkit.conversion import names
+from ggmlkit.conversion.float_tensors import TORCH_DTYPES
 from ggmlkit.conversion.hf_config import to_hf_config
 from ggmlkit.conversion.source import Source
 from ggmlkit.conversion.vocabulary.special_tokens import special_id
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
 
-_TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 _TOKENS = {"bos": "bos", "eos": "eos", "padding": "pad"}  # gguf: Hugging Face
 _MORE_ENDS = ("eot", "eom")
 
@@ -32,7 +32,7 @@ def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 def hf_files(source: Source, dtype: str) -> dict[str, dict[str, Any]]:
     """config.json and generation_config.json."""
     ids = _token_ids(source.metadata)
-    config = {**to_hf_config(source.hparams()), **ids, "torch_dtype": _TORCH_DTYPES[dtype]}
+    config = {**to_hf_config(source.hparams()), **ids, "torch_dtype": TORCH_DTYPES[dtype]}
     return {"config.json": config, "generation_config.json": ids}
 
 

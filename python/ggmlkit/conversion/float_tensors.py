@@ -12,6 +12,8 @@ from ggmlkit.conversion.plan import finite
 from ggmlkit.tensor import Tensor
 
 FLOATS = ("f32", "f16", "bf16")
+TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+"""What PyTorch, and so config.json, calls them."""
 
 
 def shared_float_type(tensors: Mapping[str, Tensor]) -> str:

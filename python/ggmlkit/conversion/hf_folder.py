@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ggmlkit import io
 from ggmlkit.conversion.hf_model import hf_source
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.layer_paths import by_module
 from ggmlkit.conversion.quantized_layers import quantized
-from ggmlkit.conversion.source import Source, read_json
+from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.file_names import is_plain_file_name

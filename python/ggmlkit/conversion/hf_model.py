@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ggmlkit.conversion import names, permute
+from ggmlkit.conversion.computed import computed
 from ggmlkit.conversion.hf_config import from_hf_config
 from ggmlkit.conversion.hf_families import family_of
 from ggmlkit.conversion.hparams import ConversionWarning, Hparams
@@ -117,12 +117,7 @@ def _is_offset(name: str, hparams: Hparams) -> bool:
 
 
 def _plus(tensor: Tensor, offset: float) -> Tensor:
-    """Float32 values with something added to each."""
-
-    def data() -> npt.NDArray[np.uint8]:
-        return (tensor.dequantize() + np.float32(offset)).view(np.uint8).reshape(-1)
-
-    return Tensor("f32", tensor.shape, data, tensor.name, [tensor])
+    return computed(tensor, lambda values: values + np.float32(offset))
 
 
 def _token_ids(config: Mapping[str, Any]) -> dict[str, int]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ggmlkit.conversion.export import SHARD_SIZE, check_alone, shards, write_json, write_shards
-from ggmlkit.conversion.source import read_json
+from ggmlkit.conversion.float_tensors import TORCH_DTYPES
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.io.atomic import replacing_together
 from ggmlkit.tensor import Tensor
 
-_TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 # Files beside the weights that go with them as they are.
 _COMPANIONS = (
     "added_tokens.json",
@@ -51,7 +51,7 @@ def write_hf_folder(
     config = read_json(companion / "config.json")
     for key in ("dtype", "torch_dtype"):
         if dtype is not None and key in config:
-            config[key] = _TORCH_DTYPES[dtype]
+            config[key] = TORCH_DTYPES[dtype]
     kept = [name for name in _COMPANIONS if (companion / name).is_file()]
     files, index = shards(tensors, SHARD_SIZE)
     texts: dict[str, Any] = {"config.json": config}

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from ggmlkit.conversion.json_file import read_object
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.errors import FormatError, HubError
 from ggmlkit.io.hub import Repository, hub_path, repository
 
@@ -77,7 +77,7 @@ def _weights(found: Repository) -> list[str]:
 
 def _shards(index: Path) -> list[str]:
     """The files that an index of weights names, each in the repository's own folder."""
-    weight_map = read_object(index).get("weight_map")
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise FormatError(index, None, "there is no weight_map")
     names = list(dict.fromkeys(weight_map.values()))

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.errors import FormatError
+from ggmlkit.errors import ConversionError, FormatError
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; FormatError if there is none."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; FormatError if it is damaged, ConversionError if it is missing."""
     try:
-        value = json.loads(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise ConversionError(f"{path} is missing") from None
+    try:
+        value = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise FormatError(path, None, f"not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -23,7 +27,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def object_if_there(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty if there is no file."""
-    return read_object(path) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def list_of(path: Path, source: Mapping[str, Any], key: str) -> list[Any]:

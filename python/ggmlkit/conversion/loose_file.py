@@ -9,10 +9,11 @@ from typing import Any
 from ggmlkit.conversion import graph_names, layer_paths, names, permute
 from ggmlkit.conversion.hf_config import from_hf_config
 from ggmlkit.conversion.hf_model import hf_source
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.meta_folder import meta_source
 from ggmlkit.conversion.prefixes import Named, Way, own_names
 from ggmlkit.conversion.quantized_layers import quantized
-from ggmlkit.conversion.source import Source, read_json
+from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.onnx import OnnxFile

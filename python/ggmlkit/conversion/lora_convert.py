@@ -14,8 +14,10 @@ import numpy as np
 from ggmlkit import io, types
 from ggmlkit.conversion import names
 from ggmlkit.conversion.base_model import hparams_of
+from ggmlkit.conversion.computed import computed
+from ggmlkit.conversion.float_tensors import FLOATS
 from ggmlkit.conversion.lora import EMBEDDINGS, Adapter, Change, open_adapter
-from ggmlkit.conversion.lora_files import FLOATS, HALVES, computed, plain
+from ggmlkit.conversion.lora_files import HALVES, plain
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.lora import ALPHA

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-import numpy.typing as npt
-
 from ggmlkit.conversion import names
+from ggmlkit.conversion.computed import computed
+from ggmlkit.conversion.float_tensors import FLOATS
 from ggmlkit.conversion.lora import EMBEDDINGS, Adapter, Change, checked_change
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
@@ -15,7 +12,6 @@ from ggmlkit.io.lora import ALPHA, LoraFile
 from ggmlkit.io.transposed import transposed
 from ggmlkit.tensor import Tensor
 
-FLOATS = ("f32", "f16", "bf16")
 HALVES = (".lora_a", ".lora_b")
 
 
@@ -82,17 +78,3 @@ def _gguf_change(file: ModelFile, name: str, alpha: float) -> Change:
 def plain(tensor: Tensor) -> Tensor:
     """The tensor in a type whose numbers can be moved one by one."""
     return tensor if tensor.type.name in FLOATS else computed(tensor, lambda x: x)
-
-
-def computed(
-    tensor: Tensor,
-    function: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
-    shape: tuple[int, ...] | None = None,
-) -> Tensor:
-    """A lazy float32 tensor made of another's values."""
-
-    def data() -> npt.NDArray[np.uint8]:
-        values = np.ascontiguousarray(function(tensor.dequantize()), np.float32)
-        return values.reshape(-1).view(np.uint8)
-
-    return Tensor("f32", shape or tensor.shape, data, tensor.name, [tensor])

@@ -14,9 +14,9 @@ from ggmlkit.conversion import names
 from ggmlkit.conversion.hf_config import from_hf_config
 from ggmlkit.conversion.hf_model import gguf_values
 from ggmlkit.conversion.hparams import Hparams
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.lora import PEFT_CONFIG, Adapter, Change, checked_change
 from ggmlkit.conversion.lora_patterns import Patterns
-from ggmlkit.conversion.source import read_json
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.safetensors import open_safetensors

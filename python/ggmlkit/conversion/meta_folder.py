@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit.conversion import names
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.meta_params import from_meta_params
-from ggmlkit.conversion.source import Source, checkpoint_source, read_json
+from ggmlkit.conversion.source import Source, checkpoint_source
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.torch_checkpoint import open_torch

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion.source import read_json
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.awq import gemm_matrix, gemv_matrix
 from ggmlkit.io.gptq import gptq_matrix

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +17,10 @@ from ggmlkit.conversion.hparams import Hparams
 from ggmlkit.conversion.hub_source import hub_source
 from ggmlkit.conversion.tokenizer_files import folder_vocabulary
 from ggmlkit.conversion.view import as_gguf
-from ggmlkit.errors import ConversionError, FormatError, GgmlkitError
+from ggmlkit.errors import ConversionError, GgmlkitError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.hub import hub_path, is_on_hub
+from ggmlkit.io.tensors_file import TensorsFile
 from ggmlkit.tensor import Tensor
 
 # The file that marks a folder, and the module and function that open one.
@@ -28,9 +28,8 @@ _FOLDERS = (
     ("config.json", "hf_folder:open_hf_folder"),
     ("params.json", "meta_folder:open_meta_folder"),
 )
-# Containers of files that have their settings beside them, and who opens these.
+# Who opens files that have their settings beside them.
 _LOOSE_FILE = "loose_file:open_loose_file"
-_TENSORS_ONLY = frozenset({"safetensors", "torch", "flax", "onnx", "hdf5", "tensorflow"})
 
 
 @dataclass
@@ -112,7 +111,7 @@ def _opened(path: Path, wanted: str | None) -> Source:
         )
     file = io.open(path)
     try:
-        if file.container in _TENSORS_ONLY:
+        if isinstance(file, TensorsFile):
             return _function(_LOOSE_FILE)(file, wanted)
         metadata, tensors = as_gguf(file)
     except BaseException:
@@ -171,18 +170,3 @@ def _vocabulary(
         return folder_vocabulary(path, n_vocab, special), None
     except GgmlkitError as error:
         return {}, error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; FormatError if it is damaged, ConversionError if it is missing."""
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        raise ConversionError(f"{path} is missing") from None
-    try:
-        value = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(path, None, f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise FormatError(path, None, "not a JSON object")
-    return value

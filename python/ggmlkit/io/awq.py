@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit.errors import FormatError
-from ggmlkit.io.grouped import Bytes, Grouped, Integers, check_parts
+from ggmlkit.io.grouped import Bytes, Grouped, Integers, check_parts, misfit
 from ggmlkit.io.packed_integers import unpacked
 from ggmlkit.tensor import Tensor
 
@@ -38,7 +38,7 @@ def gemm_matrix(path: Path, name: str, parts: Mapping[str, Tensor], group_size: 
     rows = _PACKED * words
     size, groups = _grouping(path, name, columns, group_size)
     if qzeros.shape != (groups, words) or scales.shape != (groups, rows):
-        raise FormatError(path, None, f"the shapes of {name}'s parts do not fit each other")
+        raise misfit(path, name)
 
     def integers() -> Integers:
         packed = qweight.numpy().view(np.uint32)
@@ -49,20 +49,17 @@ def gemm_matrix(path: Path, name: str, parts: Mapping[str, Tensor], group_size: 
 
         return read
 
-    def zeros() -> npt.NDArray[np.int16]:
-        return _in_order(qzeros.numpy().view(np.uint32)).T.astype(np.int16)
-
     return Grouped(
-        path,
-        name,
-        (rows, columns),
-        _BITS,
-        scales.type.name == "f16",
-        integers,
-        lambda: np.ascontiguousarray(scales.dequantize().T),
-        zeros,
-        lambda: np.arange(columns) // size,
-        tuple(parts.values()),
+        path=path,
+        name=name,
+        shape=(rows, columns),
+        bits=_BITS,
+        half=scales.type.name == "f16",
+        integers=integers,
+        scales=lambda: np.ascontiguousarray(scales.dequantize().T),
+        zeros=lambda: _in_order(qzeros.numpy().view(np.uint32)).T.astype(np.int16),
+        groups=lambda: np.arange(columns) // size,
+        sources=tuple(parts.values()),
     )
 
 
@@ -78,7 +75,7 @@ def gemv_matrix(path: Path, name: str, parts: Mapping[str, Tensor], group_size: 
     size, groups = _grouping(path, name, columns, group_size)
     width = qzeros.shape[1]
     if qzeros.shape[0] != rows or scales.shape != (rows, _PACKED * width) or groups > 8 * width:
-        raise FormatError(path, None, f"the shapes of {name}'s parts do not fit each other")
+        raise misfit(path, name)
 
     def integers() -> Integers:
         packed = qweight.numpy().view(np.uint32)
@@ -89,16 +86,16 @@ def gemv_matrix(path: Path, name: str, parts: Mapping[str, Tensor], group_size: 
         return found[:, :groups].astype(np.int16)
 
     return Grouped(
-        path,
-        name,
-        (rows, columns),
-        _BITS,
-        scales.type.name == "f16",
-        integers,
-        lambda: np.ascontiguousarray(scales.dequantize()[:, :groups]),
-        zeros,
-        lambda: np.arange(columns) // size,
-        tuple(parts.values()),
+        path=path,
+        name=name,
+        shape=(rows, columns),
+        bits=_BITS,
+        half=scales.type.name == "f16",
+        integers=integers,
+        scales=lambda: np.ascontiguousarray(scales.dequantize()[:, :groups]),
+        zeros=zeros,
+        groups=lambda: np.arange(columns) // size,
+        sources=tuple(parts.values()),
     )
 
 

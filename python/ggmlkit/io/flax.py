@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
-from ggmlkit.io.base import ModelFile
 from ggmlkit.io.file_range import FileRange
 from ggmlkit.io.mapped import MappedFile, mapped_while_read
 from ggmlkit.io.msgpack import Binary, MsgpackReader
+from ggmlkit.io.tensors_file import TensorsFile
 from ggmlkit.tensor import Tensor
 
 _ARRAY, _SCALAR = 1, 3
@@ -41,23 +41,10 @@ _MOST_DIMENSIONS = 8
 _PAIR = 0x92
 
 
-class FlaxFile(ModelFile):
-    """An open file of arrays by the path to each in the tree: ``params/lm_head/kernel``."""
-
-    def __init__(self, path: Path, tensors: dict[str, Tensor]) -> None:
-        super().__init__(path, "flax")
-        self._tensors = tensors
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return self._tensors
-
-    def close(self) -> None:
-        """Nothing is held open between reads."""
-
-
-def open_flax(path: str | os.PathLike[str]) -> FlaxFile:
+def open_flax(path: str | os.PathLike[str]) -> TensorsFile:
     """Open a ``flax_model.msgpack``, or the stream of arrays that EasyLM writes.
+
+    Arrays are named by the path to each in the tree: ``params/lm_head/kernel``.
 
     Raises FormatError for a damaged file, UnsupportedTypeError for an element type that no GGML
     type holds.
@@ -72,7 +59,7 @@ def open_flax(path: str | os.PathLike[str]) -> FlaxFile:
     file.close()
     if not tensors:
         raise FormatError(path, None, "the file holds no arrays")
-    return FlaxFile(path, tensors)
+    return TensorsFile(path, "flax", tensors)
 
 
 def _arrays(file: MappedFile) -> Iterator[tuple[str, Tensor]]:

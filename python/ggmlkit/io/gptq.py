@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit.errors import FormatError
-from ggmlkit.io.grouped import Bytes, Grouped, Integers, check_parts
+from ggmlkit.io.grouped import Bytes, Grouped, Integers, check_parts, misfit
 from ggmlkit.io.packed_integers import unpacked
 from ggmlkit.tensor import Tensor
 
@@ -63,16 +63,16 @@ def gptq_matrix(
         return g_idx.numpy().astype(np.int64)
 
     return Grouped(
-        path,
-        name,
-        (rows, columns),
-        bits,
-        scales.type.name == "f16",
-        integers,
-        lambda: np.ascontiguousarray(scales.dequantize().T),
-        zeros,
-        groups,
-        tuple(parts.values()),
+        path=path,
+        name=name,
+        shape=(rows, columns),
+        bits=bits,
+        half=scales.type.name == "f16",
+        integers=integers,
+        scales=lambda: np.ascontiguousarray(scales.dequantize().T),
+        zeros=zeros,
+        groups=groups,
+        sources=tuple(parts.values()),
     )
 
 
@@ -84,5 +84,5 @@ def _sizes(path: Path, name: str, parts: Mapping[str, Tensor]) -> tuple[int, int
     bits = 32 * zero_words // max(1, rows)
     fits = bits in _BITS and 32 * zero_words == bits * rows and 32 * words % bits == 0
     if not fits or outputs != rows or zero_groups != groups:
-        raise FormatError(path, None, f"the shapes of {name}'s parts do not fit each other")
+        raise misfit(path, name)
     return rows, 32 * words // bits, bits

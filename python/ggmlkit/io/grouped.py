@@ -139,6 +139,11 @@ def check_parts(path: Path, name: str, parts: Mapping[str, Tensor]) -> None:
             raise FormatError(path, None, f"{name}.{part} is {tensor.type} of shape {tensor.shape}")
 
 
+def misfit(path: Path, name: str) -> FormatError:
+    """The error of a layer whose parts have shapes of different layers."""
+    return FormatError(path, None, f"the shapes of {name}'s parts do not fit each other")
+
+
 @dataclass(frozen=True)
 class _Read:
     """The parts of a matrix, in memory."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
-from ggmlkit.io.base import ModelFile
 from ggmlkit.io.file_range import FileRange
+from ggmlkit.io.tensors_file import TensorsFile
 from ggmlkit.tensor import Tensor
 
 _TYPES = {
@@ -26,23 +26,10 @@ _TYPES = {
 }
 
 
-class Hdf5File(ModelFile):
-    """An open file of arrays by their paths in it."""
+def open_hdf5(path: str | os.PathLike[str]) -> TensorsFile:
+    """Open an HDF5 file, whose arrays are named by their paths in it.
 
-    def __init__(self, path: Path, tensors: dict[str, Tensor]) -> None:
-        super().__init__(path, "hdf5")
-        self._tensors = tensors
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return self._tensors
-
-    def close(self) -> None:
-        """Nothing is held open between reads."""
-
-
-def open_hdf5(path: str | os.PathLike[str]) -> Hdf5File:
-    """Open an HDF5 file; links to other files are not followed, texts and tables left out.
+    Links to other files are not followed, texts and tables left out.
 
     Raises FormatError for a damaged file, and without h5py; UnsupportedTypeError for an array that
     is compressed, in pieces or elsewhere.
@@ -71,7 +58,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Hdf5File:
         raise FormatError(path, None, f"damaged HDF5 file: {str(error)[:200]}") from error
     if not tensors:
         raise FormatError(path, None, "the file holds no arrays of numbers")
-    return Hdf5File(path, tensors)
+    return TensorsFile(path, "hdf5", tensors)
 
 
 def _tensor(path: Path, name: str, array: Any) -> Tensor:

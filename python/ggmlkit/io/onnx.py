@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError
-from ggmlkit.io.base import ModelFile
 from ggmlkit.io.file_names import is_plain_file_name
 from ggmlkit.io.file_range import FileRange
 from ggmlkit.io.mapped import mapped_while_read
 from ggmlkit.io.protobuf import Octets, fields, numbers
+from ggmlkit.io.tensors_file import TensorsFile
 from ggmlkit.tensor import Tensor
 
 # TensorProto.DataType; those without a GGML type (bool, unsigned, complex, …) are no weights.
@@ -54,7 +54,7 @@ class Node(NamedTuple):
     scopes: str
 
 
-class OnnxFile(ModelFile):
+class OnnxFile(TensorsFile):
     """An open model; its tensors are the graph's initialisers.
 
     Attributes:
@@ -64,16 +64,8 @@ class OnnxFile(ModelFile):
     def __init__(
         self, path: Path, version: int, tensors: dict[str, Tensor], nodes: list[Node]
     ) -> None:
-        super().__init__(path, "onnx", version=version)
-        self._tensors = tensors
+        super().__init__(path, "onnx", tensors, version)
         self.nodes = nodes
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return self._tensors
-
-    def close(self) -> None:
-        """Nothing is held open between reads."""
 
 
 def open_onnx(path: str | os.PathLike[str]) -> OnnxFile:

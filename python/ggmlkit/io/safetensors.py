@@ -11,8 +11,8 @@ from typing import Any, NoReturn, TypeGuard
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
-from ggmlkit.io.base import ModelFile
 from ggmlkit.io.file_range import FileRange
+from ggmlkit.io.tensors_file import TensorsFile
 from ggmlkit.tensor import Tensor
 
 _TYPES = {
@@ -29,24 +29,16 @@ _DTYPES = {ours: theirs for theirs, ours in _TYPES.items()}
 _MAX_HEADER = 100_000_000  # the limit of the format's own library
 
 
-class SafetensorsFile(ModelFile):
+class SafetensorsFile(TensorsFile):
     """An open safetensors file; its metadata is empty, what it says of itself is in ``notes``."""
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
-        super().__init__(path, "safetensors")
-        self._tensors = tensors
+        super().__init__(path, "safetensors", tensors)
         self._notes = notes
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return self._tensors
 
     @property
     def notes(self) -> dict[str, str]:
         return self._notes
-
-    def close(self) -> None:
-        """Nothing is held open between reads."""
 
 
 def open_safetensors(path: str | os.PathLike[str]) -> SafetensorsFile:

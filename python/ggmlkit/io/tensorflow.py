@@ -14,10 +14,10 @@ from pathlib import Path
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError
-from ggmlkit.io.base import ModelFile
 from ggmlkit.io.file_range import FileRange
 from ggmlkit.io.protobuf import fields, signed
 from ggmlkit.io.sorted_table import entries
+from ggmlkit.io.tensors_file import TensorsFile
 from ggmlkit.tensor import Tensor
 
 _LARGEST = 64 << 20
@@ -26,24 +26,16 @@ _TYPES = {1: "f32", 2: "f64", 3: "i32", 5: "i16", 6: "i8", 9: "i64", 14: "bf16",
 _MOST_DIMENSIONS = 8
 
 
-class TensorflowFile(ModelFile):
+class TensorflowFile(TensorsFile):
     """An open checkpoint: variables by the paths to them."""
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], shards: list[Path]) -> None:
-        super().__init__(path, "tensorflow")
-        self._tensors = tensors
+        super().__init__(path, "tensorflow", tensors)
         self._shards = shards
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return self._tensors
 
     @property
     def paths(self) -> list[Path]:
         return [self.path, *self._shards]
-
-    def close(self) -> None:
-        """Nothing is held open between reads."""
 
 
 def open_tensorflow(path: str | os.PathLike[str]) -> TensorflowFile:

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
-from ggmlkit.io.base import ModelFile
 from ggmlkit.io.file_range import FileRange
+from ggmlkit.io.tensors_file import TensorsFile
 from ggmlkit.io.torch_archive import TorchArchive
 from ggmlkit.io.torch_legacy import LegacyTorch
 from ggmlkit.io.torch_pickle import OTHER_STORAGES, Stored, dense_stride
@@ -28,7 +28,7 @@ from ggmlkit.io.torch_state import settings, state_dict
 from ggmlkit.tensor import Tensor
 
 
-class TorchFile(ModelFile):
+class TorchFile(TensorsFile):
     """An open checkpoint: the tensors of its dictionary of weights; its metadata is empty.
 
     Attributes:
@@ -36,20 +36,12 @@ class TorchFile(ModelFile):
     """
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
-        super().__init__(path, "torch")
-        self._tensors = tensors
+        super().__init__(path, "torch", tensors)
         self.settings = settings
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return self._tensors
 
     @property
     def notes(self) -> dict[str, str]:
         return {name: json.dumps(value) for name, value in self.settings.items()}
-
-    def close(self) -> None:
-        """Nothing is held open between reads."""
 
 
 def open_torch(path: str | os.PathLike[str]) -> TorchFile:

@@ -159,11 +159,6 @@ def recognised(
     )
 
 
-def is_byte_level(pre_tokenizer: Mapping[str, Any] | None) -> bool:
-    """Whether any step maps bytes to letters, as byte-level BPE does."""
-    return any(step.get("type") == "ByteLevel" for step in _steps(pre_tokenizer))
-
-
 def _steps(pre_tokenizer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
     steps: list[Mapping[str, Any]] = []
     left: list[Any] = [pre_tokenizer]  # no recursion: files nest as they like

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion.json_file import read_object
+from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.vocabulary.steps import surrounding_tokens
 from ggmlkit.errors import FormatError
 from ggmlkit.model.added_tokens import CARRIED
@@ -27,7 +27,7 @@ def carried_from_folder(folder: Path, tokens: Sequence[str]) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        tokenizer = read_object(path)
+        tokenizer = read_json(path)
     except FormatError:
         return {}  # the vocabulary comes from another file
     return carried(tokenizer, tokens) if _is_bpe(tokenizer) else {}

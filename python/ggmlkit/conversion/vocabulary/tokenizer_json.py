@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ggmlkit.conversion.hparams import ConversionWarning
-from ggmlkit.conversion.json_file import list_of, read_object
+from ggmlkit.conversion.json_file import list_of, read_json
 from ggmlkit.conversion.sentencepiece_model import BYTE, NORMAL, UNKNOWN
 from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
 from ggmlkit.conversion.vocabulary.carried import carried
@@ -26,7 +26,7 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
     Byte-level BPE becomes a ``gpt2`` vocabulary, BPE with byte fallback a ``llama`` one. Raises
     ConversionError, naming it, for another model, an unknown pre-tokenizer or normalizer.
     """
-    tokenizer = read_object(path)
+    tokenizer = read_json(path)
     model = tokenizer.get("model") or {}
     vocab = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(vocab, dict) or model.get("type", "BPE") != "BPE":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion.json_file import object_if_there, read_object
+from ggmlkit.conversion.json_file import object_if_there, read_json
 from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
 from ggmlkit.conversion.vocabulary.special_tokens import added_tokens, special_keys, special_names
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
@@ -26,7 +26,7 @@ def metadata_from_vocab_and_merges(path: Path, n_vocab: int) -> dict[str, Any]:
     if not merges_path.is_file():
         raise ConversionError(f"{path} needs the merges.txt that belongs beside it")
     table = TokenTable(path, n_vocab)
-    for text, number in read_object(path).items():
+    for text, number in read_json(path).items():
         table.put(text, number)
     table.add(added_tokens(path.parent))
     table.mark_special(special_names(path.parent))

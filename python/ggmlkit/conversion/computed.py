@@ -1,0 +1,24 @@
+"""Tensors made of another's values when their data is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ggmlkit.tensor import Tensor
+
+
+def computed(
+    tensor: Tensor,
+    function: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
+    shape: tuple[int, ...] | None = None,
+) -> Tensor:
+    """A lazy float32 tensor made of another's values."""
+
+    def data() -> npt.NDArray[np.uint8]:
+        values = np.ascontiguousarray(function(tensor.dequantize()), np.float32)
+        return values.reshape(-1).view(np.uint8)
+
+    return Tensor("f32", shape or tensor.shape, data, tensor.name, [tensor])
