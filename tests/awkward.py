@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 AWKWARD = [
     "",
@@ -42,8 +43,12 @@ _LETTERS = [
 ]
 
 
-def texts(count: int = 300, seed: int = 5) -> list[str]:
-    """The awkward ones, and random strings of letters that meet in odd ways."""
+def mixed(letters: Sequence[str], count: int, seed: int = 5) -> list[str]:
+    """Random strings of letters that meet in odd ways."""
     chance = random.Random(seed)
-    made = ["".join(chance.choices(_LETTERS, k=chance.randrange(30))) for _ in range(count)]
-    return AWKWARD + made
+    return ["".join(chance.choices(letters, k=chance.randrange(30))) for _ in range(count)]
+
+
+def texts(count: int = 300) -> list[str]:
+    """The awkward ones, and random strings."""
+    return AWKWARD + mixed(_LETTERS, count)

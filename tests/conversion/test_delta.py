@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import ggmlkit as gk
 from ggmlkit.errors import ConversionError, FormatError
 from lora_models import TOKENS, distance, logits
+from peak_memory import printed
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -291,9 +291,6 @@ def test_what_is_no_checkpoint_or_would_be_overwritten(
 MEASURE = """
 import sys
 import ggmlkit as gk
-def peak():  # ru_maxrss would begin with that of the process that started this one
-    lines = open("/proc/self/status").read().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 gk.make_delta(*sys.argv[1:3], sys.argv[3])  # what the libraries take at first
 before = peak()
 gk.apply_delta(*sys.argv[4:6], sys.argv[6])
@@ -312,10 +309,4 @@ def test_peak_memory_is_a_few_tensors(tiny_hf: MakeHf, tmp_path: Path, out: str)
     largest = 2 * 1024 * 4096
     assert sum(2 * p.numel() for p in model.parameters()) > 14 * largest
     words = [small, small, tmp_path / "none", large, large, tmp_path / out]
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *map(str, words)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert int(done.stdout) < 3 * largest + 64e6
+    assert printed(MEASURE, *words) < 3 * largest + 64e6

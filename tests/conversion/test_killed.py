@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -15,28 +12,18 @@ from random import Random
 import pytest
 
 import checkpoints
-import ggmlkit as gk
 from killed_converter import JOBS, SOURCES
+from killing import Server, serving
 
-PROGRAM = Path(__file__).with_name("killed_converter.py")
 KILLS = 30  # of each job
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen[str]]:
+def server() -> Iterator[Server]:
     """The program that forks converters off."""
     pytest.importorskip("fcntl")
-    path = os.pathsep.join([str(Path(gk.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    with process:
-        yield process
-        process.kill()
+    with serving(Path(__file__).with_name("killed_converter.py")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -59,32 +46,16 @@ def found(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def kill(number: int) -> None:
-    """End a process at once, and wait until it has."""
-    os.kill(number, signal.SIGKILL)
-    while True:
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.0005)
-
-
 @pytest.mark.parametrize("job", ["convert", "export"])
-def test_killed_at_any_moment(folder: Path, server: subprocess.Popen[str], job: str) -> None:
+def test_killed_at_any_moment(folder: Path, server: Server, job: str) -> None:
     whole = []
     for source in SOURCES:
         JOBS[job](folder, folder / source)
         whole.append(found(folder / "out"))
     assert whole[0] != whole[1]
     rng = Random(job)
-    assert server.stdin is not None
-    assert server.stdout is not None
     for _ in range(KILLS):
-        print(job, folder, file=server.stdin, flush=True)
-        converter = int(server.stdout.readline())
-        time.sleep(rng.uniform(0, 0.06))
-        kill(converter)
+        server.run_and_kill(job, folder, rng.uniform(0, 0.06))
         left = found(folder / "out")
         visible = {name: data for name, data in left.items() if not name.startswith(".")}
         # An export may be ended among its renames: then it lacks config.json, and is no checkpoint.

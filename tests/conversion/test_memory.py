@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from peak_memory import printed
 from sparse import sparse_easylm, sparse_folder, sparse_gptq
 
-# VmHWM, unlike ru_maxrss, begins anew with the program and forgets what the tests' process had.
 MEASURE = """
 import sys
-from pathlib import Path
 from ggmlkit.cli.app import run
 code = run(sys.argv[1:])
-status = Path("/proc/self/status").read_text()
-print(1024 * int(status.split("VmHWM:")[1].split()[0]))
+print(peak())
 sys.exit(code)
 """
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -25,14 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 def peak_of(*words: str | Path) -> int:
     """Bytes that a command took at most."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout.splitlines()[-1])
+    return printed(MEASURE, *words)
 
 
 def bound(largest: int) -> int:

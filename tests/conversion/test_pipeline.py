@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import ggmlkit as gk
 from ggmlkit.conversion import as_gguf, convert
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.tensor import Tensor
+from peak_memory import printed
 
 MakeHf = Callable[..., tuple[Path, Any]]
 GOLDEN_FILES = sorted((Path(__file__).parents[1] / "data" / "golden").glob("gg*.bin"))
@@ -116,10 +116,9 @@ def test_a_failed_conversion_leaves_the_old_file(meta_copy: Path, tmp_path: Path
 
 
 MEASURE = """
-import resource, sys
+import sys
 from ggmlkit.conversion import convert
 import ggmlkit.quantization.file, ggmlkit.conversion.hf_folder, ggmlkit.io.gguf_writer
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
 convert(sys.argv[1], sys.argv[2], type=sys.argv[3])
 print(peak() - before)
@@ -127,7 +126,7 @@ print(peak() - before)
 
 
 @pytest.mark.parametrize("type", ["f16", "q4_0"])
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
 def test_peak_memory_is_a_few_tensors(tiny_hf: MakeHf, tmp_path: Path, type: str) -> None:
     """A model of 210 MB whose largest tensor has 16 MB, within DESIGN's three of them and slack."""
     folder, model = tiny_hf(
@@ -136,10 +135,4 @@ def test_peak_memory_is_a_few_tensors(tiny_hf: MakeHf, tmp_path: Path, type: str
     weights = sum(p.numel() * 4 for p in model.parameters())
     largest = 4 * 1024 * 4096
     assert weights > 10 * largest
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(folder), str(tmp_path / "m.gguf"), type],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert int(done.stdout) < 3 * largest + 32e6
+    assert printed(MEASURE, folder, tmp_path / "m.gguf", type) < 3 * largest + 32e6

@@ -1,14 +1,8 @@
-"""Writes files again and again until it is killed: started by test_killed_writers.py.
-
-Reads lines "JOB FOLDER", answers each with the number of a process that does the job for ever. Such
-a process is forked off here, where no thread runs, rather than started anew, which takes longer.
-"""
+"""Writes files again and again until it is killed: started by test_killed_writers.py."""
 
 from __future__ import annotations
 
-import itertools
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +11,7 @@ from unittest import mock
 import ggmlkit as gk
 from ggmlkit.io.metadata_edit import edit_metadata
 from ggmlkit.io.split import split_file
+from killing import serve
 
 SOURCES = ("a.gguf", "b.gguf")  # what is written in turns; the first is there when a job begins
 
@@ -58,17 +53,5 @@ JOBS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-def main() -> int:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
-    for line in sys.stdin:
-        name, folder = line.rstrip("\n").split(" ", 1)
-        child = os.fork()
-        if child == 0:
-            for source in itertools.cycle(reversed(SOURCES)):
-                JOBS[name](Path(folder), Path(folder, source))
-        print(child, flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(JOBS, SOURCES))

@@ -35,7 +35,7 @@ def test_a_disk_without_enough_room(tmp_path: Path) -> None:
     if mounts is None:
         pytest.skip("this system lets no test mount a disk; limits on file sizes stand in for it")
     package = Path(gk.__file__).parents[1]
-    path = [package, HERE, HERE.parent / "fuzz", os.environ.get("PYTHONPATH", "")]
+    path = [package, HERE, HERE.parent, HERE.parent / "fuzz", os.environ.get("PYTHONPATH", "")]
     jobs = [job for job in JOBS if job != "edit_in_place"]  # which takes no room
     done = subprocess.run(
         [*mounts, sys.executable, str(HERE / "full_disk.py"), str(tmp_path), *jobs],

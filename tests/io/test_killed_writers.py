@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
-import ggmlkit as gk
 import seeds
 from killed_writer import JOBS, SOURCES
+from killing import Server, serving
 
 KILLS = 30  # of each job
-PROGRAM = Path(__file__).with_name("killed_writer.py")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen[str]]:
+def server() -> Iterator[Server]:
     """The program that forks writers off."""
     pytest.importorskip("fcntl")
-    path = os.pathsep.join([str(Path(gk.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    with process:
-        yield process
-        process.kill()
+    with serving(Path(__file__).with_name("killed_writer.py")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -58,29 +44,13 @@ def written_whole(job: str, folder: Path) -> dict[str, set[bytes]]:
     return found
 
 
-def kill(number: int) -> None:
-    """End a process at once, and wait until it has."""
-    os.kill(number, signal.SIGKILL)
-    while True:
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.0005)
-
-
 @pytest.mark.parametrize("job", JOBS)
-def test_killed_at_any_moment(folder: Path, server: subprocess.Popen[str], job: str) -> None:
+def test_killed_at_any_moment(folder: Path, server: Server, job: str) -> None:
     possible = written_whole(job, folder)
     names = {*possible, *SOURCES}
     rng = Random(job)
-    assert server.stdin is not None
-    assert server.stdout is not None
     for _ in range(KILLS):
-        print(job, folder, file=server.stdin, flush=True)
-        writer = int(server.stdout.readline())
-        time.sleep(rng.uniform(0, 0.04))
-        kill(writer)
+        server.run_and_kill(job, folder, rng.uniform(0, 0.04))
         for name, contents in possible.items():
             assert (folder / name).read_bytes() in contents
     JOBS["edit" if job == "edit_in_place" else job](folder, folder / SOURCES[0])

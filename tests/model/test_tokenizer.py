@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from awkward import AWKWARD, mixed
 from ggmlkit.conversion.vocabulary import metadata_from_sentencepiece, metadata_from_tokenizer_json
 from ggmlkit.errors import ModelError
 from ggmlkit.model import pretokenizers
@@ -25,40 +26,20 @@ CORPUS = [
     "        indented\n\n\n=== --- ===== ----",
 ] * 30
 
-AWKWARD = [
-    "",
-    " ",
-    "  ",
-    "\n",
-    "\n\n  \n",
-    "\t",
-    "hello",
-    " hello",
-    "  two  spaces  ",
-    "number 1024 and 3.14, ٣٤٥ Ⅷ ½",
-    "naïve café",
+# Signs that stand for spaces in pieces don't survive every way through a file.
+MORE = [
     "e\u0301 \u00e9 \u1112\u1161\u11ab",  # NFD, NFC, Hangul in parts
-    "你好，世界",
-    "😀 👩‍👩‍👧 🏳️‍🌈",
-    "a\r\nb\tc",
     "it's WE'LL they'd I'M",
     "<s>not special</s> <unk> <0x41> <|im_end|>",
-    "\x00\x01\x7f",
     "\u2581\u2581 ▁a",
-    "\ufeffBOM \u200b\u200d\u2028\u00a0\u3000x",
-    "مرحبا שלום नमस्ते",
-    "\U0010ffff\ue000",
-    "=" * 33 + "-" * 17 + " " * 41 + "a" * 29,
     "word " * 50,
 ]
 LETTERS = [*"aaab  -=<>to lé你😀1▁\n\t\rzQ'.9", "  ", "<tool>", "<s>", "the", "    ", "'ll", "123"]
 
 
-def texts(count: int, seed: int = 5) -> list[str]:
-    """The awkward ones, and random strings of letters that meet in odd ways."""
-    chance = random.Random(seed)
-    made = ["".join(chance.choices(LETTERS, k=chance.randrange(30))) for _ in range(count)]
-    return AWKWARD + made
+def texts(count: int) -> list[str]:
+    """The awkward ones, and random strings."""
+    return AWKWARD + MORE + mixed(LETTERS, count)
 
 
 # ---------------------------------------------------------------- SentencePiece
