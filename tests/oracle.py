@@ -22,8 +22,8 @@ class Oracle:
     """One model, from gguf metadata and gguf-named tensors.
 
     Args:
-        round_activations: in the layers the largest magnitude of 32 inputs becomes 127, as for
-            quantized weights.
+        round_activations: the largest magnitude of 32 inputs becomes 127, as for quantized
+            weights, and what that leaves off is rounded too where the 32 are coarse.
         cached: what the cache keeps of keys and values.
     """
 
@@ -62,9 +62,8 @@ class Oracle:
             y = self.feed_forward(i, self.norm(x, f"blk.{i}.ffn_norm"))
             x = x + self.norm(y, f"blk.{i}.post_ffw_norm", optional=True)
         x = self.norm(x, "output_norm")
-        # The decoder gives this product 16 bits, which is as good as none rounded.
-        output = self.w["output.weight" if "output.weight" in self.w else "token_embd.weight"]
-        return capped(np.asarray(x @ output.T), self.key("final_logit_softcapping"))
+        output = "output" if "output.weight" in self.w else "token_embd"
+        return capped(self.linear(x, output), self.key("final_logit_softcapping"))
 
     def norm(self, x: F, name: str, *, optional: bool = False) -> F:
         if optional and f"{name}.weight" not in self.w:
@@ -74,7 +73,7 @@ class Oracle:
 
     def linear(self, x: F, name: str) -> F:
         if self.round_activations:
-            x = rounded(x)
+            x = rounded(x, _COARSE[name.split(".")[-1]])
         return np.asarray(x @ self.w[f"{name}.weight"].T + self.w.get(f"{name}.bias", 0))
 
     def attention(self, layer: int, x: F, angles: F, magnitude: float) -> F:
@@ -155,11 +154,27 @@ def capped(x: F, cap: float | None) -> F:
     return np.asarray(cap * np.tanh(x / cap)) if cap else x
 
 
-def rounded(x: F) -> F:
-    """Rounded to 8 bits per 32 elements."""
+# How much larger than the row's mean a scale is where the decoder rounds in two parts.
+_COARSE = {
+    **dict.fromkeys(("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"), 2.0),
+    "attn_output": np.inf,
+    "ffn_down": 3.0,
+    **dict.fromkeys(("output", "token_embd"), 0.75),
+}
+
+
+def rounded(x: F, coarse: float) -> F:
+    """Rounded to 8 bits per 32 elements, or to twice 8 where they are coarse."""
     blocks = x.reshape(*x.shape[:-1], -1, 32)
+    first = rounded_once(blocks)
+    scale = np.abs(blocks).max(-1, keepdims=True)
+    is_coarse = scale > coarse * scale.mean(-2, keepdims=True)
+    return np.asarray((first + is_coarse * rounded_once(blocks - first)).reshape(x.shape))
+
+
+def rounded_once(blocks: F) -> F:
     scale = np.abs(blocks).max(-1, keepdims=True) / 127
-    return np.asarray((np.rint(blocks / np.where(scale > 0, scale, 1)) * scale).reshape(x.shape))
+    return np.asarray(np.rint(blocks / np.where(scale > 0, scale, 1)) * scale)
 
 
 def as_f16(x: F) -> F:

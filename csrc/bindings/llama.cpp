@@ -134,7 +134,7 @@ class Session {
     if (activation_bits != 8 && activation_bits != 16) {
       throw py::value_error("activations have 8 or 16 bits");
     }
-    const std::size_t parts = static_cast<std::size_t>(activation_bits) / 8;
+    const llama::TwoParts& parts = activation_bits == 16 ? llama::kAllBlocks : llama::kCoarseBlocks;
     decoder_.emplace(weights_, adapter_, context, sequences, type, parts, threads);
     tokens_.resize(sequences);
   }

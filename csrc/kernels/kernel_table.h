@@ -31,14 +31,15 @@ enum class PackedKind : std::uint8_t {
 };
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
 
-// Activations rounded to int8 per 32 elements: value = scale · q.
+// Activations rounded to int8 per 32 elements: value = scale · q. A block may be rounded in two
+// parts, the second what the first left off; both meet the same weights.
 //
 // Tokens lie in panels, so that a kernel finds what it broadcasts behind one pointer: as many
 // panels of kPanel as fit, then panels of 4, 2 and 1 for the tokens left (panel_width). The panel
-// whose first token is t starts at t·cols in `q` and at t·(cols / 32) in the others. With width w
-// its block b is
-//   q          [8 quads][w tokens][4 elements] int8, 32·w·b further
-//   scale, …   [w tokens], w·b further
+// whose first token is t starts at 32·t·room in `q`, at t in `counts`, and at t·room in the others.
+// With width w its rounded block i, a part of block `blocks`[i] of each of its tokens, is
+//   q          [8 quads][w tokens][4 elements] int8, 32·w·i further
+//   scale, …   [w tokens], w·i further
 struct ActivationView {
   const std::int8_t* q;
   const float* scale;
@@ -46,8 +47,11 @@ struct ActivationView {
   // -8 times the same sum in two int16 halves: of the elements 4k and 4k + 1 (low), and of 4k + 2
   // and 4k + 3 (high). Where a 16-bit lane of a tile's dot product starts that takes 8 off weights.
   const std::int32_t* start;
-  const std::int32_t* first;  // what start would be of the block's first 16 elements alone
+  const std::int32_t* first;    // what start would be of the block's first 16 elements alone
+  const std::uint32_t* blocks;  // rising; each block once or, in two parts, twice
+  const std::uint32_t* counts;  // of a panel's rounded blocks
   std::size_t cols;
+  std::size_t room;  // rounded blocks that there is room for, a token
 };
 
 constexpr std::size_t kPanel = 8;

@@ -81,23 +81,33 @@ struct Packed {
 
 // The activations from token `first` on, the first of a panel.
 inline ActivationView panel_at(ActivationView x, std::size_t first) {
-  const std::size_t blocks = x.cols / kBlock;
-  x.q += first * x.cols;
-  x.scale += first * blocks;
-  x.sum += first * blocks;
-  x.start += first * blocks;
-  x.first += first * blocks;
+  x.q += first * x.room * kBlock;
+  x.scale += first * x.room;
+  x.sum += first * x.room;
+  x.start += first * x.room;
+  x.first += first * x.room;
+  x.blocks += first * x.room;
+  x.counts += first;
   return x;
 }
 
-// A panel of `width` from block b on.
-inline ActivationView block_at(ActivationView x, std::size_t b, std::size_t width) {
-  x.q += b * kBlock * width;
-  x.scale += b * width;
-  x.sum += b * width;
-  x.start += b * width;
-  x.first += b * width;
+// A panel of `width` from rounded block i on.
+inline ActivationView block_at(ActivationView x, std::size_t i, std::size_t width) {
+  x.q += i * kBlock * width;
+  x.scale += i * width;
+  x.sum += i * width;
+  x.start += i * width;
+  x.first += i * width;
+  x.blocks += i;
   return x;
+}
+
+// The first of a panel's rounded blocks that is part of block b or of a later one.
+inline std::size_t rounded_from(const ActivationView& panel, std::size_t b) {
+  const std::size_t count = *panel.counts;
+  std::size_t i = b;
+  while (i < count && panel.blocks[i] < b) ++i;
+  return i;
 }
 
 // A panel from slot s on.

@@ -78,14 +78,14 @@ template <PackedKind kind>
 float dot_row(const std::byte* tile, const TileLayout& at, std::size_t r, const ActivationView& x,
               std::size_t t, std::size_t width) {
   using P = Packed<kind>;
-  const std::size_t blocks = x.cols / kBlock;
   float total = 0.0f;
-  for (std::size_t b = 0; b < blocks; ++b) {
-    const std::size_t i = b * width + t;
+  for (std::size_t n = 0; n < *x.counts; ++n) {
+    const std::size_t b = x.blocks[n];
+    const std::size_t i = n * width + t;
     for (std::size_t part = 0; part < P::parts; ++part) {
       std::int32_t dot = 0;
       for (std::size_t c = part * kBlock / P::parts; c < (part + 1) * kBlock / P::parts; ++c) {
-        const int a = x.q[((b * 8 + c / 4) * width + t) * 4 + c % 4];
+        const int a = x.q[((n * 8 + c / 4) * width + t) * 4 + c % 4];
         dot += packed_value<kind>(tile, at, b, r, c) * a;
       }
       const ScaleAndMin s = scale_and_min<kind>(tile, at, b, r, part);

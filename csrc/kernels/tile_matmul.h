@@ -50,6 +50,7 @@ struct TileProduct {
   // cache: each is met once a block, a dot eight times.
   static constexpr bool kTotalsInMemory = 2 * R * T > L::registers - 7;
 
+  // x begins with what was rounded of block b of the weights.
   template <int k>
   [[gnu::always_inline]] static void step(const Weights& w, const ActivationView& x, std::size_t b,
                                           Int (&dot)[R][T]) {
@@ -152,7 +153,7 @@ struct TileProduct {
   // x begins with the first of the T tokens, y with the first row of its product; `rows` of the
   // tiles' rows exist.
   static void run(const Weights& w, std::size_t rows, ActivationView x, float* y, std::size_t ldy) {
-    const std::size_t blocks = x.cols / kBlock;
+    const std::size_t count = *x.counts;
     const std::size_t ahead = T == 1 ? stream_prefetch_distance() : 0;
     Float room[R][T];
     auto* total = &room;
@@ -161,7 +162,8 @@ struct TileProduct {
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t) room[r][t] = L::zeros();
     }
-    for (std::size_t b = 0; b < blocks; ++b, x = block_at(x, 1, W)) {
+    for (std::size_t i = 0; i < count; ++i, x = block_at(x, 1, W)) {
+      const std::size_t b = *x.blocks;
       if constexpr (T == 1) prefetch_block(w, b, ahead);
       multiply_block<0>(w, x, b, total);
       if constexpr (P::parts == 2) multiply_block<1>(w, x, b, total);

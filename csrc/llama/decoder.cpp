@@ -91,16 +91,18 @@ struct Decoder::Pass {
 struct Decoder::Part {
   const Pass& pass;
   Rows& rows;
-  Activations& hidden;
   bool is_own;  // the rows are this thread's own
   int thread;
   int n_threads;
 
-  // The rows that this thread norms and rounds.
-  Range mine() const { return is_own ? Range{0, 1} : split(pass.n, thread, n_threads); }
-  // What adapters make of those of x, for the product that comes next.
-  void project(const Changes& changes, const Activations& x) const {
-    changes.project(x, mine(), rows.low.data());
+  // The rows that this thread rounds, and what it takes to make them.
+  Range mine(const Activations& x) const {
+    return is_own ? Range{0, 1} : x.share(thread, n_threads);
+  }
+  // Rounds those of x, and what adapters make of them, for the product that comes next.
+  void round(Activations& x, const Changes& changes) const {
+    x.quantize_rows(mine(x));
+    changes.project(x, mine(x), rows.low.data());
   }
   Low low(const Changes& changes) const { return {rows.low.data(), changes.rank()}; }
 };
@@ -112,39 +114,39 @@ void Decoder::Rows::reserve(std::size_t tokens, const Config& c, std::size_t ran
   low.resize(tokens * rank);
   normed_rounded.reserve(tokens, c.dim);
   attended_rounded.reserve(tokens, c.q_size());
+  hidden_rounded.reserve(tokens, c.ffn);
   last_normed_rounded.reserve(tokens, c.dim);
-  attach(tokens, c);
 }
 
-void Decoder::Rows::attach(std::size_t tokens, const Config& c) {
+void Decoder::Rows::attach(std::size_t tokens, const float* hidden, const Config& c) {
   normed_rounded.attach(normed.data(), tokens, c.dim);
   attended_rounded.attach(attended.data(), tokens, c.q_size());
+  hidden_rounded.attach(hidden, tokens, c.ffn);
   last_normed_rounded.attach(normed.data(), tokens, c.dim);
 }
 
 Decoder::Decoder(const Weights& weights, const Adapter& adapter, std::size_t context,
-                 std::size_t sequences, KvType type, std::size_t parts, int threads)
+                 std::size_t sequences, KvType type, const TwoParts& two_parts, int threads)
     : weights_(weights),
       adapter_(adapter),
       attention_(weights, context, sequences, type, kTile, threads),
       positions_(sequences, 0),
-      shared_(parts),
-      up_(static_cast<std::size_t>(threads)),
-      hidden_rounded_(parts),
-      last_hidden_rounded_(parts) {
+      shared_(two_parts),
+      up_(static_cast<std::size_t>(threads)) {
   const Config& c = weights.config();
   const std::size_t tokens = std::min(kTile, std::max(context, sequences));
   runs_.resize(tokens);
   shared_.reserve(tokens, c, adapter.largest_rank());
-  own_.reserve(static_cast<std::size_t>(threads));
-  for (int t = 0; t < threads; ++t) own_.emplace_back(parts).reserve(1, c, adapter.largest_rank());
   qkv_.resize(tokens * attention_.row_size());
   delta_.resize(tokens * c.dim);
   hidden_.resize(tokens * c.ffn);
   for (auto& up : up_) up.resize(std::max(kHiddenValues, kBlock * tokens));
-  hidden_rounded_.reserve(tokens, c.ffn);
-  last_hidden_rounded_.reserve(1, c.ffn);
-  last_hidden_rounded_.attach(hidden_.data(), 1, c.ffn);
+  own_.reserve(static_cast<std::size_t>(threads));
+  for (int t = 0; t < threads; ++t) {
+    Rows& rows = own_.emplace_back(two_parts);
+    rows.reserve(1, c, adapter.largest_rank());
+    rows.attach(1, hidden_.data(), c);
+  }
 }
 
 std::size_t Decoder::nbytes() const {
@@ -167,8 +169,7 @@ void Decoder::forward_each(const std::size_t* sequences, const std::int32_t* tok
 }
 
 void Decoder::forward(const Pass& pass, ThreadPool& pool) {
-  shared_.attach(pass.n, config());
-  hidden_rounded_.attach(hidden_.data(), pass.n, config().ffn);
+  shared_.attach(pass.n, hidden_.data(), config());
   pool.run([&](int thread, int n_threads) { run(pass, thread, n_threads); },
            static_cast<int>(own_.size()));
   for (std::size_t r = 0; r < pass.n_runs; ++r) {
@@ -181,12 +182,7 @@ void Decoder::meet(const Part& part) { barrier_.wait(part.n_threads); }
 void Decoder::run(const Pass& pass, int thread, int n_threads) {
   const bool single = pass.n == 1;
   Rows& own = own_[static_cast<std::size_t>(thread)];
-  const Part part{pass,
-                  single ? own : shared_,
-                  single ? last_hidden_rounded_ : hidden_rounded_,
-                  single,
-                  thread,
-                  n_threads};
+  const Part part{pass, single ? own : shared_, single, thread, n_threads};
   const std::size_t last = config().layers - 1;
   Addition addition;
   embed(part);
@@ -207,7 +203,7 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
   const Run& run = pass.runs[0];
   const Run end{run.sequence, run.start + run.tokens - 1, 1, run.row + run.tokens - 1};
   const Pass end_pass{pass.tokens + end.row, &end, 1, 1, pass.logits, true, false, true};
-  const Part end_part{end_pass, own, last_hidden_rounded_, true, thread, n_threads};
+  const Part end_part{end_pass, own, true, thread, n_threads};
   const float* row = shared_.stream.data() + end.row * config().dim;
   std::copy(row, row + config().dim, own.stream.data());
   rest_of_layer(end_part, last);
@@ -215,7 +211,7 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
 }
 
 void Decoder::embed(const Part& part) {
-  const Range mine = part.mine();
+  const Range mine = part.mine(part.rows.normed_rounded);
   const float scale = config().embedding_scale;
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
     const auto token = static_cast<std::size_t>(part.pass.tokens[t]);
@@ -257,15 +253,14 @@ void Decoder::add_and_norm(const Part& part, const Addition& addition,
                            const Changes& changes) {
   const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
-  const Range mine = part.mine();
+  const Range mine = part.mine(rounded);
   for (std::size_t t = mine.begin; t < mine.end; ++t) {
     float* x = part.rows.stream.data() + t * dim;
     float* normed = part.rows.normed.data() + t * dim;
     add(addition, t, x, normed);
     kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
-    rounded.quantize_row(t);
   }
-  part.project(changes, rounded);
+  part.round(rounded, changes);
   if (!part.is_own) meet(part);
 }
 
@@ -297,7 +292,7 @@ void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   meet(part);
   add_and_norm(part, of_attention(w), w.ffn_norm, part.rows.normed_rounded, changes.of_ffn_norm);
   feed_forward(part, layer);
-  product_share({w.down, changes.down, delta_.data(), kNoBias}, part.hidden,
+  product_share({w.down, changes.down, delta_.data(), kNoBias}, part.rows.hidden_rounded,
                 part.low(changes.of_hidden), config().dim, part.thread, part.n_threads);
   meet(part);
 }
@@ -312,29 +307,24 @@ void Decoder::attend(const Part& part, std::size_t layer) {
                              part.thread, part.n_threads);
   }
   meet(part);
-  const Range mine = part.mine();
-  for (std::size_t t = mine.begin; t < mine.end; ++t) {
-    if (!pass.is_long) {
-      attention_.combine(layer, pass.runs, pass.n_runs, t, attended + t * config().q_size());
-    }
-    part.rows.attended_rounded.quantize_row(t);
+  Activations& rounded = part.rows.attended_rounded;
+  const Range mine = part.mine(rounded);
+  for (std::size_t t = mine.begin; !pass.is_long && t < mine.end; ++t) {
+    attention_.combine(layer, pass.runs, pass.n_runs, t, attended + t * config().q_size());
   }
-  part.project(adapter_.layer(layer).of_attended, part.rows.attended_rounded);
+  part.round(rounded, adapter_.layer(layer).of_attended);
   if (!part.is_own) meet(part);
 }
 
 void Decoder::feed_forward(const Part& part, std::size_t layer) {
   float* up = up_[static_cast<std::size_t>(part.thread)].data();
   const std::size_t step = rows_at_a_time(part.pass.n);
-  // Whole blocks, so that each thread rounds what it has made.
   const Range mine = split(config().ffn, part.thread, part.n_threads, kBlock);
   for (std::size_t r = mine.begin; r < mine.end; r += step) {
     hidden_rows(part, layer, {r, std::min(mine.end, r + step)}, up, step);
   }
   meet(part);
-  const Changes& changes = adapter_.layer(layer).of_hidden;
-  if (changes.rank() == 0) return;
-  part.project(changes, part.hidden);
+  part.round(part.rows.hidden_rounded, adapter_.layer(layer).of_hidden);
   if (!part.is_own) meet(part);
 }
 
@@ -345,7 +335,6 @@ void Decoder::hidden_rows(const Part& part, std::size_t layer, Range rows, float
   const LayerChanges& changes = adapter_.layer(layer);
   const Low low = part.low(changes.of_ffn_norm);
   const std::size_t ffn = config().ffn;
-  const bool is_rounded = ffn % kBlock == 0;
   const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
   float* hidden = hidden_.data() + rows.begin;
   matmul_rows(w.gate, part.rows.normed_rounded, hidden, ffn, rows);
@@ -357,7 +346,6 @@ void Decoder::hidden_rows(const Part& part, std::size_t layer, Range rows, float
   for (std::size_t t = 0; t < part.pass.n; ++t) {
     float* row = hidden + t * ffn;
     gate_mul(row, up + t * ld, row, rows.end - rows.begin);
-    if (is_rounded) part.hidden.quantize_blocks(t, rows.begin / kBlock, rows.end / kBlock);
   }
 }
 
@@ -377,7 +365,7 @@ void Decoder::output_logits(const Part& part, const Addition& addition) {
   const std::size_t at = (pass.n - 1) * c.dim;
   Rows& own = own_[static_cast<std::size_t>(part.thread)];
   std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
-  const Part last{pass, own, part.hidden, true, part.thread, part.n_threads};
+  const Part last{pass, own, true, part.thread, part.n_threads};
   const Addition last_addition{addition.product + at, addition.bias, addition.norm};
   add_and_norm(last, last_addition, weights_.output_norm(), own.last_normed_rounded, changes);
   product_share(output, own.last_normed_rounded, last.low(changes), c.vocab, part.thread,

@@ -19,13 +19,24 @@ namespace ggmlkit::llama {
 // Tokens of one forward pass at most; longer prompts are read in tiles of this size.
 constexpr std::size_t kTile = 256;
 
+// From which coarseness on blocks of activations are rounded in two parts, by what they are
+// multiplied with; see quant/activations.h.
+struct TwoParts {
+  float qkv_and_gate;
+  float attn_output;
+  float down;
+  float output;
+};
+// Of few blocks, those whose rounding shows most in the logits: see docs/how-the-kernels-work.md.
+constexpr TwoParts kCoarseBlocks{2, kNoBlock, 3, 0.75f};
+constexpr TwoParts kAllBlocks{kEveryBlock, kEveryBlock, kEveryBlock, kEveryBlock};
+
 class Decoder {
  public:
   // All memory is taken here: `sequences` contexts. At most `threads` threads take part. The
-  // layers' activations are rounded in `parts` parts of 8 bits. The weights and what is added to
-  // them must outlive this.
+  // weights and what is added to them must outlive this.
   Decoder(const Weights& weights, const Adapter& adapter, std::size_t context,
-          std::size_t sequences, KvType type, std::size_t parts, int threads);
+          std::size_t sequences, KvType type, const TwoParts& two_parts, int threads);
 
   // Appends 1 … kTile tokens, each below the vocabulary's size, that fit the sequence's context.
   // `logits` receives [vocab] for the last token, or [n][vocab] where `all` is set; may be null.
@@ -57,12 +68,16 @@ class Decoder {
     AlignedArray<float> low;       // [tokens][adapter's largest rank], A·x of the next product
     Activations normed_rounded;
     Activations attended_rounded;
-    // For the output matrix: rounding it shows most in the logits, and it takes few tokens.
-    Activations last_normed_rounded{2};
+    Activations hidden_rounded;
+    Activations last_normed_rounded;  // for the output matrix
 
-    explicit Rows(std::size_t parts) : normed_rounded(parts), attended_rounded(parts) {}
+    explicit Rows(const TwoParts& parts)
+        : normed_rounded(parts.qkv_and_gate),
+          attended_rounded(parts.attn_output),
+          hidden_rounded(parts.down),
+          last_normed_rounded(parts.output) {}
     void reserve(std::size_t tokens, const Config& c, std::size_t rank);
-    void attach(std::size_t tokens, const Config& c);
+    void attach(std::size_t tokens, const float* hidden, const Config& c);
     std::size_t floats() const {
       return stream.size() + normed.size() + attended.size() + low.size();
     }
@@ -110,8 +125,6 @@ class Decoder {
   AlignedArray<float> delta_;            // [tokens][dim], what a block adds to the stream
   AlignedArray<float> hidden_;           // [tokens][ffn]
   std::vector<AlignedArray<float>> up_;  // [threads][some ffn rows of all tokens]
-  Activations hidden_rounded_;
-  Activations last_hidden_rounded_;  // of a single token
 };
 
 }  // namespace ggmlkit::llama

@@ -1,5 +1,8 @@
 #include "quant/activations.h"
 
+#include <algorithm>
+#include <cstring>
+
 namespace ggmlkit {
 namespace {
 
@@ -13,14 +16,20 @@ void rest_of_block(const float* x, const ActivationSlot& rounded, float* rest) {
 
 }  // namespace
 
+struct Activations::Panel {
+  std::size_t first;  // token
+  std::size_t width;
+};
+
 void Activations::reserve(std::size_t tokens, std::size_t cols) {
-  const std::size_t blocks = cols / kBlock;
-  const std::size_t rows = tokens * parts_;
-  q_.resize(rows * cols);
-  scale_.resize(rows * blocks);
-  sum_.resize(rows * blocks);
-  start_.resize(rows * blocks);
-  first_.resize(rows * blocks);
+  const std::size_t blocks = tokens * (cols / kBlock) * (has_two_parts() ? 2 : 1);
+  q_.resize(blocks * kBlock);
+  scale_.resize(blocks);
+  sum_.resize(blocks);
+  start_.resize(blocks);
+  first_.resize(blocks);
+  blocks_.resize(blocks);
+  counts_.resize(tokens);
 }
 
 void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
@@ -29,49 +38,98 @@ void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
   cols_ = cols;
 }
 
-void Activations::quantize_share(int thread, int n_threads) {
-  // Only whole blocks are rounded: a matrix with a ragged row length is a float matrix.
+Range Activations::share(int thread, int n_threads) const {
+  return split(tokens_, thread, n_threads, has_two_parts() ? kPanel : 1);
+}
+
+// Whole ones of kPanel, then what is left in 4, 2 and 1.
+Activations::Panel Activations::panel_of(std::size_t token) const {
+  Panel panel{token / kPanel * kPanel, 0};
+  panel.width = panel_width(tokens_ - panel.first);
+  while (token >= panel.first + panel.width) {
+    panel.first += panel.width;
+    panel.width = panel_width(tokens_ - panel.first);
+  }
+  return panel;
+}
+
+// Where a token of a panel has its rounded block i.
+ActivationSlot Activations::slot(const Panel& panel, std::size_t token, std::size_t i) {
+  const std::size_t at = panel.first * room() + i * panel.width;
+  const std::size_t place = token - panel.first;
+  return {q_.data() + at * kBlock + place * 4, scale_.data() + at + place, sum_.data() + at + place,
+          start_.data() + at + place,          first_.data() + at + place, panel.width};
+}
+
+void Activations::quantize_rows(Range tokens) {
   const std::size_t blocks = cols_ / kBlock;
   if (blocks * kBlock != cols_) return;
-  const Range share = split(tokens_ * blocks, thread, n_threads, 4);
-  for (std::size_t i = share.begin; i < share.end;) {
-    const std::size_t token = i / blocks;
-    const std::size_t end = std::min(share.end, (token + 1) * blocks);
-    quantize_blocks(token, i - token * blocks, end - token * blocks);
-    i = end;
+  for (std::size_t t = tokens.begin; t < tokens.end; ++t) {
+    const Panel panel = panel_of(t);
+    active().quantize_activations(rows_ + t * cols_, blocks, slot(panel, t, 0));
+    if (t == panel.first) list_blocks(panel);
+    if (has_two_parts() && t == panel.first + panel.width - 1) add_second_parts(panel);
   }
 }
 
-// Where a part of a token, counted through, has its rounded block.
-ActivationSlot Activations::slot(std::size_t part, std::size_t block) {
-  // The panel it is in: whole ones of kPanel, then what is left in 4, 2 and 1.
-  const std::size_t parts = tokens_ * parts_;
-  std::size_t panel = part / kPanel * kPanel;
-  std::size_t width = panel_width(parts - panel);
-  while (part >= panel + width) {
-    panel += width;
-    width = panel_width(parts - panel);
-  }
-  const std::size_t at = panel * (cols_ / kBlock) + block * width;
-  const std::size_t place = part - panel;
-  const std::size_t i = at + place;
-  return {q_.data() + at * kBlock + place * 4,
-          scale_.data() + i,
-          sum_.data() + i,
-          start_.data() + i,
-          first_.data() + i,
-          width};
+// Each block once.
+void Activations::list_blocks(const Panel& panel) {
+  const std::size_t blocks = cols_ / kBlock;
+  std::uint32_t* list = blocks_.data() + panel.first * room();
+  for (std::size_t b = 0; b < blocks; ++b) list[b] = static_cast<std::uint32_t>(b);
+  counts_[panel.first] = static_cast<std::uint32_t>(blocks);
 }
 
-void Activations::quantize_blocks(std::size_t token, std::size_t first, std::size_t end) {
-  const float* x = rows_ + token * cols_;
-  active().quantize_activations(x + first * kBlock, end - first, slot(token * parts_, first));
-  if (parts_ == 1) return;
-  for (std::size_t b = first; b < end; ++b) {
-    float rest[kBlock];
-    rest_of_block(x + b * kBlock, slot(token * parts_, b), rest);
-    active().quantize_activations(rest, 1, slot(token * parts_ + 1, b));
+// Where a block is coarse in one token it gets a second part, right behind the first, in all tokens
+// of the panel. In the others it is zero: what a token's product is does not depend on its company.
+void Activations::add_second_parts(const Panel& panel) {
+  const std::size_t blocks = cols_ / kBlock;
+  const std::size_t width = panel.width;
+  const float* scale = slot(panel, panel.first, 0).scale;
+  float limit[kPanel] = {};
+  for (std::size_t b = 0; b < blocks; ++b) {
+    for (std::size_t t = 0; t < width; ++t) limit[t] += scale[b * width + t];
   }
+  for (float& v : limit) v *= coarse_ / static_cast<float>(blocks);
+  const auto is_coarse = [&](std::size_t b) {
+    bool any = false;
+    for (std::size_t t = 0; t < width; ++t) any |= scale[b * width + t] > limit[t];
+    return any;
+  };
+  std::size_t coarse = 0;
+  for (std::size_t b = 0; b < blocks; ++b) coarse += is_coarse(b);
+  if (coarse == 0) return;
+  std::uint32_t* list = blocks_.data() + panel.first * room();
+  counts_[panel.first] = static_cast<std::uint32_t>(blocks + coarse);
+  for (std::size_t b = blocks; coarse != 0;) {  // from the end, into the room there
+    --b;
+    const bool has_second = is_coarse(b);
+    if (has_second) list[b + coarse] = static_cast<std::uint32_t>(b);
+    coarse -= has_second;
+    list[b + coarse] = static_cast<std::uint32_t>(b);
+    if (coarse != 0) move(panel, b, b + coarse);
+    if (!has_second) continue;
+    for (std::size_t t = 0; t < width; ++t) {
+      const std::size_t token = panel.first + t;
+      const ActivationSlot first = slot(panel, token, b + coarse);
+      float rest[kBlock] = {};
+      if (first.scale[0] > limit[t]) {
+        rest_of_block(rows_ + token * cols_ + b * kBlock, first, rest);
+      }
+      active().quantize_activations(rest, 1, slot(panel, token, b + coarse + 1));
+    }
+  }
+}
+
+// A rounded block of all tokens of a panel, to another place of theirs.
+void Activations::move(const Panel& panel, std::size_t from, std::size_t to) {
+  const ActivationSlot a = slot(panel, panel.first, from);
+  const ActivationSlot b = slot(panel, panel.first, to);
+  std::copy(a.q, a.q + kBlock * panel.width, b.q);
+  std::copy(a.scale, a.scale + panel.width, b.scale);
+  std::copy(a.sum, a.sum + panel.width, b.sum);
+  std::copy(a.start, a.start + panel.width, b.start);
+  std::copy(a.first, a.first + panel.width, b.first);
 }
 
 void Activations::quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,
@@ -79,13 +137,13 @@ void Activations::quantize(const float* x, std::size_t tokens, std::size_t cols,
   reserve(tokens, cols);
   attach(x, tokens, cols);
   if (tokens < 8) threads = 1;
-  pool.run([this](int thread, int n_threads) { quantize_share(thread, n_threads); }, threads);
+  pool.run([this](int thread, int n_threads) { quantize_rows(share(thread, n_threads)); }, threads);
 }
 
 void Activations::quantize(const float* x, std::size_t tokens, std::size_t cols) {
   reserve(tokens, cols);
   attach(x, tokens, cols);
-  quantize_share(0, 1);
+  quantize_rows({0, tokens});
 }
 
 }  // namespace ggmlkit

@@ -1,12 +1,14 @@
 // Rows of activations, rounded to int8 per 32 elements for quantized weights, in the panels that
 // kernels take; the float rows stay reachable for float weights.
 //
-// In two parts a row has 16 bits: it is rounded, and what that left off is rounded as a row of its
-// own. Kernels see two tokens, 2t and 2t + 1, whose products matmul_rows adds.
+// Rounding costs most in coarse blocks: an element far larger than the others of its row sets the
+// scale of 31 neighbours too. Those blocks can be rounded in two parts, which have 16 bits
+// together.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "core/aligned.h"
 #include "core/thread_pool.h"
@@ -14,27 +16,30 @@
 
 namespace ggmlkit {
 
+// How much larger than its row's mean a block's scale is where it counts as coarse.
+constexpr float kNoBlock = std::numeric_limits<float>::infinity();
+constexpr float kEveryBlock = -1.0f;
+
 class Activations {
  public:
-  explicit Activations(std::size_t parts = 1) : parts_(parts) {}
+  // Blocks are rounded in two parts where they are coarser than `coarse`.
+  explicit Activations(float coarse = kNoBlock) : coarse_(coarse) {}
 
-  // Room for `tokens` rows of `cols`; call before quantize_share, outside a parallel job.
+  // Room for `tokens` rows of `cols`; call before rounding, outside a parallel job.
   void reserve(std::size_t tokens, std::size_t cols);
 
   // Points at x (tokens × cols, dense; must outlive the use) without rounding it.
   void attach(const float* x, std::size_t tokens, std::size_t cols);
 
-  // Rounds this thread's share of the rows. All threads must pass a barrier before the use.
-  void quantize_share(int thread, int n_threads);
+  // The rows that a thread rounds: where blocks may have two parts, panels stay whole, as their
+  // tokens agree on which.
+  Range share(int thread, int n_threads) const;
 
-  // Rounds blocks [first, end) of one token. Threads may round different tokens or blocks at once.
-  void quantize_blocks(std::size_t token, std::size_t first, std::size_t end);
-  // Rounds a whole row; nothing where rows are no whole blocks.
-  void quantize_row(std::size_t token) {
-    if (cols_ % kBlock == 0) quantize_blocks(token, 0, cols_ / kBlock);
-  }
+  // Rounds a share; nothing where rows are no whole blocks, as such matrices have float weights.
+  // All threads must pass a barrier before the use.
+  void quantize_rows(Range tokens);
 
-  // reserve + attach + quantize_share over the pool.
+  // reserve + attach + quantize_rows over the pool.
   void quantize(const float* x, std::size_t tokens, std::size_t cols, ThreadPool& pool,
                 int threads = 0);
   // The same on the calling thread.
@@ -42,16 +47,23 @@ class Activations {
 
   const float* rows() const { return rows_; }
   std::size_t tokens() const { return tokens_; }
-  std::size_t parts() const { return parts_; }
   std::size_t cols() const { return cols_; }
   ActivationView view() const {
-    return {q_.data(), scale_.data(), sum_.data(), start_.data(), first_.data(), cols_};
+    return {q_.data(),      scale_.data(),  sum_.data(), start_.data(), first_.data(),
+            blocks_.data(), counts_.data(), cols_,       room()};
   }
 
  private:
-  ActivationSlot slot(std::size_t part, std::size_t block);
+  struct Panel;
+  bool has_two_parts() const { return coarse_ != kNoBlock; }
+  std::size_t room() const { return cols_ / kBlock * (has_two_parts() ? 2 : 1); }
+  Panel panel_of(std::size_t token) const;
+  ActivationSlot slot(const Panel& panel, std::size_t token, std::size_t i);
+  void list_blocks(const Panel& panel);
+  void add_second_parts(const Panel& panel);
+  void move(const Panel& panel, std::size_t from, std::size_t to);
 
-  std::size_t parts_;
+  float coarse_;
   const float* rows_ = nullptr;
   std::size_t tokens_ = 0;
   std::size_t cols_ = 0;
@@ -60,6 +72,8 @@ class Activations {
   AlignedArray<std::int32_t> sum_;
   AlignedArray<std::int32_t> start_;
   AlignedArray<std::int32_t> first_;
+  AlignedArray<std::uint32_t> blocks_;
+  AlignedArray<std::uint32_t> counts_;
 };
 
 }  // namespace ggmlkit

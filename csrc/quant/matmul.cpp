@@ -18,30 +18,6 @@ std::byte* packing_room(std::size_t bytes) {
   return room.data();
 }
 
-// Scratch for the products of a row's two parts, likewise.
-float* parts_room(std::size_t values) {
-  thread_local AlignedArray<float> room;
-  room.resize(values);
-  return room.data();
-}
-
-// One call of the kernel: tokens [first, last) of x, `rows` rows.
-void multiply(MatmulKernel kernel, const std::byte* tiles, std::size_t rows, const Activations& x,
-              Range tokens, float* y, std::size_t ldy) {
-  const std::size_t first = tokens.begin * x.parts();
-  const std::size_t count = (tokens.end - tokens.begin) * x.parts();
-  if (x.parts() == 1) {
-    kernel(tiles, rows, panel_at(x.view(), first), count, y, ldy);
-    return;
-  }
-  float* products = parts_room(count * rows);
-  kernel(tiles, rows, panel_at(x.view(), first), count, products, rows);
-  for (std::size_t t = 0; t < count / 2; ++t) {
-    const float* upper = products + 2 * t * rows;
-    for (std::size_t r = 0; r < rows; ++r) y[t * ldy + r] = upper[r] + upper[rows + r];
-  }
-}
-
 void packed_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
                  Range share) {
   const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
@@ -59,8 +35,8 @@ void packed_rows(const WeightMatrix& w, const Activations& x, float* y, std::siz
     const std::size_t row = i * tile_rows;
     const std::size_t rows = std::min(w.rows(), end * tile_rows) - row;
     for (std::size_t t = 0; t < x.tokens(); t += kTokenPanel) {
-      multiply(kernel, room != nullptr ? room : w.tile(i), rows, x,
-               {t, std::min(x.tokens(), t + kTokenPanel)}, y + t * ldy + (row - share.begin), ldy);
+      kernel(room != nullptr ? room : w.tile(i), rows, panel_at(x.view(), t),
+             std::min(x.tokens() - t, kTokenPanel), y + t * ldy + (row - share.begin), ldy);
     }
   }
 }

@@ -99,31 +99,52 @@ inline Bytes random_bytes(std::size_t n, Random& random) {
 }
 
 // Rounded activations in panels, with scales that are powers of two, so that products of small
-// weights are exact in any order of summation. Every fourth block holds one extreme value alone.
+// weights are exact in any order of summation. Every fourth block holds one extreme value alone;
+// some have a second part, the last ones of every other panel among them.
 struct RoundedActivations {
   std::vector<std::int8_t> q;
   std::vector<float> scale;
   std::vector<std::int32_t> sum;
   std::vector<std::int32_t> start;
   std::vector<std::int32_t> first;
+  std::vector<std::uint32_t> blocks;
+  std::vector<std::uint32_t> counts;
   std::size_t cols;
 
   RoundedActivations(std::size_t tokens, std::size_t columns, Random& random)
-      : q(tokens * columns), cols(columns) {
+      : q(tokens * columns * 2), blocks(tokens * room(columns)), counts(tokens), cols(columns) {
     std::size_t width = 0;
-    for (std::size_t first = 0; first < tokens; first += width) {
-      width = panel_width(tokens - first);
-      for (std::size_t b = 0; b < cols / kBlock; ++b) {
-        std::int8_t* block = q.data() + first * cols + b * kBlock * width;
-        for (std::size_t t = 0; t < width; ++t) fill(block + 4 * t, width, b % 4 == 3, random);
+    for (std::size_t token = 0; token < tokens; token += width) {
+      width = panel_width(tokens - token);
+      std::uint32_t* list = blocks.data() + token * room(cols);
+      const bool two_parts = token / width % 2 == 0;
+      std::uint32_t& count = counts[token];
+      for (std::uint32_t b = 0; b < cols / kBlock; ++b) {
+        list[count++] = b;
+        const bool is_last = b + 1 == cols / kBlock;
+        if (two_parts && (is_last || whole(random, 0, 5) == 0)) list[count++] = b;
       }
+      std::int8_t* panel = q.data() + token * room(cols) * kBlock;
+      for (std::size_t i = 0; i < count; ++i) {
+        std::int8_t* block = panel + i * kBlock * width;
+        for (std::size_t t = 0; t < width; ++t) fill(block + 4 * t, width, i % 4 == 3, random);
+      }
+      // What lies behind a panel's rounded blocks is nobody's.
+      const std::size_t end = (token + width) * room(cols);
+      scale.resize(end, NAN);
+      sum.resize(end);
+      start.resize(end);
+      first.resize(end);
     }
   }
   ActivationView view() const {
-    return {q.data(), scale.data(), sum.data(), start.data(), first.data(), cols};
+    return {q.data(),      scale.data(),  sum.data(), start.data(), first.data(),
+            blocks.data(), counts.data(), cols,       room(cols)};
   }
 
  private:
+  static std::size_t room(std::size_t cols) { return cols / kBlock * 2; }
+
   // One token's block, its quads `width` quads apart.
   void fill(std::int8_t* quads, std::size_t width, bool extreme, Random& random) {
     std::int32_t halves[2] = {};

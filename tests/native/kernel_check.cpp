@@ -272,10 +272,11 @@ std::vector<double> product_of_values(const KernelTable& scalar, Type type, cons
     for (std::size_t i = 0; i < width * rows; ++i) {
       const std::size_t t = i / rows;
       double sum = 0.0;
-      for (std::size_t j = 0; j < x.cols; ++j) {
-        const std::size_t b = j / kBlock * width;
-        const int a = panel.q[(b * 8 + j % kBlock / 4 * width + t) * 4 + j % 4];
-        sum += static_cast<double>(panel.scale[b + t]) * a * w[i % rows * x.cols + j];
+      for (std::size_t j = 0; j < *panel.counts * kBlock; ++j) {
+        const std::size_t n = j / kBlock * width;
+        const int a = panel.q[(n * 8 + j % kBlock / 4 * width + t) * 4 + j % 4];
+        const std::size_t col = panel.blocks[j / kBlock] * kBlock + j % kBlock;
+        sum += static_cast<double>(panel.scale[n + t]) * a * w[i % rows * x.cols + col];
       }
       y.push_back(sum);
     }

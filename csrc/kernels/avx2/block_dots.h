@@ -71,20 +71,22 @@ constexpr int nth_quad(int part, int i) {
   return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
 }
 
-// What Dot<kind> sums over a part of block b, for R tiles and T tokens from slot s of a panel of W.
+// What Dot<kind> sums over a part of block b, for R tiles and T tokens from slot s of a panel of W,
+// whose rounded block i it is.
 template <PackedKind kind, int part, int T, int W, class Source, int R>
 [[gnu::always_inline]] inline void sum_part(const Source (&w)[R], const ActivationView& x,
-                                            std::size_t b, std::size_t s, __m256i (&sum)[R][T]) {
-  const std::int8_t* q = x.q + (b * 8 * W + s) * 4;
+                                            std::size_t i, std::size_t b, std::size_t s,
+                                            __m256i (&sum)[R][T]) {
+  const std::int8_t* q = x.q + (i * 8 * W + s) * 4;
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-    const std::size_t at = b * W + s + static_cast<std::size_t>(t);
+    const std::size_t at = i * W + s + static_cast<std::size_t>(t);
     const __m256i start = Dot<kind>::start(sums_at(x, at), part);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) sum[r][t] = start;
   }
-  each<8 / Packed<kind>::parts>([&](auto i) {
-    constexpr int k = nth_quad<kind>(part, decltype(i)::value);
+  each<8 / Packed<kind>::parts>([&](auto n) {
+    constexpr int k = nth_quad<kind>(part, decltype(n)::value);
     __m256i weights[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) weights[r] = w[r].template quad<k>(b);
@@ -109,13 +111,13 @@ inline __m256i small_scales(const TileScales<L, kind>& from, std::size_t b, std:
 template <PackedKind kind, int T, int W, class Source, int R>
 [[gnu::always_inline]] inline void dot_block(const Source (&w)[R],
                                              const TileScales<L, kind> (&scales)[R],
-                                             const ActivationView& x, std::size_t b, std::size_t s,
-                                             __m256i (&dot)[R][T]) {
+                                             const ActivationView& x, std::size_t i, std::size_t b,
+                                             std::size_t s, __m256i (&dot)[R][T]) {
   if constexpr (Packed<kind>::parts == 1) {
-    sum_part<kind, 0, T, W>(w, x, b, s, dot);
+    sum_part<kind, 0, T, W>(w, x, i, b, s, dot);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const BlockSums sums = sums_at(x, b * W + s + static_cast<std::size_t>(t));
+      const BlockSums sums = sums_at(x, i * W + s + static_cast<std::size_t>(t));
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) dot[r][t] = Dot<kind>::finish(dot[r][t], sums);
     }
@@ -123,7 +125,7 @@ template <PackedKind kind, int T, int W, class Source, int R>
     each<2>([&](auto index) {
       constexpr int part = decltype(index)::value;
       __m256i sum[R][T];
-      sum_part<kind, part, T, W>(w, x, b, s, sum);
+      sum_part<kind, part, T, W>(w, x, i, b, s, sum);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const __m256i small = small_scales(scales[r], b, part);

@@ -53,8 +53,7 @@ void store_rows(__m256 v, bool add, float* out, std::size_t rows) {
   for (std::size_t r = 0; r < rows; ++r) out[r] = add ? out[r] + lanes[r] : lanes[r];
 }
 
-// T tokens from slot s of a panel of W, whose blocks begin at the run's first; the panel's first
-// token is `first`.
+// T tokens from slot s of a panel of W, whose first token is `first`.
 template <PackedKind kind, int T, int W, class Source, int R>
 void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::size_t first,
               std::size_t s) {
@@ -65,10 +64,12 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) total[r][t] = _mm256_setzero_ps();
   }
-  for (std::size_t b = 0; b < run.blocks; ++b) {
+  const std::size_t end = rounded_from(x, run.first_block + run.blocks);
+  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
+    const std::size_t b = x.blocks[i] - run.first_block;
     if (s == 0) prefetch(run, b);
     __m256i dot[R][T];
-    dot_block<kind, T, W>(run.weights, run.scales, x, b, s, dot);
+    dot_block<kind, T, W>(run.weights, run.scales, x, i, b, s, dot);
     __m256 scale[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -76,7 +77,7 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const __m256 a_scale = _mm256_set1_ps(x.scale[b * W + s + static_cast<std::size_t>(t)]);
+      const __m256 a_scale = _mm256_set1_ps(x.scale[i * W + s + static_cast<std::size_t>(t)]);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         total[r][t] = _mm256_fmadd_ps(_mm256_mul_ps(scale[r], a_scale),
@@ -87,7 +88,7 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
 #pragma GCC unroll 2
       for (std::size_t part = 0; part < P::parts; ++part) {
         float a_sums[T];
-        sum_activations<kind>(x, b * W + s, part, a_sums);
+        sum_activations<kind>(x, i * W + s, part, a_sums);
         __m256 min[R];
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) min[r] = run.scales[r].min(b, part);
@@ -116,7 +117,7 @@ template <PackedKind kind, class Source, int R>
 void multiply_all(const Run<kind, Source, R>& run, const ActivationView& x, std::size_t tokens) {
   for (std::size_t t = 0; t < tokens;) {
     const std::size_t width = panel_width(tokens - t);
-    const ActivationView panel = block_at(panel_at(x, t), run.first_block, width);
+    const ActivationView panel = panel_at(x, t);
     switch (width) {
       case 8:
         if constexpr (R == 1 && Packed<kind>::parts == 1) {

@@ -6,11 +6,11 @@
 namespace ggmlkit::neon {
 namespace {
 
-// The four activations of slot s that meet quad k of block b in a panel of W, repeated.
+// The four activations of slot s that meet quad k of rounded block i in a panel of W, repeated.
 template <int W>
-int8x16_t broadcast4(const ActivationView& x, std::size_t b, std::size_t k, std::size_t s) {
+int8x16_t broadcast4(const ActivationView& x, std::size_t i, std::size_t k, std::size_t s) {
   std::int32_t four;
-  std::memcpy(&four, x.q + ((b * 8 + k) * W + s) * 4, 4);
+  std::memcpy(&four, x.q + ((i * 8 + k) * W + s) * 4, 4);
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
@@ -55,27 +55,27 @@ struct WideningDot {
   // A 16-bit lane sums eight products, at most 8 · 31 · 127 = 31496, which fits, or four of a part,
   // at most 4 · 63 · 127 = 32004; of whole bytes two, at most 2 · 128 · 127 = 32512.
   template <PackedKind kind, int part, int T, int W, class Weights>
-  static void block(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
-                    Rows (&dot)[T]) {
+  static void block(const Weights& w, const ActivationView& x, std::size_t i, std::size_t b,
+                    std::size_t s, Rows (&dot)[T]) {
     if constexpr (Packed<kind>::fills_bytes) {
-      whole_bytes<W>(w, x, b, s, dot);
+      whole_bytes<W>(w, x, i, b, s, dot);
     } else {
-      small_numbers<kind, part, W>(w, x, b, s, dot);
+      small_numbers<kind, part, W>(w, x, i, b, s, dot);
     }
   }
 
  private:
   template <PackedKind kind, int part, int W, int T, class Weights>
-  static void small_numbers(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
-                            Rows (&dot)[T]) {
+  static void small_numbers(const Weights& w, const ActivationView& x, std::size_t i, std::size_t b,
+                            std::size_t s, Rows (&dot)[T]) {
     using P = Packed<kind>;
     Products sum[T];
-    each<kQuads<kind>>([&](auto i) {
-      constexpr int k = nth_quad<kind>(part, decltype(i)::value);
+    each<kQuads<kind>>([&](auto n) {
+      constexpr int k = nth_quad<kind>(part, decltype(n)::value);
       const Quad quad = w.template quad<k>(b);
       for (std::size_t t = 0; t < T; ++t) {
-        const int8x16_t a = broadcast4<W>(x, b, k, s + t);
-        if constexpr (i == 0) {
+        const int8x16_t a = broadcast4<W>(x, i, k, s + t);
+        if constexpr (n == 0) {
           multiply_quad(sum[t], quad, a);
         } else {
           accumulate_quad(sum[t], quad, a);
@@ -87,7 +87,7 @@ struct WideningDot {
       for (int p = 0; p < 4; ++p) wide[p] = vpaddlq_s16(sum[t].pair[p]);
       dot[t] = sum_columns(wide);
       if constexpr (P::offset != 0) {
-        const std::int32_t a_sum = part_sum<P::parts>(x, b * W + s + t, part);
+        const std::int32_t a_sum = part_sum<P::parts>(x, i * W + s + t, part);
         const int32x4_t excess = vdupq_n_s32(P::offset * a_sum);
         for (int h = 0; h < 2; ++h) dot[t].val[h] = vsubq_s32(dot[t].val[h], excess);
       }
@@ -95,18 +95,18 @@ struct WideningDot {
   }
 
   template <int W, int T, class Weights>
-  static void whole_bytes(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
-                          Rows (&dot)[T]) {
+  static void whole_bytes(const Weights& w, const ActivationView& x, std::size_t i, std::size_t b,
+                          std::size_t s, Rows (&dot)[T]) {
     int32x4_t wide[T][4];
     for (auto& token : wide) {
       for (int32x4_t& pair : token) pair = vdupq_n_s32(0);
     }
-    each<4>([&](auto i) {  // i and i + 4 share their nibbles
-      const Quad first = w.template quad<i>(b);
-      const Quad second = w.template quad<i + 4>(b);
+    each<4>([&](auto k) {  // k and k + 4 share their nibbles
+      const Quad first = w.template quad<k>(b);
+      const Quad second = w.template quad<k + 4>(b);
       for (std::size_t t = 0; t < T; ++t) {
-        add_two_quads(wide[t], first, broadcast4<W>(x, b, i, s + t), second,
-                      broadcast4<W>(x, b, i + 4, s + t));
+        add_two_quads(wide[t], first, broadcast4<W>(x, i, k, s + t), second,
+                      broadcast4<W>(x, i, k + 4, s + t));
       }
     });
     for (int t = 0; t < T; ++t) dot[t] = sum_columns(wide[t]);

@@ -3,11 +3,11 @@
 //
 //   static constexpr int tokens;
 //   template <PackedKind kind, int part, int T, int W, class Weights>
-//   static void block(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
-//                     Rows (&dot)[T]);
+//   static void block(const Weights& w, const ActivationView& x, std::size_t i, std::size_t b,
+//                     std::size_t s, Rows (&dot)[T]);
 //
 // the integer dot products, each less the offset, of eight rows with T tokens from slot s of a
-// panel of W on, over a part of block b.
+// panel of W on, over a part of block b, which the panel's rounded block i is a part of.
 #pragma once
 
 #include <algorithm>
@@ -63,21 +63,23 @@ void store_tokens(const Run<kind, Weights>& run, std::size_t first, std::size_t 
   }
 }
 
-// T tokens from slot s on of a panel of W, whose blocks begin at the run's first; the panel's first
-// token is `first`. Flat, as sums that a call takes by reference would be in memory.
+// T tokens from slot s on of a panel of W, whose first token is `first`. Flat, as sums that a call
+// takes by reference would be in memory.
 template <class Dot, PackedKind kind, int T, int W, class Weights>
 [[gnu::flatten]] void multiply(const Run<kind, Weights>& run, const ActivationView& x,
                                std::size_t first, std::size_t s) {
   using P = Packed<kind>;
   float32x4_t total[T][2];
   for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = vdupq_n_f32(0.0f);
-  for (std::size_t b = 0; b < run.blocks; ++b) {
-    const std::size_t at = b * W + s;
+  const std::size_t end = rounded_from(x, run.first_block + run.blocks);
+  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
+    const std::size_t b = x.blocks[i] - run.first_block;
+    const std::size_t at = i * W + s;
     const float* a_scale = x.scale + at;
     each<P::parts>([&](auto index) {
       constexpr int part = decltype(index)::value;
       Rows dot[T];
-      Dot::template block<kind, part, T, W>(run.weights, x, b, s, dot);
+      Dot::template block<kind, part, T, W>(run.weights, x, i, b, s, dot);
       const float32x4x2_t scale = run.scales.scale(b, part);
       for (int t = 0; t < T; ++t) {
         for (int h = 0; h < 2; ++h) {
@@ -103,13 +105,12 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
   store_tokens(run, first + s, T, sums);
 }
 
-// Calls product(width, panel, first token) for each panel, its blocks from the run's first on.
-template <PackedKind kind, class Weights, class Product>
-void for_panels(const Run<kind, Weights>& run, const ActivationView& x, std::size_t tokens,
-                Product product) {
+// Calls product(width, panel, first token) for each panel.
+template <class Product>
+void for_panels(const ActivationView& x, std::size_t tokens, Product product) {
   for (std::size_t first = 0; first < tokens;) {
     const std::size_t width = panel_width(tokens - first);
-    const ActivationView panel = block_at(panel_at(x, first), run.first_block, width);
+    const ActivationView panel = panel_at(x, first);
     switch (width) {
       case 8:
         product(std::integral_constant<int, 8>(), panel, first);
@@ -129,7 +130,7 @@ void for_panels(const Run<kind, Weights>& run, const ActivationView& x, std::siz
 
 template <class Dot, PackedKind kind, class Weights>
 void multiply_all(const Run<kind, Weights>& run, const ActivationView& x, std::size_t tokens) {
-  for_panels(run, x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
+  for_panels(x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
     constexpr int W = decltype(width)::value;
     constexpr int T = std::min(W, Dot::tokens);
     for (std::size_t s = 0; s < W; s += T) multiply<Dot, kind, T, W>(run, panel, first, s);

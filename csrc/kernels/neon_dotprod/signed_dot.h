@@ -12,16 +12,16 @@ struct SignedDot {
   static constexpr int tokens = 4;
 
   template <PackedKind kind, int part, int T, int W, class Weights>
-  static void block(const Weights& w, const ActivationView& x, std::size_t b, std::size_t s,
-                    Rows (&dot)[T]) {
+  static void block(const Weights& w, const ActivationView& x, std::size_t i, std::size_t b,
+                    std::size_t s, Rows (&dot)[T]) {
     using P = Packed<kind>;
     for (std::size_t t = 0; t < T; ++t) {
-      const std::int32_t sum = P::offset == 0 ? 0 : part_sum<P::parts>(x, b * W + s + t, part);
+      const std::int32_t sum = P::offset == 0 ? 0 : part_sum<P::parts>(x, i * W + s + t, part);
       dot[t].val[0] = dot[t].val[1] = vdupq_n_s32(-P::offset * sum);
     }
-    const std::int8_t* q = x.q + (b * 8 * W + s) * 4;
-    each<kQuads<kind>>([&](auto i) {
-      constexpr int k = nth_quad<kind>(part, decltype(i)::value);
+    const std::int8_t* q = x.q + (i * 8 * W + s) * 4;
+    each<kQuads<kind>>([&](auto n) {
+      constexpr int k = nth_quad<kind>(part, decltype(n)::value);
       accumulate<k, W>(dot, w.template quad<k>(b), q);
     });
   }

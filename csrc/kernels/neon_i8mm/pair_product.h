@@ -89,14 +89,14 @@ inline int32x4_t twice_each_sum(const ActivationView& x, std::size_t i, std::siz
 }
 
 template <PackedKind kind, int part, int P, int W>
-void dot_pairs(const FromBytes& w, const ActivationView& x, std::size_t b, std::size_t s,
-               PairGrid<int32x4_t, P>& dot) {
+void dot_pairs(const FromBytes& w, const ActivationView& x, std::size_t i, std::size_t b,
+               std::size_t s, PairGrid<int32x4_t, P>& dot) {
   for (std::size_t p = 0; p < P; ++p) {
-    const int32x4_t sum = twice_each_sum<kind, W>(x, b * W + s + 2 * p, part);
+    const int32x4_t sum = twice_each_sum<kind, W>(x, i * W + s + 2 * p, part);
     const int32x4_t start = vmulq_n_s32(sum, -Packed<kind>::offset);
     for (int r = 0; r < 4; ++r) dot[r][p] = start;
   }
-  const std::int8_t* q = x.q + (b * 8 * W + s) * 4;
+  const std::int8_t* q = x.q + (i * 8 * W + s) * 4;
   constexpr std::size_t pairs = 4 / Packed<kind>::parts;
   for (std::size_t j = part * pairs; j < (part + 1) * pairs; ++j) {
     int8x16_t a[P];
@@ -130,14 +130,16 @@ template <PackedKind kind, int P, int W>
   for (auto& rows : total) {
     for (float32x4_t& v : rows) v = vdupq_n_f32(0.0f);
   }
-  for (std::size_t b = 0; b < run.blocks; ++b) {
+  const std::size_t end = rounded_from(x, run.first_block + run.blocks);
+  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
+    const std::size_t b = x.blocks[i] - run.first_block;
     each<Packed<kind>::parts>([&](auto index) {
       constexpr int part = decltype(index)::value;
       PairGrid<int32x4_t, P> dot;
-      dot_pairs<kind, part, P, W>(run.weights, x, b, s, dot);
+      dot_pairs<kind, part, P, W>(run.weights, x, i, b, s, dot);
       const RowPairs scale(run.scales.scale(b, part));
       for (std::size_t p = 0; p < P; ++p) {
-        const float32x4_t a_scale = twice_each<W>(x.scale + b * W + s + 2 * p);
+        const float32x4_t a_scale = twice_each<W>(x.scale + i * W + s + 2 * p);
         for (int r = 0; r < 4; ++r) {
           const float32x4_t both = vmulq_f32(scale.pair[r], a_scale);
           total[r][p] = vfmaq_f32(total[r][p], both, vcvtq_f32_s32(dot[r][p]));
@@ -146,7 +148,7 @@ template <PackedKind kind, int P, int W>
       if constexpr (Packed<kind>::has_min) {
         const RowPairs min(run.scales.min(b, part));
         for (std::size_t p = 0; p < P; ++p) {
-          const std::size_t at = b * W + s + 2 * p;
+          const std::size_t at = i * W + s + 2 * p;
           const float32x4_t sum = vcvtq_f32_s32(twice_each_sum<kind, W>(x, at, part));
           const float32x4_t a_sum = vmulq_f32(twice_each<W>(x.scale + at), sum);
           for (int r = 0; r < 4; ++r) total[r][p] = vfmaq_f32(total[r][p], min.pair[r], a_sum);
@@ -162,7 +164,7 @@ template <PackedKind kind, int P, int W>
 template <PackedKind kind>
 void multiply_all_pairs(const Run<kind, FromBytes>& run, const ActivationView& x,
                         std::size_t tokens) {
-  for_panels(run, x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
+  for_panels(x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
     constexpr int W = decltype(width)::value;
     constexpr int P = W >= 4 ? 2 : 1;
     for (std::size_t s = 0; s < W; s += 2 * P) multiply_pairs<kind, P, W>(run, panel, first, s);
