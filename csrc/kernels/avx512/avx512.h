@@ -9,6 +9,7 @@ namespace ggmlkit::avx512 {
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);
-void fill_silu(KernelTable& table);
+void fill_elementwise(KernelTable& table);
+void fill_attention(KernelTable& table);
 
 }  // namespace ggmlkit::avx512

@@ -10,7 +10,8 @@ KernelTable make() {
   avx512::fill_pack(table);
   avx512::fill_matmul(table);
   avx512::fill_float_matmul(table);
-  avx512::fill_silu(table);
+  avx512::fill_elementwise(table);
+  avx512::fill_attention(table);
   return table;
 }
 

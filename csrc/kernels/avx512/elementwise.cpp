@@ -1,4 +1,4 @@
-// The gate of the feed-forward network.
+// Element-wise steps of the decoder whose arithmetic outweighs their memory: all exponentials.
 #include "kernels/avx512/avx512.h"
 #include "kernels/simd.h"
 
@@ -25,20 +25,49 @@ __m512 silu_mul16(__m512 gate, __m512 up) {
   return _mm512_mul_ps(_mm512_div_ps(gate, _mm512_add_ps(_mm512_set1_ps(1.0f), e)), up);
 }
 
+constexpr std::size_t kLanes = 16;
+
+__mmask16 first(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+
 void silu_mul(const float* gate, const float* up, float* out, std::size_t n) {
   std::size_t i = 0;
-  for (; i + 16 <= n; i += 16) {
+  for (; i + kLanes <= n; i += kLanes) {
     _mm512_storeu_ps(out + i, silu_mul16(_mm512_loadu_ps(gate + i), _mm512_loadu_ps(up + i)));
   }
-  if (i < n) {
-    const auto mask = static_cast<__mmask16>((1u << (n - i)) - 1u);
-    const __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
-    _mm512_mask_storeu_ps(out + i, mask, silu_mul16(g, _mm512_maskz_loadu_ps(mask, up + i)));
+  if (i == n) return;
+  const __m512 g = _mm512_maskz_loadu_ps(first(n - i), gate + i);
+  const __m512 u = _mm512_maskz_loadu_ps(first(n - i), up + i);
+  _mm512_mask_storeu_ps(out + i, first(n - i), silu_mul16(g, u));
+}
+
+float exp_and_sum(float* x, std::size_t n, float highest) {
+  const __m512 top = _mm512_set1_ps(highest);
+  __m512 sum = _mm512_setzero_ps();
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const __m512 e = exponential(_mm512_sub_ps(_mm512_loadu_ps(x + i), top));
+    _mm512_storeu_ps(x + i, e);
+    sum = _mm512_add_ps(sum, e);
   }
+  if (i < n) {
+    const __mmask16 rest = first(n - i);
+    const __m512 e = exponential(_mm512_sub_ps(_mm512_maskz_loadu_ps(rest, x + i), top));
+    _mm512_mask_storeu_ps(x + i, rest, e);
+    sum = _mm512_mask_add_ps(sum, rest, sum, e);
+  }
+  float lanes[kLanes];
+  _mm512_storeu_ps(lanes, sum);
+  for (std::size_t step = kLanes / 2; step > 0; step /= 2) {
+    for (std::size_t j = 0; j < step; ++j) lanes[j] += lanes[j + step];
+  }
+  return lanes[0];
 }
 
 }  // namespace
 
-void fill_silu(KernelTable& table) { table.silu_mul = silu_mul; }
+void fill_elementwise(KernelTable& table) {
+  table.silu_mul = silu_mul;
+  table.exp_and_sum = exp_and_sum;
+}
 
 }  // namespace ggmlkit::avx512
