@@ -9,6 +9,10 @@
 #if defined(GGMLKIT_NEON)
 #include <sys/auxv.h>
 #endif
+#if defined(GGMLKIT_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "kernels/kernel_table.h"
 
@@ -37,6 +41,7 @@ bool has_avx2() {
 constexpr auto has_avxvnni = has_avx2;
 constexpr auto has_avx512 = has_avx2;
 constexpr auto has_avx512vnni = has_avx2;
+constexpr auto has_amx = has_avx2;
 #else
 #if defined(GGMLKIT_AVXVNNI)
 bool has_avxvnni() {
@@ -56,6 +61,19 @@ bool has_avx512() {
 #if defined(GGMLKIT_AVX512VNNI)
 bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #endif
+
+#if defined(GGMLKIT_AMX)
+// Linux grants a process the tiles' registers, eight kilobytes a thread, on request.
+bool has_amx() {
+  constexpr unsigned kTile = 1u << 24;  // of EDX
+  constexpr unsigned kInt8 = 1u << 25;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_avx512vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTile) != 0 &&
+         (d & kInt8) != 0 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
 #endif
 
 #if defined(GGMLKIT_NEON)
@@ -66,6 +84,10 @@ bool has_neon_i8mm() { return has_neon_dotprod() && (getauxval(AT_HWCAP2) >> 13 
 
 // Best first.
 constexpr InstructionSet kSets[] = {
+#if defined(GGMLKIT_AMX)
+    {"amx", "AVX-512 with VNNI, AMX's int8 tiles, or the system's leave to use them", has_amx,
+     amx_table},
+#endif
 #if defined(GGMLKIT_AVX512VNNI)
     {"avx512vnni", "AVX-512 F, BW, VL, DQ or VNNI", has_avx512vnni, avx512vnni_table},
 #endif

@@ -35,10 +35,12 @@ constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count)
 // parts, the second what the first left off; both meet the same weights.
 //
 // Tokens lie in panels, so that a kernel finds what it broadcasts behind one pointer: as many
-// panels of kPanel as fit, then panels of 4, 2 and 1 for the tokens left (panel_width). The panel
-// whose first token is t starts at 32·t·room in `q`, at t in `counts`, and at t·room in the others.
-// With width w its rounded block i, a part of block `blocks`[i] of each of its tokens, is
-//   q          [8 quads][w tokens][4 elements] int8, 32·w·i further
+// panels of the table's width as fit, then panels of 8, 4, 2 and 1 for the tokens left
+// (panel_width). The panel whose first token is t starts at 32·t·room in `q`, at t in `counts`, and
+// at t·room in the others. With width w its rounded block i, a part of block `blocks`[i] of each of
+// its tokens, is
+//   q          [8 quads][w tokens][4 elements] int8, 32·w·i further; in panels of kMatrixPanel,
+//              whose kernels multiply matrices, [w tokens][32 elements]
 //   scale, …   [w tokens], w·i further
 struct ActivationView {
   const std::int8_t* q;
@@ -55,9 +57,11 @@ struct ActivationView {
 };
 
 constexpr std::size_t kPanel = 8;
+constexpr std::size_t kMatrixPanel = 16;
 
-// Width of the panel that begins with so many tokens left.
-constexpr std::size_t panel_width(std::size_t left) {
+// Width of the panel that begins with so many tokens left, where the widest is `widest`.
+constexpr std::size_t panel_width(std::size_t left, std::size_t widest = kPanel) {
+  if (left >= widest) return widest;
   return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
@@ -69,6 +73,7 @@ struct ActivationSlot {
   std::int32_t* start;
   std::int32_t* first;
   std::size_t width;
+  std::size_t quad_step;  // bytes from a quad to the next
 };
 
 struct TypeKernels {
@@ -116,7 +121,8 @@ struct KvKernels {
 
 struct KernelTable {
   const char* name;
-  std::size_t tile_rows;  // rows interleaved in a tile: 8 or 16
+  std::size_t tile_rows;       // rows interleaved in a tile: 8 or 16
+  std::size_t panel = kPanel;  // tokens of the widest panels: kPanel or kMatrixPanel
   TypeKernels types[kTypeCount];
   // Consecutive blocks of one token.
   void (*quantize_activations)(const float* x, std::size_t blocks, const ActivationSlot& out);
@@ -154,6 +160,9 @@ const KernelTable& avx512_table();
 #endif
 #if defined(GGMLKIT_AVX512VNNI)
 const KernelTable& avx512vnni_table();
+#endif
+#if defined(GGMLKIT_AMX)
+const KernelTable& amx_table();
 #endif
 #if defined(GGMLKIT_NEON)
 const KernelTable& neon_table();

@@ -9,7 +9,7 @@ namespace {
 // What rounding leaves off a block.
 void rest_of_block(const float* x, const ActivationSlot& rounded, float* rest) {
   for (std::size_t i = 0; i < kBlock; ++i) {
-    const std::size_t place = i / 4 * 4 * rounded.width + i % 4;
+    const std::size_t place = i / 4 * rounded.quad_step + i % 4;
     rest[i] = x[i] - rounded.scale[0] * static_cast<float>(rounded.q[place]);
   }
 }
@@ -39,16 +39,17 @@ void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
 }
 
 Range Activations::share(int thread, int n_threads) const {
-  return split(tokens_, thread, n_threads, has_two_parts() ? kPanel : 1);
+  return split(tokens_, thread, n_threads, has_two_parts() ? active().panel : 1);
 }
 
-// Whole ones of kPanel, then what is left in 4, 2 and 1.
+// Whole ones of the table's width, then what is left in 8, 4, 2 and 1.
 Activations::Panel Activations::panel_of(std::size_t token) const {
-  Panel panel{token / kPanel * kPanel, 0};
-  panel.width = panel_width(tokens_ - panel.first);
+  const std::size_t widest = active().panel;
+  Panel panel{token / widest * widest, 0};
+  panel.width = panel_width(tokens_ - panel.first, widest);
   while (token >= panel.first + panel.width) {
     panel.first += panel.width;
-    panel.width = panel_width(tokens_ - panel.first);
+    panel.width = panel_width(tokens_ - panel.first, widest);
   }
   return panel;
 }
@@ -57,8 +58,14 @@ Activations::Panel Activations::panel_of(std::size_t token) const {
 ActivationSlot Activations::slot(const Panel& panel, std::size_t token, std::size_t i) {
   const std::size_t at = panel.first * room() + i * panel.width;
   const std::size_t place = token - panel.first;
-  return {q_.data() + at * kBlock + place * 4, scale_.data() + at + place, sum_.data() + at + place,
-          start_.data() + at + place,          first_.data() + at + place, panel.width};
+  const bool in_rows = panel.width == kMatrixPanel;
+  return {q_.data() + at * kBlock + place * (in_rows ? kBlock : 4),
+          scale_.data() + at + place,
+          sum_.data() + at + place,
+          start_.data() + at + place,
+          first_.data() + at + place,
+          panel.width,
+          in_rows ? 4 : 4 * panel.width};
 }
 
 void Activations::quantize_rows(Range tokens) {
@@ -86,7 +93,7 @@ void Activations::add_second_parts(const Panel& panel) {
   const std::size_t blocks = cols_ / kBlock;
   const std::size_t width = panel.width;
   const float* scale = slot(panel, panel.first, 0).scale;
-  float limit[kPanel] = {};
+  float limit[kMatrixPanel] = {};
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t t = 0; t < width; ++t) limit[t] += scale[b * width + t];
   }

@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCKS = Path(__file__).with_name("blocks.py")
+X86_SETS = ["avx2", "avxvnni", "avx512", "avx512vnni", "amx"]
 Result = subprocess.CompletedProcess[str]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emulation import BLOCKS, digests, run_python, simde_build
+from emulation import BLOCKS, X86_SETS, digests, run_python, simde_build
 
 HERE = Path(__file__).parent
 
@@ -18,7 +18,7 @@ def scalar() -> dict[str, str]:
     return digests({"GGMLKIT_ISA": "scalar"})
 
 
-@pytest.fixture(scope="session", params=["avx2", "avxvnni", "avx512", "avx512vnni"])
+@pytest.fixture(scope="session", params=X86_SETS)
 def isa(request: pytest.FixtureRequest) -> dict[str, str]:
     """What to add to the environment so that this set runs."""
     name = {"GGMLKIT_ISA": request.param}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from emulation import X86_SETS
+
 ROOT = Path(__file__).parents[2]
 CROSS = "aarch64-linux-gnu-g++"
 EMULATOR = "qemu-aarch64-static"
@@ -53,7 +55,7 @@ def arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("arm"), *ARM)
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2", "avxvnni", "avx512", "avx512vnni", *NEON])
+@pytest.mark.parametrize("isa", ["scalar", *X86_SETS, *NEON])
 def test_this_processor(native: Path, isa: str) -> None:
     result = run(native, isa)
     if "lacks" in result.stdout or "no instruction set" in result.stdout:

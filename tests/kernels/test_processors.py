@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emulation import BLOCKS, ROOT, digests, run_python
+from emulation import BLOCKS, ROOT, X86_SETS, digests, run_python
 
 FEW = 200  # blocks; QEMU is slow
 
@@ -30,7 +30,7 @@ def test_a_processor_with_avx2_runs_it() -> None:
     assert found == {**digests({"GGMLKIT_ISA": "scalar"}, FEW), "isa": "avx2"}
 
 
-@pytest.mark.parametrize("isa", ["avx2", "avxvnni", "avx512", "avx512vnni"])
+@pytest.mark.parametrize("isa", X86_SETS)
 def test_a_set_that_is_not_there_is_refused(isa: str) -> None:
     result = run_python([str(BLOCKS), "0"], {"GGMLKIT_ISA": isa}, cpu="Nehalem")
     assert result.returncode != 0
@@ -61,7 +61,7 @@ def test_common_objects_need_sse2_alone() -> None:
         assert not found, path.name
 
 
-@pytest.mark.parametrize("isa", ["avx2", "avxvnni", "avx512", "avx512vnni"])
+@pytest.mark.parametrize("isa", X86_SETS)
 def test_kernel_objects_share_no_function(isa: str) -> None:
     # The linker keeps one copy of a weak function, and it may be the one with these instructions.
     for path in objects(f"kernels_{isa}"):

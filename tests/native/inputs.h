@@ -98,68 +98,113 @@ inline Bytes random_bytes(std::size_t n, Random& random) {
   return bytes;
 }
 
-// Rounded activations in panels, with scales that are powers of two, so that products of small
-// weights are exact in any order of summation. Every fourth block holds one extreme value alone;
-// some have a second part, the last ones of every other panel among them.
+// Rounded activations, with scales that are powers of two, so that products of small weights are
+// exact in any order of summation. Every fourth block holds one extreme value alone; some blocks of
+// some tokens have a second part, the last one among them.
 struct RoundedActivations {
-  std::vector<std::int8_t> q;
-  std::vector<float> scale;
-  std::vector<std::int32_t> sum;
-  std::vector<std::int32_t> start;
-  std::vector<std::int32_t> first;
-  std::vector<std::uint32_t> blocks;
-  std::vector<std::uint32_t> counts;
+  struct Block {
+    std::int8_t q[kBlock] = {};
+    float scale = 0.0f;
+  };
+  struct Element {
+    Block first;
+    Block second;
+    bool has_second;
+  };
+  std::vector<Element> elements;  // [tokens][cols / 32]
   std::size_t cols;
 
   RoundedActivations(std::size_t tokens, std::size_t columns, Random& random)
-      : q(tokens * columns * 2), blocks(tokens * room(columns)), counts(tokens), cols(columns) {
-    std::size_t width = 0;
-    for (std::size_t token = 0; token < tokens; token += width) {
-      width = panel_width(tokens - token);
-      std::uint32_t* list = blocks.data() + token * room(cols);
-      const bool two_parts = token / width % 2 == 0;
-      std::uint32_t& count = counts[token];
-      for (std::uint32_t b = 0; b < cols / kBlock; ++b) {
-        list[count++] = b;
-        const bool is_last = b + 1 == cols / kBlock;
-        if (two_parts && (is_last || whole(random, 0, 5) == 0)) list[count++] = b;
-      }
-      std::int8_t* panel = q.data() + token * room(cols) * kBlock;
-      for (std::size_t i = 0; i < count; ++i) {
-        std::int8_t* block = panel + i * kBlock * width;
-        for (std::size_t t = 0; t < width; ++t) fill(block + 4 * t, width, i % 4 == 3, random);
-      }
-      // What lies behind a panel's rounded blocks is nobody's.
-      const std::size_t end = (token + width) * room(cols);
-      scale.resize(end, NAN);
-      sum.resize(end);
-      start.resize(end);
-      first.resize(end);
+      : elements(tokens * (columns / kBlock)), cols(columns) {
+    const std::size_t blocks = cols / kBlock;
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+      Element& e = elements[i];
+      e.first = some_block(i % blocks % 4 == 3, random);
+      e.has_second = whole(random, 0, i % blocks + 1 == blocks ? 1 : 9) == 0;
+      if (e.has_second) e.second = some_block(whole(random, 0, 3) == 0, random);
     }
   }
-  ActivationView view() const {
-    return {q.data(),      scale.data(),  sum.data(), start.data(), first.data(),
-            blocks.data(), counts.data(), cols,       room(cols)};
+
+  const Element& at(std::size_t token, std::size_t block) const {
+    return elements[token * (cols / kBlock) + block];
   }
 
  private:
-  static std::size_t room(std::size_t cols) { return cols / kBlock * 2; }
+  static Block some_block(bool extreme, Random& random) {
+    Block block;
+    const int sign = whole(random, 0, 1) ? 127 : -127;
+    for (std::int8_t& v : block.q) {
+      v = static_cast<std::int8_t>(extreme ? sign : whole(random, -127, 127));
+    }
+    block.scale = whole(random, 0, 1) ? 1.0f : 0.5f;
+    return block;
+  }
+};
 
-  // One token's block, its quads `width` quads apart.
-  void fill(std::int8_t* quads, std::size_t width, bool extreme, Random& random) {
+// The same in panels, as a table's kernels take them. What lies behind a panel's rounded blocks is
+// nobody's.
+class Panels {
+ public:
+  Panels(const RoundedActivations& x, std::size_t tokens, std::size_t widest) : cols_(x.cols) {
+    const std::size_t rounded = tokens * room();
+    q_.resize(rounded * kBlock, 99);
+    scale_.resize(rounded, NAN);
+    for (auto* values : {&sum_, &start_, &first_}) values->resize(rounded, 12345);
+    blocks_.resize(rounded);
+    counts_.resize(tokens);
+    for (std::size_t t = 0; t < tokens; t += panel_width(tokens - t, widest)) {
+      const std::size_t width = panel_width(tokens - t, widest);
+      for (std::size_t b = 0; b < cols_ / kBlock; ++b) {
+        add(x, t, width, b, &RoundedActivations::Element::first);
+        bool has_second = false;
+        for (std::size_t i = 0; i < width; ++i) has_second |= x.at(t + i, b).has_second;
+        if (has_second) add(x, t, width, b, &RoundedActivations::Element::second);
+      }
+    }
+  }
+
+  ActivationView view() const {
+    return {q_.data(),      scale_.data(),  sum_.data(), start_.data(), first_.data(),
+            blocks_.data(), counts_.data(), cols_,       room()};
+  }
+
+ private:
+  std::size_t room() const { return cols_ / kBlock * 2; }
+
+  void add(const RoundedActivations& x, std::size_t first, std::size_t width, std::size_t b,
+           RoundedActivations::Block RoundedActivations::Element::* part) {
+    const std::size_t i = counts_[first]++;
+    blocks_[first * room() + i] = static_cast<std::uint32_t>(b);
+    const std::size_t at = first * room() + i * width;
+    for (std::size_t t = 0; t < width; ++t) {
+      const bool in_rows = width == kMatrixPanel;
+      place(x.at(first + t, b).*part, at + t, in_rows ? 4 : 4 * width,
+            q_.data() + at * kBlock + t * (in_rows ? kBlock : 4));
+    }
+  }
+
+  void place(const RoundedActivations::Block& block, std::size_t at, std::size_t quad_step,
+             std::int8_t* q) {
     std::int32_t halves[2] = {};
     const auto starts = [&halves] { return -8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff); };
-    const int sign = whole(random, 0, 1) ? 127 : -127;
     for (std::size_t j = 0; j < kBlock; ++j) {
-      if (j == kBlock / 2) first.push_back(starts());
-      const int v = extreme ? sign : whole(random, -127, 127);
-      quads[j / 4 * width * 4 + j % 4] = static_cast<std::int8_t>(v);
-      halves[j / 2 % 2] += v;
+      if (j == kBlock / 2) first_[at] = starts();
+      q[j / 4 * quad_step + j % 4] = block.q[j];
+      halves[j / 2 % 2] += block.q[j];
     }
-    scale.push_back(whole(random, 0, 1) ? 1.0f : 0.5f);
-    sum.push_back(halves[0] + halves[1]);
-    start.push_back(starts());
+    scale_[at] = block.scale;
+    sum_[at] = halves[0] + halves[1];
+    start_[at] = starts();
   }
+
+  std::size_t cols_;
+  std::vector<std::int8_t> q_;
+  std::vector<float> scale_;
+  std::vector<std::int32_t> sum_;
+  std::vector<std::int32_t> start_;
+  std::vector<std::int32_t> first_;
+  std::vector<std::uint32_t> blocks_;
+  std::vector<std::uint32_t> counts_;
 };
 
 }  // namespace ggmlkit::check

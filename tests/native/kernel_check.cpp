@@ -119,36 +119,38 @@ void check_every_half(Checked& c, Type type) {
 }
 
 // One token's blocks in the last slot of a panel, whose other slots must stay as they were.
-struct Panel {
+struct LastSlot {
   std::vector<std::int8_t> q;
   std::vector<float> scale;
   std::vector<std::int32_t> sum;
   std::vector<std::int32_t> start;
   std::vector<std::int32_t> first;
 
-  Panel(const KernelTable& table, const std::vector<float>& x, std::size_t width)
+  LastSlot(const KernelTable& table, const std::vector<float>& x, std::size_t width)
       : q(x.size() * width, 99),
         scale(x.size() / kBlock * width, 99.0f),
         sum(scale.size(), 99),
         start(scale.size(), 99),
         first(scale.size(), 99) {
     const std::size_t slot = width - 1;
-    table.quantize_activations(x.data(), x.size() / kBlock,
-                               {q.data() + 4 * slot, scale.data() + slot, sum.data() + slot,
-                                start.data() + slot, first.data() + slot, width});
+    const bool in_rows = width == kMatrixPanel;
+    table.quantize_activations(
+        x.data(), x.size() / kBlock,
+        {q.data() + (in_rows ? kBlock : 4) * slot, scale.data() + slot, sum.data() + slot,
+         start.data() + slot, first.data() + slot, width, in_rows ? 4 : 4 * width});
   }
-  bool operator==(const Panel& other) const {
+  bool operator==(const LastSlot& other) const {
     return q == other.q && same_bytes(scale, other.scale) && sum == other.sum &&
            start == other.start && first == other.first;
   }
 };
 
 void check_activations(Checked& c) {
-  for (const std::size_t width : {1, 2, 4, 8}) {
+  for (const std::size_t width : {1, 2, 4, 8, 16}) {
     for (const std::size_t blocks : {1, 2, 9, 500}) {
       const std::vector<float> x = awkward(blocks * kBlock, c.random);
       c.report.expect(
-          Panel(c.table, x, width) == Panel(c.scalar, x, width),
+          LastSlot(c.table, x, width) == LastSlot(c.scalar, x, width),
           "activations, " + std::to_string(blocks) + " blocks, panels of " + std::to_string(width));
     }
   }
@@ -241,7 +243,8 @@ Bytes small_blocks(Type type, std::size_t count, Random& random) {
 // The product of rows × cols weights by one table, packed as it likes. Rows of y are longer than
 // the product, to show what is written beyond.
 std::vector<float> product(const KernelTable& table, Type type, const Bytes& file, std::size_t rows,
-                           const ActivationView& x, std::size_t tokens) {
+                           const RoundedActivations& x, std::size_t tokens) {
+  const Panels panels(x, tokens, table.panel);
   const std::size_t stride = row_bytes(type, x.cols);
   const PackedKind kind = packed_kind_of(type);
   const std::size_t bytes = tile_bytes(kind, table.tile_rows, x.cols);
@@ -255,31 +258,27 @@ std::vector<float> product(const KernelTable& table, Type type, const Bytes& fil
   }
   const std::size_t ldy = rows + 3;
   std::vector<float> y(tokens * ldy, -1234.5f);
-  table.matmul[static_cast<std::size_t>(kind)](packed.data(), rows, x, tokens, y.data(), ldy);
+  table.matmul[static_cast<std::size_t>(kind)](packed.data(), rows, panels.view(), tokens, y.data(),
+                                               ldy);
   return y;
 }
 
 // The same product from what the file's values are and the rounded activations.
 std::vector<double> product_of_values(const KernelTable& scalar, Type type, const Bytes& file,
-                                      std::size_t rows, const ActivationView& x,
+                                      std::size_t rows, const RoundedActivations& x,
                                       std::size_t tokens) {
   std::vector<float> w(rows * x.cols);
   scalar.types[Checked::index(type)].dequantize(file.data(), w.data(), w.size());
   std::vector<double> y;
-  for (std::size_t first = 0; first < tokens; first += panel_width(tokens - first)) {
-    const std::size_t width = panel_width(tokens - first);
-    const ActivationView panel = panel_at(x, first);
-    for (std::size_t i = 0; i < width * rows; ++i) {
-      const std::size_t t = i / rows;
-      double sum = 0.0;
-      for (std::size_t j = 0; j < *panel.counts * kBlock; ++j) {
-        const std::size_t n = j / kBlock * width;
-        const int a = panel.q[(n * 8 + j % kBlock / 4 * width + t) * 4 + j % 4];
-        const std::size_t col = panel.blocks[j / kBlock] * kBlock + j % kBlock;
-        sum += static_cast<double>(panel.scale[n + t]) * a * w[i % rows * x.cols + col];
-      }
-      y.push_back(sum);
+  for (std::size_t i = 0; i < tokens * rows; ++i) {
+    double sum = 0.0;
+    for (std::size_t j = 0; j < x.cols; ++j) {
+      const auto& [first, second, has_second] = x.at(i / rows, j / kBlock);
+      const double a = static_cast<double>(first.scale) * first.q[j % kBlock] +
+                       static_cast<double>(second.scale) * second.q[j % kBlock];
+      sum += a * w[i % rows * x.cols + j];
     }
+    y.push_back(sum);
   }
   return y;
 }
@@ -289,8 +288,8 @@ void check_specification(Checked& c, Type type, std::size_t rows, std::size_t to
   const std::size_t cols = std::max<std::size_t>(kBlock, info(type).block_size) * 3;
   const Bytes file = small_blocks(type, rows * cols / info(type).block_size, c.random);
   const RoundedActivations x(tokens, cols, c.random);
-  const auto found = product(c.scalar, type, file, rows, x.view(), tokens);
-  const auto expected = product_of_values(c.scalar, type, file, rows, x.view(), tokens);
+  const auto found = product(c.scalar, type, file, rows, x, tokens);
+  const auto expected = product_of_values(c.scalar, type, file, rows, x, tokens);
   double largest = 0.0;
   double wrong = 0.0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -306,8 +305,8 @@ void check_specification(Checked& c, Type type, std::size_t rows, std::size_t to
 void check_product(Checked& c, Type type, std::size_t rows, std::size_t cols, std::size_t tokens) {
   const Bytes file = small_blocks(type, rows * cols / info(type).block_size, c.random);
   const RoundedActivations x(tokens, cols, c.random);
-  const auto found = product(c.table, type, file, rows, x.view(), tokens);
-  const auto expected = product(c.scalar, type, file, rows, x.view(), tokens);
+  const auto found = product(c.table, type, file, rows, x, tokens);
+  const auto expected = product(c.scalar, type, file, rows, x, tokens);
   float largest = 0.0f;
   for (const float y : expected) largest = std::fmax(largest, std::fabs(y));
   const float rounding = info(type).block_size == kBlock ? 0.0f : 1e-6f * largest;
@@ -326,7 +325,7 @@ void check_products(Checked& c) {
       check_product(c, type, rows, 32, 18);
     }
     // More blocks than any set expands at a time.
-    for (const std::size_t cols : {1024, 1056, 2080}) check_product(c, type, 9, cols, 21);
+    for (const std::size_t cols : {1024, 1056, 2080}) check_product(c, type, 9, cols, 37);
   }
   for (const Type type :
        {Type::q2_K, Type::q3_K, Type::q4_K, Type::q5_K, Type::q6_K, Type::iq4_xs}) {
@@ -334,7 +333,7 @@ void check_products(Checked& c) {
       check_product(c, type, 13, 512, tokens);
       check_product(c, type, tokens + 16, 256, 3);
     }
-    for (const std::size_t cols : {1024, 1280, 2304}) check_product(c, type, 9, cols, 21);
+    for (const std::size_t cols : {1024, 1280, 2304}) check_product(c, type, 9, cols, 37);
   }
   for (const Type type :
        {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0, Type::q2_K, Type::q3_K,

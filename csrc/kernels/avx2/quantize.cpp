@@ -280,15 +280,15 @@ std::size_t quantize_blocks(const float* src, std::byte* dst, std::size_t n) {
   return n;
 }
 
-// One block's bytes into a panel: eight quads, `width` quads apart.
-void store_quads(__m256i bytes, std::size_t width, std::int8_t* out) {
-  if (width == 1) {
+// One block's bytes into a panel: eight quads, so many bytes apart.
+void store_quads(__m256i bytes, std::size_t step, std::int8_t* out) {
+  if (step == 4) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
     return;
   }
   std::int8_t quads[kBlock];
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(quads), bytes);
-  for (std::size_t k = 0; k < 8; ++k) std::memcpy(out + 4 * k * width, quads + 4 * k, 4);
+  for (std::size_t k = 0; k < 8; ++k) std::memcpy(out + k * step, quads + 4 * k, 4);
 }
 
 void quantize_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
@@ -303,7 +303,7 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
     const __m256 s = _mm256_set1_ps(inverse);
     const auto level = [&](__m256 f) { return _mm256_cvtps_epi32(_mm256_mul_ps(f, s)); };
     const __m256i bytes = low_bytes(level(v.v[0]), level(v.v[1]), level(v.v[2]), level(v.v[3]));
-    store_quads(bytes, out.width, out.q + b * kBlock * out.width);
+    store_quads(bytes, out.quad_step, out.q + b * kBlock * out.width);
     const __m256i pairs = _mm256_maddubs_epi16(one8, bytes);
     const std::size_t at = b * out.width;
     out.scale[at] = magnitude / 127.0f;

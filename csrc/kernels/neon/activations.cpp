@@ -31,12 +31,12 @@ std::int32_t start_of(int16x4_t half_sums) {
   return vget_lane_s32(vreinterpret_s32_s16(vmul_n_s16(half_sums, -8)), 0);
 }
 
-// One block's bytes into a panel: eight quads, `width` quads apart.
-void store_quads(int8x16x2_t bytes, std::size_t width, std::int8_t* out) {
+// One block's bytes into a panel: eight quads, so many bytes apart.
+void store_quads(int8x16x2_t bytes, std::size_t step, std::int8_t* out) {
   std::int8_t quads[kBlock];
   vst1q_s8(quads, bytes.val[0]);
   vst1q_s8(quads + 16, bytes.val[1]);
-  for (std::size_t k = 0; k < 8; ++k) std::memcpy(out + 4 * k * width, quads + 4 * k, 4);
+  for (std::size_t k = 0; k < 8; ++k) std::memcpy(out + k * step, quads + 4 * k, 4);
 }
 
 void quantize_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
@@ -46,7 +46,7 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
     const float inverse = inverse_of(magnitude);
     const int8x16x2_t bytes =
         bytes_of(v, [&](float32x4_t f) { return vcvtnq_s32_f32(vmulq_n_f32(f, inverse)); });
-    store_quads(bytes, out.width, out.q + b * kBlock * out.width);
+    store_quads(bytes, out.quad_step, out.q + b * kBlock * out.width);
     const int16x8_t first = vpaddlq_s8(bytes.val[0]);
     const int16x4_t halves = half_sums_of(vaddq_s16(first, vpaddlq_s8(bytes.val[1])));
     const std::size_t at = b * out.width;
