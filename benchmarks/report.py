@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench import said
 from fit import Growth
@@ -45,9 +46,14 @@ def markdown(
     growths: Sequence[Growth],
     pictures: Sequence[str],
     fuzzed: Sequence[str] = (),
+    others: Sequence[str] = (),
 ) -> str:
-    """The whole page; `fuzzed` is a section of lines."""
-    lines = ["# Results", "", "Written by `make bench`.", "", *_machine(results), "", _METHOD, ""]
+    """The whole page; `fuzzed` is a section of lines, `others` the pages of other machines."""
+    lines = ["# Results", "", "Written by `make bench`.", ""]
+    if others:
+        links = ", ".join(f"[{Path(page).parent.name}]({page})" for page in others)
+        lines += [f"Other machines: {links}.", ""]
+    lines += [*_machine(results), "", _METHOD, ""]
     for group in dict.fromkeys(comparison.group for comparison in results.comparisons):
         lines += [f"## {group}", "", *_group(group, list(results.records.values())), ""]
     lines += [*_fits(growths, pictures), *fuzzed]

@@ -1,8 +1,9 @@
 """Measure ggmlkit beside llama.cpp and ik_llama.cpp on this machine; `make bench` runs it.
 
 Each step is written to results.json and RESULTS.md when it is done, and replaces what an earlier
-run on the same CPU found. A run that was stopped goes on with --resume; --only measures steps whose
-name contains one of the given words, such as "depth", "speed 135M q4_0" or "memory".
+run on the same CPU found; those of another CPU are kept by moving them into a folder here. A run
+that was stopped goes on with --resume; --only measures steps whose name contains one of the given
+words, such as "depth", "speed 135M q4_0" or "memory".
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def _write_page(results: store.Results, out: Path) -> None:
     lines = growths(results.comparisons)
     pictures = draw(lines, out)
     fuzzed = fuzzing.lines(fuzzing.read(out / "fuzz.json"))
-    page = markdown(results, lines, [picture.name for picture in pictures], fuzzed)
+    others = [str(page.relative_to(out)) for page in sorted(out.glob("*/RESULTS.md"))]
+    page = markdown(results, lines, [picture.name for picture in pictures], fuzzed, others)
     (out / "RESULTS.md").write_text(page)
 
 

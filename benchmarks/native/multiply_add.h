@@ -6,6 +6,12 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#if defined(__AMX_INT8__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../csrc/kernels/amx/tiles.h"
+#endif
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -14,6 +20,7 @@ struct MultiplyAdd {
   const char* name;
   int per_repeat;  // multiply-adds of one pass
   void (*run)(int64_t repeats);
+  bool (*is_there)() = [] { return true; };
 };
 
 constexpr int64_t kRepeats = 20'000'000;
@@ -41,6 +48,28 @@ inline void multiply_add(Sum a, int64_t repeats, Step step) {
 #pragma GCC unroll 16
   for (int k = 0; k < kSums; ++k) GGMLKIT_OPAQUE(sums[k]);
 }
+
+#if defined(__AMX_INT8__)
+// Linux grants tiles on request.
+inline bool may_use_tiles() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+// Four products of 16 × 64 by 64 × 16 bytes at a time.
+inline void multiply_tiles(int64_t repeats) {
+  ggmlkit::TileShapes shapes;
+  for (int i = 0; i < 8; ++i) shapes.rows[i] = 16, shapes.row_bytes[i] = 64;
+  ggmlkit::use_tiles(shapes);
+  for (int64_t i = 0; i < repeats; ++i) {
+    ggmlkit::tile_dot<0, 4, 6>();
+    ggmlkit::tile_dot<1, 4, 7>();
+    ggmlkit::tile_dot<2, 5, 6>();
+    ggmlkit::tile_dot<3, 5, 7>();
+  }
+  ggmlkit::release_tiles();
+}
+#endif
 
 inline const MultiplyAdd kMultiplyAdds[] = {
 #if defined(__AVX2__)
@@ -72,6 +101,9 @@ inline const MultiplyAdd kMultiplyAdds[] = {
        multiply_add(_mm512_set1_epi8(1), n,
                     [](__m512i sum, __m512i a) { return _mm512_dpbusd_epi32(sum, a, a); });
      }},
+#endif
+#if defined(__AMX_INT8__)
+    {"AMX tdpbssd, whole tiles", 4 * 16 * 16 * 64, multiply_tiles, may_use_tiles},
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
     {"NEON sdot", 16 * kSums,
