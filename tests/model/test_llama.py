@@ -26,7 +26,8 @@ import ggmlkit as gk
 from ggmlkit import _core
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.io.base import ModelFile
-from ggmlkit.model.llama import Llama, _until
+from ggmlkit.model.generation import until
+from ggmlkit.model.llama import Llama
 from ggmlkit.tensor import Tensor, quantize
 from oracle import Oracle, as_q8_0
 
@@ -848,11 +849,11 @@ def test_stop_string_ends_the_text_before_it() -> None:
     ],
 )
 def test_stop_strings_across_pieces(pieces: list[str], stops: tuple[str, ...], text: str) -> None:
-    assert "".join(_until(stops, pieces)) == text
+    assert "".join(until(stops, pieces)) == text
 
 
 def test_text_that_cannot_begin_a_stop_string_is_not_held_back() -> None:
-    assert next(_until(("xyz",), iter(["abx", "q"]))) == "ab"
+    assert next(until(("xyz",), iter(["abx", "q"]))) == "ab"
 
 
 @pytest.mark.parametrize(

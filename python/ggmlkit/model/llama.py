@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.errors import ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.pages import release
-from ggmlkit.model.config import ROPE_TENSORS, LlamaConfig
-from ggmlkit.model.fused import unfused
-from ggmlkit.tensor import Tensor
+from ggmlkit.model.config import LlamaConfig
+from ggmlkit.model.generation import PENALTY_WINDOW, Stats, pieces, until
+from ggmlkit.model.loading import gguf_view, load, naming, start, tell_unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,27 +27,6 @@ DEFAULT_CONTEXT = 4096
 KV_TYPES = ("f16", "q8_0")
 ACTIVATION_BITS = (8, 16)
 EMBEDDINGS = "token_embd.weight"
-_PENALTY_WINDOW = 64  # tokens back that the penalties look at, as in llama.cpp
-
-
-@dataclass
-class Stats:
-    """Work of the last ``generate`` or ``chat``: the prompt read, then tokens written."""
-
-    prompt_tokens: int = 0
-    prompt_seconds: float = 0.0
-    decode_tokens: int = 0
-    decode_seconds: float = 0.0
-
-    @property
-    def prompt_tps(self) -> float:
-        """Prompt tokens a second; 0 before any."""
-        return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds else 0.0
-
-    @property
-    def decode_tps(self) -> float:
-        """Written tokens a second; 0 before any."""
-        return self.decode_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
 class Llama:
@@ -66,9 +41,10 @@ class Llama:
         sequences: how many sequences there are, each with ``context`` tokens of room.
         threads: at most this many; the default is all that the process may use.
         kv_type: how keys and values are cached: "f16", or "q8_0" in about half the memory.
-        activation_bits: what the layers' quantized weights are multiplied with: activations of 8
-            bits, or of 16, whose logits are those of float32 activations for all that can be
-            measured; prompts then take about twice the time. The output matrix always meets 16.
+        activation_bits: what quantized weights are multiplied with: activations of 8 bits for 32
+            elements, but 16 where few are far larger than the others (logits within 1e-3 nats of
+            float32 activations'), or 16 everywhere (float32's for all that can be measured);
+            prompts then take about twice the time.
         repack: copy quantized weights into the layout that computes fastest. Without, they are
             used as they lie in the mapped file, whose memory processes share; slower.
         mlock: keep the weights from being swapped out.
@@ -117,20 +93,20 @@ class Llama:
 
             file = open_model(model)
         self._file = file
-        metadata, tensors = _gguf_view(file)
+        metadata, tensors = gguf_view(file)
         self._metadata: Mapping[str, Any] = metadata
         self._tokenizer: Tokenizer | None = None
         self.stats = Stats()
-        with _naming(file):
+        with naming(file):
             self.config = LlamaConfig.from_metadata(metadata, tensors)
             room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
-            _tell_unpacked(file, tensors)
-            self._session = _loaded(self.config, tensors, threads or 0, repack)
+            tell_unpacked(file, tensors)
+            self._session = load(self.config, tensors, threads or 0, repack)
             if lora:
                 from ggmlkit.model.adapters import add_adapters
 
                 add_adapters(self._session, file, lora)
-            _start(self._session, room, sequences, kv_type, activation_bits)
+            start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
             self._lock()
@@ -151,7 +127,7 @@ class Llama:
         if self._tokenizer is None:
             from ggmlkit.model.tokenizer import Tokenizer
 
-            with _naming(self._file):
+            with naming(self._file):
                 self._tokenizer = Tokenizer.from_metadata(self._metadata)
         return self._tokenizer
 
@@ -346,7 +322,7 @@ class Llama:
             repeat_penalty=repeat_penalty,
             frequency_penalty=frequency_penalty,
             presence_penalty=presence_penalty,
-            penalty_window=_PENALTY_WINDOW,
+            penalty_window=PENALTY_WINDOW,
             seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed & (2**64 - 1),
         )
         ids = self.tokenize(prompt) if isinstance(prompt, str) else list(prompt)
@@ -356,7 +332,7 @@ class Llama:
             raise ModelError(
                 f"the prompt of {len(ids)} tokens does not fit the context of {self.context}"
             )
-        return _until(stops, self._pieces(ids, sampler, max_tokens, ignore_eos))
+        return until(stops, pieces(self, ids, sampler, max_tokens, ignore_eos))
 
     def chat(self, messages: Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
         """Answer a conversation, with the model's own chat template.
@@ -376,137 +352,3 @@ class Llama:
         text = render(template, list(messages), self.tokenizer, add_generation_prompt=True)
         # Templates write the special tokens, the first one included where there is to be one.
         return self.generate(self.tokenize(text, add_special=False, parse_special=True), **settings)
-
-    def _pieces(
-        self, prompt: list[int], sampler: _core.Sampler, max_tokens: int | None, ignore_eos: bool
-    ) -> Iterator[str]:
-        self.stats = stats = Stats()
-        start = time.perf_counter()
-        logits, read = self._read(prompt)
-        stats.prompt_tokens = read
-        stats.prompt_seconds = time.perf_counter() - start
-        for token in prompt[-_PENALTY_WINDOW:]:
-            sampler.accept(token)
-        ends = sorted(id for id in self.tokenizer.eog_ids if 0 <= id < self.config.vocab)
-        text = self.tokenizer.stream()
-        # The last token needs no room: what would follow it is not computed.
-        room = self.context - len(prompt) + 1
-        limit = room if max_tokens is None else min(max_tokens, room)
-        for written in range(limit):
-            start = time.perf_counter()
-            if written:
-                logits = self.eval([token])
-            if ignore_eos:
-                logits[ends] = -np.inf
-            token = int(sampler.sample(logits))
-            sampler.accept(token)
-            stats.decode_tokens += 1
-            stats.decode_seconds += time.perf_counter() - start
-            if token in ends:
-                break
-            if piece := text.push(token):
-                yield piece
-        if rest := text.flush():
-            yield rest
-
-    def _read(self, prompt: list[int]) -> tuple[NDArray[np.float32], int]:
-        """Logits after ``prompt`` and how many of its tokens the context did not hold yet."""
-        held = self.tokens
-        same = 0
-        while same < min(len(prompt) - 1, len(held)) and prompt[same] == held[same]:
-            same += 1
-        self.truncate(same)
-        return self.eval(prompt[same:]), len(prompt) - same
-
-
-def _until(stops: tuple[str, ...], pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces up to the first stop string; text that may begin one is held back."""
-    if not stops:
-        yield from pieces
-        return
-    held = ""
-    for piece in pieces:
-        held += piece
-        found = [at for at in (held.find(stop) for stop in stops) if at >= 0]
-        if found:
-            if min(found):
-                yield held[: min(found)]
-            return
-        keep = max(_overlap(held, stop) for stop in stops)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    if held:
-        yield held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that begins ``stop``."""
-    longest = min(len(text), len(stop) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
-
-
-@contextmanager
-def _naming(file: ModelFile) -> Iterator[None]:
-    """Errors about the model say which file it is in."""
-    try:
-        yield
-    except ModelError as error:
-        raise ModelError(f"{file.path}: {error}") from error
-
-
-def _gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from ggmlkit.conversion.view import as_gguf
-
-    try:
-        return as_gguf(file)
-    except ConversionError as error:
-        raise ModelError(str(error)) from error
-
-
-def _tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
-    matrices = (t.type for t in tensors.values() if len(t.shape) == 2)
-    kinds = sorted({kind.name for kind in matrices if not kind.has_product})
-    if kinds:
-        warnings.warn(
-            f"{file.path}: matrices of type {', '.join(kinds)} are unpacked to float16, "
-            "in more memory",
-            stacklevel=3,
-        )
-
-
-def _loaded(
-    config: LlamaConfig, tensors: Mapping[str, Tensor], threads: int, repack: bool
-) -> _core.LlamaSession:
-    try:
-        session = _core.LlamaSession(config.asdict(), threads, repack)
-        for name, tensor in unfused(tensors, config):
-            if name in ROPE_TENSORS:
-                continue  # parts of the configuration
-            if len(tensor.shape) == 1:
-                session.set_vector(name, tensor.dequantize())
-            elif len(tensor.shape) == 2:
-                rows, cols = tensor.shape
-                if session.set_matrix(name, tensor.type.index, rows, cols, tensor.data):
-                    release(tensor.data)
-                tensor.check()
-            else:
-                raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
-    except ValueError as error:
-        raise ModelError(str(error)) from error
-    except MemoryError as error:
-        raise ModelError("the weights do not fit into memory") from error
-    return session
-
-
-def _start(
-    session: _core.LlamaSession, context: int, sequences: int, kv_type: str, activation_bits: int
-) -> None:
-    try:
-        session.start(context, sequences, kv_type, activation_bits)
-    except ValueError as error:
-        raise ModelError(str(error)) from error
-    except MemoryError as error:
-        raise ModelError(
-            f"a context of {context} tokens does not fit into memory; ask for a smaller one"
-        ) from error

@@ -1,0 +1,86 @@
+"""A model file's weights, brought into the compiled decoder; errors name the file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ggmlkit import _core
+from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.io.base import ModelFile
+from ggmlkit.io.pages import release
+from ggmlkit.model.config import ROPE_TENSORS, LlamaConfig
+from ggmlkit.model.fused import unfused
+from ggmlkit.tensor import Tensor
+
+
+@contextmanager
+def naming(file: ModelFile) -> Iterator[None]:
+    """Errors about the model say which file it is in."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{file.path}: {error}") from error
+
+
+def gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata and tensors under gguf's names, whatever the container."""
+    from ggmlkit.conversion.view import as_gguf
+
+    try:
+        return as_gguf(file)
+    except ConversionError as error:
+        raise ModelError(str(error)) from error
+
+
+def tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
+    """Warn of matrices that no kernel multiplies with as they are."""
+    matrices = (t.type for t in tensors.values() if len(t.shape) == 2)
+    kinds = sorted({kind.name for kind in matrices if not kind.has_product})
+    if kinds:
+        warnings.warn(
+            f"{file.path}: matrices of type {', '.join(kinds)} are unpacked to float16, "
+            "in more memory",
+            stacklevel=3,
+        )
+
+
+def load(
+    config: LlamaConfig, tensors: Mapping[str, Tensor], threads: int, repack: bool
+) -> _core.LlamaSession:
+    """All weights, in the decoder."""
+    try:
+        session = _core.LlamaSession(config.asdict(), threads, repack)
+        for name, tensor in unfused(tensors, config):
+            if name in ROPE_TENSORS:
+                continue  # parts of the configuration
+            if len(tensor.shape) == 1:
+                session.set_vector(name, tensor.dequantize())
+            elif len(tensor.shape) == 2:
+                rows, cols = tensor.shape
+                if session.set_matrix(name, tensor.type.index, rows, cols, tensor.data):
+                    release(tensor.data)
+                tensor.check()
+            else:
+                raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except MemoryError as error:
+        raise ModelError("the weights do not fit into memory") from error
+    return session
+
+
+def start(
+    session: _core.LlamaSession, context: int, sequences: int, kv_type: str, activation_bits: int
+) -> None:
+    """Room for its contexts."""
+    try:
+        session.start(context, sequences, kv_type, activation_bits)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except MemoryError as error:
+        raise ModelError(
+            f"a context of {context} tokens does not fit into memory; ask for a smaller one"
+        ) from error
