@@ -116,7 +116,7 @@ void multiply(Input& in) {
   AlignedArray<std::byte> tile(tile_bytes(kind, table.tile_rows, cols));
   pack(weights.data(), stride, rows, cols, tile.data());
   const auto x = in.values<float>(tokens * cols);
-  Activations a;
+  Activations a(in.byte() % 2 == 0 ? kNoBlock : 1.0f);
   a.quantize(x.data(), tokens, cols);
   std::vector<float> y(tokens * rows);
   table.matmul[static_cast<std::size_t>(kind)](tile.data(), rows, a.view(), tokens, y.data(), rows);
