@@ -14,6 +14,7 @@ void fill_quantize(KernelTable& table);
 void fill_group_quantizers(KernelTable& table);
 void fill_weighted_quantizers(KernelTable& table);
 void fill_pack(KernelTable& table);
+void fill_activations(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);
 void fill_attention(KernelTable& table);

@@ -38,13 +38,6 @@ inline float horizontal_max(__m256 v) {
   return _mm_cvtss_f32(s);
 }
 
-inline std::int32_t horizontal_sum(__m256i v) {
-  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
-  return _mm_cvtsi128_si32(s);
-}
-
 // The four or eight pairs of int16 added up, each half for itself.
 inline std::int32_t sum_of_int16_pairs(__m128i v) {
   __m128i s = _mm_add_epi16(v, _mm_shuffle_epi32(v, 0x4e));
