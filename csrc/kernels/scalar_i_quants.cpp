@@ -4,6 +4,7 @@
 #include "kernels/grids/iq1.h"
 #include "kernels/grids/iq2.h"
 #include "kernels/grids/iq3.h"
+#include "kernels/iq1_blocks.h"
 #include "kernels/scalar.h"
 
 namespace ggmlkit {
@@ -154,50 +155,18 @@ struct Iq3S {
 };
 
 // Points of iq1 are moved by an eighth, up or down.
-float* put_moved(int point, float scale, bool down, float* dst) {
-  const float delta = down ? -0.125f : 0.125f;
-  for (int e = 0; e < 8; ++e) dst[e] = scale * (kIq1.point[point][e] + delta);
-  return dst + 8;
+template <class B>
+void dequantize_iq1(const std::byte* src, float* dst, std::size_t n) {
+  for (std::size_t b = 0; b < n / kSuper; ++b) {
+    block_at<B>(src, b).for_points([&](int point, float scale, bool down) {
+      const float delta = down ? -kIq1Moved : kIq1Moved;
+      for (const float v : kIq1.point[point]) *dst++ = scale * (v + delta);
+    });
+  }
 }
-
-struct Iq1S {
-  std::uint8_t d[2];
-  std::uint8_t quants[32];
-  std::uint8_t high[16];  // of 32 elements: upper three bits of four points, the scale, down
-
-  void dequantize(float* dst) const {
-    for (int g = 0; g < 8; ++g) {
-      const int word = load_at<std::uint16_t>(high, g);
-      const float scale = half_at(d) * static_cast<float>(2 * ((word >> 12) & 7) + 1);
-      for (int k = 0; k < 4; ++k) {
-        const int point = quants[4 * g + k] | (((word >> (3 * k)) & 7) << 8);
-        dst = put_moved(point, scale, word >> 15, dst);
-      }
-    }
-  }
-};
-
-struct Iq1M {
-  std::uint8_t quants[32];
-  std::uint8_t high[16];   // of sixteen elements: upper three bits of a point and down, twice
-  std::uint8_t scales[8];  // four times four scales of three bits, and a nibble of the float16
-
-  void dequantize(float* dst) const {
-    int half = 0;
-    for (int i = 0; i < 4; ++i) half |= load_at<std::uint16_t>(scales, i) >> 12 << (4 * i);
-    const float d = half_to_float(static_cast<std::uint16_t>(half));
-    for (int k = 0; k < 32; ++k) {
-      const int s = (load_at<std::uint16_t>(scales, k / 8) >> (k / 2 % 4 * 3)) & 7;
-      const int nibble = high[k / 2] >> (k % 2 * 4);
-      const float scale = d * static_cast<float>(2 * s + 1);
-      dst = put_moved(quants[k] | ((nibble & 7) << 8), scale, nibble & 8, dst);
-    }
-  }
-};
 
 static_assert(sizeof(Iq2Xxs) == 66 && sizeof(Iq2Xs) == 74 && sizeof(Iq2S) == 82);
 static_assert(sizeof(Iq3Xxs) == 98 && sizeof(Iq3S) == 110);
-static_assert(sizeof(Iq1S) == 50 && sizeof(Iq1M) == 56);
 
 template <class B>
 void dequantize(const std::byte* src, float* dst, std::size_t n) {
@@ -210,8 +179,8 @@ void fill_scalar_i_quants(KernelTable& table) {
   const auto set = [&](Type type, auto kernel) {
     table.types[static_cast<std::size_t>(type)].dequantize = kernel;
   };
-  set(Type::iq1_s, dequantize<Iq1S>);
-  set(Type::iq1_m, dequantize<Iq1M>);
+  set(Type::iq1_s, dequantize_iq1<Iq1S>);
+  set(Type::iq1_m, dequantize_iq1<Iq1M>);
   set(Type::iq2_xxs, dequantize<Iq2Xxs>);
   set(Type::iq2_xs, dequantize<Iq2Xs>);
   set(Type::iq2_s, dequantize<Iq2S>);
