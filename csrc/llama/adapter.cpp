@@ -34,14 +34,12 @@ std::vector<LayerPart> layer_parts(const Config& c) {
 
 }  // namespace
 
-void Low::add(const Change& change, Range rows, std::size_t tokens, float* y,
-              std::size_t ldy) const {
+void Low::add(const Change& change, Range rows, Range tokens, float* y, std::size_t ldy) const {
   const std::size_t count = rows.end - rows.begin;
-  for (std::size_t t = 0; change.rank != 0 && t < tokens; ++t) {
+  for (std::size_t t = tokens.begin; change.rank != 0 && t < tokens.end; ++t, y += ldy) {
     const float* low = values + t * rank + change.first;
     for (std::size_t i = 0; i < change.rank; ++i) {
-      active().add_scaled(low[i], change.b.data() + i * change.rows + rows.begin, y + t * ldy,
-                          count);
+      active().add_scaled(low[i], change.b.data() + i * change.rows + rows.begin, y, count);
     }
   }
 }

@@ -25,8 +25,8 @@ struct Low {
   const float* values;  // [tokens][rank]
   std::size_t rank;
 
-  // y[t·ldy] += B·(A·x[t]) for some rows of B, the first of which goes to y.
-  void add(const Change& change, Range rows, std::size_t tokens, float* y, std::size_t ldy) const;
+  // y[t·ldy] += B·(A·x[t]) for some rows of B and some tokens, the first of which go to y.
+  void add(const Change& change, Range rows, Range tokens, float* y, std::size_t ldy) const;
 };
 
 // The changes of matrices that multiply the same activations.

@@ -112,12 +112,13 @@ void Attention::store_token(std::size_t layer, const Run& run, std::size_t token
                        cache_.values(layer, run.sequence, head, position));
 }
 
-void Attention::store(std::size_t layer, const Run& run, float* rows, int thread, int n_threads) {
+void Attention::store(std::size_t layer, const Run& run, Range tokens, float* rows, int thread) {
   // All have left the tiles of the layer before, and none enters this one's until they have met.
   if (thread == 0) next_tile_.store(0, std::memory_order_relaxed);
-  const Range mine = split(run.tokens * config_.kv_heads, thread, n_threads);
-  for (std::size_t i = mine.begin; i < mine.end; ++i) {
-    store_token(layer, run, i % run.tokens, i / run.tokens, rows);
+  for (std::size_t head = 0; head < config_.kv_heads; ++head) {
+    for (std::size_t t = tokens.begin; t < tokens.end; ++t) {
+      store_token(layer, run, t, head, rows);
+    }
   }
 }
 

@@ -46,9 +46,9 @@ class Attention {
   // Rows of queries, keys and values of a pass: [tokens][q_size + 2 · kv_size].
   std::size_t row_size() const { return config_.q_size() + 2 * config_.kv_size(); }
 
-  // A long run, such as a prompt: its keys and values are stored, this thread's share of them;
+  // A long run, such as a prompt: its keys and values are stored, those of this thread's tokens;
   // then tiles of its queries attend, to `out` [tokens][q_size]. The threads meet in between.
-  void store(std::size_t layer, const Run& run, float* rows, int thread, int n_threads);
+  void store(std::size_t layer, const Run& run, Range tokens, float* rows, int thread);
   void attend_tiles(std::size_t layer, const Run& run, const float* rows, float* out, int thread);
 
   // A short run has few tokens. Of one short run or of many runs of one token, this thread's share

@@ -16,6 +16,12 @@ std::size_t rows_at_a_time(std::size_t tokens) {
   return std::max(kBlock, kHiddenValues / tokens / kBlock * kBlock);
 }
 
+// From so many tokens a thread on, each keeps to its own: what it makes stays in its own cache, and
+// it meets others for keys and values alone. Fewer would read all weights for too little work.
+constexpr std::size_t kTokensOfThread = 64;
+
+std::size_t length(Range range) { return range.end - range.begin; }
+
 // Of products whose bias is added later, with the norm, or that have none.
 const std::vector<float> kNoBias;
 
@@ -41,38 +47,17 @@ void add_bias(const std::vector<float>& bias, Range rows, float* y, std::size_t 
               std::size_t tokens) {
   if (bias.empty()) return;
   for (std::size_t t = 0; t < tokens; ++t, y += ldy) {
-    active().add_scaled(1.0f, bias.data() + rows.begin, y, rows.end - rows.begin);
+    active().add_scaled(1.0f, bias.data() + rows.begin, y, length(rows));
   }
 }
 
-// Some rows of a product, which go to their places in y.
-void product_rows(const Product& p, const Activations& x, const Low& low, std::size_t ldy,
-                  Range rows) {
-  matmul_rows(p.w, x, p.y + rows.begin, ldy, rows);
-  low.add(p.change, rows, x.tokens(), p.y + rows.begin, ldy);
-  add_bias(p.bias, rows, p.y + rows.begin, ldy, x.tokens());
-}
-
-// This thread's share of one product.
-void product_share(const Product& p, const Activations& x, const Low& low, std::size_t ldy,
-                   int thread, int n_threads) {
-  product_rows(p, x, low, ldy, split(p.w.rows(), thread, n_threads, row_step(p.w)));
-}
-
-// This thread's share of several products, as if their matrices were one: equal bytes of weights.
-template <std::size_t n>
-void products_share(const Product (&products)[n], const Activations& x, const Low& low,
-                    std::size_t ldy, int thread, int n_threads) {
-  std::size_t all = 0;
-  for (const Product& p : products) all += p.bytes();
-  const Range mine = split(all, thread, n_threads);
-  std::size_t before = 0;
-  for (const Product& p : products) {
-    const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
-    const Range rows{row(mine.begin), row(mine.end)};
-    if (rows.begin < rows.end) product_rows(p, x, low, ldy, rows);
-    before += p.bytes();
-  }
+// Some rows of a product with some tokens, which go to their places in y.
+void multiply(const Product& p, const Activations& x, const Low& low, Range tokens, Range rows,
+              std::size_t ldy) {
+  float* y = p.y + tokens.begin * ldy + rows.begin;
+  matmul_rows(p.w, x, tokens, y, ldy, rows);
+  low.add(p.change, rows, tokens, y, ldy);
+  add_bias(p.bias, rows, y, ldy, length(tokens));
 }
 
 }  // namespace
@@ -88,16 +73,29 @@ struct Decoder::Pass {
   bool is_stored;  // or they are stored already
 };
 
+// How threads share the work of a pass.
+enum class Sharing {
+  copies,  // a single token's row is normed and rounded by all, each for itself
+  rows,    // of the matrices each has some rows, with all tokens
+  tokens   // each has some tokens, with all rows
+};
+
 struct Decoder::Part {
   const Pass& pass;
   Rows& rows;
-  bool is_own;  // the rows are this thread's own
+  Sharing sharing;
   int thread;
   int n_threads;
 
-  // The rows that this thread rounds, and what it takes to make them.
+  // The tokens that this thread rounds, and what it takes to make them.
   Range mine(const Activations& x) const {
-    return is_own ? Range{0, 1} : x.share(thread, n_threads);
+    if (sharing == Sharing::copies) return {0, 1};
+    if (sharing == Sharing::rows) return x.share(thread, n_threads);
+    return split(pass.n, thread, n_threads, active().panel);
+  }
+  // The tokens that it multiplies.
+  Range multiplied(const Activations& x) const {
+    return sharing == Sharing::tokens ? mine(x) : Range{0, pass.n};
   }
   // Rounds those of x, and what adapters make of them, for the product that comes next.
   void round(Activations& x, const Changes& changes) const {
@@ -105,6 +103,22 @@ struct Decoder::Part {
     changes.project(x, mine(x), rows.low.data());
   }
   Low low(const Changes& changes) const { return {rows.low.data(), changes.rank()}; }
+
+  // Its share of several products of x, as if their matrices were one: equal bytes of weights.
+  template <std::size_t n>
+  void multiply_share(const Product (&products)[n], const Activations& x, const Changes& changes,
+                      std::size_t ldy) const {
+    std::size_t all = 0;
+    for (const Product& p : products) all += p.bytes();
+    const Range bytes = sharing == Sharing::tokens ? Range{0, all} : split(all, thread, n_threads);
+    std::size_t before = 0;
+    for (const Product& p : products) {
+      const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
+      const Range part{row(bytes.begin), row(bytes.end)};
+      if (length(part) != 0) multiply(p, x, low(changes), multiplied(x), part, ldy);
+      before += p.bytes();
+    }
+  }
 };
 
 void Decoder::Rows::reserve(std::size_t tokens, const Config& c, std::size_t rank) {
@@ -179,10 +193,22 @@ void Decoder::forward(const Pass& pass, ThreadPool& pool) {
 
 void Decoder::meet(const Part& part) { barrier_.wait(part.n_threads); }
 
+void Decoder::meet_after_products(const Part& part) {
+  if (part.sharing != Sharing::tokens) meet(part);
+}
+
+void Decoder::meet_after_rounding(const Part& part) {
+  if (part.sharing == Sharing::rows) meet(part);
+}
+
 void Decoder::run(const Pass& pass, int thread, int n_threads) {
   const bool single = pass.n == 1;
   Rows& own = own_[static_cast<std::size_t>(thread)];
-  const Part part{pass, single ? own : shared_, single, thread, n_threads};
+  const bool long_enough = pass.n >= static_cast<std::size_t>(n_threads) * kTokensOfThread;
+  const Sharing sharing = single                        ? Sharing::copies
+                          : pass.is_long && long_enough ? Sharing::tokens
+                                                        : Sharing::rows;
+  const Part part{pass, single ? own : shared_, sharing, thread, n_threads};
   const std::size_t last = config().layers - 1;
   Addition addition;
   embed(part);
@@ -203,7 +229,7 @@ void Decoder::run(const Pass& pass, int thread, int n_threads) {
   const Run& run = pass.runs[0];
   const Run end{run.sequence, run.start + run.tokens - 1, 1, run.row + run.tokens - 1};
   const Pass end_pass{pass.tokens + end.row, &end, 1, 1, pass.logits, true, false, true};
-  const Part end_part{end_pass, own, true, thread, n_threads};
+  const Part end_part{end_pass, own, Sharing::copies, thread, n_threads};
   const float* row = shared_.stream.data() + end.row * config().dim;
   std::copy(row, row + config().dim, own.stream.data());
   rest_of_layer(end_part, last);
@@ -261,7 +287,7 @@ void Decoder::add_and_norm(const Part& part, const Addition& addition,
     kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
   }
   part.round(rounded, changes);
-  if (!part.is_own) meet(part);
+  meet_after_rounding(part);
 }
 
 void Decoder::keys_and_values(const Part& part, std::size_t layer, const Addition& addition) {
@@ -272,13 +298,13 @@ void Decoder::keys_and_values(const Part& part, std::size_t layer, const Additio
   float* q = qkv_.data();
   float* k = q + c.q_size();
   float* v = k + c.kv_size();
-  products_share(
+  part.multiply_share(
       {{w.q, changes.q, q, w.q_bias}, {w.k, changes.k, k, w.k_bias}, {w.v, changes.v, v, w.v_bias}},
-      part.rows.normed_rounded, part.low(changes.of_attn_norm), attention_.row_size(), part.thread,
-      part.n_threads);
-  meet(part);
+      part.rows.normed_rounded, changes.of_attn_norm, attention_.row_size());
+  meet_after_products(part);
   if (!part.pass.is_long) return;
-  attention_.store(layer, part.pass.runs[0], qkv_.data(), part.thread, part.n_threads);
+  attention_.store(layer, part.pass.runs[0], part.mine(part.rows.normed_rounded), qkv_.data(),
+                   part.thread);
   meet(part);
 }
 
@@ -286,15 +312,14 @@ void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   const LayerWeights& w = weights_.layers()[layer];
   const LayerChanges& changes = adapter_.layer(layer);
   attend(part, layer);
-  product_share({w.attn_output, changes.attn_output, delta_.data(), kNoBias},
-                part.rows.attended_rounded, part.low(changes.of_attended), config().dim,
-                part.thread, part.n_threads);
-  meet(part);
+  part.multiply_share({{w.attn_output, changes.attn_output, delta_.data(), kNoBias}},
+                      part.rows.attended_rounded, changes.of_attended, config().dim);
+  meet_after_products(part);
   add_and_norm(part, of_attention(w), w.ffn_norm, part.rows.normed_rounded, changes.of_ffn_norm);
   feed_forward(part, layer);
-  product_share({w.down, changes.down, delta_.data(), kNoBias}, part.rows.hidden_rounded,
-                part.low(changes.of_hidden), config().dim, part.thread, part.n_threads);
-  meet(part);
+  part.multiply_share({{w.down, changes.down, delta_.data(), kNoBias}}, part.rows.hidden_rounded,
+                      changes.of_hidden, config().dim);
+  meet_after_products(part);
 }
 
 void Decoder::attend(const Part& part, std::size_t layer) {
@@ -313,39 +338,40 @@ void Decoder::attend(const Part& part, std::size_t layer) {
     attention_.combine(layer, pass.runs, pass.n_runs, t, attended + t * config().q_size());
   }
   part.round(rounded, adapter_.layer(layer).of_attended);
-  if (!part.is_own) meet(part);
+  meet_after_rounding(part);
 }
 
 void Decoder::feed_forward(const Part& part, std::size_t layer) {
-  float* up = up_[static_cast<std::size_t>(part.thread)].data();
-  const std::size_t step = rows_at_a_time(part.pass.n);
-  const Range mine = split(config().ffn, part.thread, part.n_threads, kBlock);
-  for (std::size_t r = mine.begin; r < mine.end; r += step) {
-    hidden_rows(part, layer, {r, std::min(mine.end, r + step)}, up, step);
+  const Range tokens = part.multiplied(part.rows.normed_rounded);
+  const Range rows = part.sharing == Sharing::tokens
+                         ? Range{0, config().ffn}
+                         : split(config().ffn, part.thread, part.n_threads, kBlock);
+  const std::size_t step = rows_at_a_time(length(tokens));
+  for (std::size_t r = rows.begin; r < rows.end; r += step) {
+    hidden_rows(part, layer, tokens, {r, std::min(rows.end, r + step)});
   }
-  meet(part);
+  meet_after_products(part);
   part.round(part.rows.hidden_rounded, adapter_.layer(layer).of_hidden);
-  if (!part.is_own) meet(part);
+  meet_after_rounding(part);
 }
 
-// hidden = act(gate) · up for some rows of both matrices.
-void Decoder::hidden_rows(const Part& part, std::size_t layer, Range rows, float* up,
-                          std::size_t ld) {
+// hidden = act(gate) · up for some tokens and some rows of both matrices.
+void Decoder::hidden_rows(const Part& part, std::size_t layer, Range tokens, Range rows) {
   const LayerWeights& w = weights_.layers()[layer];
   const LayerChanges& changes = adapter_.layer(layer);
+  const Activations& x = part.rows.normed_rounded;
   const Low low = part.low(changes.of_ffn_norm);
   const std::size_t ffn = config().ffn;
+  const std::size_t n = length(rows);
   const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
-  float* hidden = hidden_.data() + rows.begin;
-  matmul_rows(w.gate, part.rows.normed_rounded, hidden, ffn, rows);
-  low.add(changes.gate, rows, part.pass.n, hidden, ffn);
-  add_bias(w.gate_bias, rows, hidden, ffn, part.pass.n);
-  matmul_rows(w.up, part.rows.normed_rounded, up, ld, rows);
-  low.add(changes.up, rows, part.pass.n, up, ld);
-  add_bias(w.up_bias, rows, up, ld, part.pass.n);
-  for (std::size_t t = 0; t < part.pass.n; ++t) {
-    float* row = hidden + t * ffn;
-    gate_mul(row, up + t * ld, row, rows.end - rows.begin);
+  float* up = up_[static_cast<std::size_t>(part.thread)].data();
+  multiply({w.gate, changes.gate, hidden_.data(), w.gate_bias}, x, low, tokens, rows, ffn);
+  matmul_rows(w.up, x, tokens, up, n, rows);
+  low.add(changes.up, rows, tokens, up, n);
+  add_bias(w.up_bias, rows, up, n, length(tokens));
+  float* hidden = hidden_.data() + tokens.begin * ffn + rows.begin;
+  for (std::size_t t = 0; t < length(tokens); ++t, hidden += ffn) {
+    gate_mul(hidden, up + t * n, hidden, n);
   }
 }
 
@@ -355,21 +381,21 @@ void Decoder::output_logits(const Part& part, const Addition& addition) {
   if (pass.logits == nullptr) return;
   const Changes& changes = adapter_.of_output_norm();
   const Product output{weights_.output(), adapter_.output(), pass.logits, kNoBias};
-  if (pass.all || part.is_own) {
+  if (pass.all || part.sharing == Sharing::copies) {
     Activations& rounded = part.rows.last_normed_rounded;
     add_and_norm(part, addition, weights_.output_norm(), rounded, changes);
-    product_share(output, rounded, part.low(changes), c.vocab, part.thread, part.n_threads);
+    part.multiply_share({output}, rounded, changes, c.vocab);
     cap_logits(part, pass.n);
     return;
   }
   const std::size_t at = (pass.n - 1) * c.dim;
   Rows& own = own_[static_cast<std::size_t>(part.thread)];
   std::copy(part.rows.stream.data() + at, part.rows.stream.data() + at + c.dim, own.stream.data());
-  const Part last{pass, own, true, part.thread, part.n_threads};
+  const Pass last_pass{pass.tokens + pass.n - 1, pass.runs, 1, 1, pass.logits, true, false, true};
+  const Part last{last_pass, own, Sharing::copies, part.thread, part.n_threads};
   const Addition last_addition{addition.product + at, addition.bias, addition.norm};
   add_and_norm(last, last_addition, weights_.output_norm(), own.last_normed_rounded, changes);
-  product_share(output, own.last_normed_rounded, last.low(changes), c.vocab, part.thread,
-                part.n_threads);
+  last.multiply_share({output}, own.last_normed_rounded, changes, c.vocab);
   cap_logits(part, 1);
 }
 

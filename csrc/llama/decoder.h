@@ -106,10 +106,13 @@ class Decoder {
   void add(const Addition& addition, std::size_t token, float* stream, float* scratch) const;
   void attend(const Part& part, std::size_t layer);
   void feed_forward(const Part& part, std::size_t layer);
-  void hidden_rows(const Part& part, std::size_t layer, Range rows, float* up, std::size_t ld);
+  void hidden_rows(const Part& part, std::size_t layer, Range tokens, Range rows);
   void output_logits(const Part& part, const Addition& addition);
   void cap_logits(const Part& part, std::size_t tokens);
   void meet(const Part& part);
+  // Where others go on with what this thread has made.
+  void meet_after_products(const Part& part);
+  void meet_after_rounding(const Part& part);
 
   const Weights& weights_;
   const Adapter& adapter_;

@@ -18,12 +18,12 @@ std::byte* packing_room(std::size_t bytes) {
   return room.data();
 }
 
-void packed_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
-                 Range share) {
+void packed_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
+                 std::size_t ldy, Range share) {
   const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
   const std::size_t tile_rows = active().tile_rows;
   // Tiles in pairs, but a single token that packs as it goes keeps to one tile of scratch.
-  const std::size_t pair = w.packs_at_use() && x.tokens() == 1 ? 1 : 2;
+  const std::size_t pair = w.packs_at_use() && tokens.end - tokens.begin == 1 ? 1 : 2;
   const std::size_t step = std::max(pair, kWeightPanel / w.tile_bytes() / 2 * 2);
   std::byte* room = w.packs_at_use() ? packing_room(step * w.tile_bytes()) : nullptr;
   const std::size_t last = (share.end + tile_rows - 1) / tile_rows;
@@ -34,21 +34,23 @@ void packed_rows(const WeightMatrix& w, const Activations& x, float* y, std::siz
     }
     const std::size_t row = i * tile_rows;
     const std::size_t rows = std::min(w.rows(), end * tile_rows) - row;
-    for (std::size_t t = 0; t < x.tokens(); t += kTokenPanel) {
+    for (std::size_t t = tokens.begin; t < tokens.end; t += kTokenPanel) {
       kernel(room != nullptr ? room : w.tile(i), rows, panel_at(x.view(), t),
-             std::min(x.tokens() - t, kTokenPanel), y + t * ldy + (row - share.begin), ldy);
+             std::min(tokens.end - t, kTokenPanel),
+             y + (t - tokens.begin) * ldy + (row - share.begin), ldy);
     }
   }
 }
 
-void float_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
-                Range share) {
+void float_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
+                std::size_t ldy, Range share) {
   const KernelTable& table = active();
   const FloatKernel kernel = w.float_type() == Type::f32   ? table.matmul_f32
                              : w.float_type() == Type::f16 ? table.matmul_f16
                                                            : table.matmul_bf16;
   kernel(w.float_data() + share.begin * row_bytes(w.float_type(), w.cols()),
-         share.end - share.begin, w.cols(), x.rows(), x.tokens(), y, ldy);
+         share.end - share.begin, w.cols(), x.rows() + tokens.begin * w.cols(),
+         tokens.end - tokens.begin, y, ldy);
 }
 
 }  // namespace
@@ -60,20 +62,20 @@ bool has_product(Type type) {
 
 std::size_t row_step(const WeightMatrix& w) { return w.is_packed() ? 2 * active().tile_rows : 4; }
 
-void matmul_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
-                 Range rows) {
-  if (rows.begin == rows.end) return;
+void matmul_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
+                 std::size_t ldy, Range rows) {
+  if (rows.begin == rows.end || tokens.begin == tokens.end) return;
   if (w.is_packed()) {
-    packed_rows(w, x, y, ldy, rows);
+    packed_rows(w, x, tokens, y, ldy, rows);
   } else {
-    float_rows(w, x, y, ldy, rows);
+    float_rows(w, x, tokens, y, ldy, rows);
   }
 }
 
 void matmul_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
                   int thread, int n_threads) {
   const Range rows = split(w.rows(), thread, n_threads, row_step(w));
-  matmul_rows(w, x, y + rows.begin, ldy, rows);
+  matmul_rows(w, x, {0, x.tokens()}, y + rows.begin, ldy, rows);
 }
 
 void matmul(const WeightMatrix& w, const float* x, std::size_t tokens, float* y, ThreadPool& pool,

@@ -11,10 +11,10 @@ namespace ggmlkit {
 void matmul_share(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
                   int thread, int n_threads);
 
-// The same for some rows of w, the first of which goes to y[t·ldy]. `rows` begins, and ends unless
-// at the last row, at a multiple of row_step(w).
-void matmul_rows(const WeightMatrix& w, const Activations& x, float* y, std::size_t ldy,
-                 Range rows);
+// The same for some tokens and some rows of w, the first of which go to y. `tokens` begins with a
+// panel; `rows` begins, and ends unless at the last row, at a multiple of row_step(w).
+void matmul_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
+                 std::size_t ldy, Range rows);
 std::size_t row_step(const WeightMatrix& w);
 
 // Whether products take a type's values as they are; others are unpacked to float16 first.
