@@ -31,8 +31,8 @@ struct Tiles {
   }
 };
 
-// Asks for what a single token's pass over the weights needs next; of nested scales' units, a few
-// bytes for eight blocks, the processor thinks itself.
+// Asks for what a pass over the weights needs next; of nested scales' units, a few bytes for eight
+// blocks, the processor thinks itself.
 inline void prefetch(const std::byte* p, std::size_t bytes, std::size_t ahead) {
   for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + ahead + line);
 }
@@ -151,10 +151,10 @@ struct TileProduct {
   }
 
   // x begins with the first of the T tokens, y with the first row of its product; `rows` of the
-  // tiles' rows exist.
-  static void run(const Weights& w, std::size_t rows, ActivationView x, float* y, std::size_t ldy) {
+  // tiles' rows exist. Weights are asked for so many bytes `ahead`, or not at all.
+  static void run(const Weights& w, std::size_t rows, ActivationView x, float* y, std::size_t ldy,
+                  std::size_t ahead) {
     const std::size_t count = *x.counts;
-    const std::size_t ahead = T == 1 ? stream_prefetch_distance() : 0;
     Float room[R][T];
     auto* total = &room;
 #pragma GCC unroll 8
@@ -164,7 +164,7 @@ struct TileProduct {
     }
     for (std::size_t i = 0; i < count; ++i, x = block_at(x, 1, W)) {
       const std::size_t b = *x.blocks;
-      if constexpr (T == 1) prefetch_block(w, b, ahead);
+      if (ahead != 0) prefetch_block(w, b, ahead);
       multiply_block<0>(w, x, b, total);
       if constexpr (P::parts == 2) multiply_block<1>(w, x, b, total);
     }
@@ -185,10 +185,10 @@ struct Panels {
 
   template <int W>
   static void run_one(const Weights& w, std::size_t rows, ActivationView x, float* y,
-                      std::size_t ldy) {
+                      std::size_t ldy, std::size_t ahead) {
     constexpr int T = W < Set::tokens ? W : Set::tokens;
     for (int slot = 0; slot < W; slot += T, y += T * ldy) {
-      TileProduct<Set, kind, R, T, W>::run(w, rows, x, y, ldy);
+      TileProduct<Set, kind, R, T, W>::run(w, rows, x, y, ldy, slot == 0 ? ahead : 0);
       x = slot_at(x, T);
     }
   }
@@ -196,13 +196,15 @@ struct Panels {
   static void run(const Weights& w, std::size_t rows, const ActivationView& x, std::size_t tokens,
                   float* y, std::size_t ldy) {
     static_assert(kPanel == 8);
+    // Few tokens take the weights from afar; many meet most of them in the cache.
+    const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance() : 0;
     for (std::size_t t = 0; t < tokens;) {
       const std::size_t width = panel_width(tokens - t);
       const auto run_width = width == 8   ? run_one<8>
                              : width == 4 ? run_one<4>
                              : width == 2 ? run_one<2>
                                           : run_one<1>;
-      run_width(w, rows, panel_at(x, t), y + t * ldy, ldy);
+      run_width(w, rows, panel_at(x, t), y + t * ldy, ldy, t == 0 ? ahead : 0);
       t += width;
     }
   }
