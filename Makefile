@@ -78,7 +78,7 @@ sanitize: build
 	$(call SANITIZED,libasan.so,asan-ubsan) tests/kernels tests/io tests/model/test_llama.py tests/model/test_architectures.py $(UNSANITIZED)
 	$(CMAKE) --preset tsan >/dev/null
 	$(BIN)/cmake --build --preset tsan
-	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/model/test_llama.py tests/model/test_architectures.py
+	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/model/test_llama.py tests/model/test_architectures.py tests/model/test_adapters.py
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(PIP) install --group fuzz

@@ -37,18 +37,18 @@ std::vector<LayerPart> layer_parts(const Config& c) {
 void Low::add(const Change& change, Range rows, Range tokens, float* y, std::size_t ldy) const {
   const std::size_t count = rows.end - rows.begin;
   for (std::size_t t = tokens.begin; change.rank != 0 && t < tokens.end; ++t, y += ldy) {
-    const float* low = values + t * rank + change.first;
+    const float* low = values + t * stride + change.first;
     for (std::size_t i = 0; i < change.rank; ++i) {
       active().add_scaled(low[i], change.b.data() + i * change.rows + rows.begin, y, count);
     }
   }
 }
 
-void Changes::project(const Activations& x, Range tokens, float* low) const {
+void Changes::project(const Activations& x, Range tokens, float* low, std::size_t stride) const {
   if (rank_ == 0 || tokens.begin == tokens.end) return;
   active().matmul_f32(reinterpret_cast<const std::byte*>(a_.data()), rank_, cols_,
                       x.rows() + tokens.begin * cols_, tokens.end - tokens.begin,
-                      low + tokens.begin * rank_, rank_);
+                      low + tokens.begin * stride, stride);
 }
 
 void Changes::append(Change& change, std::size_t rank, std::size_t rows, std::size_t cols,

@@ -22,8 +22,8 @@ struct Change {
 
 // A·x of some tokens, for all matrices that multiply the same x.
 struct Low {
-  const float* values;  // [tokens][rank]
-  std::size_t rank;
+  const float* values;  // [tokens][stride]
+  std::size_t stride;   // the adapter's largest rank: a token's place is its own for every product
 
   // y[t·ldy] += B·(A·x[t]) for some rows of B and some tokens, the first of which go to y.
   void add(const Change& change, Range rows, Range tokens, float* y, std::size_t ldy) const;
@@ -36,8 +36,8 @@ class Changes {
   std::size_t rank() const { return rank_; }
   const float* a(std::size_t i) const { return a_.data() + i * cols_; }
 
-  // low[t] = A·x[t] for some of the tokens.
-  void project(const Activations& x, Range tokens, float* low) const;
+  // low[t·stride] = A·x[t] for some of the tokens.
+  void project(const Activations& x, Range tokens, float* low, std::size_t stride) const;
 
   // W += B·A for one of the matrices: `a` is [rank][cols], `b` [rank][rows].
   void append(Change& change, std::size_t rank, std::size_t rows, std::size_t cols, const float* a,

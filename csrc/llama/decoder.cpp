@@ -100,14 +100,13 @@ struct Decoder::Part {
   // Rounds those of x, and what adapters make of them, for the product that comes next.
   void round(Activations& x, const Changes& changes) const {
     x.quantize_rows(mine(x));
-    changes.project(x, mine(x), rows.low.data());
+    changes.project(x, mine(x), rows.low.data(), rows.low_stride);
   }
-  Low low(const Changes& changes) const { return {rows.low.data(), changes.rank()}; }
+  Low low() const { return {rows.low.data(), rows.low_stride}; }
 
   // Its share of several products of x, as if their matrices were one: equal bytes of weights.
   template <std::size_t n>
-  void multiply_share(const Product (&products)[n], const Activations& x, const Changes& changes,
-                      std::size_t ldy) const {
+  void multiply_share(const Product (&products)[n], const Activations& x, std::size_t ldy) const {
     std::size_t all = 0;
     for (const Product& p : products) all += p.bytes();
     const Range bytes = sharing == Sharing::tokens ? Range{0, all} : split(all, thread, n_threads);
@@ -115,7 +114,7 @@ struct Decoder::Part {
     for (const Product& p : products) {
       const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
       const Range part{row(bytes.begin), row(bytes.end)};
-      if (length(part) != 0) multiply(p, x, low(changes), multiplied(x), part, ldy);
+      if (length(part) != 0) multiply(p, x, low(), multiplied(x), part, ldy);
       before += p.bytes();
     }
   }
@@ -126,6 +125,7 @@ void Decoder::Rows::reserve(std::size_t tokens, const Config& c, std::size_t ran
   normed.resize(tokens * c.dim);
   attended.resize(tokens * c.q_size());
   low.resize(tokens * rank);
+  low_stride = rank;
   normed_rounded.reserve(tokens, c.dim);
   attended_rounded.reserve(tokens, c.q_size());
   hidden_rounded.reserve(tokens, c.ffn);
@@ -300,7 +300,7 @@ void Decoder::keys_and_values(const Part& part, std::size_t layer, const Additio
   float* v = k + c.kv_size();
   part.multiply_share(
       {{w.q, changes.q, q, w.q_bias}, {w.k, changes.k, k, w.k_bias}, {w.v, changes.v, v, w.v_bias}},
-      part.rows.normed_rounded, changes.of_attn_norm, attention_.row_size());
+      part.rows.normed_rounded, attention_.row_size());
   meet_after_products(part);
   if (!part.pass.is_long) return;
   attention_.store(layer, part.pass.runs[0], part.mine(part.rows.normed_rounded), qkv_.data(),
@@ -313,12 +313,12 @@ void Decoder::rest_of_layer(const Part& part, std::size_t layer) {
   const LayerChanges& changes = adapter_.layer(layer);
   attend(part, layer);
   part.multiply_share({{w.attn_output, changes.attn_output, delta_.data(), kNoBias}},
-                      part.rows.attended_rounded, changes.of_attended, config().dim);
+                      part.rows.attended_rounded, config().dim);
   meet_after_products(part);
   add_and_norm(part, of_attention(w), w.ffn_norm, part.rows.normed_rounded, changes.of_ffn_norm);
   feed_forward(part, layer);
   part.multiply_share({{w.down, changes.down, delta_.data(), kNoBias}}, part.rows.hidden_rounded,
-                      changes.of_hidden, config().dim);
+                      config().dim);
   meet_after_products(part);
 }
 
@@ -360,7 +360,7 @@ void Decoder::hidden_rows(const Part& part, std::size_t layer, Range tokens, Ran
   const LayerWeights& w = weights_.layers()[layer];
   const LayerChanges& changes = adapter_.layer(layer);
   const Activations& x = part.rows.normed_rounded;
-  const Low low = part.low(changes.of_ffn_norm);
+  const Low low = part.low();
   const std::size_t ffn = config().ffn;
   const std::size_t n = length(rows);
   const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
@@ -384,7 +384,7 @@ void Decoder::output_logits(const Part& part, const Addition& addition) {
   if (pass.all || part.sharing == Sharing::copies) {
     Activations& rounded = part.rows.last_normed_rounded;
     add_and_norm(part, addition, weights_.output_norm(), rounded, changes);
-    part.multiply_share({output}, rounded, changes, c.vocab);
+    part.multiply_share({output}, rounded, c.vocab);
     cap_logits(part, pass.n);
     return;
   }
@@ -395,7 +395,7 @@ void Decoder::output_logits(const Part& part, const Addition& addition) {
   const Part last{last_pass, own, Sharing::copies, part.thread, part.n_threads};
   const Addition last_addition{addition.product + at, addition.bias, addition.norm};
   add_and_norm(last, last_addition, weights_.output_norm(), own.last_normed_rounded, changes);
-  last.multiply_share({output}, own.last_normed_rounded, changes, c.vocab);
+  last.multiply_share({output}, own.last_normed_rounded, c.vocab);
   cap_logits(part, 1);
 }
 

@@ -65,7 +65,8 @@ class Decoder {
     AlignedArray<float> stream;    // [tokens][dim], the residual stream
     AlignedArray<float> normed;    // [tokens][dim]
     AlignedArray<float> attended;  // [tokens][q_size]
-    AlignedArray<float> low;       // [tokens][adapter's largest rank], A·x of the next product
+    AlignedArray<float> low;       // [tokens][low_stride], A·x of the next product
+    std::size_t low_stride = 0;    // the adapter's largest rank
     Activations normed_rounded;
     Activations attended_rounded;
     Activations hidden_rounded;
