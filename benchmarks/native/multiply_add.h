@@ -7,9 +7,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #if defined(__AMX_INT8__)
-#include <sys/syscall.h>
-#include <unistd.h>
-
+#include "../../csrc/kernels/amx/permission.h"
 #include "../../csrc/kernels/amx/tiles.h"
 #endif
 #elif defined(__aarch64__)
@@ -50,12 +48,6 @@ inline void multiply_add(Sum a, int64_t repeats, Step step) {
 }
 
 #if defined(__AMX_INT8__)
-// Linux grants tiles on request.
-inline bool may_use_tiles() {
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
 // Four products of 16 × 64 by 64 × 16 bytes at a time.
 inline void multiply_tiles(int64_t repeats) {
   ggmlkit::TileShapes shapes;
@@ -103,7 +95,7 @@ inline const MultiplyAdd kMultiplyAdds[] = {
      }},
 #endif
 #if defined(__AMX_INT8__)
-    {"AMX tdpbssd, whole tiles", 4 * 16 * 16 * 64, multiply_tiles, may_use_tiles},
+    {"AMX tdpbssd, whole tiles", 4 * 16 * 16 * 64, multiply_tiles, ggmlkit::may_use_tiles},
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
     {"NEON sdot", 16 * kSums,

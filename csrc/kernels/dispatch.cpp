@@ -10,10 +10,8 @@
 #include <sys/auxv.h>
 #endif
 #if defined(GGMLKIT_AMX)
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "kernels/amx/permission.h"
 #endif
-
 #include "kernels/kernel_table.h"
 
 namespace ggmlkit {
@@ -63,15 +61,12 @@ bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnn
 #endif
 
 #if defined(GGMLKIT_AMX)
-// Linux grants a process the tiles' registers, eight kilobytes a thread, on request.
 bool has_amx() {
   constexpr unsigned kTile = 1u << 24;  // of EDX
   constexpr unsigned kInt8 = 1u << 25;
-  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h
-  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
   unsigned a = 0, b = 0, c = 0, d = 0;
   return has_avx512vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTile) != 0 &&
-         (d & kInt8) != 0 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+         (d & kInt8) != 0 && may_use_tiles();
 }
 #endif
 #endif

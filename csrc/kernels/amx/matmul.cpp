@@ -68,7 +68,6 @@ struct Run {
 };
 
 using Sums = std::int32_t[kTokens][kRows];
-constexpr std::size_t kAhead = 1;
 
 template <std::size_t parts>
 void multiply_part(const std::int8_t* activations, const std::byte* weights, std::size_t part,
@@ -80,13 +79,12 @@ void multiply_part(const std::int8_t* activations, const std::byte* weights, std
   tile_store<kSums>(sums, sizeof sums[0]);
 }
 
-// Scales the sums of rounded block i, and adds them to the totals.
+// Scales the sums of rounded block i, part of the run's block b, and adds them to the totals.
 template <PackedKind kind>
 [[gnu::always_inline]] inline void add_block(const Run<kind>& run, const ActivationView& x,
-                                             std::size_t i, const Sums* sums,
+                                             std::size_t i, std::size_t b, const Sums* sums,
                                              L::Float (&total)[kTokens]) {
   using P = Packed<kind>;
-  const std::size_t b = x.blocks[i] - run.first_block;
 #pragma GCC unroll 2
   for (std::size_t part = 0; part < P::parts; ++part) {
     const L::Float scale = run.scales.scale(b, part);
@@ -105,8 +103,7 @@ template <PackedKind kind>
   }
 }
 
-// The sixteen tokens of a panel. Sums are read kAhead blocks after they were stored: the processor
-// does not forward what tiles store.
+// The sixteen tokens of a panel.
 template <PackedKind kind>
 void multiply_panel(const Run<kind>& run, const ActivationView& x, float* y) {
   using P = Packed<kind>;
@@ -116,21 +113,16 @@ void multiply_panel(const Run<kind>& run, const ActivationView& x, float* y) {
   for (std::size_t t = 0; t < kTokens; ++t) {
     total[t] = run.first_block == 0 ? L::zeros() : _mm512_maskz_loadu_ps(mask, y + t * run.ldy);
   }
-  alignas(64) Sums sums[2 * kAhead][P::parts];
-  const std::size_t begin = rounded_from(x, run.first_block);
+  alignas(64) Sums sums[P::parts];
   const std::size_t end = rounded_from(x, run.first_block + run.blocks);
-  const auto multiply = [&](std::size_t i) {
+  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
     const std::size_t b = x.blocks[i] - run.first_block;
 #pragma GCC unroll 2
     for (std::size_t part = 0; part < P::parts; ++part) {
       multiply_part<P::parts>(x.q + i * kBlock * kTokens, run.weights + b * 8 * kVector, part,
-                              sums[i % (2 * kAhead)][part]);
+                              sums[part]);
     }
-  };
-  for (std::size_t i = begin; i < std::min(begin + kAhead, end); ++i) multiply(i);
-  for (std::size_t i = begin; i < end; ++i) {
-    if (i + kAhead < end) multiply(i + kAhead);
-    add_block(run, x, i, sums[i % (2 * kAhead)], total);
+    add_block(run, x, i, b, sums, total);
   }
 #pragma GCC unroll 16
   for (std::size_t t = 0; t < kTokens; ++t) L::store(y + t * run.ldy, total[t], run.rows);

@@ -1,6 +1,6 @@
 // AMX's eight tile registers, by number. A tile is up to 16 rows of up to 64 bytes; tile_dot
-// multiplies bytes, four at a time, onto 32-bit sums: sums[m][n] += Σ_k a[m][k] · b[k / 4][n][k %
-// 4].
+// multiplies bytes, four at a time, onto 32-bit sums:
+//   sums[m][n] += Σ_k a[m][k] · b[k / 4][n][k % 4]
 //
 // The instructions are written out, as GCC 12's intrinsics do not say which memory they read: it
 // then leaves out the stores that fill it. For tests on other processors (GGMLKIT_SIMDE) they are
