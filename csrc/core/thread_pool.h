@@ -16,6 +16,7 @@ namespace ggmlkit {
 struct Range {
   std::size_t begin;
   std::size_t end;
+  std::size_t size() const { return end - begin; }
 };
 
 // This thread's share of n items, in steps of `align`; shares differ by at most one step.

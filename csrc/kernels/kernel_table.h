@@ -65,6 +65,10 @@ constexpr std::size_t panel_width(std::size_t left, std::size_t widest = kPanel)
   return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
+// Bytes of `q` from a token of a panel to the next, and from one's quad to its next.
+constexpr std::size_t token_step(std::size_t width) { return width == kMatrixPanel ? kBlock : 4; }
+constexpr std::size_t quad_step(std::size_t width) { return width == kMatrixPanel ? 4 : 4 * width; }
+
 // Where one token's rounded elements go: its first block, in a panel of `width`.
 struct ActivationSlot {
   std::int8_t* q;
@@ -73,7 +77,6 @@ struct ActivationSlot {
   std::int32_t* start;
   std::int32_t* first;
   std::size_t width;
-  std::size_t quad_step;  // bytes from a quad to the next
 };
 
 struct TypeKernels {

@@ -1,8 +1,8 @@
 // Attention over cached positions, on vectors of any width: tiles of scores and of outputs in
 // registers. What a tile reads is converted to float once for all its rows.
 //
-// `V` describes a width: `Float`, its vectors of `lanes` floats; `sums`, how many a tile may hold;
-// and what is done with them, see avx2/attention.cpp.
+// `V` describes a width: `Float`, its vectors of `lanes` floats; `rows`, how many a tile has, and
+// `sums`, how many it may hold; and what is done with them, see avx2/attention.cpp.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +24,14 @@ inline void for_constants(std::integer_sequence<int, i...>, F f) {
 template <int N, class F>
 inline void unrolled(F f) {
   for_constants(std::make_integer_sequence<int, N>(), f);
+}
+
+// Calls f(first row, number of rows as a constant): `most` at a time while there are as many, then
+// what is left.
+template <int most, class F>
+void in_tiles_of_rows(std::size_t rows, F f, std::size_t r = 0) {
+  for (; r + most <= rows; r += most) f(r, std::integral_constant<int, most>());
+  if constexpr (most > 1) in_tiles_of_rows<most - 1>(rows, f, r);
 }
 
 // The largest power of two up to n, and at most `most`.
@@ -198,30 +206,9 @@ struct KvTiles {
 
   // ----------------------------------------------------------------------- all rows
 
-  // Calls f with the number of rows as a constant, six at a time while there are as many.
-  template <class F>
-  static void in_tiles_of_rows(std::size_t rows, F f) {
-    std::size_t r = 0;
-    for (; r + 6 <= rows; r += 6) f(r, std::integral_constant<int, 6>());
-    switch (rows - r) {
-      case 5:
-        return f(r, std::integral_constant<int, 5>());
-      case 4:
-        return f(r, std::integral_constant<int, 4>());
-      case 3:
-        return f(r, std::integral_constant<int, 3>());
-      case 2:
-        return f(r, std::integral_constant<int, 2>());
-      case 1:
-        return f(r, std::integral_constant<int, 1>());
-      default:
-        return;
-    }
-  }
-
   static void scores(const float* q, std::size_t rows, std::size_t d, const std::byte* keys,
                      std::size_t groups, float* scores, std::size_t ld) {
-    in_tiles_of_rows(rows, [=](std::size_t r, auto count) {
+    in_tiles_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
       constexpr int R = decltype(count)::value;
       constexpr int G = power_of_two_up_to(V::sums / (R * kOfGroup), 4);
       score_rows<R, G>(q + r * d, d, keys, groups, scores + r * ld, ld);
@@ -230,7 +217,7 @@ struct KvTiles {
 
   static void add_values(const float* weights, std::size_t ld, std::size_t rows, std::size_t d,
                          const std::byte* values, std::size_t positions, float* out) {
-    in_tiles_of_rows(rows, [=](std::size_t r, auto count) {
+    in_tiles_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
       constexpr int R = decltype(count)::value;
       constexpr int C = power_of_two_up_to(V::sums / R, 8);
       value_rows<R, C>(weights + r * ld, ld, d, values, positions, 0, out + r * d);

@@ -165,7 +165,8 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
       const float v = std::nearbyint(x[j] * inverse);
       // A subnormal magnitude makes the inverse overflow; such a block is zero for all purposes.
       const int i = v >= -127.0f && v <= 127.0f ? static_cast<int>(v) : 0;
-      out.q[b * kBlock * out.width + j / 4 * out.quad_step + j % 4] = static_cast<std::int8_t>(i);
+      out.q[b * kBlock * out.width + j / 4 * quad_step(out.width) + j % 4] =
+          static_cast<std::int8_t>(i);
       halves[j / 2 % 2] += i;
     }
     out.sum[b * out.width] = halves[0] + halves[1];

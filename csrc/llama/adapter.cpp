@@ -35,7 +35,7 @@ std::vector<LayerPart> layer_parts(const Config& c) {
 }  // namespace
 
 void Low::add(const Change& change, Range rows, Range tokens, float* y, std::size_t ldy) const {
-  const std::size_t count = rows.end - rows.begin;
+  const std::size_t count = rows.size();
   for (std::size_t t = tokens.begin; change.rank != 0 && t < tokens.end; ++t, y += ldy) {
     const float* low = values + t * stride + change.first;
     for (std::size_t i = 0; i < change.rank; ++i) {
@@ -47,8 +47,8 @@ void Low::add(const Change& change, Range rows, Range tokens, float* y, std::siz
 void Changes::project(const Activations& x, Range tokens, float* low, std::size_t stride) const {
   if (rank_ == 0 || tokens.begin == tokens.end) return;
   active().matmul_f32(reinterpret_cast<const std::byte*>(a_.data()), rank_, cols_,
-                      x.rows() + tokens.begin * cols_, tokens.end - tokens.begin,
-                      low + tokens.begin * stride, stride);
+                      x.rows() + tokens.begin * cols_, tokens.size(), low + tokens.begin * stride,
+                      stride);
 }
 
 void Changes::append(Change& change, std::size_t rank, std::size_t rows, std::size_t cols,

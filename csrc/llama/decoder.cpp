@@ -20,8 +20,6 @@ std::size_t rows_at_a_time(std::size_t tokens) {
 // it meets others for keys and values alone. Fewer would read all weights for too little work.
 constexpr std::size_t kTokensOfThread = 64;
 
-std::size_t length(Range range) { return range.end - range.begin; }
-
 // Of products whose bias is added later, with the norm, or that have none.
 const std::vector<float> kNoBias;
 
@@ -47,7 +45,7 @@ void add_bias(const std::vector<float>& bias, Range rows, float* y, std::size_t 
               std::size_t tokens) {
   if (bias.empty()) return;
   for (std::size_t t = 0; t < tokens; ++t, y += ldy) {
-    active().add_scaled(1.0f, bias.data() + rows.begin, y, length(rows));
+    active().add_scaled(1.0f, bias.data() + rows.begin, y, rows.size());
   }
 }
 
@@ -57,7 +55,7 @@ void multiply(const Product& p, const Activations& x, const Low& low, Range toke
   float* y = p.y + tokens.begin * ldy + rows.begin;
   matmul_rows(p.w, x, tokens, y, ldy, rows);
   low.add(p.change, rows, tokens, y, ldy);
-  add_bias(p.bias, rows, y, ldy, length(tokens));
+  add_bias(p.bias, rows, y, ldy, tokens.size());
 }
 
 }  // namespace
@@ -114,7 +112,7 @@ struct Decoder::Part {
     for (const Product& p : products) {
       const auto row = [&](std::size_t at) { return at <= before ? 0 : row_at(p, at - before); };
       const Range part{row(bytes.begin), row(bytes.end)};
-      if (length(part) != 0) multiply(p, x, low(), multiplied(x), part, ldy);
+      if (part.size() != 0) multiply(p, x, low(), multiplied(x), part, ldy);
       before += p.bytes();
     }
   }
@@ -346,7 +344,7 @@ void Decoder::feed_forward(const Part& part, std::size_t layer) {
   const Range rows = part.sharing == Sharing::tokens
                          ? Range{0, config().ffn}
                          : split(config().ffn, part.thread, part.n_threads, kBlock);
-  const std::size_t step = rows_at_a_time(length(tokens));
+  const std::size_t step = rows_at_a_time(tokens.size());
   for (std::size_t r = rows.begin; r < rows.end; r += step) {
     hidden_rows(part, layer, tokens, {r, std::min(rows.end, r + step)});
   }
@@ -362,15 +360,15 @@ void Decoder::hidden_rows(const Part& part, std::size_t layer, Range tokens, Ran
   const Activations& x = part.rows.normed_rounded;
   const Low low = part.low();
   const std::size_t ffn = config().ffn;
-  const std::size_t n = length(rows);
+  const std::size_t n = rows.size();
   const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
   float* up = up_[static_cast<std::size_t>(part.thread)].data();
   multiply({w.gate, changes.gate, hidden_.data(), w.gate_bias}, x, low, tokens, rows, ffn);
   matmul_rows(w.up, x, tokens, up, n, rows);
   low.add(changes.up, rows, tokens, up, n);
-  add_bias(w.up_bias, rows, up, n, length(tokens));
+  add_bias(w.up_bias, rows, up, n, tokens.size());
   float* hidden = hidden_.data() + tokens.begin * ffn + rows.begin;
-  for (std::size_t t = 0; t < length(tokens); ++t, hidden += ffn) {
+  for (std::size_t t = 0; t < tokens.size(); ++t, hidden += ffn) {
     gate_mul(hidden, up + t * n, hidden, n);
   }
 }

@@ -1,7 +1,6 @@
 #include "quant/activations.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace ggmlkit {
 namespace {
@@ -9,7 +8,7 @@ namespace {
 // What rounding leaves off a block.
 void rest_of_block(const float* x, const ActivationSlot& rounded, float* rest) {
   for (std::size_t i = 0; i < kBlock; ++i) {
-    const std::size_t place = i / 4 * rounded.quad_step + i % 4;
+    const std::size_t place = i / 4 * quad_step(rounded.width) + i % 4;
     rest[i] = x[i] - rounded.scale[0] * static_cast<float>(rounded.q[place]);
   }
 }
@@ -22,7 +21,7 @@ struct Activations::Panel {
 };
 
 void Activations::reserve(std::size_t tokens, std::size_t cols) {
-  const std::size_t blocks = tokens * (cols / kBlock) * (has_two_parts() ? 2 : 1);
+  const std::size_t blocks = tokens * room(cols);
   q_.resize(blocks * kBlock);
   scale_.resize(blocks);
   sum_.resize(blocks);
@@ -56,16 +55,14 @@ Activations::Panel Activations::panel_of(std::size_t token) const {
 
 // Where a token of a panel has its rounded block i.
 ActivationSlot Activations::slot(const Panel& panel, std::size_t token, std::size_t i) {
-  const std::size_t at = panel.first * room() + i * panel.width;
+  const std::size_t at = panel.first * room(cols_) + i * panel.width;
   const std::size_t place = token - panel.first;
-  const bool in_rows = panel.width == kMatrixPanel;
-  return {q_.data() + at * kBlock + place * (in_rows ? kBlock : 4),
+  return {q_.data() + at * kBlock + place * token_step(panel.width),
           scale_.data() + at + place,
           sum_.data() + at + place,
           start_.data() + at + place,
           first_.data() + at + place,
-          panel.width,
-          in_rows ? 4 : 4 * panel.width};
+          panel.width};
 }
 
 void Activations::quantize_rows(Range tokens) {
@@ -82,7 +79,7 @@ void Activations::quantize_rows(Range tokens) {
 // Each block once.
 void Activations::list_blocks(const Panel& panel) {
   const std::size_t blocks = cols_ / kBlock;
-  std::uint32_t* list = blocks_.data() + panel.first * room();
+  std::uint32_t* list = blocks_.data() + panel.first * room(cols_);
   for (std::size_t b = 0; b < blocks; ++b) list[b] = static_cast<std::uint32_t>(b);
   counts_[panel.first] = static_cast<std::uint32_t>(blocks);
 }
@@ -106,7 +103,7 @@ void Activations::add_second_parts(const Panel& panel) {
   std::size_t coarse = 0;
   for (std::size_t b = 0; b < blocks; ++b) coarse += is_coarse(b);
   if (coarse == 0) return;
-  std::uint32_t* list = blocks_.data() + panel.first * room();
+  std::uint32_t* list = blocks_.data() + panel.first * room(cols_);
   counts_[panel.first] = static_cast<std::uint32_t>(blocks + coarse);
   for (std::size_t b = blocks; coarse != 0;) {  // from the end, into the room there
     --b;

@@ -50,13 +50,13 @@ class Activations {
   std::size_t cols() const { return cols_; }
   ActivationView view() const {
     return {q_.data(),      scale_.data(),  sum_.data(), start_.data(), first_.data(),
-            blocks_.data(), counts_.data(), cols_,       room()};
+            blocks_.data(), counts_.data(), cols_,       room(cols_)};
   }
 
  private:
   struct Panel;
   bool has_two_parts() const { return coarse_ != kNoBlock; }
-  std::size_t room() const { return cols_ / kBlock * (has_two_parts() ? 2 : 1); }
+  std::size_t room(std::size_t cols) const { return cols / kBlock * (has_two_parts() ? 2 : 1); }
   Panel panel_of(std::size_t token) const;
   ActivationSlot slot(const Panel& panel, std::size_t token, std::size_t i);
   void list_blocks(const Panel& panel);

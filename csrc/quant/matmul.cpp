@@ -23,7 +23,7 @@ void packed_rows(const WeightMatrix& w, const Activations& x, Range tokens, floa
   const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
   const std::size_t tile_rows = active().tile_rows;
   // Tiles in pairs, but a single token that packs as it goes keeps to one tile of scratch.
-  const std::size_t pair = w.packs_at_use() && tokens.end - tokens.begin == 1 ? 1 : 2;
+  const std::size_t pair = w.packs_at_use() && tokens.size() == 1 ? 1 : 2;
   const std::size_t step = std::max(pair, kWeightPanel / w.tile_bytes() / 2 * 2);
   std::byte* room = w.packs_at_use() ? packing_room(step * w.tile_bytes()) : nullptr;
   const std::size_t last = (share.end + tile_rows - 1) / tile_rows;
@@ -48,9 +48,8 @@ void float_rows(const WeightMatrix& w, const Activations& x, Range tokens, float
   const FloatKernel kernel = w.float_type() == Type::f32   ? table.matmul_f32
                              : w.float_type() == Type::f16 ? table.matmul_f16
                                                            : table.matmul_bf16;
-  kernel(w.float_data() + share.begin * row_bytes(w.float_type(), w.cols()),
-         share.end - share.begin, w.cols(), x.rows() + tokens.begin * w.cols(),
-         tokens.end - tokens.begin, y, ldy);
+  kernel(w.float_data() + share.begin * row_bytes(w.float_type(), w.cols()), share.size(), w.cols(),
+         x.rows() + tokens.begin * w.cols(), tokens.size(), y, ldy);
 }
 
 }  // namespace

@@ -177,19 +177,18 @@ class Panels {
     blocks_[first * room() + i] = static_cast<std::uint32_t>(b);
     const std::size_t at = first * room() + i * width;
     for (std::size_t t = 0; t < width; ++t) {
-      const bool in_rows = width == kMatrixPanel;
-      place(x.at(first + t, b).*part, at + t, in_rows ? 4 : 4 * width,
-            q_.data() + at * kBlock + t * (in_rows ? kBlock : 4));
+      place(x.at(first + t, b).*part, at + t, width,
+            q_.data() + at * kBlock + t * token_step(width));
     }
   }
 
-  void place(const RoundedActivations::Block& block, std::size_t at, std::size_t quad_step,
+  void place(const RoundedActivations::Block& block, std::size_t at, std::size_t width,
              std::int8_t* q) {
     std::int32_t halves[2] = {};
     const auto starts = [&halves] { return -8 * halves[1] * 65536 + (-8 * halves[0] & 0xffff); };
     for (std::size_t j = 0; j < kBlock; ++j) {
       if (j == kBlock / 2) first_[at] = starts();
-      q[j / 4 * quad_step + j % 4] = block.q[j];
+      q[j / 4 * quad_step(width) + j % 4] = block.q[j];
       halves[j / 2 % 2] += block.q[j];
     }
     scale_[at] = block.scale;

@@ -133,11 +133,10 @@ struct LastSlot {
         start(scale.size(), 99),
         first(scale.size(), 99) {
     const std::size_t slot = width - 1;
-    const bool in_rows = width == kMatrixPanel;
     table.quantize_activations(
         x.data(), x.size() / kBlock,
-        {q.data() + (in_rows ? kBlock : 4) * slot, scale.data() + slot, sum.data() + slot,
-         start.data() + slot, first.data() + slot, width, in_rows ? 4 : 4 * width});
+        {q.data() + token_step(width) * slot, scale.data() + slot, sum.data() + slot,
+         start.data() + slot, first.data() + slot, width});
   }
   bool operator==(const LastSlot& other) const {
     return q == other.q && same_bytes(scale, other.scale) && sum == other.sum &&

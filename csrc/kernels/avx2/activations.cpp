@@ -29,7 +29,7 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
     const __m256 s = _mm256_set1_ps(inverse);
     const auto level = [&](__m256 f) { return _mm256_cvtps_epi32(_mm256_mul_ps(f, s)); };
     const __m256i bytes = low_bytes(level(v.v[0]), level(v.v[1]), level(v.v[2]), level(v.v[3]));
-    store_quads(bytes, out.quad_step, out.q + b * kBlock * out.width);
+    store_quads(bytes, quad_step(out.width), out.q + b * kBlock * out.width);
     const __m256i pairs = _mm256_maddubs_epi16(one8, bytes);
     const __m256i starts = _mm256_mullo_epi16(pairs, _mm256_set1_epi16(-8));
     const std::int32_t start = sum_of_int16_pairs(starts);

@@ -9,6 +9,7 @@ namespace {
 struct Eight {
   using Float = __m256;
   static constexpr int lanes = 8;
+  static constexpr int rows = 6;
   static constexpr int sums = 12;  // of sixteen registers; enough to hide a multiply-add's latency
 
   static Float broadcast(float x) { return _mm256_set1_ps(x); }

@@ -9,6 +9,7 @@ namespace {
 struct Sixteen {
   using Float = __m512;
   static constexpr int lanes = 16;
+  static constexpr int rows = 6;
   static constexpr int sums = 24;  // of 32 registers
 
   static Float broadcast(float x) { return _mm512_set1_ps(x); }

@@ -46,7 +46,7 @@ void quantize_activations(const float* x, std::size_t blocks, const ActivationSl
     const float inverse = inverse_of(magnitude);
     const int8x16x2_t bytes =
         bytes_of(v, [&](float32x4_t f) { return vcvtnq_s32_f32(vmulq_n_f32(f, inverse)); });
-    store_quads(bytes, out.quad_step, out.q + b * kBlock * out.width);
+    store_quads(bytes, quad_step(out.width), out.q + b * kBlock * out.width);
     const int16x8_t first = vpaddlq_s8(bytes.val[0]);
     const int16x4_t halves = half_sums_of(vaddq_s16(first, vpaddlq_s8(bytes.val[1])));
     const std::size_t at = b * out.width;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "kernels/kv_group.h"
+#include "kernels/kv_tiles.h"
 #include "kernels/neon/neon.h"
 #include "kernels/neon/vector.h"
 
@@ -164,27 +164,10 @@ void value_rows(const float* weights, std::size_t ld, std::size_t d, const std::
   }
 }
 
-// Calls f with the number of rows as a constant.
-template <class F>
-void in_tiles_of_rows(std::size_t rows, F f) {
-  std::size_t r = 0;
-  for (; r + kRows <= rows; r += kRows) f(r, std::integral_constant<int, kRows>());
-  switch (rows - r) {
-    case 3:
-      return f(r, std::integral_constant<int, 3>());
-    case 2:
-      return f(r, std::integral_constant<int, 2>());
-    case 1:
-      return f(r, std::integral_constant<int, 1>());
-    default:
-      return;
-  }
-}
-
 template <KvType type>
 void scores(const float* q, std::size_t rows, std::size_t d, const std::byte* keys,
             std::size_t groups, float* scores, std::size_t ld) {
-  in_tiles_of_rows(rows, [=](std::size_t r, auto count) {
+  in_tiles_of_rows<kRows>(rows, [=](std::size_t r, auto count) {
     score_rows<type, decltype(count)::value>(q + r * d, d, keys, groups, scores + r * ld, ld);
   });
 }
@@ -192,7 +175,7 @@ void scores(const float* q, std::size_t rows, std::size_t d, const std::byte* ke
 template <KvType type>
 void add_values(const float* weights, std::size_t ld, std::size_t rows, std::size_t d,
                 const std::byte* values, std::size_t positions, float* out) {
-  in_tiles_of_rows(rows, [=](std::size_t r, auto count) {
+  in_tiles_of_rows<kRows>(rows, [=](std::size_t r, auto count) {
     value_rows<type, decltype(count)::value>(weights + r * ld, ld, d, values, positions,
                                              out + r * d);
   });
