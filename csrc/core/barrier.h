@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include "core/backoff.h"
+#include "core/waiting.h"
 
 namespace ggmlkit {
 
@@ -12,18 +12,20 @@ class Barrier {
   // Returns when all n_threads have arrived; what they wrote before is seen after.
   void wait(int n_threads) {
     if (n_threads == 1) return;
-    const unsigned round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_threads) {
+    const unsigned round = round_.load();
+    if (arrived_.fetch_add(1) + 1 == n_threads) {
       arrived_.store(0, std::memory_order_relaxed);
-      round_.fetch_add(1, std::memory_order_release);
+      round_.fetch_add(1);
+      others_.wake();
       return;
     }
-    for (Backoff backoff; round_.load(std::memory_order_acquire) == round;) backoff.wait();
+    others_.wait([&] { return round_.load() != round; });
   }
 
  private:
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<unsigned> round_{0};
+  Waiting others_;
 };
 
 }  // namespace ggmlkit

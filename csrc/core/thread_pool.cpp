@@ -8,8 +8,6 @@
 #include <fstream>
 #include <string>
 
-#include "core/backoff.h"
-
 namespace ggmlkit {
 namespace {
 
@@ -49,12 +47,9 @@ ThreadPool::ThreadPool(int n) : size_(n > 0 ? n : available_threads()) {
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stop_ = true;
-    epoch_.fetch_add(1);
-  }
-  wake_.notify_all();
+  stop_ = true;
+  epoch_.fetch_add(1);
+  helpers_.wake();
   for (auto& t : threads_) t.join();
 }
 
@@ -65,33 +60,22 @@ void ThreadPool::run(const Job& job, int limit) {
     return;
   }
   std::lock_guard<std::mutex> turn(turn_);
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    job_ = &job;
-    active_ = n;
-    pending_.store(size_ - 1);
-    epoch_.fetch_add(1, std::memory_order_release);
-  }
-  wake_.notify_all();
+  job_ = &job;
+  active_ = n;
+  pending_.store(size_ - 1);
+  epoch_.fetch_add(1);
+  helpers_.wake();
   job(0, n);
-  for (Backoff backoff; pending_.load(std::memory_order_acquire) != 0;) backoff.wait();
+  caller_.wait([&] { return pending_.load() == 0; });
 }
 
 void ThreadPool::help(int thread) {
-  unsigned seen = 0;
-  for (;;) {
-    int spin = 0;
-    while (epoch_.load(std::memory_order_acquire) == seen && spin++ < Backoff::kSpins) {
-      Backoff::spin();
-    }
-    if (epoch_.load(std::memory_order_acquire) == seen) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return epoch_.load() != seen; });
-    }
-    seen = epoch_.load(std::memory_order_acquire);
+  for (unsigned seen = 0;;) {
+    helpers_.wait([&] { return epoch_.load() != seen; });
+    seen = epoch_.load();
     if (stop_) return;
     if (thread < active_) (*job_)(thread, active_);
-    pending_.fetch_sub(1, std::memory_order_acq_rel);
+    if (pending_.fetch_sub(1) == 1) caller_.wake();
   }
 }
 

@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "core/waiting.h"
 
 namespace ggmlkit {
 
@@ -55,8 +56,8 @@ class ThreadPool {
   int size_;
   std::vector<std::thread> threads_;
   std::mutex turn_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Waiting helpers_;
+  Waiting caller_;
   std::atomic<unsigned> epoch_{0};
   std::atomic<int> pending_{0};
   const Job* job_ = nullptr;
