@@ -1,5 +1,5 @@
-// A vector of one float: what the searches of k_search.h and iq4_search.h do to each group, without
-// SIMD.
+// A vector of one float: what the searches of k_search.h and iq4_quantize.h do to each group,
+// without SIMD.
 #pragma once
 
 #include <cmath>

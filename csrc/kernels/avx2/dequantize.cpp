@@ -58,9 +58,11 @@ template <class S, class Store>
 void dequantize_blocks(const std::byte* src, float* dst, std::size_t n) {
   for (std::size_t i = 0; i < n; i += S::size, src += S::bytes, dst += S::size) {
     const __m256 d = broadcast_scale<S>(src);
+    // Read before anything is stored, which the compiler can't know to be elsewhere.
+    const __m256 m = S::has_min ? broadcast_scale<S>(src + S::scale_bytes) : _mm256_setzero_ps();
     const auto put = [&](float* to, __m128i eight) {
       __m256 v = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
-      if constexpr (S::has_min) v = _mm256_add_ps(v, broadcast_scale<S>(src + S::scale_bytes));
+      if constexpr (S::has_min) v = _mm256_add_ps(v, m);
       Store::store(to, v);
     };
     const auto put16 = [&](float* to, __m128i q) {

@@ -5,8 +5,11 @@ namespace ggmlkit {
 namespace {
 
 KernelTable make() {
-  KernelTable table = avx2_table();  // memory bounds quantize and dequantize: those stay AVX2's
+  // What memory bounds stays AVX2's: quantizing without a search, dequantizing.
+  KernelTable table = avx2_table();
   table.name = "avx512";
+  avx512::fill_group_quantizers(table);
+  avx512::fill_weighted_quantizers(table);
   avx512::fill_pack(table);
   avx512::fill_matmul(table);
   avx512::fill_float_matmul(table);
