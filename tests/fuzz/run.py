@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import warnings
@@ -26,7 +27,8 @@ _MEMORY = Path("/dev/shm")
 # Of libFuzzer: seconds and megabytes that one input may take. The compiled core's threads and
 # buffers, and torch's where it is loaded, count too.
 _LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=65536"]
-_NOISE = ("#", "INFO:", "stat::", "WARNING: Failed to find function", "Done ")
+_NOISE = ("#", '"', "INFO:", "stat::", "WARNING: Failed to find function", "Done ")
+_BLIND = "Is the code instrumented for coverage?"
 _DONE = re.compile(r"stat::number_of_executed_units:\s*(\d+)|Done (\d+) runs")
 
 
@@ -34,6 +36,7 @@ def fuzz(name: str, folder: Path, arguments: list[str]) -> None:
     """Fuzz one target in this process, which libFuzzer ends."""
     import atheris
 
+    import_from_source()
     with atheris.instrument_imports(include=["ggmlkit"]):
         from targets import TARGETS, Target
 
@@ -66,6 +69,15 @@ def fuzz(name: str, folder: Path, arguments: list[str]) -> None:
     atheris.Fuzz()
 
 
+def import_from_source() -> None:
+    """Let Python's own finder import ggmlkit: atheris instruments what that one finds, while an
+    editable install's hook hands it modules that it doesn't touch, and fuzzing would be blind."""
+    sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
+    sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests")]
+    os.environ.setdefault("GGMLKIT_CORE", str(Path(sysconfig.get_path("platlib"), "ggmlkit")))
+    import alternative_core  # noqa: F401
+
+
 def corpus(name: str) -> Path:
     """Where a target's inputs are kept."""
     folder = BUILD / "corpus" / name
@@ -74,8 +86,9 @@ def corpus(name: str) -> Path:
 
 
 def executions(command: list[str]) -> tuple[int, int]:
-    """Run a fuzzer to its end, showing what it says: how often it ran its target, exit status."""
-    count = 0
+    """Run a fuzzer to its end, showing what it says: how often it ran its target, exit status,
+    which isn't 0 either where it saw nothing of the code that it ran."""
+    count, blind = 0, False
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
@@ -83,9 +96,12 @@ def executions(command: list[str]) -> tuple[int, int]:
         for line in process.stdout:
             if found := _DONE.search(line):
                 count = int(found[1] or found[2])
+            blind |= _BLIND in line
             if not line.startswith(_NOISE):
                 print(line, end="", flush=True)
-    return count, process.returncode
+    if blind:
+        print("the fuzzer saw no coverage: its target isn't instrumented", flush=True)
+    return count, process.returncode or int(blind)
 
 
 def record(path: Path, name: str, result: tuple[int, int], seconds: float) -> None:
