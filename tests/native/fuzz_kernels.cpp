@@ -1,5 +1,6 @@
 // libFuzzer's entry: random blocks, values and vocabularies through the compiled core. Sets of
 // kernels must agree to the bit with the scalar one, and nothing may touch memory outside its own.
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -100,6 +101,26 @@ void quantize(Input& in) {
   if (whole == n) require(expected == got);
 }
 
+void quantize_weighted(Input& in) {
+  const Type type = any_type(in);
+  const TypeInfo& t = info(type);
+  const auto index = static_cast<std::size_t>(type);
+  const auto plain = scalar_table().types[index].quantize_weighted;
+  if (plain == nullptr) return;
+  const std::size_t blocks = 1 + in.byte() % 4;
+  const std::size_t n = blocks * t.block_size;
+  const auto values = in.values<float>(n);
+  auto importance = in.values<float>(n);  // what an imatrix may hold: finite, not negative
+  for (float& v : importance) v = std::isfinite(v) ? std::fabs(v) : 1.0f;
+  std::vector<std::byte> expected(blocks * t.block_bytes);
+  std::vector<std::byte> got(blocks * t.block_bytes);
+  const std::size_t whole = plain(values.data(), importance.data(), expected.data(), n);
+  const std::size_t ours =
+      active().types[index].quantize_weighted(values.data(), importance.data(), got.data(), n);
+  require((whole == n) == (ours == n));
+  if (whole == n) require(expected == got);
+}
+
 // Weights of any bits times activations of any bits: memory alone is looked at.
 void multiply(Input& in) {
   const Type type = any_type(in);
@@ -147,7 +168,7 @@ void encode(Input& in) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input in(data, size);
-  switch (in.byte() % 4) {
+  switch (in.byte() % 5) {
     case 0:
       dequantize(in);
       break;
@@ -156,6 +177,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 2:
       multiply(in);
+      break;
+    case 3:
+      quantize_weighted(in);
       break;
     default:
       encode(in);
