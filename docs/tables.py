@@ -1,12 +1,16 @@
-"""The tables of types.md that follow from the code: `python docs/tables.py` rewrites them.
+"""The tables of types.md that follow from the code and the benchmarks' results:
+`python docs/tables.py` rewrites them.
 
 A test makes them again and compares.
 """
 
 from __future__ import annotations
 
+import json
+import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +18,7 @@ import ggmlkit as gk
 from ggmlkit import types
 
 PAGE = Path(__file__).with_name("types.md")
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results.json"
 START, END = "<!-- table: {} -->\n", "<!-- end -->\n"
 _GENERATIONS = {"gguf": "gguf, ggjt v3", "ggjt-v2": "ggjt v2", "ggjt-v1": "ggml, ggmf, ggjt v1"}
 _ROWS, _COLUMNS = 64, 4096
@@ -60,7 +65,35 @@ def all_types() -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"types": all_types}
+def all_speeds() -> str:
+    """A line for each type that `make bench` measured, on one thread."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    measured = [c for step in results["steps"].values() for c in step["comparisons"]]
+    read = {c["work"]: c for c in measured if c["group"] == "Dequantize in memory"}
+    written = {c["work"]: c for c in measured if c["group"] == "Quantize in memory"}
+    cpu, version = (results["machine"][key] for key in ("cpu", "ggmlkit"))
+    lines = [
+        f"In millions of weights a second, on one thread of {cpu}, ggmlkit {version}:",
+        "",
+        "| type | read | × libggml | written | × libggml |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for kind in sorted(types.ALL, key=lambda t: t.bits_per_weight):
+        if kind.name in read:
+            cells = (*_speed(read[kind.name]), *_speed(written.get(kind.name)))
+            lines.append(f"| {kind.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _speed(comparison: dict[str, Any] | None) -> tuple[str, str]:
+    """Ours, and how often the better of the two libraries' that hold libggml; medians."""
+    if comparison is None:
+        return "", ""
+    ours, *others = (statistics.median(s) for s in comparison["samples"].values())
+    return f"{ours:.0f}", f"{ours / max(others):.1f}"
+
+
+TABLES = {"types": all_types, "speeds": all_speeds}
 
 
 def filled(text: str) -> str:
