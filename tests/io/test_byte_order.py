@@ -47,6 +47,12 @@ def test_each_number_of_a_block_is_turned_round(name: str) -> None:
     assert np.array_equal(swapped(other, tensor.type), tensor.data)
 
 
+def test_a_tensor_of_no_values_can_be_turned() -> None:
+    empty = Tensor(types.get("q5_0"), (0, 64), np.empty(0, np.uint8), "t")
+    assert swapped(empty.data, empty.type).size == 0
+    assert in_other_order(empty).dequantize().shape == (0, 64)
+
+
 def test_a_layout_of_one_byte_order_is_refused() -> None:
     tensor = random_tensor("q4_0_v1")
     with pytest.raises(gk.UnsupportedTypeError, match="q4_0_v1"):

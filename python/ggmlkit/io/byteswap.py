@@ -70,6 +70,8 @@ def _check_known(type: TensorType) -> None:
 
 
 def _turn(data: Bytes, type: TensorType) -> None:
+    if data.size == 0:
+        return  # numpy takes no field's start that lies behind the end
     step = type.block_bytes
     for start, code in FIELDS[type.name]:
         np.ndarray(data.size // step, f"u{code[1]}", data, start, (step,)).byteswap(inplace=True)

@@ -124,6 +124,9 @@ def test_what_is_not_supported_is_named(train: Train, tmp_path: Path) -> None:
     saved(train, tmp_path, normalizer=normalizer)
     with pytest.raises(ConversionError, match=r"normalizer \(NFC \+ Lowercase\)"):
         read(tmp_path)
+    saved(train, tmp_path, normalizer={"type": {"a": 1}})
+    with pytest.raises(ConversionError, match=r"normalizer \({'a': 1}\)"):
+        read(tmp_path)
 
 
 def test_a_setting_that_the_family_has_otherwise_is_told(train: Train, tmp_path: Path) -> None:

@@ -134,16 +134,15 @@ def _family(
 ) -> pretokenizers.PreTokenizer:
     """The family that cuts text as this tokenizer does."""
     normalizer = flat_steps(tokenizer.get("normalizer"))
-    forms = {step.get("type") for step in normalizer}
-    if forms - {"NFC"}:
+    if any(step.get("type") != "NFC" for step in normalizer):
         raise ConversionError(f"{path}: the normalizer ({said(normalizer)}) is not supported")
-    pre_tokenizer = tokenizer.get("pre_tokenizer")
-    family = pretokenizers.recognised(pre_tokenizer, nfc=bool(forms), ignore_merges=ignore_merges)
+    pre_tokenizer, nfc = tokenizer.get("pre_tokenizer"), bool(normalizer)
+    family = pretokenizers.recognised(pre_tokenizer, nfc=nfc, ignore_merges=ignore_merges)
     if family is None:
         steps = said(flat_steps(pre_tokenizer))
         raise ConversionError(f"{path}: the pre-tokenizer ({steps}) is of no known family")
     for what, theirs, ours in (
-        ("NFC", bool(forms), family.nfc),
+        ("NFC", nfc, family.nfc),
         ("ignore_merges", ignore_merges, family.ignore_merges),
     ):
         if theirs != ours:
