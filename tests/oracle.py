@@ -1,7 +1,8 @@
 """A decoder of the LLaMA family in plain numpy: what the compiled one must compute.
 
 Everything is float64 but where the compiled decoder rounds by design: keys and values as they are
-cached, and, when asked for, the inputs of matrix products to 8 bits per 32 elements.
+cached, and, when asked for, the inputs of matrix products: to 8 bits per 32 elements, or with the
+weights to bfloat16 where this processor multiplies so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import matrices
 from ggmlkit.tensor import Tensor
 
 F = NDArray[np.float64]
@@ -22,8 +24,9 @@ class Oracle:
     """One model, from gguf metadata and gguf-named tensors.
 
     Args:
-        round_activations: the largest magnitude of 32 inputs becomes 127, as for quantized
-            weights, and what that leaves off is rounded too where the 32 are coarse.
+        round_activations: as for quantized weights, the largest magnitude of 32 inputs becomes
+            127, and what that leaves off is rounded too where the 32 are coarse; see
+            matrices.py for what is rounded to bfloat16 in its place.
         cached: what the cache keeps of keys and values.
     """
 
@@ -72,9 +75,14 @@ class Oracle:
         return np.asarray(x * scale * self.w[f"{name}.weight"])
 
     def linear(self, x: F, name: str) -> F:
-        if self.round_activations:
-            x = rounded(x, _COARSE[name.split(".")[-1]])
-        return np.asarray(x @ self.w[f"{name}.weight"].T + self.w.get(f"{name}.bias", 0))
+        w = self.w[f"{name}.weight"]
+        y = self.rounding_product(x, w, name) if self.round_activations else x @ w.T
+        return np.asarray(y + self.w.get(f"{name}.bias", 0))
+
+    def rounding_product(self, x: F, w: F, name: str) -> F:
+        n = matrices.multiplied(len(x))
+        first = matrices.as_bfloat16(x[:n]) @ matrices.as_bfloat16(w).T
+        return np.concatenate([first, rounded(x[n:], _COARSE[name.split(".")[-1]]) @ w.T])
 
     def attention(self, layer: int, x: F, angles: F, magnitude: float) -> F:
         n = len(x)

@@ -63,10 +63,10 @@ bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnn
 #if defined(GGMLKIT_AMX)
 bool has_amx() {
   constexpr unsigned kTile = 1u << 24;  // of EDX
-  constexpr unsigned kInt8 = 1u << 25;
+  constexpr unsigned kBfloat16 = 1u << 22;
   unsigned a = 0, b = 0, c = 0, d = 0;
   return has_avx512vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTile) != 0 &&
-         (d & kInt8) != 0 && may_use_tiles();
+         (d & kBfloat16) != 0 && may_use_tiles();
 }
 #endif
 #endif
@@ -80,7 +80,7 @@ bool has_neon_i8mm() { return has_neon_dotprod() && (getauxval(AT_HWCAP2) >> 13 
 // Best first.
 constexpr InstructionSet kSets[] = {
 #if defined(GGMLKIT_AMX)
-    {"amx", "AVX-512 with VNNI, AMX's int8 tiles, or the system's leave to use them", has_amx,
+    {"amx", "AVX-512 with VNNI, AMX's bfloat16 tiles, or the system's leave to use them", has_amx,
      amx_table},
 #endif
 #if defined(GGMLKIT_AVX512VNNI)

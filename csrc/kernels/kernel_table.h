@@ -39,9 +39,12 @@ constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count)
 // (panel_width). The panel whose first token is t starts at 32·t·room in `q`, at t in `counts`, and
 // at t·room in the others. With width w its rounded block i, a part of block `blocks`[i] of each of
 // its tokens, is
-//   q          [8 quads][w tokens][4 elements] int8, 32·w·i further; in panels of kMatrixPanel,
-//              whose kernels multiply matrices, [w tokens][32 elements]
+//   q          [8 quads][w tokens][4 elements] int8, 32·w·i further
 //   scale, …   [w tokens], w·i further
+//
+// Panels of kMatrixPanel are of bfloat16, as their kernels multiply matrices: block i of the row is
+//   q          [w tokens][32 elements] bfloat16, 64·w·i further
+// and the other fields are nobody's.
 struct ActivationView {
   const std::int8_t* q;
   const float* scale;
@@ -53,7 +56,8 @@ struct ActivationView {
   const std::uint32_t* blocks;  // rising; each block once or, in two parts, twice
   const std::uint32_t* counts;  // of a panel's rounded blocks
   std::size_t cols;
-  std::size_t room;  // rounded blocks that there is room for, a token
+  std::size_t room;    // rounded blocks that there is room for, a token; one of bfloat16 takes two
+  std::size_t widest;  // of the panels
 };
 
 constexpr std::size_t kPanel = 8;
@@ -65,9 +69,11 @@ constexpr std::size_t panel_width(std::size_t left, std::size_t widest = kPanel)
   return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-// Bytes of `q` from a token of a panel to the next, and from one's quad to its next.
-constexpr std::size_t token_step(std::size_t width) { return width == kMatrixPanel ? kBlock : 4; }
-constexpr std::size_t quad_step(std::size_t width) { return width == kMatrixPanel ? 4 : 4 * width; }
+// Bytes of `q` from a token of a panel to the next, and from an int8 token's quad to its next.
+constexpr std::size_t token_step(std::size_t width) {
+  return width == kMatrixPanel ? 2 * kBlock : 4;
+}
+constexpr std::size_t quad_step(std::size_t width) { return 4 * width; }
 
 // Where one token's rounded elements go: its first block, in a panel of `width`.
 struct ActivationSlot {
@@ -127,7 +133,7 @@ struct KernelTable {
   std::size_t tile_rows;       // rows interleaved in a tile: 8 or 16
   std::size_t panel = kPanel;  // tokens of the widest panels: kPanel or kMatrixPanel
   TypeKernels types[kTypeCount];
-  // Consecutive blocks of one token.
+  // Consecutive blocks of one token, to int8 or, in panels of kMatrixPanel, to bfloat16.
   void (*quantize_activations)(const float* x, std::size_t blocks, const ActivationSlot& out);
   MatmulKernel matmul[kPackedKinds];
   FloatKernel matmul_f32;

@@ -39,6 +39,23 @@ inline __m512 emulated_cvtepi32_ps(__m512i v) {
 inline __m512i emulated_cvtps_epi32(__m512 v) {
   return join(_mm256_cvtps_epi32(half(v, 0)), _mm256_cvtps_epi32(half(v, 1)));
 }
+inline __m512i emulated_cvttps_epi32(__m512 v) {
+  return join(_mm256_cvttps_epi32(half(v, 0)), _mm256_cvttps_epi32(half(v, 1)));
+}
+inline __m256i emulated_cvtepi32_epi16(__m512i v) {
+  std::int32_t lanes[16];
+  std::int16_t low[16];
+  std::memcpy(lanes, &v, sizeof lanes);
+  for (int i = 0; i < 16; ++i) low[i] = static_cast<std::int16_t>(lanes[i]);
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low));
+}
+inline __m128i emulated_cvtepi32_epi8(__m512i v) {
+  std::int32_t lanes[16];
+  std::int8_t low[16];
+  std::memcpy(lanes, &v, sizeof lanes);
+  for (int i = 0; i < 16; ++i) low[i] = static_cast<std::int8_t>(lanes[i]);
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(low));
+}
 inline __m512i emulated_cvtepu16_epi32(__m256i v) {
   return join(_mm256_cvtepu16_epi32(lower(v)), _mm256_cvtepu16_epi32(upper(v)));
 }
@@ -67,6 +84,9 @@ inline __m512 emulated_maskz_loadu_ps(__mmask16 mask, const float* p) {
 #define _mm512_cvtph_ps ggmlkit::emulated_cvtph_ps
 #define _mm512_cvtepi32_ps ggmlkit::emulated_cvtepi32_ps
 #define _mm512_cvtps_epi32 ggmlkit::emulated_cvtps_epi32
+#define _mm512_cvttps_epi32 ggmlkit::emulated_cvttps_epi32
+#define _mm512_cvtepi32_epi16 ggmlkit::emulated_cvtepi32_epi16
+#define _mm512_cvtepi32_epi8 ggmlkit::emulated_cvtepi32_epi8
 #define _mm512_cvtepu16_epi32 ggmlkit::emulated_cvtepu16_epi32
 #define _mm512_cvtepi8_epi32 ggmlkit::emulated_cvtepi8_epi32
 #define _mm512_cvtepu8_epi32 ggmlkit::emulated_cvtepu8_epi32

@@ -38,17 +38,16 @@ void Activations::attach(const float* x, std::size_t tokens, std::size_t cols) {
 }
 
 Range Activations::share(int thread, int n_threads) const {
-  return split(tokens_, thread, n_threads, has_two_parts() ? active().panel : 1);
+  return split(tokens_, thread, n_threads, has_two_parts() ? widest() : 1);
 }
 
-// Whole ones of the table's width, then what is left in 8, 4, 2 and 1.
+// Whole ones of the widest, then what is left in 8, 4, 2 and 1.
 Activations::Panel Activations::panel_of(std::size_t token) const {
-  const std::size_t widest = active().panel;
-  Panel panel{token / widest * widest, 0};
-  panel.width = panel_width(tokens_ - panel.first, widest);
+  Panel panel{token / widest() * widest(), 0};
+  panel.width = panel_width(tokens_ - panel.first, widest());
   while (token >= panel.first + panel.width) {
     panel.first += panel.width;
-    panel.width = panel_width(tokens_ - panel.first, widest);
+    panel.width = panel_width(tokens_ - panel.first, widest());
   }
   return panel;
 }
@@ -71,6 +70,7 @@ void Activations::quantize_rows(Range tokens) {
   for (std::size_t t = tokens.begin; t < tokens.end; ++t) {
     const Panel panel = panel_of(t);
     active().quantize_activations(rows_ + t * cols_, blocks, slot(panel, t, 0));
+    if (panel.width == kMatrixPanel) continue;
     if (t == panel.first) list_blocks(panel);
     if (has_two_parts() && t == panel.first + panel.width - 1) add_second_parts(panel);
   }
@@ -90,7 +90,7 @@ void Activations::add_second_parts(const Panel& panel) {
   const std::size_t blocks = cols_ / kBlock;
   const std::size_t width = panel.width;
   const float* scale = slot(panel, panel.first, 0).scale;
-  float limit[kMatrixPanel] = {};
+  float limit[kPanel] = {};
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t t = 0; t < width; ++t) limit[t] += scale[b * width + t];
   }

@@ -76,7 +76,8 @@ def matmul(
 ) -> NDArray[np.float32]:
     """``x @ weights.T`` with the weights as they are stored, or packed.
 
-    Quantized weights meet activations rounded to 8 bits per 32 elements; float weights meet
+    Quantized weights meet activations rounded to 8 bits per 32 elements, or both are rounded to
+    bfloat16 (processors with AMX, whole panels of sixteen rows of ``x``); float weights meet
     float32 activations.
 
     Args:

@@ -128,6 +128,12 @@ struct RoundedActivations {
   const Element& at(std::size_t token, std::size_t block) const {
     return elements[token * (cols / kBlock) + block];
   }
+  // Both parts together.
+  float value(std::size_t token, std::size_t i) const {
+    const auto& [first, second, has_second] = at(token, i / kBlock);
+    return first.scale * static_cast<float>(first.q[i % kBlock]) +
+           second.scale * static_cast<float>(second.q[i % kBlock]);
+  }
 
  private:
   static Block some_block(bool extreme, Random& random) {
@@ -141,11 +147,25 @@ struct RoundedActivations {
   }
 };
 
-// The same in panels, as a table's kernels take them. What lies behind a panel's rounded blocks is
-// nobody's.
+// A number's upper half, rounded; away from zero between two, as the kernels do it.
+inline std::uint16_t bfloat16(float x) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  return static_cast<std::uint16_t>((bits + 0x8000) >> 16);
+}
+
+inline float through_bfloat16(float x) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(bfloat16(x)) << 16;
+  __builtin_memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// The same in panels, as a table's kernels take them: in matrix panels the blocks' values in
+// bfloat16. What lies behind a panel's rounded blocks is nobody's.
 class Panels {
  public:
-  Panels(const RoundedActivations& x, std::size_t tokens, std::size_t widest) : cols_(x.cols) {
+  Panels(const RoundedActivations& x, std::size_t tokens, std::size_t widest)
+      : cols_(x.cols), widest_(widest) {
     const std::size_t rounded = tokens * room();
     q_.resize(rounded * kBlock, 99);
     scale_.resize(rounded, NAN);
@@ -154,6 +174,10 @@ class Panels {
     counts_.resize(tokens);
     for (std::size_t t = 0; t < tokens; t += panel_width(tokens - t, widest)) {
       const std::size_t width = panel_width(tokens - t, widest);
+      if (width == kMatrixPanel) {
+        add_bfloat16(x, t);
+        continue;
+      }
       for (std::size_t b = 0; b < cols_ / kBlock; ++b) {
         add(x, t, width, b, &RoundedActivations::Element::first);
         bool has_second = false;
@@ -165,11 +189,22 @@ class Panels {
 
   ActivationView view() const {
     return {q_.data(),      scale_.data(),  sum_.data(), start_.data(), first_.data(),
-            blocks_.data(), counts_.data(), cols_,       room()};
+            blocks_.data(), counts_.data(), cols_,       room(),        widest_};
   }
 
  private:
   std::size_t room() const { return cols_ / kBlock * 2; }
+
+  void add_bfloat16(const RoundedActivations& x, std::size_t first) {
+    for (std::size_t t = 0; t < kMatrixPanel; ++t) {
+      for (std::size_t i = 0; i < cols_; ++i) {
+        const std::uint16_t value = bfloat16(x.value(first + t, i));
+        const std::size_t place = i / kBlock * kMatrixPanel * token_step(kMatrixPanel) +
+                                  t * token_step(kMatrixPanel) + i % kBlock * 2;
+        __builtin_memcpy(q_.data() + first * room() * kBlock + place, &value, sizeof value);
+      }
+    }
+  }
 
   void add(const RoundedActivations& x, std::size_t first, std::size_t width, std::size_t b,
            RoundedActivations::Block RoundedActivations::Element::* part) {
@@ -197,6 +232,7 @@ class Panels {
   }
 
   std::size_t cols_;
+  std::size_t widest_;
   std::vector<std::int8_t> q_;
   std::vector<float> scale_;
   std::vector<std::int32_t> sum_;

@@ -1,166 +1,149 @@
 // AMX: the table of AVX-512 with VNNI, with products of sixteen tokens and more by matrix
-// instructions. One multiplies a block of sixteen tokens by the same block of sixteen rows, a
-// packed tile's; what is left is to scale the 256 sums and add them to the totals, which sixteen
-// vectors hold meanwhile.
-#include <algorithm>
+// instructions, of weights and activations in bfloat16. Sums stay in tile registers, as no scale
+// is left to apply to them; int8 would have to leave them after every block, which costs more than
+// its products do (docs/how-the-kernels-work.md).
+#include <type_traits>
+#include <utility>
 
+#include "core/aligned.h"
+#include "kernels/amx/bfloat16.h"
 #include "kernels/amx/tiles.h"
-#include "kernels/avx512/lanes.h"
-#include "kernels/tile_weights.h"
 
 namespace ggmlkit {
 namespace {
 
-using L = Lanes512;
 constexpr std::size_t kTokens = kMatrixPanel;
-constexpr std::size_t kRows = L::rows;
-constexpr std::size_t kVector = 4 * kRows;
+static_assert(kTokens == kRows);
+constexpr std::size_t kTotals = kTokens * kRows;  // floats of a tile register
 
-// Blocks of a tile that are expanded to bytes at a time: 16 KB, which stay in the first-level cache
-// while all tokens meet them.
-constexpr std::size_t kExpanded = 32;
+// Blocks that are expanded at a time, of two tiles: 16 KB, or less than twice that where few would
+// be left for a last turn, which stay in the first-level cache while all tokens meet them.
+constexpr std::size_t kExpanded = 8;
 static_assert(kExpanded % kBlocksOfSuper == 0);
+constexpr std::size_t kRoom = (2 * kExpanded - 1) * kMatrixBytes;
 
-enum Register { kSums, kActivations = 4, kWeights = 6 };
-
-// Of one part of a block: activations [16 tokens][its elements], weights [its quads][16 rows].
-template <std::size_t parts>
-constexpr TileShapes shapes() {
+constexpr TileShapes kWhole = [] {
   TileShapes s;
   for (int i = 0; i < 8; ++i) {
-    s.rows[i] = static_cast<std::uint8_t>(i < kWeights ? kTokens : 8 / parts);
-    s.row_bytes[i] =
-        static_cast<std::uint16_t>(i >= kActivations && i < kWeights ? kBlock / parts : kVector);
+    s.rows[i] = kTokens;
+    s.row_bytes[i] = kVector;
   }
   return s;
-}
-template <std::size_t parts>
-constexpr TileShapes kShapes = shapes<parts>();
+}();
 
-// Signed bytes: what codes stand for, in units of the scale.
-template <PackedKind kind>
-L::Int value(L::Int code) {
-  using P = Packed<kind>;
-  if constexpr (P::has_table) return L::lookup(P::stored.table, code);
-  if constexpr (P::offset == 0) return code;
-  return _mm512_sub_epi8(code, L::broadcast8(P::offset));
-}
+template <int i>
+using Index = std::integral_constant<int, i>;
 
-template <PackedKind kind, std::size_t... k>
-void expand(const TileCodes<L, kind>& codes, std::size_t blocks, std::byte* out,
-            std::index_sequence<k...>) {
-  for (std::size_t b = 0; b < blocks; ++b, out += 8 * kVector) {
-    (_mm512_store_si512(out + k * kVector, value<kind>(codes.template quad<k>(b))), ...);
+// Registers 0 … 3: sums of panel t and tile r, at 2 · t + r.
+enum Register { kActivations = 4, kWeights = 6 };
+
+// Where the sums of two panels and two tiles lie: floats from one of each to the next, and between
+// tokens.
+struct Sums {
+  float* first;
+  std::size_t panel;
+  std::size_t tile;
+  std::size_t token;
+
+  float* at(int i) const {
+    return first + static_cast<std::size_t>(i / 2) * panel + static_cast<std::size_t>(i % 2) * tile;
   }
-}
-
-// Some blocks of one tile, and where its product goes: added to what is there unless they are the
-// tile's first.
-template <PackedKind kind>
-struct Run {
-  const std::byte* weights;
-  TileScales<L, kind> scales;
-  std::size_t first_block;
-  std::size_t blocks;
-  float* y;
-  std::size_t ldy;
-  std::size_t rows;
+  std::size_t step() const { return token * sizeof(float); }
 };
 
-using Sums = std::int32_t[kTokens][kRows];
-
-template <std::size_t parts>
-void multiply_part(const std::int8_t* activations, const std::byte* weights, std::size_t part,
-                   Sums& sums) {
-  tile_zero<kSums>();
-  tile_load<kActivations>(activations + part * kBlock / parts, kBlock);
-  tile_load<kWeights>(weights + part * 8 / parts * kVector, kVector);
-  tile_dot<kSums, kActivations, kWeights>();
-  tile_store<kSums>(sums, sizeof sums[0]);
-}
-
-// Scales the sums of rounded block i, part of the run's block b, and adds them to the totals.
-template <PackedKind kind>
-[[gnu::always_inline]] inline void add_block(const Run<kind>& run, const ActivationView& x,
-                                             std::size_t i, std::size_t b, const Sums* sums,
-                                             L::Float (&total)[kTokens]) {
-  using P = Packed<kind>;
-#pragma GCC unroll 2
-  for (std::size_t part = 0; part < P::parts; ++part) {
-    const L::Float scale = run.scales.scale(b, part);
-    L::Float min;
-    if constexpr (P::has_min) min = run.scales.min(b, part);
-#pragma GCC unroll 16
-    for (std::size_t t = 0; t < kTokens; ++t) {
-      const std::size_t at = i * kTokens + t;
-      const L::Float both = L::multiply(scale, L::broadcast(x.scale[at]));
-      total[t] = L::multiply_add(both, L::to_float(_mm512_load_si512(sums[part][t])), total[t]);
-      if constexpr (P::has_min) {
-        const auto sum = static_cast<float>(part_sum<P::parts>(x, at, part));
-        total[t] = L::multiply_add(min, L::broadcast(x.scale[at] * sum), total[t]);
-      }
+// Blocks of R expanded tiles, kRoom apart, with the same blocks of T panels, `step` bytes apart:
+// added to what was `before`, if anything.
+template <int T, int R>
+void multiply(const std::int8_t* x, std::size_t step, const std::byte* w, std::size_t blocks,
+              const Sums* before, const Sums& after) {
+  constexpr bool both_panels = T == 2;
+  constexpr bool both_tiles = R == 2;
+  const auto for_sums = [](auto one) {
+    one(Index<0>());
+    if constexpr (both_tiles) one(Index<1>());
+    if constexpr (both_panels) one(Index<2>());
+    if constexpr (both_panels && both_tiles) one(Index<3>());
+  };
+  for_sums([&](auto i) {
+    if (before == nullptr) {
+      tile_zero<i>();
+    } else {
+      tile_load<i>(before->at(i), before->step());
     }
+  });
+  for (std::size_t b = 0; b < blocks; ++b, x += kMatrixBytes, w += kMatrixBytes) {
+    tile_load<kActivations>(x, kVector);
+    tile_load<kWeights>(w, kVector);
+    if constexpr (both_panels) tile_load<kActivations + 1>(x + step, kVector);
+    if constexpr (both_tiles) tile_load<kWeights + 1>(w + kRoom, kVector);
+    for_sums([](auto i) { tile_dot<i, kActivations + i / 2, kWeights + i % 2>(); });
   }
+  for_sums([&](auto i) { tile_store<i>(after.at(i), after.step()); });
 }
 
-// The sixteen tokens of a panel.
-template <PackedKind kind>
-void multiply_panel(const Run<kind>& run, const ActivationView& x, float* y) {
-  using P = Packed<kind>;
-  const auto mask = static_cast<__mmask16>((1u << run.rows) - 1u);
-  L::Float total[kTokens];
-#pragma GCC unroll 16
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    total[t] = run.first_block == 0 ? L::zeros() : _mm512_maskz_loadu_ps(mask, y + t * run.ldy);
-  }
-  alignas(64) Sums sums[P::parts];
-  const std::size_t end = rounded_from(x, run.first_block + run.blocks);
-  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
-    const std::size_t b = x.blocks[i] - run.first_block;
-#pragma GCC unroll 2
-    for (std::size_t part = 0; part < P::parts; ++part) {
-      multiply_part<P::parts>(x.q + i * kBlock * kTokens, run.weights + b * 8 * kVector, part,
-                              sums[part]);
-    }
-    add_block(run, x, i, b, sums, total);
-  }
-#pragma GCC unroll 16
-  for (std::size_t t = 0; t < kTokens; ++t) L::store(y + t * run.ldy, total[t], run.rows);
-}
-
-template <PackedKind kind>
-void multiply_tile(const std::byte* tile, const TileLayout& at, std::size_t rows,
-                   const ActivationView& x, std::size_t tokens, float* y, std::size_t ldy) {
-  alignas(64) std::byte bytes[kExpanded * 8 * kVector];
-  const TileCodes<L, kind> codes{tile, tile + at.highs_at};
-  const TileScales<L, kind> scales{tile + at.scales_at, tile + at.mins_at, tile + at.supers_at};
+// R tiles that follow each other with all tokens; `rows` of theirs exist.
+template <PackedKind kind, int R>
+void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t rows,
+                    const ActivationView& x, std::size_t tokens, float* totals, float* y,
+                    std::size_t ldy) {
+  alignas(64) std::byte weights[R * kRoom];
   const std::size_t blocks = x.cols / kBlock;
-  for (std::size_t b = 0; b < blocks; b += kExpanded) {
-    const std::size_t count = std::min(kExpanded, blocks - b);
-    expand(codes.from(b), count, bytes, std::make_index_sequence<8>());
-    const Run<kind> run{bytes, scales.from(b), b, count, y, ldy, std::min(rows, kRows)};
-    for (std::size_t t = 0; t < tokens; t += kTokens) {
-      multiply_panel(run, panel_at(x, t), y + t * ldy);
+  const std::size_t step = kTokens * x.room * kBlock;
+  for (std::size_t b = 0, count; b < blocks; b += count) {
+    count = blocks - b < 2 * kExpanded ? blocks - b : kExpanded;
+    for (int r = 0; r < R; ++r) {
+      const std::byte* tile = tiles + r * at.bytes;
+      const TileCodes<L, kind> codes{tile, tile + at.highs_at};
+      const TileScales<L, kind> scales{tile + at.scales_at, tile + at.mins_at, tile + at.supers_at};
+      expand(codes.from(b), scales.from(b), count, weights + r * kRoom);
+    }
+    const bool is_last = b + count == blocks && rows >= R * kRows;
+    for (std::size_t t = 0; t < tokens; t += 2 * kTokens) {
+      const std::int8_t* panel = x.q + t / kTokens * step + b * kMatrixBytes;
+      const Sums kept{totals + t / kTokens * 2 * kTotals, 2 * kTotals, kTotals, kRows};
+      const Sums product{y + t * ldy, kTokens * ldy, kRows, ldy};
+      const auto run = tokens - t == kTokens ? multiply<1, R> : multiply<2, R>;
+      run(panel, step, weights, count, b == 0 ? nullptr : &kept, is_last ? product : kept);
     }
   }
+  if (rows >= R * kRows) return;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t r = 0; r < R; ++r) {
+      const float* total = totals + (t / kTokens * 2 + r) * kTotals + t % kTokens * kRows;
+      L::store(y + t * ldy + r * kRows, _mm512_load_ps(total), rows - r * kRows);
+    }
+  }
+}
+
+template <PackedKind kind>
+void multiply_whole_panels(const std::byte* tiles, std::size_t rows, const ActivationView& x,
+                           std::size_t tokens, float* y, std::size_t ldy) {
+  // Between blocks that are expanded at different times; one a thread, kept between calls.
+  thread_local AlignedArray<float> totals;
+  totals.resize(tokens / kTokens * 2 * kTotals);
+  const TileLayout at = tile_layout<kind>(kRows, x.cols / kBlock);
+  use_tiles(kWhole);
+  for (std::size_t row = 0; row < rows; row += 2 * kRows, tiles += 2 * at.bytes) {
+    const auto run = rows - row > kRows ? multiply_tiles<kind, 2> : multiply_tiles<kind, 1>;
+    run(tiles, at, rows - row, x, tokens, totals.data(), y + row, ldy);
+  }
+  release_tiles();
 }
 
 template <PackedKind kind>
 void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView& x,
                   std::size_t tokens, float* y, std::size_t ldy) {
-  using P = Packed<kind>;
-  const std::size_t whole = tokens / kTokens * kTokens;
-  if (whole != 0) {
-    use_tiles(kShapes<P::parts>);
-    const TileLayout at = tile_layout<kind>(kRows, x.cols / kBlock);
-    for (std::size_t row = 0; row < rows; row += kRows) {
-      multiply_tile<kind>(tiles + row / kRows * at.bytes, at, rows - row, x, whole, y + row, ldy);
-    }
-    release_tiles();
-  }
+  const std::size_t whole = x.widest == kTokens ? tokens / kTokens * kTokens : 0;
+  if (whole != 0) multiply_whole_panels<kind>(tiles, rows, x, whole, y, ldy);
   if (whole == tokens) return;
   static const MatmulKernel few = avx512vnni_table().matmul[static_cast<std::size_t>(kind)];
   few(tiles, rows, panel_at(x, whole), tokens - whole, y + whole * ldy, ldy);
+}
+
+void round_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
+  if (out.width == kTokens) return store_bfloat16(x, blocks, out.q);
+  static const auto to_int8 = avx512vnni_table().quantize_activations;
+  to_int8(x, blocks, out);
 }
 
 template <std::size_t... kind>
@@ -172,6 +155,7 @@ KernelTable make() {
   KernelTable table = avx512vnni_table();
   table.name = "amx";
   table.panel = kMatrixPanel;
+  table.quantize_activations = round_activations;
   fill(table, std::make_index_sequence<kPackedKinds>());
   return table;
 }

@@ -1,6 +1,6 @@
 // AMX's eight tile registers, by number. A tile is up to 16 rows of up to 64 bytes; tile_dot
-// multiplies bytes, four at a time, onto 32-bit sums:
-//   sums[m][n] += Σ_k a[m][k] · b[k / 4][n][k % 4]
+// multiplies bfloat16, two at a time, onto float32 sums:
+//   sums[m][n] += Σ_k a[m][k] · b[k / 2][n][k % 2]
 //
 // The instructions are written out, as GCC 12's intrinsics do not say which memory they read: it
 // then leaves out the stores that fill it. For tests on other processors (GGMLKIT_SIMDE) they are
@@ -55,15 +55,23 @@ void tile_store(void* to, std::size_t step) {
     std::memcpy(static_cast<std::int8_t*>(to) + r * step, t.bytes[r], t.row_bytes);
   }
 }
+inline float emulated_value(const EmulatedTile& tile, std::size_t row, std::size_t i) {
+  std::uint32_t bits = 0;
+  std::memcpy(reinterpret_cast<char*>(&bits) + 2, tile.bytes[row] + 2 * i, 2);
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
 template <int sums, int a, int b>
 void tile_dot() {
   EmulatedTile& c = emulated_tile[sums];
   for (std::size_t m = 0; m < c.rows; ++m) {
     for (std::size_t n = 0; n < c.row_bytes / 4; ++n) {
-      std::int32_t sum;
+      float sum;
       std::memcpy(&sum, c.bytes[m] + 4 * n, 4);
-      for (std::size_t k = 0; k < emulated_tile[a].row_bytes; ++k) {
-        sum += emulated_tile[a].bytes[m][k] * emulated_tile[b].bytes[k / 4][4 * n + k % 4];
+      for (std::size_t k = 0; k < emulated_tile[a].row_bytes / 2; ++k) {
+        sum += emulated_value(emulated_tile[a], m, k) *
+               emulated_value(emulated_tile[b], k / 2, 2 * n + k % 2);
       }
       std::memcpy(c.bytes[m] + 4 * n, &sum, 4);
     }
@@ -90,7 +98,7 @@ void tile_store(void* to, std::size_t step) {
 }
 template <int sums, int a, int b>
 void tile_dot() {
-  asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(b));
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(b));
 }
 
 #endif

@@ -42,9 +42,10 @@ class Llama:
         threads: at most this many; the default is all that the process may use.
         kv_type: how keys and values are cached: "f16", or "q8_0" in about half the memory.
         activation_bits: what quantized weights are multiplied with: activations of 8 bits for 32
-            elements, but 16 where few are far larger than the others (logits within 1e-3 nats of
-            float32 activations'), or 16 everywhere (float32's for all that can be measured);
-            prompts then take about twice the time.
+            elements, but 16 where few are far larger than the others, or, sixteen tokens at a
+            time on AMX, bfloat16 (logits within 1e-3 nats of float32 activations'); or 16
+            everywhere (float32's for all that can be measured), and prompts take two to four
+            times as long.
         repack: copy quantized weights into the layout that computes fastest. Without, they are
             used as they lie in the mapped file, whose memory processes share; slower.
         mlock: keep the weights from being swapped out.

@@ -1,0 +1,24 @@
+"""Where quantized weights meet activations in bfloat16: on processors with AMX, in whole panels of
+sixteen tokens. Everywhere else activations are rounded to 8 bits per 32 elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import alternative_core  # noqa: F401
+from ggmlkit import _core
+
+HERE = _core.isa() == "amx"
+HALF_STEP = 2.0**-8  # of a number that is rounded, at most
+
+
+def multiplied(tokens: int) -> int:
+    """How many of so many tokens, the first ones, meet weights in bfloat16."""
+    return tokens // 16 * 16 if HERE else 0
+
+
+def as_bfloat16(x: np.ndarray) -> np.ndarray:
+    """Rounded, away from zero between two; in float64."""
+    bits = x.astype(np.float32).view(np.uint32)
+    upper = (bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)
+    return upper.view(np.float32).astype(np.float64)
