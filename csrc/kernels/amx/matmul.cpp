@@ -2,10 +2,10 @@
 // instructions, of weights and activations in bfloat16. Sums stay in tile registers, as no scale
 // is left to apply to them; int8 would have to leave them after every block, which costs more than
 // its products do (docs/how-the-kernels-work.md).
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 
-#include "core/aligned.h"
 #include "kernels/amx/bfloat16.h"
 #include "kernels/amx/tiles.h"
 
@@ -21,6 +21,8 @@ constexpr std::size_t kTotals = kTokens * kRows;  // floats of a tile register
 constexpr std::size_t kExpanded = 8;
 static_assert(kExpanded % kBlocksOfSuper == 0);
 constexpr std::size_t kRoom = (2 * kExpanded - 1) * kMatrixBytes;
+// Tokens that meet them meanwhile: their totals take 32 KB.
+constexpr std::size_t kAtOnce = 256;
 
 constexpr TileShapes kWhole = [] {
   TileShapes s;
@@ -118,23 +120,27 @@ void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t ro
 template <PackedKind kind>
 void multiply_whole_panels(const std::byte* tiles, std::size_t rows, const ActivationView& x,
                            std::size_t tokens, float* y, std::size_t ldy) {
-  // Between blocks that are expanded at different times; one a thread, kept between calls.
-  thread_local AlignedArray<float> totals;
-  totals.resize(tokens / kTokens * 2 * kTotals);
+  // Between blocks that are expanded at different times.
+  alignas(64) float totals[kAtOnce / kTokens * 2 * kTotals];
   const TileLayout at = tile_layout<kind>(kRows, x.cols / kBlock);
-  use_tiles(kWhole);
   for (std::size_t row = 0; row < rows; row += 2 * kRows, tiles += 2 * at.bytes) {
     const auto run = rows - row > kRows ? multiply_tiles<kind, 2> : multiply_tiles<kind, 1>;
-    run(tiles, at, rows - row, x, tokens, totals.data(), y + row, ldy);
+    for (std::size_t t = 0; t < tokens; t += kAtOnce) {
+      run(tiles, at, rows - row, panel_at(x, t), std::min(kAtOnce, tokens - t), totals,
+          y + t * ldy + row, ldy);
+    }
   }
-  release_tiles();
 }
 
 template <PackedKind kind>
 void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView& x,
                   std::size_t tokens, float* y, std::size_t ldy) {
   const std::size_t whole = x.widest == kTokens ? tokens / kTokens * kTokens : 0;
-  if (whole != 0) multiply_whole_panels<kind>(tiles, rows, x, whole, y, ldy);
+  if (whole != 0) {
+    use_tiles(kWhole);
+    multiply_whole_panels<kind>(tiles, rows, x, whole, y, ldy);
+    release_tiles();
+  }
   if (whole == tokens) return;
   static const MatmulKernel few = avx512vnni_table().matmul[static_cast<std::size_t>(kind)];
   few(tiles, rows, panel_at(x, whole), tokens - whole, y + whole * ldy, ldy);
