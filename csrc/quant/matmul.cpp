@@ -1,12 +1,21 @@
 #include "quant/matmul.h"
 
+#include <algorithm>
+
 #include "kernels/packed.h"
 
 namespace ggmlkit {
 namespace {
 
-// Tokens of one pass over the weights: their int8 rows stay in the second-level cache.
-constexpr std::size_t kTokenPanel = 256;
+// Tokens of one pass over the weights, whole panels: their rounded rows, of one or two bytes an
+// element, stay in the second-level cache.
+std::size_t tokens_of_pass(std::size_t cols) {
+  constexpr std::size_t kMost = 256;
+  constexpr std::size_t kElements = 1 << 19;
+  const std::size_t panels = kElements / std::max(cols, kBlock) / kMatrixPanel;
+  return std::clamp(panels * kMatrixPanel, kMatrixPanel, kMost);
+}
+
 // Packed bytes of one kernel call for many tokens, or of one packing at use: they stay in the
 // first-level cache, or near it, while all tokens of the panel meet them.
 constexpr std::size_t kWeightPanel = 1 << 14;
@@ -27,16 +36,17 @@ void packed_rows(const WeightMatrix& w, const Activations& x, Range tokens, floa
   const std::size_t step = std::max(pair, kWeightPanel / w.tile_bytes() / 2 * 2);
   std::byte* room = w.packs_at_use() ? packing_room(step * w.tile_bytes()) : nullptr;
   const std::size_t last = (share.end + tile_rows - 1) / tile_rows;
-  for (std::size_t i = share.begin / tile_rows; i < last; i += step) {
-    const std::size_t end = std::min(last, i + step);
-    if (room != nullptr) {
-      for (std::size_t j = i; j < end; ++j) w.pack_tile(j, room + (j - i) * w.tile_bytes());
-    }
-    const std::size_t row = i * tile_rows;
-    const std::size_t rows = std::min(w.rows(), end * tile_rows) - row;
-    for (std::size_t t = tokens.begin; t < tokens.end; t += kTokenPanel) {
-      kernel(room != nullptr ? room : w.tile(i), rows, panel_at(x.view(), t),
-             std::min(tokens.end - t, kTokenPanel),
+  const std::size_t pass = tokens_of_pass(w.cols());
+  for (std::size_t t = tokens.begin; t < tokens.end; t += pass) {
+    const std::size_t count = std::min(tokens.end - t, pass);
+    for (std::size_t i = share.begin / tile_rows; i < last; i += step) {
+      const std::size_t end = std::min(last, i + step);
+      if (room != nullptr) {
+        for (std::size_t j = i; j < end; ++j) w.pack_tile(j, room + (j - i) * w.tile_bytes());
+      }
+      const std::size_t row = i * tile_rows;
+      const std::size_t rows = std::min(w.rows(), end * tile_rows) - row;
+      kernel(room != nullptr ? room : w.tile(i), rows, panel_at(x.view(), t), count,
              y + (t - tokens.begin) * ldy + (row - share.begin), ldy);
     }
   }
