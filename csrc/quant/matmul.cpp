@@ -11,7 +11,7 @@ namespace {
 // element, stay in the second-level cache.
 std::size_t tokens_of_pass(std::size_t cols) {
   constexpr std::size_t kMost = 256;
-  constexpr std::size_t kElements = 1 << 19;
+  constexpr std::size_t kElements = 3 << 18;
   const std::size_t panels = kElements / std::max(cols, kBlock) / kMatrixPanel;
   return std::clamp(panels * kMatrixPanel, kMatrixPanel, kMost);
 }
