@@ -12,7 +12,7 @@ namespace {
 std::size_t tokens_of_pass(std::size_t cols) {
   constexpr std::size_t kMost = 256;
   constexpr std::size_t kElements = 3 << 18;
-  const std::size_t panels = kElements / std::max(cols, kBlock) / kMatrixPanel;
+  const std::size_t panels = kElements / cols / kMatrixPanel;
   return std::clamp(panels * kMatrixPanel, kMatrixPanel, kMost);
 }
 
@@ -74,7 +74,9 @@ std::size_t row_step(const WeightMatrix& w) { return w.is_packed() ? 2 * active(
 void matmul_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
                  std::size_t ldy, Range rows) {
   if (rows.begin == rows.end || tokens.begin == tokens.end) return;
-  if (w.is_packed()) {
+  if (w.cols() == 0) {  // nothing to pack, round or deal out
+    for (std::size_t t = 0; t < tokens.size(); ++t) std::fill_n(y + t * ldy, rows.size(), 0.0f);
+  } else if (w.is_packed()) {
     packed_rows(w, x, tokens, y, ldy, rows);
   } else {
     float_rows(w, x, tokens, y, ldy, rows);

@@ -82,6 +82,15 @@ def test_a_grouped_weight_is_that_of_the_file(name: str) -> None:
     np.testing.assert_allclose(y[:n], expected[:n], rtol=matrices.HALF_STEP, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["f32", "f16", "q4_0", "q6_K"])
+@pytest.mark.parametrize("pack", [False, True])
+def test_weights_without_columns(name: str, pack: bool) -> None:
+    w = gk.Tensor(name, (4, 0), np.empty(0, np.uint8))
+    for tokens in (0, 1, 20):
+        y = gk.matmul(np.empty((tokens, 0), np.float32), gk.PackedMatrix(w) if pack else w)
+        assert y.tolist() == [[0.0] * 4] * tokens
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e30])
 def test_scales_of_mxfp4_reach_as_far_as_floats(scale: float) -> None:
     w = gk.quantize(scale * np.random.default_rng(3).standard_normal((9, 64)), "mxfp4")
