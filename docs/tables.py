@@ -6,19 +6,22 @@ A test makes them again and compares.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import ggmlkit as gk
 from ggmlkit import types
 
+if TYPE_CHECKING:
+    from measure import Comparison
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PAGE = Path(__file__).with_name("types.md")
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results.json"
+RESULTS = BENCHMARKS / "results.json"
 START, END = "<!-- table: {} -->\n", "<!-- end -->\n"
 _GENERATIONS = {"gguf": "gguf, ggjt v3", "ggjt-v2": "ggjt v2", "ggjt-v1": "ggml, ggmf, ggjt v1"}
 _ROWS, _COLUMNS = 64, 4096
@@ -67,11 +70,13 @@ def all_types() -> str:
 
 def all_speeds() -> str:
     """A line for each type that `make bench` measured, on one thread."""
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    measured = [c for step in results["steps"].values() for c in step["comparisons"]]
-    read = {c["work"]: c for c in measured if c["group"] == "Dequantize in memory"}
-    written = {c["work"]: c for c in measured if c["group"] == "Quantize in memory"}
-    cpu, version = (results["machine"][key] for key in ("cpu", "ggmlkit"))
+    sys.path.append(str(BENCHMARKS))
+    import store
+
+    results = store.read(RESULTS)
+    groups = ("Dequantize in memory", "Quantize in memory")
+    found = {(c.group, c.work): c for c in results.comparisons}
+    cpu, version = results.machine["cpu"], results.machine["ggmlkit"]
     lines = [
         f"In millions of weights a second, on one thread of {cpu}, ggmlkit {version}:",
         "",
@@ -79,18 +84,18 @@ def all_speeds() -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for kind in sorted(types.ALL, key=lambda t: t.bits_per_weight):
-        if kind.name in read:
-            cells = (*_speed(read[kind.name]), *_speed(written.get(kind.name)))
+        measured = [found.get((group, kind.name)) for group in groups]
+        if any(measured):
+            cells = [cell for comparison in measured for cell in _speed(comparison)]
             lines.append(f"| {kind.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _speed(comparison: dict[str, Any] | None) -> tuple[str, str]:
-    """Ours, and how often the better of the two libraries' that hold libggml; medians."""
+def _speed(comparison: Comparison | None) -> tuple[str, str]:
+    """Ours, and how often that of the better of the two libggmls; medians, as on that page."""
     if comparison is None:
         return "", ""
-    ours, *others = (statistics.median(s) for s in comparison["samples"].values())
-    return f"{ours:.0f}", f"{ours / max(others):.1f}"
+    return f"{comparison.median('ggmlkit'):.0f}", f"{statistics.median(comparison.ratios()):.1f}"
 
 
 TABLES = {"types": all_types, "speeds": all_speeds}

@@ -42,20 +42,19 @@ inline __m512i emulated_cvtps_epi32(__m512 v) {
 inline __m512i emulated_cvttps_epi32(__m512 v) {
   return join(_mm256_cvttps_epi32(half(v, 0)), _mm256_cvttps_epi32(half(v, 1)));
 }
-inline __m256i emulated_cvtepi32_epi16(__m512i v) {
+// The low ends of sixteen lanes, as vector V of integers T.
+template <class V, class T>
+V low_ends(__m512i v) {
   std::int32_t lanes[16];
-  std::int16_t low[16];
+  T low[16];
   std::memcpy(lanes, &v, sizeof lanes);
-  for (int i = 0; i < 16; ++i) low[i] = static_cast<std::int16_t>(lanes[i]);
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low));
+  for (int i = 0; i < 16; ++i) low[i] = static_cast<T>(lanes[i]);
+  V found;
+  std::memcpy(&found, low, sizeof found);
+  return found;
 }
-inline __m128i emulated_cvtepi32_epi8(__m512i v) {
-  std::int32_t lanes[16];
-  std::int8_t low[16];
-  std::memcpy(lanes, &v, sizeof lanes);
-  for (int i = 0; i < 16; ++i) low[i] = static_cast<std::int8_t>(lanes[i]);
-  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(low));
-}
+inline __m256i emulated_cvtepi32_epi16(__m512i v) { return low_ends<__m256i, std::int16_t>(v); }
+inline __m128i emulated_cvtepi32_epi8(__m512i v) { return low_ends<__m128i, std::int8_t>(v); }
 inline __m512i emulated_cvtepu16_epi32(__m256i v) {
   return join(_mm256_cvtepu16_epi32(lower(v)), _mm256_cvtepu16_epi32(upper(v)));
 }

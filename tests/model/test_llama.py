@@ -254,9 +254,10 @@ def test_16_bit_activations_equal_the_oracle_that_rounds_none(kind: str, repack:
     expected = Oracle(model.metadata, model.tensors).logits(tokens)
     fine = Llama(model, activation_bits=16, repack=repack)
     # 2**-15 of an activation, which moves one in some dozens of cached values to its float16
-    # neighbour: below what the cache itself changes, and far below what fewer bits do.
-    rounding = Oracle(model.metadata, model.tensors, round_activations=True).logits(tokens)
-    bound = min(1e-3 * expected.std(), (0.2 if matrices.HERE else 0.05) * rms(rounding - expected))
+    # neighbour: below what the cache itself changes, and far below what 8 bits do.
+    few = tokens[:15]  # no whole panel: of 8 bits on every processor
+    rounding = Oracle(model.metadata, model.tensors, round_activations=True).logits(few)
+    bound = min(1e-3 * expected.std(), 0.05 * rms(rounding - expected[:15]))
     assert rms(fine.logits(tokens) - expected) < bound
     fine.reset()
     assert rms(fine.eval(tokens[:-1]) - expected[-2]) < bound  # tokens in a tile

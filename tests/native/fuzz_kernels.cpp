@@ -84,41 +84,39 @@ void dequantize(Input& in) {
   require(same(expected, got));
 }
 
-void quantize(Input& in) {
-  const Type type = any_type(in);
-  const TypeInfo& t = info(type);
+// What quantizers make of the same values: the same blocks, or neither makes any. `quantize` calls
+// one of a table's.
+template <class Quantize>
+void compare_quantizers(Type type, std::size_t n, Quantize quantize) {
   const auto index = static_cast<std::size_t>(type);
-  const auto plain = scalar_table().types[index].quantize;
-  if (plain == nullptr) return;
-  const std::size_t blocks = in.byte() % 10;
-  const std::size_t n = blocks * t.block_size;
-  const auto values = in.values<float>(n);
-  std::vector<std::byte> expected(blocks * t.block_bytes);
-  std::vector<std::byte> got(blocks * t.block_bytes);
-  const std::size_t whole = plain(values.data(), expected.data(), n);
-  const std::size_t ours = active().types[index].quantize(values.data(), got.data(), n);
+  std::vector<std::byte> expected(row_bytes(type, n));
+  std::vector<std::byte> got(row_bytes(type, n));
+  const std::size_t whole = quantize(scalar_table().types[index], expected.data());
+  const std::size_t ours = quantize(active().types[index], got.data());
   require((whole == n) == (ours == n));
   if (whole == n) require(expected == got);
 }
 
+void quantize(Input& in) {
+  const Type type = any_type(in);
+  if (scalar_table().types[static_cast<std::size_t>(type)].quantize == nullptr) return;
+  const std::size_t n = in.byte() % 10 * std::size_t{info(type).block_size};
+  const auto values = in.values<float>(n);
+  compare_quantizers(type, n, [&](const TypeKernels& kernels, std::byte* out) {
+    return kernels.quantize(values.data(), out, n);
+  });
+}
+
 void quantize_weighted(Input& in) {
   const Type type = any_type(in);
-  const TypeInfo& t = info(type);
-  const auto index = static_cast<std::size_t>(type);
-  const auto plain = scalar_table().types[index].quantize_weighted;
-  if (plain == nullptr) return;
-  const std::size_t blocks = 1 + in.byte() % 4;
-  const std::size_t n = blocks * t.block_size;
+  if (scalar_table().types[static_cast<std::size_t>(type)].quantize_weighted == nullptr) return;
+  const std::size_t n = (1 + in.byte() % 4) * std::size_t{info(type).block_size};
   const auto values = in.values<float>(n);
   auto importance = in.values<float>(n);  // what an imatrix may hold: finite, not negative
   for (float& v : importance) v = std::isfinite(v) ? std::fabs(v) : 1.0f;
-  std::vector<std::byte> expected(blocks * t.block_bytes);
-  std::vector<std::byte> got(blocks * t.block_bytes);
-  const std::size_t whole = plain(values.data(), importance.data(), expected.data(), n);
-  const std::size_t ours =
-      active().types[index].quantize_weighted(values.data(), importance.data(), got.data(), n);
-  require((whole == n) == (ours == n));
-  if (whole == n) require(expected == got);
+  compare_quantizers(type, n, [&](const TypeKernels& kernels, std::byte* out) {
+    return kernels.quantize_weighted(values.data(), importance.data(), out, n);
+  });
 }
 
 // Weights of any bits times activations of any bits: memory alone is looked at.

@@ -160,6 +160,12 @@ inline float through_bfloat16(float x) {
   return x;
 }
 
+// Where a matrix panel has element i of a token, in bytes.
+inline std::size_t matrix_place(std::size_t token, std::size_t i) {
+  constexpr std::size_t step = token_step(kMatrixPanel);
+  return (i / kBlock * kMatrixPanel + token) * step + i % kBlock * sizeof(std::uint16_t);
+}
+
 // The same in panels, as a table's kernels take them: in matrix panels the blocks' values in
 // bfloat16. What lies behind a panel's rounded blocks is nobody's.
 class Panels {
@@ -199,9 +205,8 @@ class Panels {
     for (std::size_t t = 0; t < kMatrixPanel; ++t) {
       for (std::size_t i = 0; i < cols_; ++i) {
         const std::uint16_t value = bfloat16(x.value(first + t, i));
-        const std::size_t place = i / kBlock * kMatrixPanel * token_step(kMatrixPanel) +
-                                  t * token_step(kMatrixPanel) + i % kBlock * 2;
-        __builtin_memcpy(q_.data() + first * room() * kBlock + place, &value, sizeof value);
+        std::int8_t* panel = q_.data() + first * room() * kBlock;
+        __builtin_memcpy(panel + matrix_place(t, i), &value, sizeof value);
       }
     }
   }

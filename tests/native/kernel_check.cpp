@@ -146,17 +146,16 @@ struct LastSlot {
 
 // One token's blocks in bfloat16, in the last place of a panel.
 void check_bfloat16_activations(Checked& c, std::size_t blocks) {
-  constexpr std::size_t step = token_step(kMatrixPanel);
-  constexpr std::size_t place = (kMatrixPanel - 1) * step;
+  constexpr std::size_t last = kMatrixPanel - 1;
   const std::vector<float> x = awkward(blocks * kBlock, c.random);
-  std::vector<std::int8_t> expected(blocks * kMatrixPanel * step, 99);
+  std::vector<std::int8_t> expected(x.size() * kMatrixPanel * sizeof(std::uint16_t), 99);
   std::vector<std::int8_t> found = expected;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::uint16_t value = bfloat16(x[i]);
-    const std::size_t block = i / kBlock * kMatrixPanel * step;
-    std::memcpy(expected.data() + block + place + i % kBlock * 2, &value, sizeof value);
+    std::memcpy(expected.data() + matrix_place(last, i), &value, sizeof value);
   }
-  const ActivationSlot slot{found.data() + place, nullptr, nullptr, nullptr, nullptr, kMatrixPanel};
+  const ActivationSlot slot{
+      found.data() + matrix_place(last, 0), nullptr, nullptr, nullptr, nullptr, kMatrixPanel};
   c.table.quantize_activations(x.data(), blocks, slot);
   c.report.expect(found == expected, "bfloat16, " + std::to_string(blocks) + " blocks");
 }
@@ -368,6 +367,7 @@ void check_products(Checked& c) {
     // More blocks than any set expands at a time.
     for (const std::size_t cols : {1024, 1056, 2080}) check_product(c, type, 9, cols, 37);
     check_product(c, type, 45, 544, 53);  // an odd number of whole panels, and of tiles
+    check_product(c, type, 9, 64, 293);   // more tokens than any set takes at a time
   }
   for (const Type type :
        {Type::q2_K, Type::q3_K, Type::q4_K, Type::q5_K, Type::q6_K, Type::iq4_xs}) {

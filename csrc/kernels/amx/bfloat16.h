@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
 #include "kernels/avx512/lanes.h"
 #include "kernels/tile_weights.h"
@@ -54,9 +55,9 @@ template <PackedKind kind, int k>
 }
 
 // Blocks of a tile, from the first that codes and scales are of, to [blocks][16 pairs][16 rows][2].
-template <PackedKind kind>
-void expand(const TileCodes<L, kind>& codes, const TileScales<L, kind>& scales, std::size_t blocks,
-            std::byte* out) {
+template <PackedKind kind, int... k>
+void expand_quads(const TileCodes<L, kind>& codes, const TileScales<L, kind>& scales,
+                  std::size_t blocks, std::byte* out, std::integer_sequence<int, k...>) {
   using P = Packed<kind>;
   constexpr int kZero = 256 + (P::has_table || P::is_byte ? 128 : P::offset);
   for (std::size_t b = 0; b < blocks; ++b, out += kMatrixBytes) {
@@ -68,16 +69,14 @@ void expand(const TileCodes<L, kind>& codes, const TileScales<L, kind>& scales, 
       if constexpr (P::has_min) min = scales.min(b, part);
       base[part] = L::multiply_add(scale[part], L::broadcast(-kZero), min);
     }
-    constexpr std::size_t kLast = P::parts - 1;
-    expand_quad<kind, 0>(codes, b, scale[0], base[0], out);
-    expand_quad<kind, 1>(codes, b, scale[0], base[0], out);
-    expand_quad<kind, 2>(codes, b, scale[0], base[0], out);
-    expand_quad<kind, 3>(codes, b, scale[0], base[0], out);
-    expand_quad<kind, 4>(codes, b, scale[kLast], base[kLast], out);
-    expand_quad<kind, 5>(codes, b, scale[kLast], base[kLast], out);
-    expand_quad<kind, 6>(codes, b, scale[kLast], base[kLast], out);
-    expand_quad<kind, 7>(codes, b, scale[kLast], base[kLast], out);
+    (expand_quad<kind, k>(codes, b, scale[k * P::parts / 8], base[k * P::parts / 8], out), ...);
   }
+}
+
+template <PackedKind kind>
+void expand(const TileCodes<L, kind>& codes, const TileScales<L, kind>& scales, std::size_t blocks,
+            std::byte* out) {
+  expand_quads(codes, scales, blocks, out, std::make_integer_sequence<int, 8>());
 }
 
 // Blocks of one token to its rows of a matrix panel.
