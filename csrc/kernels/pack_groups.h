@@ -16,15 +16,13 @@ struct Lane {
   TileLayout at;
   std::size_t row;
 
-  std::byte* words(std::size_t b) const { return tile + b * P::vectors * 4 * R; }
-  std::byte* high_words(std::size_t b) const {
-    return tile + at.highs_at + b * P::high_vectors * 4 * R;
-  }
+  std::byte* words(std::size_t b) const { return tile + b * P::block_bytes * R; }
+  std::byte* high_words(std::size_t b) const { return words(b) + P::highs_at * R; }
   std::byte* scale(std::size_t b, std::size_t part) const {
     constexpr std::size_t bytes = P::is_nested ? 1 : 2;
-    return tile + at.scales_at + ((b * P::parts + part) * R + row) * bytes;
+    return words(b) + P::scales_at * R + (part * R + row) * bytes;
   }
-  std::byte* min(std::size_t b) const { return tile + at.mins_at + b * R + row; }
+  std::byte* min(std::size_t b) const { return words(b) + P::mins_at * R + row; }
   // Of the eight blocks from b on.
   std::byte* super(std::size_t b) const {
     return tile + at.supers_at + b / kBlocksOfSuper * P::super_bytes * R + 2 * row;

@@ -15,18 +15,18 @@ constexpr PackedKind packed_kind() {
 
 // One block of one row, with its scale and minimum.
 template <class S, std::size_t R>
-inline void pack_lane(const std::byte* src, std::byte* tile, const TileLayout& at, std::size_t b,
-                      std::size_t row) {
+inline void pack_lane(const std::byte* src, std::byte* block, std::size_t row) {
   constexpr PackedKind kind = packed_kind<S>();
-  Q4_0::store_scale(tile + at.scales_at + 2 * (b * R + row), S::load_scale(src));
-  if constexpr (Packed<kind>::has_min) {
-    Q4_0::store_scale(tile + at.mins_at + 2 * (b * R + row), S::load_scale(src + S::scale_bytes));
+  using P = Packed<kind>;
+  Q4_0::store_scale(block + P::scales_at * R + 2 * row, S::load_scale(src));
+  if constexpr (P::has_min) {
+    Q4_0::store_scale(block + P::mins_at * R + 2 * row, S::load_scale(src + S::scale_bytes));
   }
   int q[S::size];
   std::uint8_t codes[S::size];
   unpack_block<S>(src, q);
   for (int j = 0; j < S::size; ++j) codes[j] = static_cast<std::uint8_t>(q[j]);
-  place_codes<kind, R>(codes, tile, at, b, row);
+  place_codes<kind, R>(codes, block, row);
 }
 
 // TypeKernels::pack for any layout of 32-element blocks.
@@ -34,12 +34,12 @@ template <class S, std::size_t R>
 void pack_rows(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
                std::byte* tile) {
   static_assert(S::size == kBlock);
+  constexpr std::size_t block_bytes = Packed<packed_kind<S>()>::block_bytes * R;
   const std::size_t blocks = cols / kBlock;
-  const TileLayout at = tile_layout<packed_kind<S>()>(R, blocks);
-  if (rows < R) std::memset(tile, 0, at.bytes);
+  if (rows < R) std::memset(tile, 0, tile_layout<packed_kind<S>()>(R, blocks).bytes);
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t b = 0; b < blocks; ++b) {
-      pack_lane<S, R>(src + r * row_bytes + b * S::bytes, tile, at, b, r);
+      pack_lane<S, R>(src + r * row_bytes + b * S::bytes, tile + b * block_bytes, r);
     }
   }
 }

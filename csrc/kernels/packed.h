@@ -2,18 +2,20 @@
 // of 4·R bytes holds four consecutive weights of each row, a quad, which meets the same four
 // activations, broadcast. Byte p of quad k is column 4k + p % 4 of row p / 4.
 //
-// A tile of rows of `blocks` blocks is up to five areas, each dense over the blocks and the whole
-// padded to 64 bytes, so that every vector of codes is aligned:
+// A tile is its blocks one after the other, each with all that a product needs of it, so that a
+// pass over the weights is one stream of memory:
 //   quants   codes, or their low bits where `highs` has the others. Of n bits a code, a block takes
 //            n vectors: quad k is in vector k % n, at bit n · (k / n) of each byte. So a row's part
 //            of a block is its 32 codes as planes.h packs them in a run of 4n bytes, word by word
 //   highs    the upper bits of codes, likewise
-//   scales   R × float16 (or bfloat16) a block, one a row; of nested kinds R × int8 a part: half a
-//            block or a whole one
+//   scales   R × float16 (or bfloat16), one a row; of nested kinds R × int8 a part: half a block or
+//            a whole one
 //   mins     where a kind has a minimum, the same for it; but a byte of q2_K's `scales` holds both,
 //            the scale in its low nibble
-//   supers   nested kinds, for each eight blocks: R × float16 that their scales count in, and where
-//            there are minima R × float16 for these, negative
+// Behind the last block nested kinds have for each eight blocks
+//   supers   R × float16 that their scales count in, and where there are minima R × float16 for
+//            these, negative
+// The whole is padded to 64 bytes.
 #pragma once
 
 #include <cstddef>
@@ -58,7 +60,8 @@ constexpr Kind kKinds[kPackedKinds] = {
 
 constexpr std::size_t kBlocksOfSuper = 8;
 
-// The same for code that is compiled for one kind, and bytes of a row.
+// The same for code that is compiled for one kind, and the bytes that one row takes: times R, they
+// are a tile's.
 template <PackedKind kind>
 struct Packed {
   static constexpr const Kind& stored = kKinds[static_cast<std::size_t>(kind)];
@@ -77,6 +80,12 @@ struct Packed {
   static constexpr std::size_t scale_bytes = is_nested ? parts : 2;  // a block
   static constexpr std::size_t min_bytes = !has_min || shares_bytes ? 0 : is_nested ? 1 : 2;
   static constexpr std::size_t super_bytes = !is_nested ? 0 : has_min ? 4 : 2;  // eight blocks
+
+  // Where a block has what, and how long it is.
+  static constexpr std::size_t highs_at = 4 * vectors;
+  static constexpr std::size_t scales_at = highs_at + 4 * high_vectors;
+  static constexpr std::size_t mins_at = scales_at + scale_bytes;
+  static constexpr std::size_t block_bytes = mins_at + min_bytes;
 };
 
 // The activations from token `first` on, the first of a panel.
@@ -129,11 +138,8 @@ inline std::int32_t part_sum(const ActivationView& x, std::size_t i, std::size_t
   return part == 0 ? first : x.sum[i] - first;
 }
 
-// Where the areas of one tile begin.
+// Where the supers of one tile begin, and where the next tile does.
 struct TileLayout {
-  std::size_t highs_at;
-  std::size_t scales_at;
-  std::size_t mins_at;
   std::size_t supers_at;
   std::size_t bytes;
 };
@@ -141,13 +147,9 @@ struct TileLayout {
 template <PackedKind kind>
 constexpr TileLayout tile_layout(std::size_t tile_rows, std::size_t blocks) {
   using P = Packed<kind>;
-  const std::size_t vector = 4 * tile_rows;
-  const std::size_t highs = blocks * P::vectors * vector;
-  const std::size_t scales = highs + blocks * P::high_vectors * vector;
-  const std::size_t mins = scales + blocks * P::scale_bytes * tile_rows;
-  const std::size_t supers = mins + blocks * P::min_bytes * tile_rows;
+  const std::size_t supers = blocks * P::block_bytes * tile_rows;
   const std::size_t end = supers + blocks / kBlocksOfSuper * P::super_bytes * tile_rows;
-  return {highs, scales, mins, supers, (end + 63) / 64 * 64};
+  return {supers, (end + 63) / 64 * 64};
 }
 
 // Where the low bits of quad k lie among the vectors of a block of n bits a code.
@@ -161,21 +163,20 @@ inline void place_words(const std::uint8_t* words, std::size_t n, std::byte* vec
   for (std::size_t v = 0; v < n; ++v) std::memcpy(vectors + 4 * (v * R + row), words + 4 * v, 4);
 }
 
-// The 32 codes of block b of a row.
+// A row's 32 codes of a block.
 template <PackedKind kind, std::size_t R>
-inline void place_codes(const std::uint8_t* codes, std::byte* tile, const TileLayout& at,
-                        std::size_t b, std::size_t row) {
+inline void place_codes(const std::uint8_t* codes, std::byte* block, std::size_t row) {
   using P = Packed<kind>;
   constexpr int low = P::stored.low_bits;
   constexpr int high = P::stored.high_bits;
   std::uint8_t words[kBlock];
   pack_planes<low, 4 * low, kBlock>(codes, words);
-  place_words<R>(words, P::vectors, tile + b * P::vectors * 4 * R, row);
+  place_words<R>(words, P::vectors, block, row);
   if constexpr (P::has_high) {
     std::uint8_t upper[kBlock];
     for (std::size_t j = 0; j < kBlock; ++j) upper[j] = static_cast<std::uint8_t>(codes[j] >> low);
     pack_planes<high, 4 * high, kBlock>(upper, words);
-    place_words<R>(words, P::high_vectors, tile + at.highs_at + b * P::high_vectors * 4 * R, row);
+    place_words<R>(words, P::high_vectors, block + P::highs_at * R, row);
   }
 }
 

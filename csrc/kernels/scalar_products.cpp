@@ -29,17 +29,15 @@ int code_bits(const std::byte* vectors, int n, std::size_t row, std::size_t col)
   return (byte >> bit_of(n, quad)) & ((1 << n) - 1);
 }
 
-// What the scale of a row and a column of block b is multiplied with.
+// What the scale of a row and a column of a block is multiplied with.
 template <PackedKind kind>
-int packed_value(const std::byte* tile, const TileLayout& at, std::size_t b, std::size_t row,
-                 std::size_t col) {
+int packed_value(const std::byte* block, std::size_t row, std::size_t col) {
   using P = Packed<kind>;
-  constexpr std::size_t vector = 4 * kTileRows;
-  int code = code_bits(tile + b * P::vectors * vector, P::stored.low_bits, row, col);
+  int code = code_bits(block, P::stored.low_bits, row, col);
   if constexpr (P::is_byte) return static_cast<std::int8_t>(code);
   if constexpr (P::has_table) return P::stored.table[code];
   if constexpr (P::has_high) {
-    const std::byte* highs = tile + at.highs_at + b * P::high_vectors * vector;
+    const std::byte* highs = block + P::highs_at * kTileRows;
     code |= code_bits(highs, P::stored.high_bits, row, col) << P::stored.low_bits;
   }
   return code - P::offset;
@@ -50,16 +48,15 @@ struct ScaleAndMin {
   float min;
 };
 
-// Of a part of block b, for one row. Products of nested scales are exact: 11 bits times 8 at most.
+// Of a part of a block, for one row. Products of nested scales are exact: 11 bits times 8 at most.
 template <PackedKind kind>
-ScaleAndMin scale_and_min(const std::byte* tile, const TileLayout& at, std::size_t b,
-                          std::size_t row, std::size_t part) {
+ScaleAndMin scale_and_min(const std::byte* block, const std::byte* supers, std::size_t row,
+                          std::size_t part) {
   using P = Packed<kind>;
-  const std::size_t i = (b * P::parts + part) * kTileRows + row;
-  const std::byte* scales = tile + at.scales_at;
-  const std::byte* mins = tile + at.mins_at;
+  const std::size_t i = part * kTileRows + row;
+  const std::byte* scales = block + P::scales_at * kTileRows;
+  const std::byte* mins = block + P::mins_at * kTileRows;
   if constexpr (P::is_nested) {
-    const std::byte* supers = tile + at.supers_at + b / kBlocksOfSuper * P::super_bytes * kTileRows;
     const float d = f16_value(supers, row);
     const int small = load_at<std::int8_t>(scales, i);
     if constexpr (!P::has_min) return {d * static_cast<float>(small), 0.0f};
@@ -67,10 +64,11 @@ ScaleAndMin scale_and_min(const std::byte* tile, const TileLayout& at, std::size
     if constexpr (P::shares_bytes) {
       return {d * static_cast<float>(small & 15), m * static_cast<float>((small >> 4) & 15)};
     }
-    return {d * static_cast<float>(small), m * static_cast<float>(load_at<std::uint8_t>(mins, i))};
+    return {d * static_cast<float>(small),
+            m * static_cast<float>(load_at<std::uint8_t>(mins, row))};
   }
   if constexpr (P::stored.scales == Scales::bf16) return {bf16_value(scales, i), 0.0f};
-  return {f16_value(scales, i), P::has_min ? f16_value(mins, i) : 0.0f};
+  return {f16_value(scales, i), P::has_min ? f16_value(mins, row) : 0.0f};
 }
 
 // Row r of a tile with slot t of a panel of `width`.
@@ -81,14 +79,16 @@ float dot_row(const std::byte* tile, const TileLayout& at, std::size_t r, const 
   float total = 0.0f;
   for (std::size_t n = 0; n < *x.counts; ++n) {
     const std::size_t b = x.blocks[n];
+    const std::byte* block = tile + b * P::block_bytes * kTileRows;
+    const std::byte* supers = tile + at.supers_at + b / kBlocksOfSuper * P::super_bytes * kTileRows;
     const std::size_t i = n * width + t;
     for (std::size_t part = 0; part < P::parts; ++part) {
       std::int32_t dot = 0;
       for (std::size_t c = part * kBlock / P::parts; c < (part + 1) * kBlock / P::parts; ++c) {
         const int a = x.q[((n * 8 + c / 4) * width + t) * 4 + c % 4];
-        dot += packed_value<kind>(tile, at, b, r, c) * a;
+        dot += packed_value<kind>(block, r, c) * a;
       }
-      const ScaleAndMin s = scale_and_min<kind>(tile, at, b, r, part);
+      const ScaleAndMin s = scale_and_min<kind>(block, supers, r, part);
       total += s.scale * x.scale[i] * static_cast<float>(dot);
       if constexpr (P::has_min) {
         total += s.min * (x.scale[i] * static_cast<float>(part_sum<P::parts>(x, i, part)));

@@ -21,21 +21,11 @@ struct Tiles {
   const std::byte* tile;
   TileLayout at;
 
-  TileCodes<L, kind> codes(int r) const {
+  TileBlocks<L, kind> operator[](int r) const {
     const std::byte* p = tile + r * at.bytes;
-    return {p, p + at.highs_at};
-  }
-  TileScales<L, kind> scales(int r) const {
-    const std::byte* p = tile + r * at.bytes;
-    return {p + at.scales_at, p + at.mins_at, p + at.supers_at};
+    return {p, p + at.supers_at};
   }
 };
-
-// Asks for what a pass over the weights needs next; of nested scales' units, a few bytes for eight
-// blocks, the processor thinks itself.
-inline void prefetch(const std::byte* p, std::size_t bytes, std::size_t ahead) {
-  for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + ahead + line);
-}
 
 template <class Set, PackedKind kind, int R, int T, int W>
 struct TileProduct {
@@ -45,7 +35,6 @@ struct TileProduct {
   using P = Packed<kind>;
   using Dot = typename Set::template Dot<kind>;
   using Weights = Tiles<L, kind, R>;
-  static constexpr std::size_t kVector = 4 * L::rows;
   // Where dots and totals do not both fit the registers, totals live in memory, in the first-level
   // cache: each is met once a block, a dot eight times.
   static constexpr bool kTotalsInMemory = 2 * R * T > L::registers - 7;
@@ -56,7 +45,7 @@ struct TileProduct {
                                           Int (&dot)[R][T]) {
     Int q[R];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) q[r] = Dot::weights(w.codes(r).template quad<k>(b));
+    for (int r = 0; r < R; ++r) q[r] = Dot::weights(w[r].template quad<k>(b));
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
       std::int32_t four;
@@ -115,8 +104,8 @@ struct TileProduct {
     Float mins[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      scales[r] = w.scales(r).scale(b, part);
-      if constexpr (P::has_min) mins[r] = w.scales(r).min(b, part);
+      scales[r] = w[r].scale(b, part);
+      if constexpr (P::has_min) mins[r] = w[r].min(b, part);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -134,22 +123,6 @@ struct TileProduct {
     }
   }
 
-  [[gnu::always_inline]] static void prefetch_block(const Weights& w, std::size_t b,
-                                                    std::size_t ahead) {
-    for (int r = 0; r < R; ++r) {
-      const auto codes = w.codes(r);
-      const auto scales = w.scales(r);
-      constexpr std::size_t quants = P::vectors * kVector;
-      constexpr std::size_t highs = P::high_vectors * kVector;
-      constexpr std::size_t scale_bytes = P::scale_bytes * L::rows;
-      constexpr std::size_t min_bytes = P::min_bytes * L::rows;
-      prefetch(codes.quants + b * quants, quants, ahead);
-      prefetch(codes.highs + b * highs, highs, ahead);
-      prefetch(scales.scales + b * scale_bytes, scale_bytes, ahead);
-      prefetch(scales.mins + b * min_bytes, min_bytes, ahead);
-    }
-  }
-
   // x begins with the first of the T tokens, y with the first row of its product; `rows` of the
   // tiles' rows exist. Weights are asked for so many bytes `ahead`, or not at all.
   static void run(const Weights& w, std::size_t rows, ActivationView x, float* y, std::size_t ldy,
@@ -164,7 +137,7 @@ struct TileProduct {
     }
     for (std::size_t i = 0; i < count; ++i, x = block_at(x, 1, W)) {
       const std::size_t b = *x.blocks;
-      if (ahead != 0) prefetch_block(w, b, ahead);
+      if (ahead != 0) prefetch<L, kind, R>(w.tile, w.at, b, ahead);
       multiply_block<0>(w, x, b, total);
       if constexpr (P::parts == 2) multiply_block<1>(w, x, b, total);
     }
@@ -217,8 +190,7 @@ void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView
   constexpr std::size_t kGroup = Set::tiles * kRows;
   const TileLayout at = tile_layout<kind>(kRows, x.cols / kBlock);
   std::size_t row = 0;
-  // A single token meets the weights once anyway: one tile at a time keeps to one stream.
-  for (; tokens > 1 && row + kGroup <= rows; row += kGroup, tiles += Set::tiles * at.bytes) {
+  for (; row + kGroup <= rows; row += kGroup, tiles += Set::tiles * at.bytes) {
     Panels<Set, kind, Set::tiles>::run({tiles, at}, kGroup, x, tokens, y + row, ldy);
   }
   for (; row < rows; row += kRows, tiles += at.bytes) {

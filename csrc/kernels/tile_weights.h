@@ -7,33 +7,36 @@
 namespace ggmlkit {
 namespace {
 
-// Codes of blocks that follow each other.
+// Blocks of a tile that follow each other.
 template <class L, PackedKind kind>
-struct TileCodes {
+struct TileBlocks {
   using Int = typename L::Int;
+  using Float = typename L::Float;
   using P = Packed<kind>;
   static constexpr std::size_t kVector = 4 * L::rows;
+  static constexpr std::size_t kBytes = P::block_bytes * L::rows;
 
-  const std::byte* quants;
-  const std::byte* highs;
+  const std::byte* blocks;
+  const std::byte* supers;
 
-  TileCodes from(std::size_t b) const {
-    return {quants + b * P::vectors * kVector, highs + b * P::high_vectors * kVector};
-  }
+  // From b blocks further on, b being a multiple of kBlocksOfSuper.
+  TileBlocks from(std::size_t b) const { return {block(b), super(b)}; }
+
+  const std::byte* block(std::size_t b) const { return blocks + b * kBytes; }
 
   // Quad k of block b: bytes of a byte kind, unsigned below that.
   template <int k>
   [[gnu::always_inline]] Int quad(std::size_t b) const {
     constexpr int low = P::stored.low_bits;
     constexpr int high = P::stored.high_bits;
-    const Int v = vector<low, k>(quants + b * P::vectors * kVector);
+    const Int v = vector<low, k>(block(b));
     if constexpr (P::is_byte) {
       return v;
     } else {
       const Int code =
           L::both(L::template moved<-bit_of(low, k)>(v), L::broadcast8((1 << low) - 1));
       if constexpr (P::has_high) {
-        const Int h = vector<high, k>(highs + b * P::high_vectors * kVector);
+        const Int h = vector<high, k>(block(b) + P::highs_at * L::rows);
         constexpr int mask = ((1 << high) - 1) << low;
         return L::or_both(code, L::template moved<low - bit_of(high, k)>(h), L::broadcast8(mask));
       } else {
@@ -42,39 +45,18 @@ struct TileCodes {
     }
   }
 
- private:
-  template <int n, int k>
-  [[gnu::always_inline]] static Int vector(const std::byte* block) {
-    return L::load(block + static_cast<std::size_t>(vector_of(n, k)) * kVector);
-  }
-};
-
-// Areas of a tile, from some block on, that its scales and minima come from.
-template <class L, PackedKind kind>
-struct TileScales {
-  using Float = typename L::Float;
-  using P = Packed<kind>;
-
-  const std::byte* scales;
-  const std::byte* mins;
-  const std::byte* supers;
-
-  // From b blocks further on, b being a multiple of kBlocksOfSuper.
-  TileScales from(std::size_t b) const {
-    return {scales + b * P::scale_bytes * L::rows, mins + b * P::min_bytes * L::rows, super(b)};
-  }
-
   // What the scales of block b count in.
   [[gnu::always_inline]] Float unit(std::size_t b) const { return L::load_halves(super(b)); }
 
-  const std::byte* scales_of(std::size_t b, std::size_t part) const {
+  // Of a part of block b.
+  const std::byte* scales(std::size_t b, std::size_t part) const {
     constexpr std::size_t bytes = P::scale_bytes / P::parts;
-    return scales + (b * P::parts + part) * bytes * L::rows;
+    return block(b) + (P::scales_at + part * bytes) * L::rows;
   }
 
   // Of a part of block b. Products of nested scales are exact: 11 bits times 8 at most.
   [[gnu::always_inline]] Float scale(std::size_t b, std::size_t part) const {
-    const std::byte* p = scales_of(b, part);
+    const std::byte* p = scales(b, part);
     if constexpr (P::shares_bytes) return L::multiply(unit(b), L::load_low_nibbles(p));
     if constexpr (P::is_nested) return L::multiply(unit(b), L::load_bytes(p));
     if constexpr (P::stored.scales == Scales::bf16) return L::load_bf16(p);
@@ -82,19 +64,38 @@ struct TileScales {
   }
 
   [[gnu::always_inline]] Float min(std::size_t b, std::size_t part) const {
-    if constexpr (!P::is_nested) return L::load_halves(mins + b * 2 * L::rows);
-    const Float m = L::load_halves(super(b) + 2 * L::rows);
-    if constexpr (P::shares_bytes) {
-      return L::multiply(m, L::load_high_nibbles(scales_of(b, part)));
-    }
-    return L::multiply(m, L::load_bytes(mins + b * L::rows));
+    const std::byte* p = block(b) + P::mins_at * L::rows;
+    if constexpr (!P::is_nested) return L::load_halves(p);
+    const Float unit = L::load_halves(super(b) + 2 * L::rows);
+    if constexpr (P::shares_bytes) return L::multiply(unit, L::load_high_nibbles(scales(b, part)));
+    return L::multiply(unit, L::load_bytes(p));
   }
 
  private:
+  template <int n, int k>
+  [[gnu::always_inline]] static Int vector(const std::byte* codes) {
+    return L::load(codes + static_cast<std::size_t>(vector_of(n, k)) * kVector);
+  }
   const std::byte* super(std::size_t b) const {
     return supers + b / kBlocksOfSuper * P::super_bytes * L::rows;
   }
 };
+
+// Asks for what a pass over R tiles that follow each other meets so many bytes after their block b:
+// behind the end of a tile that is the beginning of the tile R further on. Of supers, a few bytes
+// for eight blocks, the processor thinks itself.
+template <class L, PackedKind kind, int R>
+[[gnu::always_inline]] inline void prefetch(const std::byte* tiles, const TileLayout& at,
+                                            std::size_t b, std::size_t ahead) {
+  constexpr std::size_t bytes = TileBlocks<L, kind>::kBytes;
+  std::size_t from = b * bytes + ahead;
+  if (R > 1 && from >= at.bytes) from += (R - 1) * at.bytes;
+  for (int r = 0; r < R; ++r, from += at.bytes) {
+    for (std::size_t line = 0; line < bytes; line += 64) {
+      __builtin_prefetch(tiles + from + line);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace ggmlkit

@@ -42,10 +42,10 @@ template <int j>
 
 // Quad k of a block to its two pairs.
 template <PackedKind kind, int k>
-[[gnu::always_inline]] inline void expand_quad(const TileCodes<L, kind>& codes, std::size_t b,
+[[gnu::always_inline]] inline void expand_quad(const TileBlocks<L, kind>& from, std::size_t b,
                                                L::Float scale, L::Float base, std::byte* out) {
   using P = Packed<kind>;
-  L::Int quad = codes.template quad<k>(b);
+  L::Int quad = from.template quad<k>(b);
   if constexpr (P::has_table) quad = L::lookup(P::stored.table, quad);
   if constexpr (P::has_table || P::is_byte) quad = L::exclusive_or(quad, L::broadcast8(-128));
   const L::Int first = pair(weight<0>(quad, scale, base), weight<1>(quad, scale, base));
@@ -54,29 +54,28 @@ template <PackedKind kind, int k>
   _mm512_store_si512(out + (2 * k + 1) * kVector, second);
 }
 
-// Blocks of a tile, from the first that codes and scales are of, to [blocks][16 pairs][16 rows][2].
+// Blocks of a tile to [blocks][16 pairs][16 rows][2].
 template <PackedKind kind, int... k>
-void expand_quads(const TileCodes<L, kind>& codes, const TileScales<L, kind>& scales,
-                  std::size_t blocks, std::byte* out, std::integer_sequence<int, k...>) {
+void expand_quads(const TileBlocks<L, kind>& from, std::size_t blocks, std::byte* out,
+                  std::integer_sequence<int, k...>) {
   using P = Packed<kind>;
   constexpr int kZero = 256 + (P::has_table || P::is_byte ? 128 : P::offset);
   for (std::size_t b = 0; b < blocks; ++b, out += kMatrixBytes) {
     L::Float scale[P::parts];
     L::Float base[P::parts];
     for (std::size_t part = 0; part < P::parts; ++part) {
-      scale[part] = scales.scale(b, part);
+      scale[part] = from.scale(b, part);
       L::Float min = L::zeros();
-      if constexpr (P::has_min) min = scales.min(b, part);
+      if constexpr (P::has_min) min = from.min(b, part);
       base[part] = L::multiply_add(scale[part], L::broadcast(-kZero), min);
     }
-    (expand_quad<kind, k>(codes, b, scale[k * P::parts / 8], base[k * P::parts / 8], out), ...);
+    (expand_quad<kind, k>(from, b, scale[k * P::parts / 8], base[k * P::parts / 8], out), ...);
   }
 }
 
 template <PackedKind kind>
-void expand(const TileCodes<L, kind>& codes, const TileScales<L, kind>& scales, std::size_t blocks,
-            std::byte* out) {
-  expand_quads(codes, scales, blocks, out, std::make_integer_sequence<int, 8>());
+void expand(const TileBlocks<L, kind>& from, std::size_t blocks, std::byte* out) {
+  expand_quads(from, blocks, out, std::make_integer_sequence<int, 8>());
 }
 
 // Blocks of one token to its rows of a matrix panel.

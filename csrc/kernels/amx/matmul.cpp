@@ -95,9 +95,8 @@ void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t ro
     count = blocks - b < 2 * kExpanded ? blocks - b : kExpanded;
     for (int r = 0; r < R; ++r) {
       const std::byte* tile = tiles + r * at.bytes;
-      const TileCodes<L, kind> codes{tile, tile + at.highs_at};
-      const TileScales<L, kind> scales{tile + at.scales_at, tile + at.mins_at, tile + at.supers_at};
-      expand(codes.from(b), scales.from(b), count, weights + r * kRoom);
+      const TileBlocks<L, kind> whole{tile, tile + at.supers_at};
+      expand(whole.from(b), count, weights + r * kRoom);
     }
     const bool is_last = b + count == blocks && rows >= R * kRows;
     for (std::size_t t = 0; t < tokens; t += 2 * kTokens) {

@@ -35,11 +35,11 @@ template <int N, class Function>
 // Quads unpacked from a tile at each use.
 template <PackedKind kind>
 struct FromTile {
-  TileCodes<L, kind> codes;
+  TileBlocks<L, kind> tile;
 
   template <int k>
   [[gnu::always_inline]] __m256i quad(std::size_t b) const {
-    return Dot<kind>::weights(codes.template quad<k>(b));
+    return Dot<kind>::weights(tile.template quad<k>(b));
   }
 };
 
@@ -101,8 +101,8 @@ template <PackedKind kind, int part, int T, int W, class Source, int R>
 
 // A part's scales, small integers, in both halves of a lane.
 template <PackedKind kind>
-inline __m256i small_scales(const TileScales<L, kind>& from, std::size_t b, std::size_t part) {
-  const __m256i pairs = L::load_byte_pairs(from.scales_of(b, part));
+inline __m256i small_scales(const TileBlocks<L, kind>& from, std::size_t b, std::size_t part) {
+  const __m256i pairs = L::load_byte_pairs(from.scales(b, part));
   return Packed<kind>::shares_bytes ? L::both(pairs, L::broadcast16(15)) : pairs;
 }
 
@@ -110,7 +110,7 @@ inline __m256i small_scales(const TileScales<L, kind>& from, std::size_t b, std:
 // their sum, at most 2 · 128 · 16 · 32 · 127 < 2^24 (q6_K), is exact as a float too.
 template <PackedKind kind, int T, int W, class Source, int R>
 [[gnu::always_inline]] inline void dot_block(const Source (&w)[R],
-                                             const TileScales<L, kind> (&scales)[R],
+                                             const TileBlocks<L, kind> (&tile)[R],
                                              const ActivationView& x, std::size_t i, std::size_t b,
                                              std::size_t s, __m256i (&dot)[R][T]) {
   if constexpr (Packed<kind>::parts == 1) {
@@ -128,7 +128,7 @@ template <PackedKind kind, int T, int W, class Source, int R>
       sum_part<kind, part, T, W>(w, x, i, b, s, sum);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const __m256i small = small_scales(scales[r], b, part);
+        const __m256i small = small_scales(tile[r], b, part);
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t) {
           const __m256i product = L::madd(sum[r][t], small);

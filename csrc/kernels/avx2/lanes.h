@@ -17,7 +17,7 @@ struct Lanes256 {
 
   static Int zero() { return _mm256_setzero_si256(); }
   static Int load(const std::byte* p) {
-    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   static Int broadcast8(int x) { return _mm256_set1_epi8(static_cast<char>(x)); }
   static Int broadcast16(int x) { return _mm256_set1_epi16(static_cast<short>(x)); }
@@ -51,10 +51,10 @@ struct Lanes256 {
   static Float broadcast(float x) { return _mm256_set1_ps(x); }
   static Float to_float(Int x) { return _mm256_cvtepi32_ps(x); }
   static Float load_halves(const std::byte* p) {
-    return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
   static Float load_bf16(const std::byte* p) {
-    const __m128i upper = _mm_load_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i upper = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(upper), 16));
   }
   // A byte a row: signed, or two numbers of four bits.

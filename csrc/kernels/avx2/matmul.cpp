@@ -17,30 +17,20 @@ static_assert(kExpanded % kBlocksOfSuper == 0);
 // From so many tokens on, expanding once costs less than unpacking for every four tokens.
 constexpr std::size_t kWorthExpanding = 2 * kPanel;
 
-// A run of blocks of R tiles, their scales, and where the product goes: `rows` values a token,
-// added to what is there unless this run is the tiles' first.
+// A run of blocks of R tiles, their weights as they are or expanded, and where the product goes:
+// `rows` values a token, added to what is there unless this run is the tiles' first.
 template <PackedKind kind, class Source, int R>
 struct Run {
+  TileLayout at;
+  TileBlocks<L, kind> tile[R];
   Source weights[R];
-  TileScales<L, kind> scales[R];
   std::size_t first_block;
   std::size_t blocks;
   float* y;
   std::size_t ldy;
   std::size_t rows;
-  const std::byte* stream;  // what few tokens' pass prefetches at block 0
-  std::size_t stream_step;  // and how much further it goes a block; 0 for none
+  std::size_t ahead;  // how many bytes ahead the tiles are asked for; 0 for not at all
 };
-
-// A pass of few tokens takes the weights from afar, in the order they lie in: the tiles' bytes are
-// dealt out evenly over the blocks, whatever their areas.
-template <PackedKind kind, class Source, int R>
-void prefetch(const Run<kind, Source, R>& run, std::size_t b) {
-  const std::byte* p = run.stream + b * run.stream_step;
-  for (std::size_t line = 0; line < run.stream_step; line += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(p) + line, _MM_HINT_T0);
-  }
-}
 
 void store_rows(__m256 v, bool add, float* out, std::size_t rows) {
   if (rows >= kTileRows) {
@@ -67,13 +57,13 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
   const std::size_t end = rounded_from(x, run.first_block + run.blocks);
   for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
     const std::size_t b = x.blocks[i] - run.first_block;
-    if (s == 0) prefetch(run, b);
+    if (s == 0 && run.ahead != 0) prefetch<L, kind, R>(run.tile[0].blocks, run.at, b, run.ahead);
     __m256i dot[R][T];
-    dot_block<kind, T, W>(run.weights, run.scales, x, i, b, s, dot);
+    dot_block<kind, T, W>(run.weights, run.tile, x, i, b, s, dot);
     __m256 scale[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      scale[r] = P::parts == 1 ? run.scales[r].scale(b, 0) : run.scales[r].unit(b);
+      scale[r] = P::parts == 1 ? run.tile[r].scale(b, 0) : run.tile[r].unit(b);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -91,7 +81,7 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
         sum_activations<kind>(x, i * W + s, part, a_sums);
         __m256 min[R];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) min[r] = run.scales[r].min(b, part);
+        for (int r = 0; r < R; ++r) min[r] = run.tile[r].min(b, part);
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t) {
           const __m256 a_sum = _mm256_set1_ps(a_sums[t]);
@@ -146,11 +136,11 @@ void multiply_expanded(const Run<kind, FromTile<kind>, R>& run, const Activation
   alignas(64) std::byte bytes[R][kExpanded * 8 * kVector];
   for (std::size_t b = 0; b < run.blocks; b += kExpanded) {
     const std::size_t count = std::min(kExpanded, run.blocks - b);
-    Run<kind, FromBytes, R> part{{}, {}, b, count, run.y, run.ldy, run.rows, nullptr, 0};
+    Run<kind, FromBytes, R> part{run.at, {}, {}, b, count, run.y, run.ldy, run.rows, 0};
     for (int r = 0; r < R; ++r) {
-      expand(FromTile<kind>{run.weights[r].codes.from(b)}, count, bytes[r]);
+      part.tile[r] = run.tile[r].from(b);
       part.weights[r] = {bytes[r]};
-      part.scales[r] = run.scales[r].from(b);
+      expand(FromTile<kind>{part.tile[r]}, count, bytes[r]);
     }
     multiply_all(part, x, tokens);
   }
@@ -160,19 +150,12 @@ void multiply_expanded(const Run<kind, FromTile<kind>, R>& run, const Activation
 template <PackedKind kind, int R>
 void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t rows,
                     const ActivationView& x, std::size_t tokens, float* y, std::size_t ldy) {
-  const std::size_t blocks = x.cols / kBlock;
-  Run<kind, FromTile<kind>, R> run{{},
-                                   {},
-                                   0,
-                                   blocks,
-                                   y,
-                                   ldy,
-                                   rows,
-                                   tiles + stream_prefetch_distance(),
-                                   blocks == 0 || tokens > kPanel ? 0 : R * at.bytes / blocks};
+  // Few tokens take the weights from afar; many meet most of them in the cache.
+  const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance() : 0;
+  Run<kind, FromTile<kind>, R> run{at, {}, {}, 0, x.cols / kBlock, y, ldy, rows, ahead};
   for (int r = 0; r < R; ++r, tiles += at.bytes) {
-    run.weights[r] = {{tiles, tiles + at.highs_at}};
-    run.scales[r] = {tiles + at.scales_at, tiles + at.mins_at, tiles + at.supers_at};
+    run.tile[r] = {tiles, tiles + at.supers_at};
+    run.weights[r] = {run.tile[r]};
   }
   if constexpr (!Packed<kind>::is_byte) {
     if (tokens >= kWorthExpanding) return multiply_expanded(run, x, tokens);

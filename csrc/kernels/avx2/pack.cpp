@@ -11,7 +11,7 @@ constexpr std::size_t kTileRows = 8;
 
 __m128i load16(const std::byte* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 
-void store32(std::byte* p, __m256i v) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), v); }
+void store32(std::byte* p, __m256i v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 
 // Dword i of each of eight 16-byte rows, for i = 0 … 3: the quants of a nibble tile are just that,
 // as byte j of a file's block holds elements j and j + 16.
@@ -76,26 +76,26 @@ void pack_tile(const std::byte* src, std::size_t row_bytes, std::size_t rows, st
   if (rows < kTileRows) return pack_rows<S, kTileRows>(src, row_bytes, rows, cols, tile);
   using P = Packed<packed_kind<S>()>;
   const std::size_t blocks = cols / kBlock;
-  const TileLayout at = tile_layout<packed_kind<S>()>(kTileRows, blocks);
+  constexpr std::size_t block_bytes = P::block_bytes * kTileRows;
   const std::byte* row[kTileRows];
   for (std::size_t r = 0; r < kTileRows; ++r) row[r] = src + r * row_bytes;
   const std::byte* next = src + kTileRows * row_bytes;
-  for (std::size_t b = 0; b < blocks; ++b) {
+  for (std::size_t b = 0; b < blocks; ++b, tile += block_bytes) {
     // Rows of bytes are long enough for the processor's own prefetchers, which do better.
     if constexpr (!P::is_byte) prefetch_next(next, kTileRows * S::bytes, b);
     const std::size_t from = b * S::bytes;
-    std::byte* quants = tile + b * P::vectors * 32;
     if constexpr (P::is_byte) {
-      transpose_bytes(row, from + S::quants_at, quants);
+      transpose_bytes(row, from + S::quants_at, tile);
     } else {
-      transpose_nibbles(row, from + S::quants_at, quants);
+      transpose_nibbles(row, from + S::quants_at, tile);
     }
     if constexpr (P::has_high) {
-      store32(tile + at.highs_at + b * 32, transpose_high_bits(gather_u32(row, from + S::high_at)));
+      store32(tile + P::highs_at * kTileRows,
+              transpose_high_bits(gather_u32(row, from + S::high_at)));
     }
-    gather_halves(row, from, tile + at.scales_at + b * 2 * kTileRows);
+    gather_halves(row, from, tile + P::scales_at * kTileRows);
     if constexpr (P::has_min) {
-      gather_halves(row, from + S::scale_bytes, tile + at.mins_at + b * 2 * kTileRows);
+      gather_halves(row, from + S::scale_bytes, tile + P::mins_at * kTileRows);
     }
   }
 }

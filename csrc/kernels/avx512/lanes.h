@@ -15,7 +15,7 @@ struct Lanes512 {
   static constexpr int registers = 32;
 
   static Int zero() { return _mm512_setzero_si512(); }
-  static Int load(const std::byte* p) { return _mm512_load_si512(p); }
+  static Int load(const std::byte* p) { return _mm512_loadu_si512(p); }
   static Int broadcast8(int x) { return _mm512_set1_epi8(static_cast<char>(x)); }
   static Int broadcast16(int x) { return _mm512_set1_epi16(static_cast<short>(x)); }
   static Int broadcast32(std::int32_t x) { return _mm512_set1_epi32(x); }
@@ -53,10 +53,10 @@ struct Lanes512 {
   static Float broadcast(float x) { return _mm512_set1_ps(x); }
   static Float to_float(Int x) { return _mm512_cvtepi32_ps(x); }
   static Float load_halves(const std::byte* p) {
-    return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
   static Float load_bf16(const std::byte* p) {
-    const __m256i upper = _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+    const __m256i upper = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16));
   }
   // A byte a row: signed, or two numbers of four bits.
@@ -84,7 +84,7 @@ struct Lanes512 {
 
  private:
   static __m128i sixteen(const std::byte* p) {
-    return _mm_load_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
 };
 

@@ -26,10 +26,10 @@ void transpose_nibbles(const std::byte* const* rows, std::size_t at, std::byte* 
   const __m512i b = _mm512_unpacklo_epi32(four[2], four[3]);
   const __m512i c = _mm512_unpackhi_epi32(four[0], four[1]);
   const __m512i d = _mm512_unpackhi_epi32(four[2], four[3]);
-  _mm512_store_si512(out, _mm512_unpacklo_epi64(a, b));
-  _mm512_store_si512(out + kVector, _mm512_unpackhi_epi64(a, b));
-  _mm512_store_si512(out + 2 * kVector, _mm512_unpacklo_epi64(c, d));
-  _mm512_store_si512(out + 3 * kVector, _mm512_unpackhi_epi64(c, d));
+  _mm512_storeu_si512(out, _mm512_unpacklo_epi64(a, b));
+  _mm512_storeu_si512(out + kVector, _mm512_unpackhi_epi64(a, b));
+  _mm512_storeu_si512(out + 2 * kVector, _mm512_unpacklo_epi64(c, d));
+  _mm512_storeu_si512(out + 3 * kVector, _mm512_unpackhi_epi64(c, d));
 }
 
 void transpose_bytes(const std::byte* const* rows, std::size_t at, std::byte* out) {
@@ -65,25 +65,24 @@ void pack_tile(const std::byte* src, std::size_t row_bytes, std::size_t rows, st
   if (rows < kTileRows) return pack_rows<S, kTileRows>(src, row_bytes, rows, cols, tile);
   using P = Packed<packed_kind<S>()>;
   const std::size_t blocks = cols / kBlock;
-  const TileLayout at = tile_layout<packed_kind<S>()>(kTileRows, blocks);
+  constexpr std::size_t block_bytes = P::block_bytes * kTileRows;
   const std::byte* row[kTileRows];
   for (std::size_t r = 0; r < kTileRows; ++r) row[r] = src + r * row_bytes;
-  for (std::size_t b = 0; b < blocks; ++b) {
+  for (std::size_t b = 0; b < blocks; ++b, tile += block_bytes) {
     const std::size_t from = b * S::bytes;
-    std::byte* quants = tile + b * P::vectors * kVector;
     if constexpr (P::is_byte) {
-      transpose_bytes(row, from + S::quants_at, quants);
+      transpose_bytes(row, from + S::quants_at, tile);
     } else {
-      transpose_nibbles(row, from + S::quants_at, quants);
+      transpose_nibbles(row, from + S::quants_at, tile);
     }
     if constexpr (P::has_high) {
-      std::byte* highs = tile + at.highs_at + b * kVector;
+      std::byte* highs = tile + P::highs_at * kTileRows;
       gather<4>(row, from + S::high_at, highs);
-      _mm512_store_si512(highs, transpose_high_bits(_mm512_load_si512(highs)));
+      _mm512_storeu_si512(highs, transpose_high_bits(_mm512_loadu_si512(highs)));
     }
-    gather<2>(row, from, tile + at.scales_at + b * 2 * kTileRows);
+    gather<2>(row, from, tile + P::scales_at * kTileRows);
     if constexpr (P::has_min) {
-      gather<2>(row, from + S::scale_bytes, tile + at.mins_at + b * 2 * kTileRows);
+      gather<2>(row, from + S::scale_bytes, tile + P::mins_at * kTileRows);
     }
   }
 }

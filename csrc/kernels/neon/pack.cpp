@@ -64,21 +64,19 @@ void pack_tile(const std::byte* src, std::size_t row_bytes, std::size_t rows, st
   if (rows < kTileRows) return pack_rows<S, kTileRows>(src, row_bytes, rows, cols, tile);
   using P = Packed<packed_kind<S>()>;
   const std::size_t blocks = cols / kBlock;
-  const TileLayout at = tile_layout<packed_kind<S>()>(kTileRows, blocks);
+  constexpr std::size_t block_bytes = P::block_bytes * kTileRows;
   const std::byte* row[kTileRows];
   for (std::size_t r = 0; r < kTileRows; ++r) row[r] = src + r * row_bytes;
-  for (std::size_t b = 0; b < blocks; ++b) {
+  for (std::size_t b = 0; b < blocks; ++b, tile += block_bytes) {
     const std::size_t from = b * S::bytes;
-    std::byte* quants = tile + b * P::vectors * kVector;
-    transpose_sixteen(row, from + S::quants_at, quants);
-    if constexpr (P::is_byte)
-      transpose_sixteen(row, from + S::quants_at + 16, quants + 4 * kVector);
+    transpose_sixteen(row, from + S::quants_at, tile);
+    if constexpr (P::is_byte) transpose_sixteen(row, from + S::quants_at + 16, tile + 4 * kVector);
     if constexpr (P::has_high) {
-      pack_high_bits(row, from + S::high_at, tile + at.highs_at + b * kVector);
+      pack_high_bits(row, from + S::high_at, tile + P::highs_at * kTileRows);
     }
-    gather_halves(row, from, tile + at.scales_at + b * 2 * kTileRows);
+    gather_halves(row, from, tile + P::scales_at * kTileRows);
     if constexpr (P::has_min) {
-      gather_halves(row, from + S::scale_bytes, tile + at.mins_at + b * 2 * kTileRows);
+      gather_halves(row, from + S::scale_bytes, tile + P::mins_at * kTileRows);
     }
   }
 }

@@ -46,17 +46,17 @@ template <PackedKind kind>
 struct FromTile {
   using P = Packed<kind>;
 
-  const std::byte* quants;
-  const std::byte* highs;
+  const std::byte* blocks;
 
   template <int k>
   Quad quad(std::size_t b) const {
     constexpr int low = P::stored.low_bits;
+    const std::byte* block = blocks + b * P::block_bytes * kTileRows;
     Quad quad;
     for (std::size_t half = 0; half < 2; ++half) {
-      uint8x16_t code = code_bits<low, k, 0>(quants + b * P::vectors * kVector + 16 * half);
+      uint8x16_t code = code_bits<low, k, 0>(block + 16 * half);
       if constexpr (P::has_high) {
-        const std::byte* h = highs + b * P::high_vectors * kVector + 16 * half;
+        const std::byte* h = block + P::highs_at * kTileRows + 16 * half;
         code = vorrq_u8(code, code_bits<P::stored.high_bits, k, low>(h));
       }
       if constexpr (P::has_table) {
@@ -79,15 +79,6 @@ struct FromBytes {
   }
 };
 
-template <PackedKind kind>
-auto weights_of(const std::byte* tile, const TileLayout& at) {
-  if constexpr (Packed<kind>::is_byte) {
-    return FromBytes{tile};
-  } else {
-    return FromTile<kind>{tile, tile + at.highs_at};
-  }
-}
-
 // All eight quads of block b.
 template <class Weights>
 inline void unpack(const Weights& w, std::size_t b, Quad (&quad)[8]) {
@@ -99,13 +90,12 @@ template <PackedKind kind>
 struct TileScales {
   using P = Packed<kind>;
 
-  const std::byte* scales;
-  const std::byte* mins;
+  const std::byte* blocks;
   const std::byte* supers;
 
   // From b blocks further on, b being a multiple of kBlocksOfSuper.
   TileScales from(std::size_t b) const {
-    return {scales + b * P::scale_bytes * kTileRows, mins + b * P::min_bytes * kTileRows, super(b)};
+    return {blocks + b * P::block_bytes * kTileRows, super(b)};
   }
 
   // Of a part of block b. Products of nested scales are exact: 11 bits times 8 at most.
@@ -115,28 +105,31 @@ struct TileScales {
     } else if constexpr (P::is_nested) {
       return product(load_half8(super(b)), vreinterpret_s8_u8(bytes_of(b, part)));
     } else if constexpr (P::stored.scales == Scales::bf16) {
-      return load_bf16x8(scales + b * 2 * kTileRows);
+      return load_bf16x8(at(b, P::scales_at));
     } else {
-      return load_half8(scales + b * 2 * kTileRows);
+      return load_half8(at(b, P::scales_at));
     }
   }
 
   float32x4x2_t min(std::size_t b, std::size_t part) const {
     if constexpr (!P::is_nested) {
-      return load_half8(mins + b * 2 * kTileRows);
+      return load_half8(at(b, P::mins_at));
     } else {
       const float32x4x2_t unit = load_half8(super(b) + 2 * kTileRows);
       if constexpr (P::shares_bytes) return product(unit, vshr_n_u8(bytes_of(b, part), 4));
-      return product(unit, load8(mins + b * kTileRows));
+      return product(unit, load8(at(b, P::mins_at)));
     }
   }
 
  private:
+  const std::byte* at(std::size_t b, std::size_t place) const {
+    return blocks + (b * P::block_bytes + place) * kTileRows;
+  }
   const std::byte* super(std::size_t b) const {
     return supers + b / kBlocksOfSuper * P::super_bytes * kTileRows;
   }
   uint8x8_t bytes_of(std::size_t b, std::size_t part) const {
-    return load8(scales + (b * P::parts + part) * kTileRows);
+    return load8(at(b, P::scales_at + part));
   }
   static uint8x8_t load8(const std::byte* p) {
     return vld1_u8(reinterpret_cast<const std::uint8_t*>(p));

@@ -172,10 +172,13 @@ void for_tiles(const std::byte* tiles, std::size_t rows, std::size_t cols, float
   const std::size_t blocks = cols / kBlock;
   const TileLayout at = tile_layout<kind>(kTileRows, blocks);
   for (std::size_t row = 0; row < rows; row += kTileRows, tiles += at.bytes) {
-    const auto weights = weights_of<kind>(tiles, at);
-    const TileScales<kind> scales{tiles + at.scales_at, tiles + at.mins_at, tiles + at.supers_at};
-    product(Run<kind, decltype(weights_of<kind>(tiles, at))>{weights, scales, 0, blocks, y + row,
-                                                             ldy, std::min(kTileRows, rows - row)});
+    product(Run<kind, FromTile<kind>>{{tiles},
+                                      {tiles, tiles + at.supers_at},
+                                      0,
+                                      blocks,
+                                      y + row,
+                                      ldy,
+                                      std::min(kTileRows, rows - row)});
   }
 }
 
