@@ -19,7 +19,7 @@ _COMPILER = os.environ.get("CXX", "c++")
 # Instruction sets that decide which kernels run.
 _FLAGS = (
     "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
-    "amx_int8", "asimddp", "i8mm",
+    "amx_bf16", "asimddp", "i8mm",
 )  # fmt: skip
 
 # Buffers of at least this, and of so many last-level caches: well past what stays in a cache.

@@ -1,12 +1,13 @@
-// Loops of 8-bit multiply-adds from registers alone, one for each instruction sequence that the
-// compiler's target has: what integer kernels could reach if nothing had to be loaded.
+// Loops of multiply-adds from registers alone, one for each instruction sequence that the
+// compiler's target has and the kernels use: of bytes, with AMX of bfloat16. What kernels could
+// reach if nothing had to be loaded.
 #pragma once
 
 #include <cstdint>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#if defined(__AMX_INT8__)
+#if defined(__AMX_BF16__)
 #include "../../csrc/kernels/amx/permission.h"
 #include "../../csrc/kernels/amx/tiles.h"
 #endif
@@ -47,8 +48,8 @@ inline void multiply_add(Sum a, int64_t repeats, Step step) {
   for (int k = 0; k < kSums; ++k) GGMLKIT_OPAQUE(sums[k]);
 }
 
-#if defined(__AMX_INT8__)
-// Four products of 16 × 64 by 64 × 16 bytes at a time.
+#if defined(__AMX_BF16__)
+// Four products of 16 × 32 by 32 × 16 bfloat16 at a time.
 inline void multiply_tiles(int64_t repeats) {
   ggmlkit::TileShapes shapes;
   for (int i = 0; i < 8; ++i) shapes.rows[i] = 16, shapes.row_bytes[i] = 64;
@@ -94,8 +95,8 @@ inline const MultiplyAdd kMultiplyAdds[] = {
                     [](__m512i sum, __m512i a) { return _mm512_dpbusd_epi32(sum, a, a); });
      }},
 #endif
-#if defined(__AMX_INT8__)
-    {"AMX tdpbssd, whole tiles", 4 * 16 * 16 * 64, multiply_tiles, ggmlkit::may_use_tiles},
+#if defined(__AMX_BF16__)
+    {"AMX tdpbf16ps, whole tiles", 4 * 16 * 16 * 32, multiply_tiles, ggmlkit::may_use_tiles},
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
     {"NEON sdot", 16 * kSums,

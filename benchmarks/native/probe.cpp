@@ -18,6 +18,8 @@
 #include <thread>
 #include <vector>
 
+#include <sys/mman.h>
+
 #include "multiply_add.h"
 
 namespace {
@@ -33,13 +35,18 @@ void keep(const T& value) {
   asm volatile("" : : "r"(&value) : "memory");
 }
 
-void read(const Vector* from, size_t n, size_t lines_ahead) {
+// Pieces of `piece` vectors, so many at once.
+void read(const Vector* from, size_t n, size_t at_once, size_t lines_ahead) {
+  constexpr size_t piece = 16384 / sizeof(Vector);
   Vector sums[8] = {};
-  for (size_t i = 0; i + 8 <= n; i += 8) {
-    for (size_t line = 0; line < 4 && lines_ahead; ++line)
-      __builtin_prefetch(from + i + (lines_ahead + line) * kVectorsPerLine);
-    for (size_t k = 0; k < 8; ++k) sums[k] ^= from[i + k];
-  }
+  for (; n >= at_once * piece; n -= at_once * piece, from += at_once * piece)
+    for (size_t i = 0; i < piece; i += 8)
+      for (size_t p = 0; p < at_once; ++p) {
+        const Vector* v = from + p * piece + i;
+        for (size_t line = 0; line < 4 && lines_ahead; ++line)
+          __builtin_prefetch(v + (lines_ahead + line) * kVectorsPerLine);
+        for (size_t k = 0; k < 8; ++k) sums[k] ^= v[k];
+      }
   keep(sums);
 }
 
@@ -92,7 +99,8 @@ double median(std::vector<double> values) {
 
 struct Buffer {
   explicit Buffer(size_t bytes)
-      : data(static_cast<Vector*>(std::aligned_alloc(4096, bytes)), std::free) {
+      : data(static_cast<Vector*>(std::aligned_alloc(size_t{2} << 20, bytes)), std::free) {
+    madvise(data.get(), bytes, MADV_HUGEPAGE);  // as packed weights have them
     std::memset(data.get(), 1, bytes);
   }
   std::unique_ptr<Vector, void (*)(void*)> data;
@@ -114,9 +122,12 @@ int main(int argc, char** argv) {
   const auto moved = static_cast<double>(part * threads * sizeof(Vector));
 
   std::vector<Method> methods;
-  for (const size_t ahead : {0, 16, 64, 256})
-    methods.push_back({"read", "prefetch " + std::to_string(ahead * 64) + " B ahead", moved,
-                       [=](int t) { read(of_one(t), part, ahead); }});
+  for (const size_t at_once : {1, 2})
+    for (const size_t ahead : {0, 16, 48, 256})
+      methods.push_back({"read",
+                         std::to_string(at_once) + (at_once == 1 ? " stream" : " streams") +
+                             ", prefetch " + std::to_string(ahead * 64) + " B ahead",
+                         moved, [=](int t) { read(of_one(t), part, at_once, ahead); }});
   methods.push_back({"write", "plain", moved, [=](int t) { write(of_one(t), part); }});
   methods.push_back(
       {"write", "streaming", moved, [=](int t) { write_streaming(of_one(t), part); }});

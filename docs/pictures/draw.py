@@ -71,7 +71,7 @@ def block() -> Picture:
 
 
 def tile() -> Picture:
-    """One vector of a tile of eight rows, and the tile's areas."""
+    """One vector of a tile of eight rows, and what a tile's blocks hold."""
     picture = Picture(770, 250)
     picture.text(10, 20, "Vector v of a block (32 bytes, AVX2): four columns of each of eight rows")
     for row in range(8):
@@ -80,16 +80,18 @@ def tile() -> Picture:
             picture.cell(x, 30, f"r{row}", _COLOURS[row], size=9)
             picture.cell(x, 30 + _CELL, f"4v+{column}", _PLAIN, size=7)
     picture.text(10, 95, "low nibble: column 4v + i; high nibble: column 4v + 16 + i")
-    picture.text(10, 135, "The tile: areas dense over all blocks, padded to 64 bytes")
+    picture.text(10, 135, "The tile: its blocks one after the other, the whole padded to 64 bytes")
     x = 10
-    for label, wide, fill in (
-        ("quants: 4 vectors a block", 18, _COLOURS[0]),
-        ("high bits (q5)", 6, _COLOURS[4]),
-        ("scales: 8 float16 a block", 7, _COLOURS[1]),
-        ("minima (q4_1)", 3, _COLOURS[3]),
-    ):
-        picture.cell(x, 145, label, fill, wide, size=9)
-        x += wide * _CELL
+    for block in range(2):
+        for label, wide, fill in (
+            (f"quants {block}: 4 vectors", 7, _COLOURS[0]),
+            ("highs (q5)", 3, _COLOURS[4]),
+            ("scales", 2, _COLOURS[1]),
+            ("mins (_1)", 2, _COLOURS[3]),
+        ):
+            picture.cell(x, 145, label, fill, wide, size=9)
+            x += wide * _CELL
+    picture.cell(x, 145, "quants 2 …", _COLOURS[0], 4, size=9)
     picture.text(10, 205, "Eight rows of 16 bytes become four vectors by transposing dwords:")
     picture.text(10, 225, "byte j of a file's block already holds elements j and j + 16.")
     return picture
