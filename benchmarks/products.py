@@ -80,9 +80,12 @@ def _ours(
 
 
 def _shortest(work: Work) -> float:
-    """Seconds of a call, the best of as many as fit into a moment."""
+    """Seconds of a call, the best of as many as fit into a moment.
+
+    Cores that have rested take some 50 ms to come back to their speed.
+    """
     first = seconds(work)
-    return min(first, best(work, max(1, min(16, int(_MOMENT / first))))) if first < 1 else first
+    return min(first, best(work, max(1, int(_MOMENT / first)))) if first < 1 else first
 
 
 def _weights(type: str) -> list[gk.Tensor]:

@@ -91,19 +91,25 @@ class Session {
         adapter_(weights_.config()),
         threads_(threads) {}
 
-  // Returns whether `data` is copied: its pages are no longer needed then.
+  // Returns whether `data` will be copied, by `pack` or `start`: its pages are not needed after.
   bool set_matrix(const std::string& name, std::size_t type_index, std::size_t rows,
                   std::size_t cols, const ByteArray& data) {
     const Type type = type_at(type_index);
     check_size(type, rows, cols, data);
     if (decoder_) throw py::value_error("the model is already loaded");
+    weights_.set_matrix(name, type, rows, cols, bytes_of(data));
+    const bool keeps = weights_.keeps_data(name);
+    (keeps ? kept_ : unpacked_).push_back(data);
+    return !keeps;
+  }
+
+  // Packs the matrices set so far. Many at once take less time than each alone.
+  void pack() {
     {
       py::gil_scoped_release release;
-      weights_.set_matrix(name, type, rows, cols, bytes_of(data), ThreadPool::shared(), threads_);
+      weights_.pack(ThreadPool::shared(), threads_);
     }
-    const bool keeps = weights_.keeps_data(name);
-    if (keeps) kept_.push_back(data);
-    return !keeps;
+    unpacked_.clear();
   }
 
   void set_vector(const std::string& name, const FloatArray& data) {
@@ -127,6 +133,7 @@ class Session {
     if (context == 0) throw py::value_error("a context needs room for a token");
     if (sequences == 0) throw py::value_error("there must be a sequence");
     const KvType type = kv_type_named(kv_type);
+    pack();
     py::gil_scoped_release release;
     ThreadPool& pool = ThreadPool::shared();
     weights_.finish(pool, threads_);
@@ -287,6 +294,7 @@ class Session {
   Adapter adapter_;
   int threads_;
   std::vector<ByteArray> kept_;
+  std::vector<ByteArray> unpacked_;
   std::optional<Decoder> decoder_;
   std::vector<std::vector<std::int32_t>> tokens_;  // of each sequence
   std::mutex mutex_;
@@ -307,6 +315,7 @@ void bind_llama(py::module_& m) {
            py::arg("repack"))
       .def("set_matrix", &Session::set_matrix, py::arg("name"), py::arg("type"), py::arg("rows"),
            py::arg("cols"), py::arg("data").noconvert())
+      .def("pack", &Session::pack)
       .def("set_vector", &Session::set_vector, py::arg("name"), py::arg("data"))
       .def("set_change", &Session::set_change, py::arg("name"), py::arg("a"), py::arg("b"))
       .def("start", &Session::start, py::arg("context"), py::arg("sequences"), py::arg("kv_type"),

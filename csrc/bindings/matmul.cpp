@@ -28,7 +28,8 @@ class PackedMatrix {
     check_size(type, rows, cols, data_);
     const std::byte* in = bytes_of(data_);
     py::gil_scoped_release release;
-    weights_ = WeightMatrix(type, rows, cols, in, arena_, ThreadPool::shared(), threads);
+    weights_ = WeightMatrix(type, rows, cols, in, arena_);
+    pack({&weights_}, ThreadPool::shared(), threads);
   }
 
   std::size_t nbytes() const { return weights_.nbytes(); }
@@ -60,7 +61,8 @@ void matmul_into(std::size_t index, const ByteArray& data, std::size_t rows, std
   py::gil_scoped_release release;
   ThreadPool& pool = ThreadPool::shared();
   Arena arena;
-  const WeightMatrix w(type, rows, cols, in, arena, pool, threads, Packing::at_use);
+  const WeightMatrix w(type, rows, cols, in, arena, Packing::at_use);
+  pack({&w}, pool, threads);
   matmul(w, a, tokens, out, pool, threads);
 }
 

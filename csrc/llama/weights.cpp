@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 #include <string_view>
@@ -111,7 +112,7 @@ Weights::Slot Weights::slot(const std::string& name) {
 }
 
 void Weights::set_matrix(const std::string& name, Type type, std::size_t rows, std::size_t cols,
-                         const std::byte* data, ThreadPool& pool, int threads) {
+                         const std::byte* data) {
   const bool embeddings = name == kEmbeddings;
   const Slot place = embeddings ? Slot{nullptr, nullptr, config_.vocab, config_.dim} : slot(name);
   require(place.vector == nullptr, "tensor " + name + " must be a vector");
@@ -125,7 +126,11 @@ void Weights::set_matrix(const std::string& name, Type type, std::size_t rows, s
     embedding_type_ = type;
     embeddings_ = data;
   } else {
-    *place.matrix = WeightMatrix(type, rows, cols, data, arena_, pool, threads, packing_);
+    *place.matrix = WeightMatrix(type, rows, cols, data, arena_, packing_);
+    // Set twice, it is packed once.
+    const bool waits =
+        std::find(unpacked_.begin(), unpacked_.end(), place.matrix) != unpacked_.end();
+    if (!waits) unpacked_.push_back(place.matrix);
   }
 }
 
@@ -139,6 +144,11 @@ void Weights::set_vector(const std::string& name, const float* data, std::size_t
   require(n == place.cols, "tensor " + name + " has " + std::to_string(n) +
                                " elements, the model needs " + std::to_string(place.cols));
   place.vector->assign(data, data + n);
+}
+
+void Weights::pack(ThreadPool& pool, int threads) {
+  ggmlkit::pack(unpacked_, pool, threads);
+  unpacked_.clear();
 }
 
 void Weights::finish(ThreadPool& pool, int threads) {
@@ -155,9 +165,11 @@ void Weights::finish(ThreadPool& pool, int threads) {
   }
   require(!output_norm_.empty(), "tensor output_norm.weight is missing");
   if (output_.rows() == 0) {
-    output_ = WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, arena_, pool,
-                           threads, packing_);
+    output_ =
+        WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, arena_, packing_);
+    unpacked_.push_back(&output_);
   }
+  pack(pool, threads);
 }
 
 std::vector<const WeightMatrix*> Weights::matrices() const {

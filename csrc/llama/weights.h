@@ -38,16 +38,19 @@ class Weights {
   // With Packing::at_use the matrices are used in the file's layout.
   explicit Weights(Config config, Packing packing = Packing::at_load);
 
-  // One matrix in file layout: `rows` × row_bytes(type, cols) bytes at `data`. Float types,
-  // token_embd and what is packed at use keep pointing there, so it must outlive the weights.
-  // Throws std::invalid_argument for a name the decoder doesn't know, another shape than the
-  // configuration asks for, or a type without a kernel.
+  // One matrix in file layout: `rows` × row_bytes(type, cols) bytes at `data`, which must last
+  // until it is packed. Float types, token_embd and what is packed at use keep pointing there, so
+  // it must outlive the weights. Throws std::invalid_argument for a name the decoder doesn't know,
+  // another shape than the configuration asks for, or a type without a kernel.
   void set_matrix(const std::string& name, Type type, std::size_t rows, std::size_t cols,
-                  const std::byte* data, ThreadPool& pool, int threads);
+                  const std::byte* data);
   void set_vector(const std::string& name, const float* data, std::size_t n);
 
   // Whether a matrix that was set points at the data it was set from.
   bool keeps_data(const std::string& name);
+
+  // Packs the matrices that were set since it was called last.
+  void pack(ThreadPool& pool, int threads);
 
   // Ends the loading: ties the output to the embeddings where it has none of its own, and throws
   // std::invalid_argument, with the name, for a weight that was never set.
@@ -73,6 +76,7 @@ class Weights {
   Config config_;
   Arena arena_;
   Packing packing_;
+  std::vector<const WeightMatrix*> unpacked_;
   std::vector<LayerWeights> layers_;
   std::vector<float> output_norm_;  // [dim]
   WeightMatrix output_;             // vocab × dim

@@ -1,5 +1,6 @@
 #include "quant/weight_matrix.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,8 +18,8 @@ bool is_float(Type type) { return type == Type::f32 || type == Type::f16 || type
 }  // namespace
 
 WeightMatrix::WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data,
-                           Arena& arena, ThreadPool& pool, int threads, Packing packing)
-    : type_(type), rows_(rows), cols_(cols), float_type_(type) {
+                           Arena& arena, Packing packing)
+    : type_(type), rows_(rows), cols_(cols), float_type_(type), source_(data) {
   const TypeInfo& t = info(type);
   if (!can_dequantize(type) || cols % t.block_size != 0) {
     throw std::invalid_argument(std::string("no matmul for ") + t.name + " rows of " +
@@ -31,13 +32,12 @@ WeightMatrix::WeightMatrix(Type type, std::size_t rows, std::size_t cols, const 
       file_ = data;
     } else {
       take(arena, tiles() * tile_bytes_);
-      pack_all(data, pool, threads);
     }
   } else if (is_float(type)) {
     file_ = data;
   } else {
+    float_type_ = Type::f16;
     take(arena, rows * cols * 2);
-    unpack_to_half(data, pool, threads);
   }
 }
 
@@ -58,27 +58,31 @@ void WeightMatrix::pack_tile(std::size_t i, const std::byte* rows, std::byte* ou
   kernels(type_).pack(rows + row * stride, stride, std::min(tile_rows, rows_ - row), cols_, out);
 }
 
-void WeightMatrix::pack_all(const std::byte* data, ThreadPool& pool, int threads) {
-  pool.run(
-      [&](int thread, int n_threads) {
-        const Range share = split(tiles(), thread, n_threads);
-        for (std::size_t i = share.begin; i < share.end; ++i) {
-          pack_tile(i, data, own_ + i * tile_bytes_);
-        }
-      },
-      threads);
+void WeightMatrix::make_piece(std::size_t i) const {
+  if (is_packed()) return pack_tile(i, source_, own_ + i * tile_bytes_);
+  std::vector<float> row(cols_);
+  dequantize_row(type_, source_ + i * row_bytes(type_, cols_), row.data(), cols_);
+  kernels(Type::f16).quantize(row.data(), own_ + i * cols_ * 2, cols_);
 }
 
-void WeightMatrix::unpack_to_half(const std::byte* data, ThreadPool& pool, int threads) {
-  const std::size_t stride = row_bytes(type_, cols_);
-  float_type_ = Type::f16;
+void pack(const std::vector<const WeightMatrix*>& matrices, ThreadPool& pool, int threads) {
+  std::size_t all = 0;
+  for (const WeightMatrix* w : matrices) all += w->nbytes();
+  if (all == 0) return;
   pool.run(
       [&](int thread, int n_threads) {
-        const Range share = split(rows_, thread, n_threads);
-        std::vector<float> row(cols_);
-        for (std::size_t r = share.begin; r < share.end; ++r) {
-          dequantize_row(type_, data + r * stride, row.data(), cols_);
-          kernels(Type::f16).quantize(row.data(), own_ + r * cols_ * 2, cols_);
+        const Range share = split(all, thread, n_threads);
+        std::size_t first = 0;  // byte of w, of all
+        for (const WeightMatrix* w : matrices) {
+          const std::size_t pieces = w->pieces();
+          if (pieces == 0) continue;
+          const std::size_t step = w->nbytes() / pieces;
+          // A piece belongs to the share that its first byte is in.
+          const auto up_to = [&](std::size_t byte) {
+            return byte <= first ? 0 : std::min(pieces, (byte - first + step - 1) / step);
+          };
+          for (std::size_t i = up_to(share.begin); i < up_to(share.end); ++i) w->make_piece(i);
+          first += w->nbytes();
         }
       },
       threads);

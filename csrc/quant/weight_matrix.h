@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "core/arena.h"
 #include "core/thread_pool.h"
@@ -20,12 +21,12 @@ class WeightMatrix {
   WeightMatrix() = default;
 
   // `data` is in file layout: rows × row_bytes(type, cols). Float types, and all that are packed
-  // at use, keep pointing at it; all else is kept in the arena. Both must outlive the matrix.
-  // Scales that the file holds as float32 are rounded to float16. Types without a
-  // packed form become float16 values. Throws std::invalid_argument where the type has no kernel or
-  // cols is no multiple of its block.
+  // at use, keep pointing at it; all else gets room in the arena, which `pack` fills. What they
+  // point at must outlive the matrix. Scales that the file holds as float32 are rounded to float16.
+  // Types without a packed form become float16 values. Throws std::invalid_argument where the type
+  // has no kernel or cols is no multiple of its block.
   WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data, Arena& arena,
-               ThreadPool& pool, int threads = 0, Packing packing = Packing::at_load);
+               Packing packing = Packing::at_load);
 
   Type type() const { return type_; }
   std::size_t rows() const { return rows_; }
@@ -47,14 +48,17 @@ class WeightMatrix {
   void pack_tile(std::size_t i, const std::byte* rows, std::byte* out) const;
   void pack_tile(std::size_t i, std::byte* out) const { pack_tile(i, file_, out); }
 
+  // The pieces that nbytes() is made of, tiles or rows, and how one of them is made. They come from
+  // the data it was constructed from.
+  std::size_t pieces() const { return own_bytes_ == 0 ? 0 : is_packed() ? tiles() : rows_; }
+  void make_piece(std::size_t i) const;
+
   // Float matrices: rows in file layout, of float_type().
   const std::byte* float_data() const { return file_ != nullptr ? file_ : own_; }
   Type float_type() const { return float_type_; }
 
  private:
   void take(Arena& arena, std::size_t bytes);
-  void pack_all(const std::byte* data, ThreadPool& pool, int threads);
-  void unpack_to_half(const std::byte* data, ThreadPool& pool, int threads);
 
   Type type_ = Type::f32;
   std::size_t rows_ = 0;
@@ -62,9 +66,14 @@ class WeightMatrix {
   PackedKind kind_ = PackedKind::count;
   std::size_t tile_bytes_ = 0;
   Type float_type_ = Type::f32;
+  const std::byte* source_ = nullptr;
   const std::byte* file_ = nullptr;
   std::byte* own_ = nullptr;
   std::size_t own_bytes_ = 0;
 };
+
+// Fills the matrices' room in the arena. Threads share the bytes of all, not of each, so that a
+// small matrix costs no meeting and every thread has large pages of its own to touch first.
+void pack(const std::vector<const WeightMatrix*>& matrices, ThreadPool& pool, int threads);
 
 }  // namespace ggmlkit

@@ -15,6 +15,10 @@ from ggmlkit.model.config import ROPE_TENSORS, LlamaConfig
 from ggmlkit.model.fused import unfused
 from ggmlkit.tensor import Tensor
 
+# Bytes of the file that are packed at a time: enough that threads meet seldom, little beside a
+# model, as they and what becomes of them are in memory together.
+_PACKED_AT_ONCE = 32 << 20
+
 
 @contextmanager
 def naming(file: ModelFile) -> Iterator[None]:
@@ -53,6 +57,7 @@ def load(
     """All weights, in the decoder."""
     try:
         session = _core.LlamaSession(config.asdict(), threads, repack)
+        waiting: list[Tensor] = []
         for name, tensor in unfused(tensors, config):
             if name in ROPE_TENSORS:
                 continue  # parts of the configuration
@@ -61,15 +66,27 @@ def load(
             elif len(tensor.shape) == 2:
                 rows, cols = tensor.shape
                 if session.set_matrix(name, tensor.type.index, rows, cols, tensor.data):
-                    release(tensor.data)
-                tensor.check()
+                    waiting.append(tensor)
+                else:
+                    tensor.check()
+                if sum(t.nbytes for t in waiting) >= _PACKED_AT_ONCE:
+                    _pack(session, waiting)
             else:
                 raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
+        _pack(session, waiting)
     except ValueError as error:
         raise ModelError(str(error)) from error
     except MemoryError as error:
         raise ModelError("the weights do not fit into memory") from error
     return session
+
+
+def _pack(session: _core.LlamaSession, waiting: list[Tensor]) -> None:
+    session.pack()
+    for tensor in waiting:
+        release(tensor.data)
+        tensor.check()
+    waiting.clear()
 
 
 def start(
