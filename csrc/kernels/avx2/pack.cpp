@@ -62,14 +62,6 @@ void transpose_bytes(const std::byte* const* rows, std::size_t at, std::byte* ou
   transpose_nibbles(rows, at + 16, out + 128);
 }
 
-// Rows are packed in file order, often just before they are used: while one tile is packed, the
-// bytes of the next are asked for, dealt out evenly over the blocks.
-void prefetch_next(const std::byte* next, std::size_t step, std::size_t b) {
-  for (std::size_t line = 0; line < step; line += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(next) + b * step + line, _MM_HINT_T0);
-  }
-}
-
 template <class S>
 void pack_tile(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
                std::byte* tile) {
@@ -82,7 +74,7 @@ void pack_tile(const std::byte* src, std::size_t row_bytes, std::size_t rows, st
   const std::byte* next = src + kTileRows * row_bytes;
   for (std::size_t b = 0; b < blocks; ++b, tile += block_bytes) {
     // Rows of bytes are long enough for the processor's own prefetchers, which do better.
-    if constexpr (!P::is_byte) prefetch_next(next, kTileRows * S::bytes, b);
+    if constexpr (!P::is_byte) prefetch_next<3>(next, kTileRows * S::bytes, b);
     const std::size_t from = b * S::bytes;
     if constexpr (P::is_byte) {
       transpose_bytes(row, from + S::quants_at, tile);

@@ -68,7 +68,10 @@ void pack_tile(const std::byte* src, std::size_t row_bytes, std::size_t rows, st
   constexpr std::size_t block_bytes = P::block_bytes * kTileRows;
   const std::byte* row[kTileRows];
   for (std::size_t r = 0; r < kTileRows; ++r) row[r] = src + r * row_bytes;
+  const std::byte* next = src + kTileRows * row_bytes;
   for (std::size_t b = 0; b < blocks; ++b, tile += block_bytes) {
+    // Rows of bytes are long enough for the processor's own prefetchers, which do better.
+    if constexpr (!P::is_byte) prefetch_next<2>(next, kTileRows * S::bytes, b);
     const std::size_t from = b * S::bytes;
     if constexpr (P::is_byte) {
       transpose_bytes(row, from + S::quants_at, tile);
