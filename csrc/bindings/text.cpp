@@ -7,6 +7,7 @@
 
 #include "bindings/bindings.h"
 #include "text/byte_pairs.h"
+#include "text/utf8.h"
 
 namespace py = pybind11;
 
@@ -14,6 +15,101 @@ namespace ggmlkit {
 namespace {
 
 using text::BytePairs;
+
+// ---------------------------------------------------------------- strings of a file
+
+// How a file holds strings: each after its length, of four bytes or eight.
+struct Format {
+  bool wide;
+  bool big_endian;
+
+  std::size_t width() const { return wide ? 8 : 4; }
+
+  // Calls take(string) for as many of `count` as lie whole in `data` from `offset` on. Returns how
+  // many they were, and where the last ended.
+  template <class Take>
+  std::pair<std::size_t, std::size_t> walk(std::string_view data, std::size_t offset,
+                                           std::size_t count, Take take) const {
+    std::size_t found = 0;
+    for (; found < count && offset <= data.size() && data.size() - offset >= width(); ++found) {
+      std::uint64_t length = 0;
+      for (std::size_t i = 0; i < width(); ++i) {
+        const auto byte = static_cast<unsigned char>(data[offset + i]);
+        length |= std::uint64_t{byte} << 8 * (big_endian ? width() - 1 - i : i);
+      }
+      if (length > data.size() - offset - width()) break;
+      take(data.substr(offset + width(), length));
+      offset += width() + length;
+    }
+    return {found, offset};
+  }
+};
+
+std::string_view view_of(const py::buffer_info& data) {
+  return {static_cast<const char*>(data.ptr), static_cast<std::size_t>(data.size * data.itemsize)};
+}
+
+// A string; what is no UTF-8 as bytes.
+py::object python_text(std::string_view text) {
+  const auto n = static_cast<Py_ssize_t>(text.size());
+  PyObject* string = PyUnicode_DecodeUTF8(text.data(), n, nullptr);
+  if (string == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    string = PyBytes_FromStringAndSize(text.data(), n);
+    if (string == nullptr) throw py::error_already_set();
+  }
+  return py::reinterpret_steal<py::object>(string);
+}
+
+std::pair<py::list, std::size_t> read_strings(const py::buffer& data, std::size_t offset,
+                                              std::size_t count, bool wide, bool big_endian) {
+  py::list found;
+  const auto take = [&](std::string_view text) { found.append(python_text(text)); };
+  const std::size_t end =
+      Format{wide, big_endian}.walk(view_of(data.request()), offset, count, take).second;
+  return {std::move(found), end};
+}
+
+std::pair<std::size_t, std::size_t> skip_strings(const py::buffer& data, std::size_t offset,
+                                                 std::size_t count, bool wide, bool big_endian) {
+  return Format{wide, big_endian}.walk(view_of(data.request()), offset, count,
+                                       [](std::string_view) {});
+}
+
+// Strings that stay as a file holds them until one is asked for.
+class StoredStrings {
+ public:
+  StoredStrings(py::bytes stored, std::size_t count, bool wide, bool big_endian)
+      : stored_(std::move(stored)) {
+    const Format format{wide, big_endian};
+    const std::string_view data = stored_;
+    if (count <= data.size() / format.width()) texts_.reserve(count);
+    const auto take = [&](std::string_view text) { texts_.push_back(text); };
+    if (format.walk(data, 0, count, take) != std::pair{count, data.size()}) {
+      throw py::value_error("the bytes are not so many strings");
+    }
+  }
+
+  const std::vector<std::string_view>& texts() const { return texts_; }
+
+  py::object at(std::size_t i) const {
+    if (i >= texts_.size()) throw py::index_error();
+    return python_text(texts_[i]);
+  }
+
+  py::list list() const {
+    py::list all(texts_.size());
+    for (std::size_t i = 0; i < texts_.size(); ++i) all[i] = python_text(texts_[i]);
+    return all;
+  }
+
+ private:
+  py::bytes stored_;
+  std::vector<std::string_view> texts_;
+};
+
+// ---------------------------------------------------------------- byte pair encoding
 
 // A string's UTF-8, which lives as long as the string.
 std::string_view utf8(py::handle string) {
@@ -23,77 +119,42 @@ std::string_view utf8(py::handle string) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-// A piece may itself begin with a space, never hold one further on.
-BytePairs::Pair split_merge(py::handle merge, std::size_t number) {
-  const std::string_view text = PyUnicode_Check(merge.ptr()) ? utf8(merge) : std::string_view();
-  const std::size_t cut = text.find(' ', 1);
-  if (cut == std::string_view::npos) {
-    throw py::value_error("merges entry " + std::to_string(number) + " is no pair of pieces");
+// Views of a list's strings, or of stored ones, which live as long as these; without data where
+// something is no text.
+std::vector<std::string_view> texts_of(const py::object& strings) {
+  std::vector<std::string_view> found;
+  found.reserve(py::len(strings));
+  if (py::isinstance<StoredStrings>(strings)) {
+    for (const std::string_view text : strings.cast<const StoredStrings&>().texts()) {
+      found.push_back(text::is_utf8(text) ? text : std::string_view());
+    }
+  } else {
+    for (const py::handle string : strings) {
+      found.push_back(PyUnicode_Check(string.ptr()) ? utf8(string) : std::string_view());
+    }
   }
-  return {text.substr(0, cut), text.substr(cut + 1)};
+  return found;
 }
 
-// Holds the strings that the pairs look into.
-class Bpe {
- public:
-  Bpe(py::list pieces, const py::list& merges, bool whole_words)
-      : pieces_(std::move(pieces)), pairs_(texts(pieces_), pairs(merges), whole_words) {}
-
-  std::vector<BytePairs::Token> encode(const py::iterable& words) const {
-    std::vector<BytePairs::Token> tokens;
-    for (const py::handle word : words) pairs_.encode(utf8(word), tokens);
-    return tokens;
-  }
-
- private:
-  static std::vector<std::string_view> texts(const py::list& pieces) {
-    std::vector<std::string_view> found;
-    found.reserve(pieces.size());
-    for (const py::handle piece : pieces) {
-      found.push_back(PyUnicode_Check(piece.ptr()) ? utf8(piece) : std::string_view());
+// A piece may itself begin with a space, never hold one further on.
+std::vector<BytePairs::Pair> pairs_of(const std::vector<std::string_view>& merges) {
+  std::vector<BytePairs::Pair> found;
+  found.reserve(merges.size());
+  for (const std::string_view text : merges) {
+    const std::size_t cut = text.find(' ', 1);
+    if (cut == std::string_view::npos) {
+      throw py::value_error("merges entry " + std::to_string(found.size()) +
+                            " is no pair of pieces");
     }
-    return found;
+    found.push_back({text.substr(0, cut), text.substr(cut + 1)});
   }
+  return found;
+}
 
-  static std::vector<BytePairs::Pair> pairs(const py::list& merges) {
-    std::vector<BytePairs::Pair> found;
-    found.reserve(merges.size());
-    for (const py::handle merge : merges) found.push_back(split_merge(merge, found.size()));
-    return found;
-  }
-
-  py::list pieces_;
-  BytePairs pairs_;
-};
-
-// As many of `count` strings as lie whole in `data` from `offset` on, each after its length, and
-// where the last of them ends. Strings that are no UTF-8 come as bytes.
-std::pair<py::list, std::size_t> read_strings(const py::buffer& data, std::size_t offset,
-                                              std::size_t count, bool wide, bool big_endian) {
-  const py::buffer_info view = data.request();
-  const auto* bytes = static_cast<const unsigned char*>(view.ptr);
-  const auto size = static_cast<std::size_t>(view.size * view.itemsize);
-  const std::size_t width = wide ? 8 : 4;
-  py::list found;
-  for (; count != 0 && offset <= size && size - offset >= width; --count) {
-    std::uint64_t length = 0;
-    for (std::size_t i = 0; i < width; ++i) {
-      length |= std::uint64_t{bytes[offset + i]} << 8 * (big_endian ? width - 1 - i : i);
-    }
-    if (length > size - offset - width) break;
-    const auto* text = reinterpret_cast<const char*>(bytes + offset + width);
-    const auto n = static_cast<Py_ssize_t>(length);
-    PyObject* string = PyUnicode_DecodeUTF8(text, n, nullptr);
-    if (string == nullptr) {
-      if (PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0) throw py::error_already_set();
-      PyErr_Clear();
-      string = PyBytes_FromStringAndSize(text, n);
-      if (string == nullptr) throw py::error_already_set();
-    }
-    found.append(py::reinterpret_steal<py::object>(string));
-    offset += width + length;
-  }
-  return {std::move(found), offset};
+std::vector<BytePairs::Token> encode(const BytePairs& pairs, const py::iterable& words) {
+  std::vector<BytePairs::Token> tokens;
+  for (const py::handle word : words) pairs.encode(utf8(word), tokens);
+  return tokens;
 }
 
 }  // namespace
@@ -101,10 +162,20 @@ std::pair<py::list, std::size_t> read_strings(const py::buffer& data, std::size_
 void bind_text(py::module_& m) {
   m.def("read_strings", &read_strings, py::arg("data"), py::arg("offset"), py::arg("count"),
         py::arg("wide"), py::arg("big_endian"));
-  py::class_<Bpe>(m, "Bpe")
-      .def(py::init<py::list, const py::list&, bool>(), py::arg("pieces"), py::arg("merges"),
-           py::arg("whole_words"))
-      .def("encode", &Bpe::encode, py::arg("words"));
+  m.def("skip_strings", &skip_strings, py::arg("data"), py::arg("offset"), py::arg("count"),
+        py::arg("wide"), py::arg("big_endian"));
+  py::class_<StoredStrings>(m, "StoredStrings")
+      .def(py::init<py::bytes, std::size_t, bool, bool>(), py::arg("stored"), py::arg("count"),
+           py::arg("wide"), py::arg("big_endian"))
+      .def("__len__", [](const StoredStrings& s) { return s.texts().size(); })
+      .def("__getitem__", &StoredStrings::at, py::arg("index"))
+      .def("list", &StoredStrings::list);
+  py::class_<BytePairs>(m, "Bpe")
+      .def(py::init([](const py::object& pieces, const py::object& merges, bool whole_words) {
+             return BytePairs(texts_of(pieces), pairs_of(texts_of(merges)), whole_words);
+           }),
+           py::arg("pieces"), py::arg("merges"), py::arg("whole_words"))
+      .def("encode", &encode, py::arg("words"));
 }
 
 }  // namespace ggmlkit

@@ -1,6 +1,6 @@
 """The compiled core: kernels and decoder. Arrays are C-contiguous; every size is checked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,18 @@ class Sampler:
 def read_strings(
     data: Any, offset: int, count: int, wide: bool, big_endian: bool
 ) -> tuple[list[str | bytes], int]: ...
+def skip_strings(
+    data: Any, offset: int, count: int, wide: bool, big_endian: bool
+) -> tuple[int, int]: ...
+
+class StoredStrings(Sequence[str | bytes]):
+    def __init__(self, stored: bytes, count: int, wide: bool, big_endian: bool) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> str | bytes: ...  # type: ignore[override]
+    def list(self) -> list[str | bytes]: ...
 
 class Bpe:
-    def __init__(self, pieces: list[str | bytes], merges: list[str], whole_words: bool) -> None: ...
+    def __init__(
+        self, pieces: Sequence[str | bytes], merges: Sequence[str | bytes], whole_words: bool
+    ) -> None: ...
     def encode(self, words: Iterable[str]) -> list[int]: ...

@@ -186,9 +186,10 @@ def test_a_closed_pipe_ends_quietly() -> None:
 def test_the_command_starts_without_the_heavy_modules() -> None:
     heavy = ["rich.progress", "torch", "tokenizers", "jinja2", "safetensors", "ggmlkit.server"]
     code = (
-        "import sys; sys.argv = ['ggmlkit', '--version']\n"
-        "from ggmlkit.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "import sys\n"
+        "import ggmlkit.cli\n"
+        "from ggmlkit.cli.app import run\n"
+        "run(['--version'])\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -26,10 +26,10 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has enough
         code = 1
-        # What is left in the buffer must not fail again when python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    gc.freeze()  # the process ends: python need not look through everything once more
-    sys.exit(code)
+    sys.stderr.flush()
+    # All that is left is memory, which the system takes back in a tenth of the time that python
+    # would take to give it.
+    os._exit(code)
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:

@@ -20,7 +20,7 @@ def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     LLaMA tensor of the old formats.
     """
     if model_file.container == "gguf":
-        return dict(model_file.metadata), dict(model_file.tensors)
+        return model_file.metadata.copy(), dict(model_file.tensors)
     other = _OTHER_KINDS.get(model_file.container)
     if other is not None:
         raise ConversionError(f"{model_file.path} is {other}, not a model")

@@ -11,6 +11,7 @@ from ggmlkit.io.gguf_header import DEFAULT_ALIGNMENT, HeaderReader, TensorEntry,
 from ggmlkit.io.mapped import mapped_while_read
 from ggmlkit.io.mapped_model import MappedModelFile
 from ggmlkit.io.mapped_tensor import mapped_tensor
+from ggmlkit.io.stored_values import StoredValues
 from ggmlkit.tensor import Tensor
 
 
@@ -36,7 +37,9 @@ class GgufFile(MappedModelFile):
         self._value_ranges: dict[str, tuple[int, int]] = {}
         with mapped_while_read(path) as self._file:
             version, order = version_and_order(self._file)
-            super().__init__(Path(path), "gguf", version=version, byte_order=order)
+            super().__init__(
+                Path(path), "gguf", version=version, byte_order=order, metadata=StoredValues()
+            )
             self._tensors = self._read(HeaderReader(self._file, version, order))
 
     @property

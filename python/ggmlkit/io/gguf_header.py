@@ -34,6 +34,9 @@ NUMPY_CODES = {
     12: "f8",
 }
 
+# Strings that are left as they are until they are asked for.
+_MANY = 64
+
 # Deeper nesting than any file needs; bounds the recursion.
 _MAX_NESTING = 8
 
@@ -132,13 +135,18 @@ class HeaderReader:
         return self.cursor.array(NUMPY_CODES[kind], count, f"the value of {key!r}")
 
     def elements(self, key: str, depth: int) -> tuple[int, Any]:
-        """Element type and elements of an array: a numpy array, or a list of text or arrays."""
+        """Element type and elements of an array: a numpy array, or a list of text or arrays.
+
+        A long list of text stays as stored, which StoredValues takes for a list.
+        """
         place = self.cursor.offset
         kind = self.cursor.u32(f"the element type of {key!r}")
         count_place = self.cursor.offset
         count = self.count()
         if kind == STRING:
             self.cursor.check_count(count, self.width, f"strings of {key!r}", count_place)
+            if depth == 1 and count >= _MANY and not self.terminated:
+                return kind, self.cursor.stored_strings(count, self.wide)
             return kind, self.strings(count)
         if kind == ARRAY:
             if depth == _MAX_NESTING:

@@ -104,7 +104,10 @@ class GgufParts(ModelFile):
 
 
 def _without_keys(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in KEYS}
+    kept = values.copy()
+    for key in KEYS:
+        kept.pop(key, None)
+    return kept
 
 
 def _whole(file: GgufFile, key: str, least: int) -> int:

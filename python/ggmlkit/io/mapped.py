@@ -172,6 +172,16 @@ class Cursor:
         self.offset = end
         return found
 
+    def stored_strings(self, count: int, wide: bool) -> _core.StoredStrings:
+        """The same, copied as they are, to become Python's later."""
+        big_endian = self.byte_order == "big"
+        start = self.offset
+        found, end = _core.skip_strings(self.file.buffer, start, count, wide, big_endian)
+        if found < count:
+            raise self._broken_string(end, self._u64 if wide else self._u32)
+        self.offset = end
+        return _core.StoredStrings(self.file.buffer[start:end], count, wide, big_endian)
+
     def _broken_string(self, start: int, form: struct.Struct) -> FormatError:
         left = self.file.size - start - form.size
         if left < 0:

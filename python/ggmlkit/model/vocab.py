@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from ggmlkit.errors import ModelError
+from ggmlkit.io.stored_values import StoredValues
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,18 +36,20 @@ class Vocab:
 
     Attributes:
         model: ``"llama"`` (SentencePiece BPE) or ``"gpt2"`` (byte-level BPE).
-        pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8.
+        pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8. A list,
+            except that a byte-level BPE's may still be as the file has them.
         types: a ``TokenType`` number for every token, int32 ``(tokens,)``.
         scores: a score for every token, or None: then the id ranks the pieces.
-        merges: pairs in order of preference, each ``"left right"``; empty for SentencePiece.
+        merges: pairs in order of preference, each ``"left right"``; empty for SentencePiece. As
+            the pieces.
         pre: name of the pre-tokenizer; ``"default"`` where the file names none.
     """
 
     model: str
-    pieces: list[str | bytes]
+    pieces: Sequence[str | bytes]
     types: NDArray[np.int32]
     scores: list[float] | None
-    merges: list[str]
+    merges: Sequence[str | bytes]
     pre: str
 
     @classmethod
@@ -61,7 +64,7 @@ class Vocab:
             )
         if not isinstance(model, str) or model not in ("llama", "gpt2"):
             raise ModelError(f"tokenizer model {str(model)[:80]!r} is neither 'llama' nor 'gpt2'")
-        pieces = _pieces(metadata)
+        pieces = _pieces(metadata, model)
         types = _numbers(metadata, "token_type", len(pieces))
         scores = _numbers(metadata, "scores", len(pieces)) if model == "llama" else None
         pre = metadata.get(PREFIX + "pre", "default")
@@ -161,7 +164,14 @@ def byte_value(piece: str | bytes) -> int | None:
         return None
 
 
-def _pieces(metadata: Mapping[str, Any]) -> list[str | bytes]:
+def _stored(metadata: Mapping[str, Any], key: str) -> Sequence[str | bytes] | None:
+    return metadata.stored(PREFIX + key) if isinstance(metadata, StoredValues) else None
+
+
+def _pieces(metadata: Mapping[str, Any], model: str) -> Sequence[str | bytes]:
+    stored = _stored(metadata, "tokens")
+    if stored is not None and model == "gpt2":
+        return stored
     tokens = metadata.get(PREFIX + "tokens")
     if not _is_list(tokens):
         raise ModelError("the file has no vocabulary: tokenizer.ggml.tokens is missing")
@@ -185,7 +195,10 @@ def _numbers(metadata: Mapping[str, Any], key: str, size: int) -> NDArray[np.flo
         raise ModelError(f"tokenizer.ggml.{key} is not a list of {size} numbers") from None
 
 
-def _merges(metadata: Mapping[str, Any]) -> list[str]:
+def _merges(metadata: Mapping[str, Any]) -> Sequence[str | bytes]:
+    stored = _stored(metadata, "merges")
+    if stored is not None:
+        return stored
     values = metadata.get(PREFIX + "merges")
     if not _is_list(values):
         raise ModelError("tokenizer.ggml.merges is missing, which a byte-level BPE needs")

@@ -1,0 +1,96 @@
+"""Metadata whose long lists of text become Python's only when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, ValuesView
+from typing import Any
+
+from ggmlkit import _core
+
+
+class StoredValues(dict[str, Any]):
+    """A dict in which ``StoredStrings`` stand for lists, and are exchanged for them when read.
+
+    A vocabulary's 10⁵ strings take longer to make than a small model takes to answer, and most of
+    what opens a model never looks at them.
+    """
+
+    def stored(self, key: str) -> _core.StoredStrings | None:
+        """The strings of ``key`` as the file has them, if nobody has read them yet."""
+        value = super().get(key)
+        return value if isinstance(value, _core.StoredStrings) else None
+
+    def copy(self) -> StoredValues:
+        """A copy, with the same strings still to be made."""
+        other = StoredValues()
+        for key in self:
+            dict.__setitem__(other, key, dict.__getitem__(self, key))
+        return other
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        if isinstance(value, _core.StoredStrings):
+            value = value.list()
+            self[key] = value
+        return value
+
+    # Written out so that what looks into a dict without asking it, such as dict(), asks this one.
+
+    def __iter__(self) -> Iterator[str]:
+        return super().__iter__()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        if key not in self:
+            return default
+        return self[key]
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """As of a dict."""
+        if key in self:
+            self[key]
+        return super().pop(key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """As of a dict."""
+        self._make_all()
+        return super().popitem()
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        return self[key] if key in self else super().setdefault(key, default)
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        """As of a dict."""
+        self._make_all()
+        return super().items()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        """As of a dict."""
+        self._make_all()
+        return super().values()
+
+    def __eq__(self, other: object) -> bool:
+        self._make_all()
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __or__(self, other: Any) -> Any:
+        self._make_all()
+        return super().__or__(other)
+
+    def __ror__(self, other: Any) -> Any:
+        self._make_all()
+        return super().__ror__(other)
+
+    def __repr__(self) -> str:
+        self._make_all()
+        return super().__repr__()
+
+    def _make_all(self) -> None:
+        for key in list(self):
+            self[key]
