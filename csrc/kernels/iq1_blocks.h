@@ -40,10 +40,16 @@ struct Iq1M {
     int half = 0;
     for (int i = 0; i < 4; ++i) half |= load_at<std::uint16_t>(scales, i) >> 12 << (4 * i);
     const float unit = half_to_float(static_cast<std::uint16_t>(half));
-    for (int k = 0; k < 32; ++k) {
-      const int s = (load_at<std::uint16_t>(scales, k / 8) >> (k / 2 % 4 * 3)) & 7;
-      const int nibble = high[k / 2] >> (k % 2 * 4);
-      put(quants[k] | ((nibble & 7) << 8), unit * static_cast<float>(2 * s + 1), (nibble & 8) != 0);
+    for (int g = 0; g < 4; ++g) {  // read before results are stored that may be anywhere
+      const auto low = load_at<std::uint64_t>(quants, g);
+      const auto upper = load_at<std::uint32_t>(high, g);
+      const int four_scales = load_at<std::uint16_t>(scales, g);
+      for (int k = 0; k < 8; ++k) {
+        const int s = (four_scales >> (k / 2 * 3)) & 7;
+        const auto nibble = static_cast<int>(upper >> (4 * k));
+        const int point = static_cast<int>((low >> (8 * k)) & 255) | ((nibble & 7) << 8);
+        put(point, unit * static_cast<float>(2 * s + 1), (nibble & 8) != 0);
+      }
     }
   }
 };

@@ -10,7 +10,7 @@ void fill_dequantize(KernelTable& table);
 void fill_dequantize_k_quants(KernelTable& table);
 void fill_dequantize_codebooks(KernelTable& table);
 void fill_dequantize_ternary(KernelTable& table);
-void fill_dequantize_iq1(KernelTable& table);
+void fill_dequantize_i_quants(KernelTable& table);
 void fill_quantize(KernelTable& table);
 void fill_group_quantizers(KernelTable& table);
 void fill_weighted_quantizers(KernelTable& table);

@@ -1,4 +1,4 @@
-// tq1_0 and tq2_0 to float32.
+// tq1_0, tq2_0 and q1_0 to float32.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/planes.h"
 #include "kernels/avx2/stores.h"
@@ -66,6 +66,18 @@ struct Block {
     }
     return dst;
   }
+
+  static float* put(const Q1_0& b, __m256 d, float* dst) {
+    const __m256i to_top = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+    const __m256 top = _mm256_set1_ps(-0.0f);
+    for (const std::uint8_t signs : b.signs) {
+      const __m256 bits = _mm256_castsi256_ps(_mm256_sllv_epi32(_mm256_set1_epi32(signs), to_top));
+      const __m256 one = _mm256_or_ps(_mm256_set1_ps(1.0f), _mm256_andnot_ps(bits, top));
+      Store::store(dst, _mm256_mul_ps(d, one));
+      dst += 8;
+    }
+    return dst;
+  }
 };
 
 template <class B, class Store>
@@ -87,6 +99,7 @@ void set(KernelTable& table, Type type) {
 void fill_dequantize_ternary(KernelTable& table) {
   set<Tq1_0>(table, Type::tq1_0);
   set<Tq2_0>(table, Type::tq2_0);
+  set<Q1_0>(table, Type::q1_0);
 }
 
 }  // namespace ggmlkit::avx2
