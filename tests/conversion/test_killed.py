@@ -71,6 +71,8 @@ def test_interrupted_it_says_so_and_leaves_nothing(folder: Path) -> None:
     # As Ctrl-C comes, at a moment of the conversion itself: when its first progress is told.
     code = (
         "import os, signal, sys\n"
+        # What a shell starts in the background has been told to ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from ggmlkit.cli import progress as bars\n"
         "from contextlib import contextmanager\n"
         "@contextmanager\n"
