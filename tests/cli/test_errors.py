@@ -183,6 +183,17 @@ def test_a_closed_pipe_ends_quietly() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_stream_that_was_closed_before_is_no_failure(closed: int) -> None:
+    command = f'exec "$0" -m ggmlkit --version {closed}>&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("ggmlkit ") == (closed == 2)
+
+
 def test_the_command_starts_without_the_heavy_modules() -> None:
     heavy = ["rich.progress", "torch", "tokenizers", "jinja2", "safetensors", "ggmlkit.server"]
     code = (

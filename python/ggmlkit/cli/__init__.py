@@ -23,10 +23,11 @@ def main() -> None:
     warnings.formatwarning = _one_line
     try:
         code = run(sys.argv[1:])
-        sys.stdout.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as where it was closed before we began
+                stream.flush()
     except BrokenPipeError:  # whoever read our output has enough
         code = 1
-    sys.stderr.flush()
     # All that is left is memory, which the system takes back in a tenth of the time that python
     # would take to give it.
     os._exit(code)
