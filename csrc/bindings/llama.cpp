@@ -132,18 +132,21 @@ class Session {
              int activation_bits) {
     if (context == 0) throw py::value_error("a context needs room for a token");
     if (sequences == 0) throw py::value_error("there must be a sequence");
-    const KvType type = kv_type_named(kv_type);
-    pack();
-    py::gil_scoped_release release;
-    ThreadPool& pool = ThreadPool::shared();
-    weights_.finish(pool, threads_);
-    const int threads = threads_ > 0 ? std::min(threads_, pool.size()) : pool.size();
     if (activation_bits != 8 && activation_bits != 16) {
       throw py::value_error("activations have 8 or 16 bits");
     }
-    const llama::TwoParts& parts = activation_bits == 16 ? llama::kAllBlocks : llama::kCoarseBlocks;
-    decoder_.emplace(weights_, adapter_, context, sequences, type, parts, threads);
-    tokens_.resize(sequences);
+    const KvType type = kv_type_named(kv_type);
+    {
+      py::gil_scoped_release release;
+      ThreadPool& pool = ThreadPool::shared();
+      weights_.finish(pool, threads_);
+      const int threads = threads_ > 0 ? std::min(threads_, pool.size()) : pool.size();
+      const llama::TwoParts& parts =
+          activation_bits == 16 ? llama::kAllBlocks : llama::kCoarseBlocks;
+      decoder_.emplace(weights_, adapter_, context, sequences, type, parts, threads);
+      tokens_.resize(sequences);
+    }
+    unpacked_.clear();
   }
 
   // Appends tokens to a sequence, filling `out`: float32 (vocab,) or, for `all`, (n, vocab). On

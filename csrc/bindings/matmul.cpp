@@ -27,9 +27,12 @@ class PackedMatrix {
     const Type type = type_at(index);
     check_size(type, rows, cols, data_);
     const std::byte* in = bytes_of(data_);
-    py::gil_scoped_release release;
-    weights_ = WeightMatrix(type, rows, cols, in, arena_);
-    pack({&weights_}, ThreadPool::shared(), threads);
+    {
+      py::gil_scoped_release release;
+      weights_ = WeightMatrix(type, rows, cols, in, arena_);
+      pack({&weights_}, ThreadPool::shared(), threads);
+    }
+    if (weights_.file_data() == nullptr) data_ = ByteArray();
   }
 
   std::size_t nbytes() const { return weights_.nbytes(); }
@@ -61,7 +64,7 @@ void matmul_into(std::size_t index, const ByteArray& data, std::size_t rows, std
   py::gil_scoped_release release;
   ThreadPool& pool = ThreadPool::shared();
   Arena arena;
-  const WeightMatrix w(type, rows, cols, in, arena, Packing::at_use);
+  WeightMatrix w(type, rows, cols, in, arena, Packing::at_use);
   pack({&w}, pool, threads);
   matmul(w, a, tokens, out, pool, threads);
 }

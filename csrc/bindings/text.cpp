@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -71,23 +73,16 @@ std::pair<py::list, std::size_t> read_strings(const py::buffer& data, std::size_
   return {std::move(found), end};
 }
 
-std::pair<std::size_t, std::size_t> skip_strings(const py::buffer& data, std::size_t offset,
-                                                 std::size_t count, bool wide, bool big_endian) {
-  return Format{wide, big_endian}.walk(view_of(data.request()), offset, count,
-                                       [](std::string_view) {});
-}
-
 // Strings that stay as a file holds them until one is asked for.
 class StoredStrings {
  public:
-  StoredStrings(py::bytes stored, std::size_t count, bool wide, bool big_endian)
-      : stored_(std::move(stored)) {
-    const Format format{wide, big_endian};
-    const std::string_view data = stored_;
-    if (count <= data.size() / format.width()) texts_.reserve(count);
-    const auto take = [&](std::string_view text) { texts_.push_back(text); };
-    if (format.walk(data, 0, count, take) != std::pair{count, data.size()}) {
-      throw py::value_error("the bytes are not so many strings");
+  // Those of `texts`, views of a part of memory that is copied.
+  StoredStrings(const StoredStrings&) = delete;
+  StoredStrings(std::string_view part, std::vector<std::string_view> texts)
+      : stored_(part), texts_(std::move(texts)) {
+    for (std::string_view& text : texts_) {
+      text = std::string_view(stored_).substr(static_cast<std::size_t>(text.data() - part.data()),
+                                              text.size());
     }
   }
 
@@ -105,9 +100,25 @@ class StoredStrings {
   }
 
  private:
-  py::bytes stored_;
+  std::string stored_;
   std::vector<std::string_view> texts_;
 };
+
+std::pair<std::unique_ptr<StoredStrings>, std::size_t> stored_strings(const py::buffer& buffer,
+                                                                      std::size_t offset,
+                                                                      std::size_t count, bool wide,
+                                                                      bool big_endian) {
+  const py::buffer_info info = buffer.request();
+  const std::string_view data = view_of(info);
+  const Format format{wide, big_endian};
+  std::vector<std::string_view> texts;
+  texts.reserve(std::min(count, std::size_t{1} << 18));  // a file may claim any count
+  const auto take = [&](std::string_view text) { texts.push_back(text); };
+  const std::size_t end = format.walk(data, offset, count, take).second;
+  return {std::make_unique<StoredStrings>(data.substr(std::min(offset, data.size()), end - offset),
+                                          std::move(texts)),
+          end};
+}
 
 // ---------------------------------------------------------------- byte pair encoding
 
@@ -162,11 +173,9 @@ std::vector<BytePairs::Token> encode(const BytePairs& pairs, const py::iterable&
 void bind_text(py::module_& m) {
   m.def("read_strings", &read_strings, py::arg("data"), py::arg("offset"), py::arg("count"),
         py::arg("wide"), py::arg("big_endian"));
-  m.def("skip_strings", &skip_strings, py::arg("data"), py::arg("offset"), py::arg("count"),
+  m.def("stored_strings", &stored_strings, py::arg("data"), py::arg("offset"), py::arg("count"),
         py::arg("wide"), py::arg("big_endian"));
   py::class_<StoredStrings>(m, "StoredStrings")
-      .def(py::init<py::bytes, std::size_t, bool, bool>(), py::arg("stored"), py::arg("count"),
-           py::arg("wide"), py::arg("big_endian"))
       .def("__len__", [](const StoredStrings& s) { return s.texts().size(); })
       .def("__getitem__", &StoredStrings::at, py::arg("index"))
       .def("list", &StoredStrings::list);

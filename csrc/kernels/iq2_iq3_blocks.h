@@ -12,11 +12,17 @@ namespace {  // see core/convert.h: nothing here may be shared between instructi
 // Points of a lattice: element e of one is the magnitude numbered by `bits` bits of its word, from
 // bit e · bits on. There are eight magnitudes, or four twice.
 struct Iq2Lattice {
+  static constexpr std::size_t size = 256;
   static constexpr int elements = 8;
   static constexpr int bits = 2;
   static constexpr float magnitudes[8] = {8, 25, 43, 0, 8, 25, 43, 0};
+
+  static float scale(float unit, unsigned four_bits) {
+    return unit * (0.5f + static_cast<float>(four_bits)) * 0.25f;
+  }
 };
 struct Iq3Lattice {
+  static constexpr std::size_t size = 256;
   static constexpr int elements = 4;
   static constexpr int bits = 4;
 };
@@ -24,6 +30,11 @@ struct Iq3Lattice {
 // Seven signs and an eighth that makes the number of minuses even.
 inline int with_parity(unsigned seven) {
   return static_cast<int>(seven | (static_cast<unsigned>(__builtin_parity(seven)) << 7));
+}
+
+// Number i of those of four bits in `bytes`.
+inline unsigned nibble(const std::uint8_t* bytes, int i) {
+  return static_cast<unsigned>(bytes[i / 2] >> (i % 2 * 4)) & 15;
 }
 
 // Each has for_eights(put), which reads what it needs before the results are stored, as these may
@@ -41,10 +52,10 @@ struct Iq2Xxs : Iq2Lattice {
     for (const auto& group : groups) {
       const auto four = load_at<std::uint32_t>(group);
       const auto rest = load_at<std::uint32_t>(group + 4);
-      const float scale = unit * (0.5f + static_cast<float>(rest >> 28)) * 0.25f;
+      const float s = scale(unit, rest >> 28);
       for (int k = 0; k < 4; ++k) {
         const int point[] = {static_cast<int>((four >> (8 * k)) & 255)};
-        put(point, scale, with_parity((rest >> (7 * k)) & 127));
+        put(point, s, with_parity((rest >> (7 * k)) & 127));
       }
     }
   }
@@ -60,13 +71,12 @@ struct Iq2Xs : Iq2Lattice {
   void for_eights(Put put) const {
     const float unit = half_at(d);
     for (int g = 0; g < 16; ++g) {
-      const int s = (scales[g / 2] >> (g % 2 * 4)) & 15;
-      const float scale = unit * (0.5f + static_cast<float>(s)) * 0.25f;
+      const float s = scale(unit, nibble(scales, g));
       const auto two = load_at<std::uint32_t>(quants, g);
       for (int k = 0; k < 2; ++k) {
         const std::uint32_t word = (two >> (16 * k)) & 0xffff;
         const int point[] = {static_cast<int>(word & 511)};
-        put(point, scale, with_parity(word >> 9));
+        put(point, s, with_parity(word >> 9));
       }
     }
   }
@@ -87,13 +97,12 @@ struct Iq2S : Iq2Lattice {
       const auto low = load_at<std::uint32_t>(quants, g);
       const auto minus = load_at<std::uint32_t>(signs, g);
       const int upper = high[g];
-      const int two_scales = scales[g];
+      const float two_scales[] = {scale(unit, nibble(scales, 2 * g)),
+                                  scale(unit, nibble(scales, 2 * g + 1))};
       for (int k = 0; k < 4; ++k) {
-        const int s = (two_scales >> (k / 2 * 4)) & 15;
-        const float scale = unit * (0.5f + static_cast<float>(s)) * 0.25f;
         const int point[] = {static_cast<int>((low >> (8 * k)) & 255) |
                              (((upper >> (2 * k)) & 3) << 8)};
-        put(point, scale, static_cast<int>((minus >> (8 * k)) & 255));
+        put(point, two_scales[k / 2], static_cast<int>((minus >> (8 * k)) & 255));
       }
     }
   }
@@ -138,8 +147,7 @@ struct Iq3S : Iq3Lattice {
       const auto eight = load_at<std::uint64_t>(quants, g);
       const auto minus = load_at<std::uint32_t>(signs, g);
       const int upper = high[g];
-      const int s = (scales[g / 2] >> (g % 2 * 4)) & 15;
-      const float scale = unit * static_cast<float>(1 + 2 * s);
+      const float scale = unit * static_cast<float>(1 + 2 * nibble(scales, g));
       const auto point = [&](int k) {
         return static_cast<int>((eight >> (8 * k)) & 255) | (((upper >> k) & 1) << 8);
       };

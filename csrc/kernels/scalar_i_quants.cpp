@@ -31,8 +31,6 @@ constexpr auto kIq1 = expanded<8>(kIq1Points, 2, kIq1Values);
 template <class B>
 constexpr auto kGrid = expanded<B::elements>(B::points, B::bits, B::magnitudes);
 
-constexpr int kSuper = 256;
-
 // The sign bits of four floats, from four bits: a table keeps branches off random data.
 struct SignMasks {
   std::uint32_t mask[16][4] = {};
@@ -60,7 +58,7 @@ float* put(const float* point, float scale, int signs, float* dst) {
 
 template <class B>
 void dequantize(const std::byte* src, float* dst, std::size_t n) {
-  for (std::size_t b = 0; b < n / kSuper; ++b) {
+  for (std::size_t b = 0; b < n / B::size; ++b) {
     block_at<B>(src, b).for_eights([&](const auto& points, float scale, int signs) {
       for (const int p : points) {
         dst = put<B::elements>(kGrid<B>.point[p], scale, signs, dst);
@@ -73,7 +71,7 @@ void dequantize(const std::byte* src, float* dst, std::size_t n) {
 // Points of iq1 are moved by an eighth, up or down.
 template <class B>
 void dequantize_iq1(const std::byte* src, float* dst, std::size_t n) {
-  for (std::size_t b = 0; b < n / kSuper; ++b) {
+  for (std::size_t b = 0; b < n / B::size; ++b) {
     block_at<B>(src, b).for_points([&](int point, float scale, bool down) {
       const float delta = down ? -kIq1Moved : kIq1Moved;
       for (const float v : kIq1.point[point]) *dst++ = scale * (v + delta);

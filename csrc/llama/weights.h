@@ -76,7 +76,7 @@ class Weights {
   Config config_;
   Arena arena_;
   Packing packing_;
-  std::vector<const WeightMatrix*> unpacked_;
+  std::vector<WeightMatrix*> unpacked_;
   std::vector<LayerWeights> layers_;
   std::vector<float> output_norm_;  // [dim]
   WeightMatrix output_;             // vocab × dim

@@ -19,7 +19,7 @@ bool is_float(Type type) { return type == Type::f32 || type == Type::f16 || type
 
 WeightMatrix::WeightMatrix(Type type, std::size_t rows, std::size_t cols, const std::byte* data,
                            Arena& arena, Packing packing)
-    : type_(type), rows_(rows), cols_(cols), float_type_(type), source_(data) {
+    : type_(type), rows_(rows), cols_(cols), float_type_(type) {
   const TypeInfo& t = info(type);
   if (!can_dequantize(type) || cols % t.block_size != 0) {
     throw std::invalid_argument(std::string("no matmul for ") + t.name + " rows of " +
@@ -31,17 +31,18 @@ WeightMatrix::WeightMatrix(Type type, std::size_t rows, std::size_t cols, const 
     if (packing == Packing::at_use) {
       file_ = data;
     } else {
-      take(arena, tiles() * tile_bytes_);
+      take(arena, tiles() * tile_bytes_, data);
     }
   } else if (is_float(type)) {
     file_ = data;
   } else {
     float_type_ = Type::f16;
-    take(arena, rows * cols * 2);
+    take(arena, rows * cols * 2, data);
   }
 }
 
-void WeightMatrix::take(Arena& arena, std::size_t bytes) {
+void WeightMatrix::take(Arena& arena, std::size_t bytes, const std::byte* source) {
+  source_ = source;
   own_ = arena.take(bytes);
   own_bytes_ = bytes;
 }
@@ -65,9 +66,11 @@ void WeightMatrix::make_piece(std::size_t i) const {
   kernels(Type::f16).quantize(row.data(), own_ + i * cols_ * 2, cols_);
 }
 
-void pack(const std::vector<const WeightMatrix*>& matrices, ThreadPool& pool, int threads) {
+void pack(const std::vector<WeightMatrix*>& matrices, ThreadPool& pool, int threads) {
   std::size_t all = 0;
-  for (const WeightMatrix* w : matrices) all += w->nbytes();
+  for (const WeightMatrix* w : matrices) {
+    if (w->pieces() != 0) all += w->nbytes();
+  }
   if (all == 0) return;
   pool.run(
       [&](int thread, int n_threads) {
@@ -86,6 +89,7 @@ void pack(const std::vector<const WeightMatrix*>& matrices, ThreadPool& pool, in
         }
       },
       threads);
+  for (WeightMatrix* w : matrices) w->let_go_of_source();
 }
 
 }  // namespace ggmlkit

@@ -48,17 +48,20 @@ class WeightMatrix {
   void pack_tile(std::size_t i, const std::byte* rows, std::byte* out) const;
   void pack_tile(std::size_t i, std::byte* out) const { pack_tile(i, file_, out); }
 
-  // The pieces that nbytes() is made of, tiles or rows, and how one of them is made. They come from
-  // the data it was constructed from.
-  std::size_t pieces() const { return own_bytes_ == 0 ? 0 : is_packed() ? tiles() : rows_; }
+  // The pieces that nbytes() is made of, tiles or rows, as long as they wait to be made from the
+  // data it was constructed from, and how one of them is made.
+  std::size_t pieces() const {
+    return own_bytes_ == 0 || source_ == nullptr ? 0 : is_packed() ? tiles() : rows_;
+  }
   void make_piece(std::size_t i) const;
+  void let_go_of_source() { source_ = nullptr; }
 
   // Float matrices: rows in file layout, of float_type().
   const std::byte* float_data() const { return file_ != nullptr ? file_ : own_; }
   Type float_type() const { return float_type_; }
 
  private:
-  void take(Arena& arena, std::size_t bytes);
+  void take(Arena& arena, std::size_t bytes, const std::byte* source);
 
   Type type_ = Type::f32;
   std::size_t rows_ = 0;
@@ -66,14 +69,15 @@ class WeightMatrix {
   PackedKind kind_ = PackedKind::count;
   std::size_t tile_bytes_ = 0;
   Type float_type_ = Type::f32;
-  const std::byte* source_ = nullptr;
+  const std::byte* source_ = nullptr;  // until it is packed
   const std::byte* file_ = nullptr;
   std::byte* own_ = nullptr;
   std::size_t own_bytes_ = 0;
 };
 
-// Fills the matrices' room in the arena. Threads share the bytes of all, not of each, so that a
-// small matrix costs no meeting and every thread has large pages of its own to touch first.
-void pack(const std::vector<const WeightMatrix*>& matrices, ThreadPool& pool, int threads);
+// Fills the matrices' room in the arena where that was not yet done. Threads share the bytes of
+// all, not of each, so that a small matrix costs no meeting and every thread has large pages of its
+// own to touch first.
+void pack(const std::vector<WeightMatrix*>& matrices, ThreadPool& pool, int threads);
 
 }  // namespace ggmlkit

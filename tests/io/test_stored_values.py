@@ -19,7 +19,9 @@ TEXTS = ["", "a", "Ġthe", "日本", "🙂", "end"]
 def stored(texts: list[bytes], wide: bool = True, big_endian: bool = False) -> _core.StoredStrings:
     form = (">" if big_endian else "<") + ("Q" if wide else "I")
     data = b"".join(struct.pack(form, len(text)) + text for text in texts)
-    return _core.StoredStrings(data, len(texts), wide, big_endian)
+    strings, end = _core.stored_strings(b"before" + data, 6, len(texts), wide, big_endian)
+    assert end == 6 + len(data)
+    return strings
 
 
 def values() -> StoredValues:
@@ -40,11 +42,14 @@ def test_strings_come_one_by_one_and_as_a_list(wide: bool, big_endian: bool) -> 
         strings[len(wanted)]
 
 
-@pytest.mark.parametrize("count", [2, 4, 2**62])
-def test_so_many_strings_and_no_byte_more(count: int) -> None:
-    data = b"".join(struct.pack("<Q", 1) + b"x" for _ in range(3))
-    with pytest.raises(ValueError, match="not so many strings"):
-        _core.StoredStrings(data, count, True, False)
+@pytest.mark.parametrize(("count", "found"), [(2, 2), (3, 3), (4, 3), (2**62, 3)])
+def test_no_more_strings_than_lie_whole_in_the_data(count: int, found: int) -> None:
+    data = b"".join(struct.pack("<Q", 1) + b"x" for _ in range(3)) + struct.pack("<Q", 5) + b"cut"
+    strings, end = _core.stored_strings(data, 0, count, True, False)
+    assert strings.list() == ["x"] * found
+    assert end == 9 * found
+    strings, end = _core.stored_strings(data, len(data) + 1, count, True, False)
+    assert (len(strings), end) == (0, len(data) + 1)
 
 
 @pytest.mark.parametrize(

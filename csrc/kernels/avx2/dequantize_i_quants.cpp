@@ -9,8 +9,6 @@
 namespace ggmlkit::avx2 {
 namespace {
 
-constexpr std::size_t kSuper = 256;
-
 // Up and down; indexed, as what is random had better not be branched on.
 constexpr float kMoves[2] = {kIq1Moved, -kIq1Moved};
 
@@ -19,7 +17,7 @@ void dequantize_iq1(const std::byte* src, float* dst, std::size_t n) {
   const __m256i bits = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
   // What two bits stand for: a shuffle looks at a lane's lowest two alone.
   const __m256 values = _mm256_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0);
-  for (std::size_t i = 0; i < n / kSuper; ++i) {
+  for (std::size_t i = 0; i < n / B::size; ++i) {
     block_at<B>(src, i).for_points([&](int point, float scale, bool is_down) {
       const __m256i elements = _mm256_srlv_epi32(_mm256_set1_epi32(kIq1Points[point]), bits);
       const __m256 moved = _mm256_add_ps(_mm256_permutevar_ps(values, elements),
@@ -53,7 +51,7 @@ void dequantize_signed(const std::byte* src, float* dst, std::size_t n) {
   const __m256i bits = _mm256_setr_epi32(0, w, 2 * w, 3 * w, 4 * w, 5 * w, 6 * w, 7 * w);
   // The permutation looks at a lane's lowest three bits alone: of two, the third is the next's.
   const __m256 magnitudes = _mm256_loadu_ps(B::magnitudes);
-  for (std::size_t i = 0; i < n / kSuper; ++i) {
+  for (std::size_t i = 0; i < n / B::size; ++i) {
     block_at<B>(src, i).for_eights([&](const auto& points, float scale, int signs) {
       const __m256i elements = _mm256_srlv_epi32(_mm256_set1_epi32(words<B>(points)), bits);
       const __m256 v = _mm256_permutevar8x32_ps(magnitudes, elements);

@@ -41,23 +41,26 @@ inline uint8x16_t code_bits(const std::byte* p) {
   return is_last ? placed : vandq_u8(placed, vdupq_n_u8(((1 << n) - 1) << to));
 }
 
-// Quads unpacked from a tile at each use.
+// Blocks of a tile that follow each other, their quads unpacked at each use.
 template <PackedKind kind>
-struct FromTile {
+struct TileBlocks {
   using P = Packed<kind>;
 
   const std::byte* blocks;
+  const std::byte* supers;
+
+  // From b blocks further on, b being a multiple of kBlocksOfSuper.
+  TileBlocks from(std::size_t b) const { return {at(b, 0), super(b)}; }
 
   template <int k>
   Quad quad(std::size_t b) const {
     constexpr int low = P::stored.low_bits;
-    const std::byte* block = blocks + b * P::block_bytes * kTileRows;
     Quad quad;
     for (std::size_t half = 0; half < 2; ++half) {
-      uint8x16_t code = code_bits<low, k, 0>(block + 16 * half);
+      uint8x16_t code = code_bits<low, k, 0>(at(b, 0) + 16 * half);
       if constexpr (P::has_high) {
-        const std::byte* h = block + P::highs_at * kTileRows + 16 * half;
-        code = vorrq_u8(code, code_bits<P::stored.high_bits, k, low>(h));
+        code =
+            vorrq_u8(code, code_bits<P::stored.high_bits, k, low>(at(b, P::highs_at) + 16 * half));
       }
       if constexpr (P::has_table) {
         quad.val[half] = vqtbl1q_s8(vld1q_s8(P::stored.table), code);
@@ -66,36 +69,6 @@ struct FromTile {
       }
     }
     return quad;
-  }
-};
-
-// Quads that are bytes already: eight vectors a block, in order.
-struct FromBytes {
-  const std::byte* quants;
-
-  template <int k>
-  Quad quad(std::size_t b) const {
-    return load_quad(quants + (8 * b + k) * kVector);
-  }
-};
-
-// All eight quads of block b.
-template <class Weights>
-inline void unpack(const Weights& w, std::size_t b, Quad (&quad)[8]) {
-  each<8>([&](auto k) { quad[k] = w.template quad<decltype(k)::value>(b); });
-}
-
-// Where a tile's scales and minima come from, from some block on.
-template <PackedKind kind>
-struct TileScales {
-  using P = Packed<kind>;
-
-  const std::byte* blocks;
-  const std::byte* supers;
-
-  // From b blocks further on, b being a multiple of kBlocksOfSuper.
-  TileScales from(std::size_t b) const {
-    return {blocks + b * P::block_bytes * kTileRows, super(b)};
   }
 
   // Of a part of block b. Products of nested scales are exact: 11 bits times 8 at most.
@@ -144,6 +117,23 @@ struct TileScales {
     return product(unit, vreinterpret_s8_u8(small));
   }
 };
+
+// The same, their quads brought to bytes before: eight vectors a block, in order.
+template <PackedKind kind>
+struct ExpandedBlocks : TileBlocks<kind> {
+  const std::byte* quants;
+
+  template <int k>
+  Quad quad(std::size_t b) const {
+    return load_quad(quants + (8 * b + k) * kVector);
+  }
+};
+
+// All eight quads of block b.
+template <class Weights>
+inline void unpack(const Weights& w, std::size_t b, Quad (&quad)[8]) {
+  each<8>([&](auto k) { quad[k] = w.template quad<decltype(k)::value>(b); });
+}
 
 }  // namespace
 }  // namespace ggmlkit::neon

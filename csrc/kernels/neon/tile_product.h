@@ -37,12 +37,11 @@ constexpr int nth_quad(int part, int i) {
   return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
 }
 
-// A run of blocks of one tile, its scales, and where the product goes: rows ≤ 8 values a token,
+// A run of blocks of one tile, and where the product goes: rows ≤ 8 values a token,
 // added to what is there unless this run is the tile's first.
 template <PackedKind kind, class Weights>
 struct Run {
   Weights weights;
-  TileScales<kind> scales;
   std::size_t first_block;
   std::size_t blocks;
   float* y;
@@ -80,7 +79,7 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
       constexpr int part = decltype(index)::value;
       Rows dot[T];
       Dot::template block<kind, part, T, W>(run.weights, x, i, b, s, dot);
-      const float32x4x2_t scale = run.scales.scale(b, part);
+      const float32x4x2_t scale = run.weights.scale(b, part);
       for (int t = 0; t < T; ++t) {
         for (int h = 0; h < 2; ++h) {
           const float32x4_t both = vmulq_n_f32(scale.val[h], a_scale[t]);
@@ -88,7 +87,7 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
         }
       }
       if constexpr (P::has_min) {
-        const float32x4x2_t min = run.scales.min(b, part);
+        const float32x4x2_t min = run.weights.min(b, part);
         for (std::size_t t = 0; t < T; ++t) {
           const auto sum = static_cast<float>(part_sum<P::parts>(x, at + t, part));
           const float a_sum = a_scale[t] * sum;
@@ -139,8 +138,8 @@ void multiply_all(const Run<kind, Weights>& run, const ActivationView& x, std::s
 
 // Calls product(run of bytes) for each kExpanded blocks of the run, brought to 256 bytes each by
 // write(weights, block, out).
-template <PackedKind kind, class Weights, class Write, class Product>
-void for_expanded(const Run<kind, Weights>& run, Write write, Product product) {
+template <PackedKind kind, class Write, class Product>
+void for_expanded(const Run<kind, TileBlocks<kind>>& run, Write write, Product product) {
   static_assert(kExpanded % kBlocksOfSuper == 0);
   constexpr std::size_t block_bytes = 8 * kVector;
   alignas(64) std::byte bytes[kExpanded * block_bytes];
@@ -149,8 +148,8 @@ void for_expanded(const Run<kind, Weights>& run, Write write, Product product) {
     for (std::size_t b = 0; b < count; ++b) {
       write(run.weights, first + b, bytes + b * block_bytes);
     }
-    product(Run<kind, FromBytes>{
-        {bytes}, run.scales.from(first), first, count, run.y, run.ldy, run.rows});
+    product(Run<kind, ExpandedBlocks<kind>>{
+        {run.weights.from(first), bytes}, first, count, run.y, run.ldy, run.rows});
   }
 }
 
@@ -172,13 +171,8 @@ void for_tiles(const std::byte* tiles, std::size_t rows, std::size_t cols, float
   const std::size_t blocks = cols / kBlock;
   const TileLayout at = tile_layout<kind>(kTileRows, blocks);
   for (std::size_t row = 0; row < rows; row += kTileRows, tiles += at.bytes) {
-    product(Run<kind, FromTile<kind>>{{tiles},
-                                      {tiles, tiles + at.supers_at},
-                                      0,
-                                      blocks,
-                                      y + row,
-                                      ldy,
-                                      std::min(kTileRows, rows - row)});
+    product(Run<kind, TileBlocks<kind>>{
+        {tiles, tiles + at.supers_at}, 0, blocks, y + row, ldy, std::min(kTileRows, rows - row)});
   }
 }
 

@@ -89,7 +89,7 @@ inline int32x4_t twice_each_sum(const ActivationView& x, std::size_t i, std::siz
 }
 
 template <PackedKind kind, int part, int P, int W>
-void dot_pairs(const FromBytes& w, const ActivationView& x, std::size_t i, std::size_t b,
+void dot_pairs(const ExpandedBlocks<kind>& w, const ActivationView& x, std::size_t i, std::size_t b,
                std::size_t s, PairGrid<int32x4_t, P>& dot) {
   for (std::size_t p = 0; p < P; ++p) {
     const int32x4_t sum = twice_each_sum<kind, W>(x, i * W + s + 2 * p, part);
@@ -124,8 +124,8 @@ void gather_rows(const PairGrid<float32x4_t, P>& total, float (&sums)[2 * P][kTi
 
 // P pairs of tokens from slot s on of a panel of W, whose first token is `first`.
 template <PackedKind kind, int P, int W>
-[[gnu::flatten]] void multiply_pairs(const Run<kind, FromBytes>& run, const ActivationView& x,
-                                     std::size_t first, std::size_t s) {
+[[gnu::flatten]] void multiply_pairs(const Run<kind, ExpandedBlocks<kind>>& run,
+                                     const ActivationView& x, std::size_t first, std::size_t s) {
   PairGrid<float32x4_t, P> total;
   for (auto& rows : total) {
     for (float32x4_t& v : rows) v = vdupq_n_f32(0.0f);
@@ -137,7 +137,7 @@ template <PackedKind kind, int P, int W>
       constexpr int part = decltype(index)::value;
       PairGrid<int32x4_t, P> dot;
       dot_pairs<kind, part, P, W>(run.weights, x, i, b, s, dot);
-      const RowPairs scale(run.scales.scale(b, part));
+      const RowPairs scale(run.weights.scale(b, part));
       for (std::size_t p = 0; p < P; ++p) {
         const float32x4_t a_scale = twice_each<W>(x.scale + i * W + s + 2 * p);
         for (int r = 0; r < 4; ++r) {
@@ -146,7 +146,7 @@ template <PackedKind kind, int P, int W>
         }
       }
       if constexpr (Packed<kind>::has_min) {
-        const RowPairs min(run.scales.min(b, part));
+        const RowPairs min(run.weights.min(b, part));
         for (std::size_t p = 0; p < P; ++p) {
           const std::size_t at = i * W + s + 2 * p;
           const float32x4_t sum = vcvtq_f32_s32(twice_each_sum<kind, W>(x, at, part));
@@ -162,7 +162,7 @@ template <PackedKind kind, int P, int W>
 }
 
 template <PackedKind kind>
-void multiply_all_pairs(const Run<kind, FromBytes>& run, const ActivationView& x,
+void multiply_all_pairs(const Run<kind, ExpandedBlocks<kind>>& run, const ActivationView& x,
                         std::size_t tokens) {
   for_panels(x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
     constexpr int W = decltype(width)::value;
@@ -181,7 +181,9 @@ struct PairProduct {
     for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& run) {
       for_expanded(
           run, [](const auto& w, std::size_t b, std::byte* out) { write_pairs(w, b, out); },
-          [&](const Run<kind, FromBytes>& part) { multiply_all_pairs<kind>(part, x, tokens); });
+          [&](const Run<kind, ExpandedBlocks<kind>>& part) {
+            multiply_all_pairs<kind>(part, x, tokens);
+          });
     });
   }
 };

@@ -5,10 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from ggmlkit.io.base import ByteOrder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_Strings = TypeVar("_Strings", bound=Sized)
 
 
 class _GuardedMap(mmap.mmap):
@@ -164,23 +166,23 @@ class Cursor:
 
         Compiled: vocabularies have 10⁵ of them.
         """
-        found, end = _core.read_strings(
-            self.file.buffer, self.offset, count, wide, self.byte_order == "big"
-        )
+        return self._strings(_core.read_strings, count, wide)
+
+    def stored_strings(self, count: int, wide: bool) -> _core.StoredStrings:
+        """The same, copied as they are, to become Python's later."""
+        return self._strings(_core.stored_strings, count, wide)
+
+    def _strings(
+        self,
+        read: Callable[[mmap.mmap, int, int, bool, bool], tuple[_Strings, int]],
+        count: int,
+        wide: bool,
+    ) -> _Strings:
+        found, end = read(self.file.buffer, self.offset, count, wide, self.byte_order == "big")
         if len(found) < count:
             raise self._broken_string(end, self._u64 if wide else self._u32)
         self.offset = end
         return found
-
-    def stored_strings(self, count: int, wide: bool) -> _core.StoredStrings:
-        """The same, copied as they are, to become Python's later."""
-        big_endian = self.byte_order == "big"
-        start = self.offset
-        found, end = _core.skip_strings(self.file.buffer, start, count, wide, big_endian)
-        if found < count:
-            raise self._broken_string(end, self._u64 if wide else self._u32)
-        self.offset = end
-        return _core.StoredStrings(self.file.buffer[start:end], count, wide, big_endian)
 
     def _broken_string(self, start: int, form: struct.Struct) -> FormatError:
         left = self.file.size - start - form.size
