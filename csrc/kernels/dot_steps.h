@@ -1,5 +1,6 @@
 // Ways to sum products of weight bytes and activation bytes over a block or a part of it, exactly.
-// `L` is a width of vectors (kernels/avx2/lanes.h), whose 32-bit lanes are rows.
+// `L` is a width of vectors (kernels/avx2/lanes.h), whose 32-bit lanes are rows. `raised` is how much
+// larger the bytes that are multiplied are than the values.
 #pragma once
 
 #include <type_traits>
@@ -72,6 +73,7 @@ template <class L, PackedKind kind>
 struct Dpbusd {
   using Int = typename L::Int;
   static constexpr int offset = Packed<kind>::fills_bytes ? 128 : kSmallOffset<kind>;
+  static constexpr int raised = offset;
 
   static Int start(const BlockSums& a, std::size_t part) {
     if constexpr (offset == 0) {
@@ -102,6 +104,7 @@ struct SmallMaddubs {
   using Int = typename L::Int;
   static constexpr bool returns_offset = kind == PackedKind::five_min || kind == PackedKind::q5_K;
   static constexpr int offset = returns_offset ? 16 : kSmallOffset<kind>;
+  static constexpr int raised = kSmallOffset<kind>;
 
   static Int start(const BlockSums& a, std::size_t part) {
     return start16<L, kind, offset>(a, part);
@@ -123,6 +126,7 @@ struct SmallMaddubs {
 template <class L, PackedKind kind>
 struct SignedMaddubs {
   using Int = typename L::Int;
+  static constexpr int raised = 0;
 
   static Int start(const BlockSums&, std::size_t) { return L::zero(); }
   static Int weights(Int codes) { return looked_up<L, kind, 0>(codes); }

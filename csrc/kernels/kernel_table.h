@@ -62,6 +62,7 @@ struct ActivationView {
 
 constexpr std::size_t kPanel = 8;
 constexpr std::size_t kMatrixPanel = 16;
+constexpr std::size_t kLeastStored = 16;
 
 // Width of the panel that begins with so many tokens left, where the widest is `widest`.
 constexpr std::size_t panel_width(std::size_t left, std::size_t widest = kPanel) {
@@ -94,6 +95,11 @@ struct TypeKernels {
   // zeros. Null for types that have no packed form.
   void (*pack)(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
                std::byte* tile);
+  // y[r] = Σ w[r][c] · x[c] for rows in file layout and a panel of one token, of kLeastStored
+  // rounded blocks or more: the bits that a packed product gives. Null where packing is no slower,
+  // or nobody wrote it.
+  void (*multiply_stored)(const std::byte* src, std::size_t row_bytes, std::size_t rows,
+                          const ActivationView& x, float* y) = nullptr;
   // quantize() of one row of n elements, with how much each column's error counts. Null for types
   // whose quantizer has no use for it.
   std::size_t (*quantize_weighted)(const float* src, const float* importance, std::byte* dst,

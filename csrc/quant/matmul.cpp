@@ -27,6 +27,18 @@ std::byte* packing_room(std::size_t bytes) {
   return room.data();
 }
 
+// Whether one token's product reads the file's rows without packing them; does it then.
+bool multiplied_as_stored(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
+                          Range share) {
+  const auto product = active().types[static_cast<std::size_t>(w.type())].multiply_stored;
+  if (product == nullptr || !w.packs_at_use() || tokens.size() != 1) return false;
+  const ActivationView token = panel_at(x.view(), tokens.begin);
+  if (*token.counts < kLeastStored) return false;
+  const std::size_t stride = row_bytes(w.type(), w.cols());
+  product(w.file_data() + share.begin * stride, stride, share.size(), token, y);
+  return true;
+}
+
 void packed_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
                  std::size_t ldy, Range share) {
   const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
@@ -77,6 +89,7 @@ void matmul_rows(const WeightMatrix& w, const Activations& x, Range tokens, floa
   if (w.cols() == 0) {  // nothing to pack, round or deal out
     for (std::size_t t = 0; t < tokens.size(); ++t) std::fill_n(y + t * ldy, rows.size(), 0.0f);
   } else if (w.is_packed()) {
+    if (multiplied_as_stored(w, x, tokens, y, rows)) return;
     packed_rows(w, x, tokens, y, ldy, rows);
   } else {
     float_rows(w, x, tokens, y, ldy, rows);

@@ -29,7 +29,7 @@ CASES = [
     *(f"pack {type}" for type in ("q3_K", "q4_K", "q6_K", "iq4_nl")),
     *(
         f"{kernel} {type}"
-        for kernel in ("quantize", "dequantize", "pack")
+        for kernel in ("quantize", "dequantize", "pack", "stored")
         for type in ("q4_0", "q5_0", "q8_0")
     ),
 ]

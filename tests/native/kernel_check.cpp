@@ -354,7 +354,29 @@ void check_product(Checked& c, Type type, std::size_t rows, std::size_t cols, st
                   said(info(type).name, rows, cols, tokens));
 }
 
+// Rows read as the file holds them give the bits that packed ones do.
+void check_stored(Checked& c, Type type, std::size_t rows, std::size_t cols) {
+  const auto kernel = c.kernels(type).multiply_stored;
+  if (kernel == nullptr) return;
+  const Bytes file = small_blocks(type, rows * cols / kBlock, c.random);
+  const RoundedActivations x(1, cols, c.random);
+  const Panels panels(x, 1, c.table.panel);
+  if (*panels.view().counts < kLeastStored) return;
+  const auto expected = product(c.table, type, file, rows, x, 1);
+  std::vector<float> found(expected.size(), -1234.5f);
+  kernel(file.data(), row_bytes(type, cols), rows, panels.view(), found.data());
+  c.report.expect(same_floats(found, expected),
+                  said("stored", type, rows) + " x " + std::to_string(cols));
+}
+
 void check_products(Checked& c) {
+  for (const Type type : {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0}) {
+    for (std::size_t rows = 0; rows <= 17; ++rows) check_stored(c, type, rows, 576);
+    // All lengths of the last group, and of the last run.
+    for (std::size_t blocks = 14; blocks <= 34; ++blocks) check_stored(c, type, 5, 32 * blocks);
+    for (std::size_t blocks = 118; blocks <= 146; ++blocks) check_stored(c, type, 3, 32 * blocks);
+    check_stored(c, type, 37, 8256);
+  }
   for (const Type type :
        {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0, Type::iq4_nl, Type::mxfp4}) {
     for (std::size_t tokens = 0; tokens <= 17; ++tokens) {

@@ -1,5 +1,5 @@
 // Runs one kernel once on fixed inputs, inside `measured`, for an instruction counter:
-//   kernel_cost ISA matmul|quantize|dequantize|pack TYPE [TOKENS]
+//   kernel_cost ISA matmul|stored|quantize|dequantize|pack TYPE [TOKENS]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -65,6 +65,9 @@ int run(const std::string& isa, const std::string& kernel, const std::string& ty
     }
   };
   pack();
+  const std::vector<float> x = ramp(tokens * kCols);
+  std::vector<float> y(tokens * kRows);
+  Activations activations;
   if (kernel == "quantize") {
     measured(quantize);
   } else if (kernel == "pack") {
@@ -72,11 +75,12 @@ int run(const std::string& isa, const std::string& kernel, const std::string& ty
   } else if (kernel == "dequantize") {
     std::vector<float> values(weights.size());
     measured([&] { kernels.dequantize(blocks.data(), values.data(), values.size()); });
+  } else if (kernel == "stored" && kernels.multiply_stored != nullptr) {
+    activations.quantize(x.data(), 1, kCols);
+    measured(
+        [&] { kernels.multiply_stored(blocks.data(), row, kRows, activations.view(), y.data()); });
   } else if (kernel == "matmul") {
-    const std::vector<float> x = ramp(tokens * kCols);
-    Activations activations;
     activations.quantize(x.data(), tokens, kCols);
-    std::vector<float> y(tokens * kRows);
     const MatmulKernel matmul = table.matmul[static_cast<std::size_t>(kind)];
     measured([&] { matmul(packed.data(), kRows, activations.view(), tokens, y.data(), kRows); });
   } else {
@@ -89,7 +93,8 @@ int run(const std::string& isa, const std::string& kernel, const std::string& ty
 
 int main(int argc, char** argv) {
   if (argc < 4) {
-    std::fputs("usage: kernel_cost ISA matmul|quantize|dequantize|pack TYPE [TOKENS]\n", stderr);
+    std::fputs("usage: kernel_cost ISA matmul|stored|quantize|dequantize|pack TYPE [TOKENS]\n",
+               stderr);
     return 2;
   }
   try {

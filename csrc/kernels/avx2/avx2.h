@@ -17,6 +17,7 @@ void fill_weighted_quantizers(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_activations(KernelTable& table);
 void fill_matmul(KernelTable& table);
+void fill_stored_products(KernelTable& table);
 void fill_float_matmul(KernelTable& table);
 void fill_attention(KernelTable& table);
 void fill_kv_store(KernelTable& table);

@@ -18,6 +18,7 @@ KernelTable make() {
   avx2::fill_pack(table);
   avx2::fill_activations(table);
   avx2::fill_matmul(table);
+  avx2::fill_stored_products(table);
   avx2::fill_float_matmul(table);
   avx2::fill_attention(table);
   avx2::fill_kv_store(table);

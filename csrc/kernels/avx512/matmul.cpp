@@ -1,6 +1,8 @@
 // Products with packed tiles without VNNI.
 #include "kernels/avx512/avx512.h"
+#include "kernels/avx512/file_blocks.h"
 #include "kernels/avx512/lanes.h"
+#include "kernels/stored_product.h"
 #include "kernels/tile_matmul.h"
 
 namespace ggmlkit::avx512 {
@@ -8,6 +10,7 @@ namespace {
 
 struct Avx512 {
   using Lanes = Lanes512;
+  using Blocks = FileBlocks512;
   template <PackedKind kind>
   using Dot = Maddubs<Lanes, kind>;
   static constexpr int tiles = 2;
@@ -16,6 +19,9 @@ struct Avx512 {
 
 }  // namespace
 
-void fill_matmul(KernelTable& table) { fill_matmul_tiles<Avx512>(table); }
+void fill_matmul(KernelTable& table) {
+  fill_matmul_tiles<Avx512>(table);
+  fill_stored_products<Avx512>(table);
+}
 
 }  // namespace ggmlkit::avx512

@@ -1,5 +1,7 @@
 // AVX-512 with VNNI: the AVX-512 table, with products by vpdpbusd.
+#include "kernels/avx512/file_blocks.h"
 #include "kernels/avx512/lanes.h"
+#include "kernels/stored_product.h"
 #include "kernels/tile_matmul.h"
 
 namespace ggmlkit {
@@ -9,6 +11,7 @@ struct Avx512Vnni {
   struct Lanes : Lanes512 {
     static Int dpbusd(Int sum, Int w, Int a) { return _mm512_dpbusd_epi32(sum, w, a); }
   };
+  using Blocks = FileBlocks512;
   template <PackedKind kind>
   using Dot = Dpbusd<Lanes, kind>;
   static constexpr int tiles = 2;
@@ -19,6 +22,7 @@ KernelTable make() {
   KernelTable table = avx512_table();
   table.name = "avx512vnni";
   fill_matmul_tiles<Avx512Vnni>(table);
+  fill_stored_products<Avx512Vnni>(table);
   return table;
 }
 

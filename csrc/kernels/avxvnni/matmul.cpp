@@ -1,5 +1,7 @@
 // AVX2 with AVX-VNNI: the AVX2 table, with products by vpdpbusd.
+#include "kernels/avx2/file_blocks.h"
 #include "kernels/avx2/lanes.h"
+#include "kernels/stored_product.h"
 #include "kernels/tile_matmul.h"
 
 namespace ggmlkit {
@@ -9,6 +11,7 @@ struct AvxVnni {
   struct Lanes : Lanes256 {
     static Int dpbusd(Int sum, Int w, Int a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
   };
+  using Blocks = FileBlocks256;
   template <PackedKind kind>
   using Dot = Dpbusd<Lanes, kind>;
   static constexpr int tiles = 2;
@@ -19,6 +22,7 @@ KernelTable make() {
   KernelTable table = avx2_table();
   table.name = "avxvnni";
   fill_matmul_tiles<AvxVnni>(table);
+  fill_stored_products<AvxVnni>(table);
   return table;
 }
 

@@ -1,0 +1,80 @@
+// Eight blocks of a row as a file has them, on 256-bit vectors (kernels/stored_product.h).
+#pragma once
+
+#include "kernels/avx2/lanes.h"
+#include "kernels/pack_rows.h"
+
+namespace ggmlkit {
+namespace {
+
+struct FileBlocks256 {
+  using Int = __m256i;
+  using Float = __m256;
+  static constexpr std::size_t of_vector = 1;
+
+  // A block's codes, in the order of its elements.
+  template <class S>
+  static Int codes(const std::byte* block) {
+    const std::byte* quants = block + S::quants_at;
+    if constexpr (S::bits == 8) {
+      return Lanes256::load(quants);
+    } else {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants));
+      const Int upper_last =
+          _mm256_srlv_epi64(_mm256_broadcastsi128_si256(bytes), _mm256_setr_epi64x(0, 0, 4, 4));
+      const Int low = _mm256_and_si256(upper_last, _mm256_set1_epi8(15));
+      if constexpr (S::bits == 4) return low;
+      return _mm256_or_si256(low, sixteen_where(load_at<std::uint32_t>(block + S::high_at)));
+    }
+  }
+
+  // Of eight vectors, each a block's: the sum of the lanes of each.
+  static Int block_sums(const Int (&v)[8]) {
+    const auto pairs = [&](int i) { return _mm256_hadd_epi32(v[i], v[i + 1]); };
+    const Int four = _mm256_hadd_epi32(pairs(0), pairs(2));
+    const Int next = _mm256_hadd_epi32(pairs(4), pairs(6));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(four, next, 0x20),
+                            _mm256_permute2x128_si256(four, next, 0x31));
+  }
+
+  // dots - raised · sums
+  static Int without(Int dots, int raised, const std::int32_t* sums) {
+    const Int a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums));
+    return _mm256_sub_epi32(dots, _mm256_mullo_epi32(a, _mm256_set1_epi32(raised)));
+  }
+
+  // Column k of the eight rows of eight, `step` floats apart, to out[k].
+  static void transpose(const float* rows, std::size_t step, Float (&out)[8]) {
+    Float quads[8];  // of both halves, columns k and k + 4 of four rows
+    for (std::size_t half = 0; half < 2; ++half) {
+      Float row[4];
+      for (std::size_t r = 0; r < 4; ++r) row[r] = _mm256_loadu_ps(rows + (4 * half + r) * step);
+      const Float ab_low = _mm256_unpacklo_ps(row[0], row[1]);
+      const Float ab_high = _mm256_unpackhi_ps(row[0], row[1]);
+      const Float cd_low = _mm256_unpacklo_ps(row[2], row[3]);
+      const Float cd_high = _mm256_unpackhi_ps(row[2], row[3]);
+      quads[4 * half] = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
+      quads[4 * half + 1] = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
+      quads[4 * half + 2] = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
+      quads[4 * half + 3] = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
+    }
+    for (int k = 0; k < 4; ++k) {
+      out[k] = _mm256_permute2f128_ps(quads[k], quads[k + 4], 0x20);
+      out[k + 4] = _mm256_permute2f128_ps(quads[k], quads[k + 4], 0x31);
+    }
+  }
+
+ private:
+  // 16 in the bytes whose bit is set.
+  static Int sixteen_where(std::uint32_t bits) {
+    const Int byte_of_each = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
+                                              2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const Int spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), byte_of_each);
+    const Int own = _mm256_set1_epi64x(static_cast<std::int64_t>(0x8040201008040201u));
+    const Int is_set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own);
+    return _mm256_and_si256(is_set, _mm256_set1_epi8(16));
+  }
+};
+
+}  // namespace
+}  // namespace ggmlkit

@@ -1,0 +1,184 @@
+// The product of one token with rows as a file holds them, read once and in order: what packing a
+// tile, only to use it once, would have to do as well.
+//
+// Integer dot products come out with a block in each lane, the sums of the product have a row in
+// each: between the two stands a small matrix that is transposed. Blocks are added in the order of
+// the packed products, to the same bits.
+//
+// `Set` describes an instruction set: `Lanes` and `Dot<kind>` as in tile_matmul.h, and `Blocks`,
+// what its vectors do with a file's blocks (avx2/file_blocks.h).
+#pragma once
+
+#include <algorithm>
+
+#include "core/cpu.h"
+#include "kernels/dot_steps.h"
+#include "kernels/pack_rows.h"
+
+namespace ggmlkit {
+namespace {
+
+template <class Set, class S>
+struct StoredProduct {
+  using L = typename Set::Lanes;
+  using Blocks = typename Set::Blocks;
+  using Int = typename L::Int;
+  using Float = typename L::Float;
+  static constexpr PackedKind kind = packed_kind<S>();
+  using P = Packed<kind>;
+  using Dot = typename Set::template Dot<kind>;
+
+  static constexpr std::size_t kLanes = L::rows;
+  static_assert(kLanes <= kLeastStored && kLanes == 8 * Blocks::of_vector);
+  // Blocks of a row that are multiplied before the next row's are: 4096 elements.
+  static constexpr std::size_t kRun = 128;
+
+  // What rows add for each block: scale · dot, times the scale of the activations, and a minimum.
+  struct Terms {
+    alignas(64) float dot[kLanes][kRun];
+    alignas(64) std::byte scale[kRun][2 * kLanes];
+    alignas(64) std::byte min[P::has_min ? kRun : 1][2 * kLanes];
+  };
+
+  // Up to kLanes rounded blocks that are multiplied at once, `first` and those behind it, of which
+  // `skipped` were before.
+  struct Group {
+    std::size_t first;
+    std::size_t skipped;
+    bool is_small;  // two vectors hold it
+  };
+
+  // That which begins with block i. The last of a row ends with it, so nothing behind is read.
+  static Group group_at(std::size_t i, std::size_t count) {
+    constexpr std::size_t kSmall = 2 * Blocks::of_vector;
+    const std::size_t left = count - i;
+    const bool is_small = left <= kSmall;
+    const std::size_t first = std::min(i, count - (is_small ? kSmall : kLanes));
+    return {first, i - first, is_small};
+  }
+
+  // Terms r of blocks that follow each other, from column j on. V vectors of codes are read.
+  template <int V>
+  [[gnu::always_inline]] static void multiply(const std::byte* blocks, const ActivationView& x,
+                                              std::size_t first, Terms& terms, std::size_t r,
+                                              std::size_t j) {
+    const auto* q = reinterpret_cast<const std::byte*>(x.q + first * kBlock);
+    std::byte* scales = terms.scale[j] + 2 * r;
+    std::byte* mins = terms.min[P::has_min ? j : 0] + 2 * r;
+    // One pointer each: the compiler would make one for each block, more than there are registers.
+    asm("" : "+r"(q), "+r"(scales), "+r"(mins));
+    Int v[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      v[i] = L::zero();
+      if (i >= V) continue;
+      const std::size_t at = static_cast<std::size_t>(i) * Blocks::of_vector;
+      const Int codes = Blocks::template codes<S>(blocks + at * S::bytes);
+      Dot::accumulate(v[i], Dot::weights(codes), L::load(q + at * kBlock));
+      v[i] = Dot::finish(v[i], {});
+    }
+    Int dots = Blocks::block_sums(v);
+    if constexpr (Dot::raised != 0) dots = Blocks::without(dots, Dot::raised, x.sum + first);
+    L::store(terms.dot[r] + j, L::to_float(dots), kLanes);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < V * Blocks::of_vector; ++i) {
+      const std::byte* block = blocks + i * S::bytes;
+      std::memcpy(scales + i * sizeof terms.scale[0], block, 2);
+      if constexpr (P::has_min) std::memcpy(mins + i * sizeof terms.min[0], block + 2, 2);
+    }
+  }
+
+  // The same of a group, blocks of `row`.
+  [[gnu::always_inline]] static void multiply_group(const std::byte* row, const ActivationView& x,
+                                                    const Group& g, Terms& terms, std::size_t r,
+                                                    std::size_t j) {
+    if (g.is_small) return multiply_copy<2>(row, x, g, terms, r, j);
+    const std::uint32_t first = x.blocks[g.first];
+    if (x.blocks[g.first + kLanes - 1] - first != kLanes - 1) {
+      return multiply_copy<8>(row, x, g, terms, r, j);
+    }
+    multiply<8>(row + first * S::bytes, x, g.first, terms, r, j);
+  }
+
+  // Blocks of which some have two parts do not follow each other.
+  template <int V>
+  static void multiply_copy(const std::byte* row, const ActivationView& x, const Group& g,
+                            Terms& terms, std::size_t r, std::size_t j) {
+    std::byte blocks[V * Blocks::of_vector * S::bytes];
+    for (std::size_t i = 0; i < V * Blocks::of_vector; ++i) {
+      std::memcpy(blocks + i * S::bytes, row + x.blocks[g.first + i] * S::bytes, S::bytes);
+    }
+    multiply<V>(blocks, x, g.first, terms, r, j);
+  }
+
+  // The terms of some of the columns, rows by rows, onto what they sum to.
+  [[gnu::always_inline]] static Float add(const Terms& terms, const ActivationView& x,
+                                          const Group& g, std::size_t j, std::size_t end,
+                                          Float total) {
+    Float dot[kLanes];
+    Blocks::transpose(terms.dot[0] + j, kRun, dot);
+    for (std::size_t k = g.skipped; k < end; ++k) {
+      const float a_scale = x.scale[g.first + k];
+      const Float both = L::multiply(L::load_halves(terms.scale[j + k]), L::broadcast(a_scale));
+      total = L::multiply_add(both, dot[k], total);
+      if constexpr (P::has_min) {
+        const float a_sum = a_scale * static_cast<float>(x.sum[g.first + k]);
+        total = L::multiply_add(L::load_halves(terms.min[j + k]), L::broadcast(a_sum), total);
+      }
+    }
+    return total;
+  }
+
+  static void run(const std::byte* src, std::size_t row_bytes, std::size_t rows,
+                  const ActivationView& x, float* y) {
+    Terms terms;
+    const std::size_t count = *x.counts;
+    const std::size_t ahead = stream_prefetch_distance() / 2048 * 2048;
+    for (std::size_t row = 0; row < rows; row += kLanes, src += kLanes * row_bytes) {
+      const std::size_t there = std::min(kLanes, rows - row);
+      if (there < kLanes) terms = {};
+      Float total = L::zeros();
+      for (std::size_t run = 0; run < count; run += kRun) {
+        const std::size_t n = std::min(kRun, count - run);
+        // Rows in pairs, as memory gives two streams faster than one.
+        for (std::size_t r = 0; r < kLanes / 2; ++r) {
+          for (std::size_t j = 0; j < n; j += kLanes) {
+            const Group g = group_at(run + j, count);
+            for (std::size_t i = r; i < there; i += kLanes / 2) {
+              const std::byte* from = src + i * row_bytes;
+              const std::byte* next = from + x.blocks[g.first] * S::bytes + ahead;
+              for (std::size_t line = 0; line < kLanes * S::bytes; line += 64) {
+                __builtin_prefetch(next + line);
+              }
+              multiply_group(from, x, g, terms, i, j);
+            }
+          }
+        }
+        for (std::size_t j = 0; j < n; j += kLanes) {
+          const Group g = group_at(run + j, count);
+          if (n - j >= kLanes) {
+            total = add(terms, x, g, j, kLanes, total);
+          } else {
+            total = add(terms, x, g, j, g.skipped + n - j, total);
+          }
+        }
+      }
+      L::store(y + row, total, there);
+    }
+  }
+};
+
+template <class Set>
+void fill_stored_products(KernelTable& table) {
+  const auto product = [&table](Type type) -> auto& {
+    return table.types[static_cast<std::size_t>(type)].multiply_stored;
+  };
+  product(Type::q4_0) = StoredProduct<Set, Q4_0>::run;
+  product(Type::q4_1) = StoredProduct<Set, Q4_1>::run;
+  product(Type::q5_0) = StoredProduct<Set, Q5_0>::run;
+  product(Type::q5_1) = StoredProduct<Set, Q5_1>::run;
+  product(Type::q8_0) = StoredProduct<Set, Q8_0>::run;
+}
+
+}  // namespace
+}  // namespace ggmlkit
