@@ -5,7 +5,7 @@
 
 namespace ggmlkit {
 
-// How many bytes ahead a single token's pass should prefetch the weights it streams.
-std::size_t stream_prefetch_distance();
+// How many bytes ahead a pass should prefetch the weights it streams, of one token or of a few.
+std::size_t stream_prefetch_distance(std::size_t tokens);
 
 }  // namespace ggmlkit

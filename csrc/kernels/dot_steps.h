@@ -1,6 +1,6 @@
 // Ways to sum products of weight bytes and activation bytes over a block or a part of it, exactly.
-// `L` is a width of vectors (kernels/avx2/lanes.h), whose 32-bit lanes are rows. `raised` is how much
-// larger the bytes that are multiplied are than the values.
+// `L` is a width of vectors (kernels/avx2/lanes.h), whose 32-bit lanes are rows. `raised` is how
+// much larger the bytes that are multiplied are than the values.
 #pragma once
 
 #include <type_traits>

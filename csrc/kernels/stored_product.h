@@ -133,7 +133,7 @@ struct StoredProduct {
                   const ActivationView& x, float* y) {
     Terms terms;
     const std::size_t count = *x.counts;
-    const std::size_t ahead = stream_prefetch_distance() / 2048 * 2048;
+    const std::size_t ahead = stream_prefetch_distance(1) / 2048 * 2048;
     for (std::size_t row = 0; row < rows; row += kLanes, src += kLanes * row_bytes) {
       const std::size_t there = std::min(kLanes, rows - row);
       if (there < kLanes) terms = {};

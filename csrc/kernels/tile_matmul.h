@@ -39,10 +39,11 @@ struct TileProduct {
   // cache: each is met once a block, a dot eight times.
   static constexpr bool kTotalsInMemory = 2 * R * T > L::registers - 7;
 
-  // x begins with what was rounded of block b of the weights.
+  // x begins with what was rounded of block b of the weights; `next` is a block to ask for, if any.
   template <int k>
   [[gnu::always_inline]] static void step(const Weights& w, const ActivationView& x, std::size_t b,
-                                          Int (&dot)[R][T]) {
+                                          const std::byte* next, Int (&dot)[R][T]) {
+    if (next != nullptr) prefetch_eighth<L, kind, R, k>(next, w.at);
     Int q[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) q[r] = Dot::weights(w[r].template quad<k>(b));
@@ -58,7 +59,7 @@ struct TileProduct {
 
   template <std::size_t part>
   [[gnu::always_inline]] static void dots(const Weights& w, const ActivationView& x, std::size_t b,
-                                          Int (&dot)[R][T]) {
+                                          const std::byte* next, Int (&dot)[R][T]) {
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
       const Int start = Dot::start(sums_at(x, t), part);
@@ -66,19 +67,19 @@ struct TileProduct {
       for (int r = 0; r < R; ++r) dot[r][t] = start;
     }
     if constexpr (P::parts == 1) {
-      step<0>(w, x, b, dot);
-      step<4>(w, x, b, dot);
-      step<1>(w, x, b, dot);
-      step<5>(w, x, b, dot);
-      step<2>(w, x, b, dot);
-      step<6>(w, x, b, dot);
-      step<3>(w, x, b, dot);
-      step<7>(w, x, b, dot);
+      step<0>(w, x, b, next, dot);
+      step<4>(w, x, b, next, dot);
+      step<1>(w, x, b, next, dot);
+      step<5>(w, x, b, next, dot);
+      step<2>(w, x, b, next, dot);
+      step<6>(w, x, b, next, dot);
+      step<3>(w, x, b, next, dot);
+      step<7>(w, x, b, next, dot);
     } else {
-      step<4 * part>(w, x, b, dot);
-      step<4 * part + 1>(w, x, b, dot);
-      step<4 * part + 2>(w, x, b, dot);
-      step<4 * part + 3>(w, x, b, dot);
+      step<4 * part>(w, x, b, next, dot);
+      step<4 * part + 1>(w, x, b, next, dot);
+      step<4 * part + 2>(w, x, b, next, dot);
+      step<4 * part + 3>(w, x, b, next, dot);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -89,9 +90,10 @@ struct TileProduct {
 
   template <std::size_t part>
   [[gnu::always_inline]] static void multiply_block(const Weights& w, const ActivationView& x,
-                                                    std::size_t b, Float (*&total)[R][T]) {
+                                                    std::size_t b, const std::byte* next,
+                                                    Float (*&total)[R][T]) {
     Int dot[R][T];
-    dots<part>(w, x, b, dot);
+    dots<part>(w, x, b, next, dot);
     if constexpr (kTotalsInMemory) asm("" : "+r"(total));
     scale_and_add<part>(w, x, b, dot, *total);
   }
@@ -137,9 +139,9 @@ struct TileProduct {
     }
     for (std::size_t i = 0; i < count; ++i, x = block_at(x, 1, W)) {
       const std::size_t b = *x.blocks;
-      if (ahead != 0) prefetch<L, kind, R>(w.tile, w.at, b, ahead);
-      multiply_block<0>(w, x, b, total);
-      if constexpr (P::parts == 2) multiply_block<1>(w, x, b, total);
+      const std::byte* next = ahead != 0 ? met_after<L, kind, R>(w.tile, w.at, b, ahead) : nullptr;
+      multiply_block<0>(w, x, b, next, total);
+      if constexpr (P::parts == 2) multiply_block<1>(w, x, b, next, total);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -170,7 +172,7 @@ struct Panels {
                   float* y, std::size_t ldy) {
     static_assert(kPanel == 8);
     // Few tokens take the weights from afar; many meet most of them in the cache.
-    const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance() : 0;
+    const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance(tokens) : 0;
     for (std::size_t t = 0; t < tokens;) {
       const std::size_t width = panel_width(tokens - t);
       const auto run_width = width == 8   ? run_one<8>

@@ -81,18 +81,34 @@ struct TileBlocks {
   }
 };
 
-// Asks for what a pass over R tiles that follow each other meets so many bytes after their block b:
-// behind the end of a tile that is the beginning of the tile R further on. Of supers, a few bytes
-// for eight blocks, the processor thinks itself.
+// What a pass over R tiles that follow each other meets so many bytes after block b of the first:
+// behind the end of a tile that is the beginning of the tile R further on.
 template <class L, PackedKind kind, int R>
-[[gnu::always_inline]] inline void prefetch(const std::byte* tiles, const TileLayout& at,
-                                            std::size_t b, std::size_t ahead) {
-  constexpr std::size_t bytes = TileBlocks<L, kind>::kBytes;
-  std::size_t from = b * bytes + ahead;
-  if (R > 1 && from >= at.bytes) from += (R - 1) * at.bytes;
-  for (int r = 0; r < R; ++r, from += at.bytes) {
-    for (std::size_t line = 0; line < bytes; line += 64) {
-      __builtin_prefetch(tiles + from + line);
+[[gnu::always_inline]] inline const std::byte* met_after(const std::byte* tiles,
+                                                         const TileLayout& at, std::size_t b,
+                                                         std::size_t ahead) {
+  const std::size_t from = b * TileBlocks<L, kind>::kBytes + ahead;
+  return tiles + (R > 1 && from >= at.bytes ? from + (R - 1) * at.bytes : from);
+}
+
+// Asks for the block there, of each of R tiles: every eighth line from the k-th on, as the work on
+// a block has eight steps, and requests that come all at once wait for each other. Of supers, a few
+// bytes for eight blocks, the processor thinks itself.
+template <class L, PackedKind kind, int R, int k>
+[[gnu::always_inline]] inline void prefetch_eighth(const std::byte* block, const TileLayout& at) {
+  for (int r = 0; r < R; ++r, block += at.bytes) {
+    for (std::size_t line = 64 * k; line < TileBlocks<L, kind>::kBytes; line += 8 * 64) {
+      __builtin_prefetch(block + line);
+    }
+  }
+}
+
+// For all of it.
+template <class L, PackedKind kind, int R>
+[[gnu::always_inline]] inline void prefetch(const std::byte* block, const TileLayout& at) {
+  for (int r = 0; r < R; ++r, block += at.bytes) {
+    for (std::size_t line = 0; line < TileBlocks<L, kind>::kBytes; line += 64) {
+      __builtin_prefetch(block + line);
     }
   }
 }

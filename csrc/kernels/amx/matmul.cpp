@@ -112,7 +112,8 @@ void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t ro
       const Sums product{y + t * ldy, kTokens * ldy, kRows, ldy};
       const auto run = tokens - t == kTokens ? multiply<1, R> : multiply<2, R>;
       for (; asked * tokens < (t + 2 * kTokens) * count && asked < count; ++asked) {
-        prefetch<L, kind, R>(tiles, at, b + asked, count * TileBlocks<L, kind>::kBytes);
+        const std::size_t ahead = count * TileBlocks<L, kind>::kBytes;
+        prefetch<L, kind, R>(met_after<L, kind, R>(tiles, at, b + asked, ahead), at);
       }
       run(panel, step, weights, count, b == 0 ? nullptr : &kept, is_last ? product : kept);
     }

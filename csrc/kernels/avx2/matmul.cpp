@@ -57,7 +57,9 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
   const std::size_t end = rounded_from(x, run.first_block + run.blocks);
   for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
     const std::size_t b = x.blocks[i] - run.first_block;
-    if (s == 0 && run.ahead != 0) prefetch<L, kind, R>(run.tile[0].blocks, run.at, b, run.ahead);
+    if (s == 0 && run.ahead != 0) {
+      prefetch<L, kind, R>(met_after<L, kind, R>(run.tile[0].blocks, run.at, b, run.ahead), run.at);
+    }
     __m256i dot[R][T];
     dot_block<kind, T, W>(run.weights, run.tile, x, i, b, s, dot);
     __m256 scale[R];
@@ -151,7 +153,7 @@ template <PackedKind kind, int R>
 void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t rows,
                     const ActivationView& x, std::size_t tokens, float* y, std::size_t ldy) {
   // Few tokens take the weights from afar; many meet most of them in the cache.
-  const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance() : 0;
+  const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance(tokens) : 0;
   Run<kind, FromTile<kind>, R> run{at, {}, {}, 0, x.cols / kBlock, y, ldy, rows, ahead};
   for (int r = 0; r < R; ++r, tiles += at.bytes) {
     run.tile[r] = {tiles, tiles + at.supers_at};
