@@ -77,15 +77,23 @@ struct FileBlocks512 {
       four[r + 3] = _mm512_shuffle_ps(ab_high, cd_high, 0xee);
     }
     for (int k = 0; k < 4; ++k) {
-      const Float upper_even = _mm512_shuffle_f32x4(four[k], four[k + 4], 0x88);
-      const Float upper_odd = _mm512_shuffle_f32x4(four[k], four[k + 4], 0xdd);
-      const Float lower_even = _mm512_shuffle_f32x4(four[k + 8], four[k + 12], 0x88);
-      const Float lower_odd = _mm512_shuffle_f32x4(four[k + 8], four[k + 12], 0xdd);
-      out[k] = _mm512_shuffle_f32x4(upper_even, lower_even, 0x88);
-      out[k + 4] = _mm512_shuffle_f32x4(upper_odd, lower_odd, 0x88);
-      out[k + 8] = _mm512_shuffle_f32x4(upper_even, lower_even, 0xdd);
-      out[k + 12] = _mm512_shuffle_f32x4(upper_odd, lower_odd, 0xdd);
+      const Float upper_even = quarters<0x88>(four[k], four[k + 4]);
+      const Float upper_odd = quarters<0xdd>(four[k], four[k + 4]);
+      const Float lower_even = quarters<0x88>(four[k + 8], four[k + 12]);
+      const Float lower_odd = quarters<0xdd>(four[k + 8], four[k + 12]);
+      out[k] = quarters<0x88>(upper_even, lower_even);
+      out[k + 4] = quarters<0x88>(upper_odd, lower_odd);
+      out[k + 8] = quarters<0xdd>(upper_even, lower_even);
+      out[k + 12] = quarters<0xdd>(upper_odd, lower_odd);
     }
+  }
+
+ private:
+  // Two quarters of each. Of integers, as SIMDe has no such shuffle of floats.
+  template <int which>
+  static Float quarters(Float a, Float b) {
+    return _mm512_castsi512_ps(
+        _mm512_shuffle_i32x4(_mm512_castps_si512(a), _mm512_castps_si512(b), which));
   }
 };
 
