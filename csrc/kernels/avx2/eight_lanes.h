@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/avx2/columns.h"
+
 namespace ggmlkit::avx2 {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets
 
@@ -30,9 +32,9 @@ struct EightLanes {
   static void load_groups(const float* x, EightLanes* out) {
     static_assert(N % 8 == 0);
     for (int i = 0; i < N; i += 8) {
-      __m256 rows[8];
-      for (int l = 0; l < 8; ++l) rows[l] = _mm256_loadu_ps(x + l * N + i);
-      transpose(rows, out + i);
+      __m256 columns[8];
+      load_columns(x + i, N, columns);
+      for (int k = 0; k < 8; ++k) out[i + k] = {columns[k]};
     }
   }
 
@@ -69,26 +71,6 @@ struct EightLanes {
     // The exponent of 2^23 put back.
     const __m256i whole = _mm256_or_si256(most, _mm256_set1_epi32(0x4b000000));
     return {_mm256_sub_ps(_mm256_castsi256_ps(whole), magic)};
-  }
-
- private:
-  static void transpose(const __m256 (&r)[8], EightLanes* out) {
-    __m256 quads[8];  // of both halves, columns k and k + 4 of four rows
-    for (int half = 0; half < 2; ++half) {
-      const __m256* rows = r + 4 * half;
-      const __m256 ab_low = _mm256_unpacklo_ps(rows[0], rows[1]);
-      const __m256 ab_high = _mm256_unpackhi_ps(rows[0], rows[1]);
-      const __m256 cd_low = _mm256_unpacklo_ps(rows[2], rows[3]);
-      const __m256 cd_high = _mm256_unpackhi_ps(rows[2], rows[3]);
-      quads[4 * half] = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
-      quads[4 * half + 1] = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
-      quads[4 * half + 2] = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
-      quads[4 * half + 3] = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
-    }
-    for (int k = 0; k < 4; ++k) {
-      out[k] = {_mm256_permute2f128_ps(quads[k], quads[k + 4], 0x20)};
-      out[k + 4] = {_mm256_permute2f128_ps(quads[k], quads[k + 4], 0x31)};
-    }
   }
 };
 

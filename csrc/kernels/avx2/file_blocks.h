@@ -1,6 +1,7 @@
 // Eight blocks of a row as a file has them, on 256-bit vectors (kernels/stored_product.h).
 #pragma once
 
+#include "kernels/avx2/columns.h"
 #include "kernels/avx2/lanes.h"
 #include "kernels/pack_rows.h"
 
@@ -43,25 +44,9 @@ struct FileBlocks256 {
     return _mm256_sub_epi32(dots, _mm256_mullo_epi32(a, _mm256_set1_epi32(raised)));
   }
 
-  // Column k of the eight rows of eight, `step` floats apart, to out[k].
-  static void transpose(const float* rows, std::size_t step, Float (&out)[8]) {
-    Float quads[8];  // of both halves, columns k and k + 4 of four rows
-    for (std::size_t half = 0; half < 2; ++half) {
-      Float row[4];
-      for (std::size_t r = 0; r < 4; ++r) row[r] = _mm256_loadu_ps(rows + (4 * half + r) * step);
-      const Float ab_low = _mm256_unpacklo_ps(row[0], row[1]);
-      const Float ab_high = _mm256_unpackhi_ps(row[0], row[1]);
-      const Float cd_low = _mm256_unpacklo_ps(row[2], row[3]);
-      const Float cd_high = _mm256_unpackhi_ps(row[2], row[3]);
-      quads[4 * half] = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
-      quads[4 * half + 1] = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
-      quads[4 * half + 2] = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
-      quads[4 * half + 3] = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
-    }
-    for (int k = 0; k < 4; ++k) {
-      out[k] = _mm256_permute2f128_ps(quads[k], quads[k + 4], 0x20);
-      out[k + 4] = _mm256_permute2f128_ps(quads[k], quads[k + 4], 0x31);
-    }
+  // The columns of eight rows of eight, `step` floats apart.
+  static void transpose(const float* rows, std::size_t step, Float (&columns)[8]) {
+    load_columns(rows, step, columns);
   }
 
  private:

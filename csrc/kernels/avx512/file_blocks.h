@@ -1,6 +1,7 @@
 // Sixteen blocks of a row as a file has them, on 512-bit vectors (kernels/stored_product.h).
 #pragma once
 
+#include "kernels/avx512/columns.h"
 #include "kernels/avx512/lanes.h"
 #include "kernels/pack_rows.h"
 
@@ -60,40 +61,13 @@ struct FileBlocks512 {
     return _mm512_sub_epi32(dots, _mm512_mullo_epi32(a, _mm512_set1_epi32(raised)));
   }
 
-  // Column k of the sixteen rows of sixteen, `step` floats apart, to out[k].
-  static void transpose(const float* rows, std::size_t step, Float (&out)[16]) {
-    // Of rows r … r + 3, columns k, k + 4, k + 8 and k + 12 to four[r + k].
-    Float four[16];
-    for (std::size_t r = 0; r < 16; r += 4) {
-      Float row[4];
-      for (std::size_t i = 0; i < 4; ++i) row[i] = _mm512_loadu_ps(rows + (r + i) * step);
-      const Float ab_low = _mm512_unpacklo_ps(row[0], row[1]);
-      const Float ab_high = _mm512_unpackhi_ps(row[0], row[1]);
-      const Float cd_low = _mm512_unpacklo_ps(row[2], row[3]);
-      const Float cd_high = _mm512_unpackhi_ps(row[2], row[3]);
-      four[r] = _mm512_shuffle_ps(ab_low, cd_low, 0x44);
-      four[r + 1] = _mm512_shuffle_ps(ab_low, cd_low, 0xee);
-      four[r + 2] = _mm512_shuffle_ps(ab_high, cd_high, 0x44);
-      four[r + 3] = _mm512_shuffle_ps(ab_high, cd_high, 0xee);
+  // The columns of sixteen rows of sixteen, `step` floats apart.
+  static void transpose(const float* rows, std::size_t step, Float (&columns)[16]) {
+    for (int i = 0; i < 16; i += 4) {
+      Float four[4];
+      load_columns(rows + i, step, four);
+      for (int k = 0; k < 4; ++k) columns[i + k] = four[k];
     }
-    for (int k = 0; k < 4; ++k) {
-      const Float upper_even = quarters<0x88>(four[k], four[k + 4]);
-      const Float upper_odd = quarters<0xdd>(four[k], four[k + 4]);
-      const Float lower_even = quarters<0x88>(four[k + 8], four[k + 12]);
-      const Float lower_odd = quarters<0xdd>(four[k + 8], four[k + 12]);
-      out[k] = quarters<0x88>(upper_even, lower_even);
-      out[k + 4] = quarters<0x88>(upper_odd, lower_odd);
-      out[k + 8] = quarters<0xdd>(upper_even, lower_even);
-      out[k + 12] = quarters<0xdd>(upper_odd, lower_odd);
-    }
-  }
-
- private:
-  // Two quarters of each. Of integers, as SIMDe has no such shuffle of floats.
-  template <int which>
-  static Float quarters(Float a, Float b) {
-    return _mm512_castsi512_ps(
-        _mm512_shuffle_i32x4(_mm512_castps_si512(a), _mm512_castps_si512(b), which));
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/avx512/columns.h"
 #include "kernels/simd.h"
 
 namespace ggmlkit::avx512 {
@@ -24,22 +25,13 @@ struct SixteenLanes {
     const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(v));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   }
-  // Four elements of the groups j, j + 4, j + 8 and j + 12 in a vector each: what is left is to
-  // turn 4 x 4 elements within their quarters.
   template <int N>
   static void load_groups(const float* x, SixteenLanes* out) {
     static_assert(N % 4 == 0);
     for (int i = 0; i < N; i += 4) {
-      __m512 rows[4];
-      for (int j = 0; j < 4; ++j) rows[j] = quarters(x + j * N + i, 4 * N);
-      const __m512 ab_low = _mm512_unpacklo_ps(rows[0], rows[1]);
-      const __m512 ab_high = _mm512_unpackhi_ps(rows[0], rows[1]);
-      const __m512 cd_low = _mm512_unpacklo_ps(rows[2], rows[3]);
-      const __m512 cd_high = _mm512_unpackhi_ps(rows[2], rows[3]);
-      out[i] = {_mm512_shuffle_ps(ab_low, cd_low, 0x44)};
-      out[i + 1] = {_mm512_shuffle_ps(ab_low, cd_low, 0xee)};
-      out[i + 2] = {_mm512_shuffle_ps(ab_high, cd_high, 0x44)};
-      out[i + 3] = {_mm512_shuffle_ps(ab_high, cd_high, 0xee)};
+      __m512 columns[4];
+      load_columns(x + i, N, columns);
+      for (int k = 0; k < 4; ++k) out[i + k] = {columns[k]};
     }
   }
 
@@ -86,15 +78,6 @@ struct SixteenLanes {
     // The exponent of 2^23 put back.
     const __m512i whole = _mm512_or_si512(most, _mm512_set1_epi32(0x4b000000));
     return {_mm512_sub_ps(_mm512_castsi512_ps(whole), magic)};
-  }
-
- private:
-  static __m512 quarters(const float* p, int stride) {
-    const __m256 first =
-        _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + stride), 1);
-    const __m256 second = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 2 * stride)),
-                                               _mm_loadu_ps(p + 3 * stride), 1);
-    return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1);
   }
 };
 
