@@ -53,12 +53,13 @@ std::string_view view_of(const py::buffer_info& data) {
 
 // A string; what is no UTF-8 as bytes.
 py::object python_text(std::string_view text) {
+  const char* data = text.data();
   const auto n = static_cast<Py_ssize_t>(text.size());
-  PyObject* string = PyUnicode_DecodeUTF8(text.data(), n, nullptr);
+  PyObject* string = PyUnicode_DecodeUTF8(data, n, nullptr);
   if (string == nullptr) {
     if (PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0) throw py::error_already_set();
     PyErr_Clear();
-    string = PyBytes_FromStringAndSize(text.data(), n);
+    string = PyBytes_FromStringAndSize(data, n);
     if (string == nullptr) throw py::error_already_set();
   }
   return py::reinterpret_steal<py::object>(string);

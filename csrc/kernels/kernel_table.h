@@ -62,7 +62,8 @@ struct ActivationView {
 
 constexpr std::size_t kPanel = 8;
 constexpr std::size_t kMatrixPanel = 16;
-constexpr std::size_t kLeastStored = 16;
+// Rounded blocks from which on multiply_stored is worth its overhead.
+constexpr std::size_t kLeastStored = 32;
 
 // Width of the panel that begins with so many tokens left, where the widest is `widest`.
 constexpr std::size_t panel_width(std::size_t left, std::size_t widest = kPanel) {

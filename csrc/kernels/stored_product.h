@@ -29,7 +29,7 @@ struct StoredProduct {
   using Dot = typename Set::template Dot<kind>;
 
   static constexpr std::size_t kLanes = L::rows;
-  static_assert(kLanes <= kLeastStored && kLanes == 8 * Blocks::of_vector);
+  static_assert(8 * Blocks::of_vector <= kLeastStored && kLanes == 8 * Blocks::of_vector);
   // Blocks of a row that are multiplied before the next row's are: 4096 elements.
   static constexpr std::size_t kRun = 128;
 
@@ -40,40 +40,47 @@ struct StoredProduct {
     alignas(64) std::byte min[P::has_min ? kRun : 1][2 * kLanes];
   };
 
-  // Up to kLanes rounded blocks that are multiplied at once, `first` and those behind it, of which
-  // `skipped` were before.
+  // Rounded blocks that are multiplied at once, `first` and those behind it, as many as so many
+  // vectors hold. The first `skipped` were before.
   struct Group {
     std::size_t first;
     std::size_t skipped;
-    bool is_small;  // two vectors hold it
+    int vectors;    // 2, 4 or 8
+    bool is_plain;  // they follow each other; none has two parts
   };
 
-  // That which begins with block i. The last of a row ends with it, so nothing behind is read.
-  static Group group_at(std::size_t i, std::size_t count) {
-    constexpr std::size_t kSmall = 2 * Blocks::of_vector;
-    const std::size_t left = count - i;
-    const bool is_small = left <= kSmall;
-    const std::size_t first = std::min(i, count - (is_small ? kSmall : kLanes));
-    return {first, i - first, is_small};
+  // That which goes on with block i. The last of a row ends with it, so nothing behind is read.
+  static Group group_at(const ActivationView& x, std::size_t i) {
+    const std::size_t left = *x.counts - i;
+    const int vectors = left <= 2 * Blocks::of_vector ? 2 : left <= 4 * Blocks::of_vector ? 4 : 8;
+    const std::size_t blocks = static_cast<std::size_t>(vectors) * Blocks::of_vector;
+    const std::size_t first = std::min(i, *x.counts - blocks);
+    const bool is_plain = x.blocks[first + blocks - 1] - x.blocks[first] == blocks - 1;
+    return {first, i - first, vectors, is_plain};
   }
 
-  // Terms r of blocks that follow each other, from column j on. V vectors of codes are read.
-  template <int V>
-  [[gnu::always_inline]] static void multiply(const std::byte* blocks, const ActivationView& x,
+  // The terms of a group of V vectors, those of a row, to row r and the columns from j on.
+  template <int V, bool is_plain>
+  [[gnu::always_inline]] static void multiply(const std::byte* row, const ActivationView& x,
                                               std::size_t first, Terms& terms, std::size_t r,
                                               std::size_t j) {
+    const std::uint32_t* places = x.blocks + first;
+    const std::byte* begin = row + places[0] * S::bytes;
     const auto* q = reinterpret_cast<const std::byte*>(x.q + first * kBlock);
     std::byte* scales = terms.scale[j] + 2 * r;
     std::byte* mins = terms.min[P::has_min ? j : 0] + 2 * r;
     // One pointer each: the compiler would make one for each block, more than there are registers.
-    asm("" : "+r"(q), "+r"(scales), "+r"(mins));
+    asm("" : "+r"(begin), "+r"(q), "+r"(scales), "+r"(mins));
+    const auto block = [&](std::size_t i) {
+      return is_plain ? begin + i * S::bytes : row + places[i] * S::bytes;
+    };
     Int v[8];
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {
       v[i] = L::zero();
       if (i >= V) continue;
       const std::size_t at = static_cast<std::size_t>(i) * Blocks::of_vector;
-      const Int codes = Blocks::template codes<S>(blocks + at * S::bytes);
+      const Int codes = Blocks::template codes<S>([&](std::size_t k) { return block(at + k); });
       Dot::accumulate(v[i], Dot::weights(codes), L::load(q + at * kBlock));
       v[i] = Dot::finish(v[i], {});
     }
@@ -82,33 +89,25 @@ struct StoredProduct {
     L::store(terms.dot[r] + j, L::to_float(dots), kLanes);
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < V * Blocks::of_vector; ++i) {
-      const std::byte* block = blocks + i * S::bytes;
-      std::memcpy(scales + i * sizeof terms.scale[0], block, 2);
-      if constexpr (P::has_min) std::memcpy(mins + i * sizeof terms.min[0], block + 2, 2);
+      std::memcpy(scales + i * sizeof terms.scale[0], block(i), 2);
+      if constexpr (P::has_min) std::memcpy(mins + i * sizeof terms.min[0], block(i) + 2, 2);
     }
   }
 
-  // The same of a group, blocks of `row`.
-  [[gnu::always_inline]] static void multiply_group(const std::byte* row, const ActivationView& x,
-                                                    const Group& g, Terms& terms, std::size_t r,
-                                                    std::size_t j) {
-    if (g.is_small) return multiply_copy<2>(row, x, g, terms, r, j);
-    const std::uint32_t first = x.blocks[g.first];
-    if (x.blocks[g.first + kLanes - 1] - first != kLanes - 1) {
-      return multiply_copy<8>(row, x, g, terms, r, j);
-    }
-    multiply<8>(row + first * S::bytes, x, g.first, terms, r, j);
-  }
-
-  // Blocks of which some have two parts do not follow each other.
   template <int V>
-  static void multiply_copy(const std::byte* row, const ActivationView& x, const Group& g,
-                            Terms& terms, std::size_t r, std::size_t j) {
-    std::byte blocks[V * Blocks::of_vector * S::bytes];
-    for (std::size_t i = 0; i < V * Blocks::of_vector; ++i) {
-      std::memcpy(blocks + i * S::bytes, row + x.blocks[g.first + i] * S::bytes, S::bytes);
-    }
-    multiply<V>(blocks, x, g.first, terms, r, j);
+  [[gnu::always_inline]] static void multiply(const std::byte* row, const ActivationView& x,
+                                              const Group& g, Terms& terms, std::size_t r,
+                                              std::size_t j) {
+    if (g.is_plain) return multiply<V, true>(row, x, g.first, terms, r, j);
+    multiply<V, false>(row, x, g.first, terms, r, j);
+  }
+
+  // Where few blocks are left; once a row at most.
+  [[gnu::noinline]] static void multiply_few(const std::byte* row, const ActivationView& x,
+                                             const Group& g, Terms& terms, std::size_t r,
+                                             std::size_t j) {
+    if (g.vectors == 2) return multiply<2>(row, x, g, terms, r, j);
+    multiply<4>(row, x, g, terms, r, j);
   }
 
   // The terms of some of the columns, rows by rows, onto what they sum to.
@@ -143,19 +142,23 @@ struct StoredProduct {
         // Rows in pairs, as memory gives two streams faster than one.
         for (std::size_t r = 0; r < kLanes / 2; ++r) {
           for (std::size_t j = 0; j < n; j += kLanes) {
-            const Group g = group_at(run + j, count);
+            const Group g = group_at(x, run + j);
             for (std::size_t i = r; i < there; i += kLanes / 2) {
               const std::byte* from = src + i * row_bytes;
               const std::byte* next = from + x.blocks[g.first] * S::bytes + ahead;
               for (std::size_t line = 0; line < kLanes * S::bytes; line += 64) {
                 __builtin_prefetch(next + line);
               }
-              multiply_group(from, x, g, terms, i, j);
+              if (g.vectors == 8) {
+                multiply<8>(from, x, g, terms, i, j);
+              } else {
+                multiply_few(from, x, g, terms, i, j);
+              }
             }
           }
         }
         for (std::size_t j = 0; j < n; j += kLanes) {
-          const Group g = group_at(run + j, count);
+          const Group g = group_at(x, run + j);
           if (n - j >= kLanes) {
             total = add(terms, x, g, j, kLanes, total);
           } else {

@@ -371,9 +371,9 @@ void check_stored(Checked& c, Type type, std::size_t rows, std::size_t cols) {
 
 void check_products(Checked& c) {
   for (const Type type : {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0}) {
-    for (std::size_t rows = 0; rows <= 17; ++rows) check_stored(c, type, rows, 576);
+    for (std::size_t rows = 0; rows <= 17; ++rows) check_stored(c, type, rows, 1120);
     // All lengths of the last group, and of the last run.
-    for (std::size_t blocks = 14; blocks <= 34; ++blocks) check_stored(c, type, 5, 32 * blocks);
+    for (std::size_t blocks = 28; blocks <= 66; ++blocks) check_stored(c, type, 5, 32 * blocks);
     for (std::size_t blocks = 118; blocks <= 146; ++blocks) check_stored(c, type, 3, 32 * blocks);
     check_stored(c, type, 37, 8256);
   }

@@ -13,10 +13,10 @@ struct FileBlocks256 {
   using Float = __m256;
   static constexpr std::size_t of_vector = 1;
 
-  // A block's codes, in the order of its elements.
-  template <class S>
-  static Int codes(const std::byte* block) {
-    const std::byte* quants = block + S::quants_at;
+  // The codes of block(0), in the order of its elements.
+  template <class S, class Block>
+  [[gnu::always_inline]] static Int codes(Block block) {
+    const std::byte* quants = block(0) + S::quants_at;
     if constexpr (S::bits == 8) {
       return Lanes256::load(quants);
     } else {
@@ -25,7 +25,7 @@ struct FileBlocks256 {
           _mm256_srlv_epi64(_mm256_broadcastsi128_si256(bytes), _mm256_setr_epi64x(0, 0, 4, 4));
       const Int low = _mm256_and_si256(upper_last, _mm256_set1_epi8(15));
       if constexpr (S::bits == 4) return low;
-      return _mm256_or_si256(low, sixteen_where(load_at<std::uint32_t>(block + S::high_at)));
+      return _mm256_or_si256(low, sixteen_where(load_at<std::uint32_t>(block(0) + S::high_at)));
     }
   }
 

@@ -13,26 +13,27 @@ struct FileBlocks512 {
   using Float = __m512;
   static constexpr std::size_t of_vector = 2;
 
-  // The codes of two blocks that follow each other, in the order of their elements.
-  template <class S>
-  static Int codes(const std::byte* block) {
-    const std::byte* quants = block + S::quants_at;
+  // The codes of block(0) and block(1), in the order of their elements.
+  template <class S, class Block>
+  [[gnu::always_inline]] static Int codes(Block block) {
+    const std::byte* quants = block(0) + S::quants_at;
+    const std::byte* next = block(1) + S::quants_at;
     if constexpr (S::bits == 8) {
       const auto bytes = [](const std::byte* p) {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
       };
-      return _mm512_inserti64x4(_mm512_castsi256_si512(bytes(quants)), bytes(quants + S::bytes), 1);
+      return _mm512_inserti64x4(_mm512_castsi256_si512(bytes(quants)), bytes(next), 1);
     } else {
       const auto bytes = [](const std::byte* p) {
         return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
       };
-      const Int both = _mm512_mask_broadcast_i32x4(_mm512_broadcast_i32x4(bytes(quants)), 0xff00,
-                                                   bytes(quants + S::bytes));
+      const Int both =
+          _mm512_mask_broadcast_i32x4(_mm512_broadcast_i32x4(bytes(quants)), 0xff00, bytes(next));
       const Int upper_last = _mm512_srlv_epi64(both, _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0));
       const Int low = _mm512_and_si512(upper_last, _mm512_set1_epi8(15));
       if constexpr (S::bits == 4) return low;
-      const std::uint64_t first = load_at<std::uint32_t>(block + S::high_at);
-      const std::uint64_t second = load_at<std::uint32_t>(block + S::bytes + S::high_at);
+      const std::uint64_t first = load_at<std::uint32_t>(block(0) + S::high_at);
+      const std::uint64_t second = load_at<std::uint32_t>(block(1) + S::high_at);
       return _mm512_mask_add_epi8(low, first | second << 32, low, _mm512_set1_epi8(16));
     }
   }
