@@ -75,14 +75,14 @@ struct StoredProduct {
       return is_plain ? begin + i * S::bytes : row + places[i] * S::bytes;
     };
     Int v[8];
+    for (Int& none : v) none = L::zero();
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      v[i] = L::zero();
-      if (i >= V) continue;
+    for (int i = 0; i < V; ++i) {
+      Int sum = L::zero();
       const std::size_t at = static_cast<std::size_t>(i) * Blocks::of_vector;
       const Int codes = Blocks::template codes<S>([&](std::size_t k) { return block(at + k); });
-      Dot::accumulate(v[i], Dot::weights(codes), L::load(q + at * kBlock));
-      v[i] = Dot::finish(v[i], {});
+      Dot::accumulate(sum, Dot::weights(codes), L::load(q + at * kBlock));
+      v[i] = Dot::finish(sum, {});
     }
     Int dots = Blocks::block_sums(v);
     if constexpr (Dot::raised != 0) dots = Blocks::without(dots, Dot::raised, x.sum + first);
@@ -94,20 +94,27 @@ struct StoredProduct {
     }
   }
 
-  template <int V>
-  [[gnu::always_inline]] static void multiply(const std::byte* row, const ActivationView& x,
-                                              const Group& g, Terms& terms, std::size_t r,
-                                              std::size_t j) {
-    if (g.is_plain) return multiply<V, true>(row, x, g.first, terms, r, j);
-    multiply<V, false>(row, x, g.first, terms, r, j);
+  [[gnu::noinline]] static void multiply_other(const std::byte* row, const ActivationView& x,
+                                               const Group& g, Terms& terms, std::size_t r,
+                                               std::size_t j) {
+    if (g.vectors == 8) return multiply<8, false>(row, x, g.first, terms, r, j);
+    if (g.vectors == 4) return multiply<4, false>(row, x, g.first, terms, r, j);
+    multiply<2, false>(row, x, g.first, terms, r, j);
   }
 
-  // Where few blocks are left; once a row at most.
-  [[gnu::noinline]] static void multiply_few(const std::byte* row, const ActivationView& x,
-                                             const Group& g, Terms& terms, std::size_t r,
-                                             std::size_t j) {
-    if (g.vectors == 2) return multiply<2>(row, x, g, terms, r, j);
-    multiply<4>(row, x, g, terms, r, j);
+  // The same of any group; what memory holds so far `ahead` is asked for.
+  [[gnu::always_inline]] static void multiply(const std::byte* row, const ActivationView& x,
+                                              const Group& g, Terms& terms, std::size_t r,
+                                              std::size_t j, std::size_t ahead) {
+    const std::byte* next = row + x.blocks[g.first] * S::bytes + ahead;
+    for (std::size_t line = 0; line < kLanes * S::bytes; line += 64) {
+      __builtin_prefetch(next + line);
+    }
+    if (g.vectors == 8 && g.is_plain) {
+      multiply<8, true>(row, x, g.first, terms, r, j);
+    } else {
+      multiply_other(row, x, g, terms, r, j);
+    }
   }
 
   // The terms of some of the columns, rows by rows, onto what they sum to.
@@ -139,26 +146,18 @@ struct StoredProduct {
       Float total = L::zeros();
       for (std::size_t run = 0; run < count; run += kRun) {
         const std::size_t n = std::min(kRun, count - run);
+        Group groups[kRun / kLanes];
+        for (std::size_t j = 0; j < n; j += kLanes) groups[j / kLanes] = group_at(x, run + j);
         // Rows in pairs, as memory gives two streams faster than one.
         for (std::size_t r = 0; r < kLanes / 2; ++r) {
           for (std::size_t j = 0; j < n; j += kLanes) {
-            const Group g = group_at(x, run + j);
             for (std::size_t i = r; i < there; i += kLanes / 2) {
-              const std::byte* from = src + i * row_bytes;
-              const std::byte* next = from + x.blocks[g.first] * S::bytes + ahead;
-              for (std::size_t line = 0; line < kLanes * S::bytes; line += 64) {
-                __builtin_prefetch(next + line);
-              }
-              if (g.vectors == 8) {
-                multiply<8>(from, x, g, terms, i, j);
-              } else {
-                multiply_few(from, x, g, terms, i, j);
-              }
+              multiply(src + i * row_bytes, x, groups[j / kLanes], terms, i, j, ahead);
             }
           }
         }
         for (std::size_t j = 0; j < n; j += kLanes) {
-          const Group g = group_at(x, run + j);
+          const Group& g = groups[j / kLanes];
           if (n - j >= kLanes) {
             total = add(terms, x, g, j, kLanes, total);
           } else {
