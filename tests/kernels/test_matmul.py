@@ -153,6 +153,15 @@ def test_packed_weights_give_the_same_bits(name: str, tokens: int) -> None:
     assert name in repr(packed)
 
 
+@pytest.mark.parametrize("name", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"])
+@pytest.mark.parametrize("cols", [1024, 1056, 4256])
+def test_long_rows_as_stored_give_the_bits_of_packed_ones(name: str, cols: int) -> None:
+    rng = np.random.default_rng(2)
+    w = gk.quantize(rng.standard_normal((37, cols)), name)
+    x = rng.standard_normal((1, cols)).astype(np.float32)
+    np.testing.assert_array_equal(gk.matmul(x, w), gk.matmul(x, gk.PackedMatrix(w)))
+
+
 @pytest.mark.parametrize("name", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", *GROUPED])
 def test_packing_takes_about_the_tensors_memory(name: str) -> None:
     w = gk.quantize(np.ones((512, 1024), np.float32), name)
