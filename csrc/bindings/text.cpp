@@ -77,8 +77,8 @@ std::pair<py::list, std::size_t> read_strings(const py::buffer& data, std::size_
 // Strings that stay as a file holds them until one is asked for.
 class StoredStrings {
  public:
+  StoredStrings(const StoredStrings&) = delete;  // as it would view the first one's bytes
   // Those of `texts`, views of a part of memory that is copied.
-  StoredStrings(const StoredStrings&) = delete;
   StoredStrings(std::string_view part, std::vector<std::string_view> texts)
       : stored_(part), texts_(std::move(texts)) {
     for (std::string_view& text : texts_) {

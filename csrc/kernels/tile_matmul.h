@@ -43,7 +43,7 @@ struct TileProduct {
   template <int k>
   [[gnu::always_inline]] static void step(const Weights& w, const ActivationView& x, std::size_t b,
                                           const std::byte* next, Int (&dot)[R][T]) {
-    if (next != nullptr) prefetch_eighth<L, kind, R, k>(next, w.at);
+    if (next != nullptr) prefetch<L, kind, R, k, 8>(next, w.at);
     Int q[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) q[r] = Dot::weights(w[r].template quad<k>(b));

@@ -91,23 +91,13 @@ template <class L, PackedKind kind, int R>
   return tiles + (R > 1 && from >= at.bytes ? from + (R - 1) * at.bytes : from);
 }
 
-// Asks for the block there, of each of R tiles: every eighth line from the k-th on, as the work on
-// a block has eight steps, and requests that come all at once wait for each other. Of supers, a few
-// bytes for eight blocks, the processor thinks itself.
-template <class L, PackedKind kind, int R, int k>
-[[gnu::always_inline]] inline void prefetch_eighth(const std::byte* block, const TileLayout& at) {
-  for (int r = 0; r < R; ++r, block += at.bytes) {
-    for (std::size_t line = 64 * k; line < TileBlocks<L, kind>::kBytes; line += 8 * 64) {
-      __builtin_prefetch(block + line);
-    }
-  }
-}
-
-// For all of it.
-template <class L, PackedKind kind, int R>
+// Asks for the block there, of each of R tiles, or for part k of it where that comes in so many
+// parts: requests that come all at once wait for each other. Of supers, a few bytes for eight
+// blocks, the processor thinks itself.
+template <class L, PackedKind kind, int R, int k = 0, int parts = 1>
 [[gnu::always_inline]] inline void prefetch(const std::byte* block, const TileLayout& at) {
   for (int r = 0; r < R; ++r, block += at.bytes) {
-    for (std::size_t line = 0; line < TileBlocks<L, kind>::kBytes; line += 64) {
+    for (std::size_t line = 64 * k; line < TileBlocks<L, kind>::kBytes; line += 64 * parts) {
       __builtin_prefetch(block + line);
     }
   }

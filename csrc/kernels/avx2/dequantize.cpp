@@ -6,31 +6,12 @@
 namespace ggmlkit::avx2 {
 namespace {
 
-// The nibbles of 16 bytes as 32 integers in order.
-template <Order order>
-__m256i nibbles(__m128i packed) {
-  const __m128i low = _mm_and_si128(packed, _mm_set1_epi8(15));
-  const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 4), _mm_set1_epi8(15));
-  if constexpr (order == Order::halves) return _mm256_set_m128i(high, low);
-  return _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high));
-}
-
 // The stored integers of a block of 32 as bytes, the offset taken off.
 template <class S>
 __m256i unpack_bytes(const std::byte* src) {
-  if constexpr (S::bits == 8) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src + S::quants_at));
-  } else {
-    const auto* packed = reinterpret_cast<const __m128i*>(src + S::quants_at);
-    __m256i q = nibbles<S::order>(_mm_loadu_si128(packed));
-    if constexpr (S::bits == 5) {
-      std::uint32_t high;
-      std::memcpy(&high, src + S::high_at, 4);
-      q = _mm256_or_si256(q, high_bits_to_bytes(high));
-    }
-    if constexpr (S::offset != 0) q = _mm256_sub_epi8(q, _mm256_set1_epi8(S::offset));
-    return q;
-  }
+  const __m256i codes = block_codes<S>(src);
+  if constexpr (S::offset == 0) return codes;
+  return _mm256_sub_epi8(codes, _mm256_set1_epi8(S::offset));
 }
 
 // The same of a block of 16.

@@ -2,8 +2,7 @@
 #pragma once
 
 #include "kernels/avx2/columns.h"
-#include "kernels/avx2/lanes.h"
-#include "kernels/pack_rows.h"
+#include "kernels/avx2/vector.h"
 
 namespace ggmlkit {
 namespace {
@@ -16,17 +15,7 @@ struct FileBlocks256 {
   // The codes of block(0), in the order of its elements.
   template <class S, class Block>
   [[gnu::always_inline]] static Int codes(Block block) {
-    const std::byte* quants = block(0) + S::quants_at;
-    if constexpr (S::bits == 8) {
-      return Lanes256::load(quants);
-    } else {
-      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants));
-      const Int upper_last =
-          _mm256_srlv_epi64(_mm256_broadcastsi128_si256(bytes), _mm256_setr_epi64x(0, 0, 4, 4));
-      const Int low = _mm256_and_si256(upper_last, _mm256_set1_epi8(15));
-      if constexpr (S::bits == 4) return low;
-      return _mm256_or_si256(low, sixteen_where(load_at<std::uint32_t>(block(0) + S::high_at)));
-    }
+    return avx2::block_codes<S>(block(0));
   }
 
   // Of eight vectors, each a block's: the sum of the lanes of each.
@@ -47,17 +36,6 @@ struct FileBlocks256 {
   // The columns of eight rows of eight, `step` floats apart.
   static void transpose(const float* rows, std::size_t step, Float (&columns)[8]) {
     load_columns(rows, step, columns);
-  }
-
- private:
-  // 16 in the bytes whose bit is set.
-  static Int sixteen_where(std::uint32_t bits) {
-    const Int byte_of_each = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
-                                              2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
-    const Int spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), byte_of_each);
-    const Int own = _mm256_set1_epi64x(static_cast<std::int64_t>(0x8040201008040201u));
-    const Int is_set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own);
-    return _mm256_and_si256(is_set, _mm256_set1_epi8(16));
   }
 };
 

@@ -2,6 +2,7 @@
 #include "kernels/stored_product.h"
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/file_blocks.h"
+#include "kernels/avx2/lanes.h"
 
 namespace ggmlkit::avx2 {
 namespace {

@@ -124,5 +124,35 @@ inline __m256i high_bits_to_bytes(std::uint32_t bits) {
   return _mm256_and_si256(set, _mm256_set1_epi8(0x10));
 }
 
+// The nibbles of 16 bytes as 32 bytes in order.
+template <Order order>
+inline __m256i load_nibbles(const std::byte* p) {
+  const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  if constexpr (order == Order::halves) {
+    const __m256i upper_last =
+        _mm256_srlv_epi64(_mm256_broadcastsi128_si256(packed), _mm256_setr_epi64x(0, 0, 4, 4));
+    return _mm256_and_si256(upper_last, _mm256_set1_epi8(15));
+  } else {
+    const __m128i low = _mm_and_si128(packed, _mm_set1_epi8(15));
+    const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 4), _mm_set1_epi8(15));
+    return _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high));
+  }
+}
+
+// The stored integers of a block of 32 as bytes, before the offset.
+template <class S>
+inline __m256i block_codes(const std::byte* block) {
+  const std::byte* quants = block + S::quants_at;
+  if constexpr (S::bits == 8) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(quants));
+  } else if constexpr (S::bits == 4) {
+    return load_nibbles<S::order>(quants);
+  } else {
+    std::uint32_t high;
+    std::memcpy(&high, block + S::high_at, 4);
+    return _mm256_or_si256(load_nibbles<S::order>(quants), high_bits_to_bytes(high));
+  }
+}
+
 }  // namespace
 }  // namespace ggmlkit::avx2
