@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   ggmlkit::bind_matmul(m);
   ggmlkit::bind_attention(m);
   ggmlkit::bind_llama(m);
-  ggmlkit::bind_text(m);
+  ggmlkit::bind_stored_strings(m);
+  ggmlkit::bind_tokenization(m);
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "text/hash.h"
+#include "text/unicode.h"
 
 namespace ggmlkit::text {
 namespace {
@@ -12,11 +13,6 @@ namespace {
 std::uint64_t key(BytePairs::Token left, BytePairs::Token right) {
   return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
          static_cast<std::uint32_t>(right);
-}
-
-std::size_t character_bytes(char first) {
-  const auto byte = static_cast<unsigned char>(first);
-  return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
 
 }  // namespace
@@ -41,8 +37,8 @@ struct BytePairs::Candidate {
 };
 
 BytePairs::BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
-                     bool whole_words)
-    : whole_words_(whole_words), tokens_by_text_(pieces.size()), merges_by_pair_(merges.size()) {
+                     bool whole_words, const Fallback& fallback)
+    : whole_words_(whole_words), fallback_(fallback), tokens_by_text_(pieces.size()), merges_by_pair_(merges.size()) {
   ends_.reserve(pieces.size());
   std::vector<bool> first(pieces.size());
   for (const std::string_view text : pieces) {
@@ -116,12 +112,20 @@ void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
     }
   }
   std::vector<Symbol> symbols;
+  const auto add = [&](Token token) {
+    const auto place = static_cast<std::ptrdiff_t>(symbols.size());
+    symbols.push_back({token, place - 1, place + 1});
+  };
   for (std::size_t at = 0; at < word.size();) {
     const std::string_view character = word.substr(at, character_bytes(word[at]));
     at += character.size();
-    const auto place = static_cast<std::ptrdiff_t>(symbols.size());
     const Token token = token_of(character);
-    if (token >= 0) symbols.push_back({token, place - 1, place + 1});
+    if (token >= 0) {
+      add(token);
+    } else {
+      const bool after_unknown = !symbols.empty() && symbols.back().token == fallback_.unknown;
+      fallback_.of(character, after_unknown, add);
+    }
   }
   if (symbols.empty()) return;
   symbols.back().after = -1;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/fallback.h"
 #include "text/hash_index.h"
 
 namespace ggmlkit::text {
@@ -24,9 +25,9 @@ class BytePairs {
   // the merges would make of it. Throws std::invalid_argument if a merge joins or makes what is no
   // piece.
   BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
-            bool whole_words);
+            bool whole_words, const Fallback& fallback);
 
-  // Appends a word's tokens. Characters that are no piece leave none.
+  // Appends a word's tokens.
   void encode(std::string_view word, std::vector<Token>& out) const;
 
  private:
@@ -43,6 +44,7 @@ class BytePairs {
   void add_merge(const Merge& merge);
 
   bool whole_words_;
+  Fallback fallback_;  // for characters that are no piece
   std::string texts_;              // of all pieces
   std::vector<std::size_t> ends_;  // of each in `texts_`
   std::vector<Merge> merges_;

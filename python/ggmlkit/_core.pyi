@@ -1,6 +1,7 @@
 """The compiled core: kernels and decoder. Arrays are C-contiguous; every size is checked."""
 
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,40 @@ class StoredStrings(Sequence[str | bytes]):
     def __getitem__(self, index: int) -> str | bytes: ...  # type: ignore[override]
     def list(self) -> list[str | bytes]: ...
 
+class Fallback:
+    def __init__(self, bytes: Sequence[tuple[int, int]], unknown: int, fuse: bool) -> None: ...
+
+class WordSplitter:
+    def __init__(self, expressions: Sequence[str]) -> None: ...
+    def words(self, text: str, letters: bool) -> list[str]: ...
+
 class Bpe:
     def __init__(
-        self, pieces: Sequence[str | bytes], merges: Sequence[str | bytes], whole_words: bool
+        self,
+        pieces: Sequence[str | bytes],
+        merges: Sequence[str | bytes],
+        whole_words: bool,
+        fallback: Fallback,
     ) -> None: ...
     def encode(self, words: Iterable[str]) -> list[int]: ...
+    def encode_bytes(self, text: str, splitter: WordSplitter) -> list[int]: ...
+
+class Ties(Enum):
+    LEFTMOST = 0
+    SHORT_LEFT = 1
+    LONG_LEFT = 2
+
+class SentencePieces:
+    def __init__(
+        self,
+        pieces: Sequence[str | bytes],
+        joinable: NDArray[np.uint8],
+        scores: NDArray[np.float32],
+        fallback: Fallback,
+        ties: Ties,
+    ) -> None: ...
+    def encode(self, words: Iterable[str]) -> list[int]: ...
+
+class TokenFinder:
+    def __init__(self, patterns: Sequence[tuple[str, int, bool, bool, bool, bool]]) -> None: ...
+    def split(self, text: str, special: bool, longest_first: bool) -> list[str | int]: ...

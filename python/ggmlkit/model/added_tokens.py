@@ -1,46 +1,97 @@
-"""How added tokens take the spaces beside them, which gguf has no key for.
-
-Model files that this library converted from a tokenizer.json carry what that says of its tokens.
-"""
+"""Tokens that stand in text as they are, such as ``<|im_end|>``, and how they are found."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The key of a tokenizer.json's text, its vocabulary and merges left out.
-CARRIED = "ggmlkit.tokenizer_json"
-# Unicode's White_Space, which str.strip() goes beyond.
-_SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
-_SPACES += "\u2028\u2029\u202f\u205f\u3000"
+from ggmlkit import _core
+from ggmlkit.errors import ModelError
+from ggmlkit.model.vocab import TokenType, Vocab
+
+_LONGEST = 1000  # characters; finding a token takes time by its length at every place of a text
 
 
 @dataclass(frozen=True)
-class Stripping:
-    """Texts of the tokens that swallow spaces to their left, and to their right."""
+class AddedToken:
+    """A token that is found in text before the rest is encoded.
 
-    left: frozenset[str] = frozenset()
-    right: frozenset[str] = frozenset()
+    Attributes:
+        text: what is found.
+        number: the token's id.
+        special: found only where special tokens are asked for.
+        strip_left: the white space before it belongs to it.
+        strip_right: the white space after it belongs to it.
+        single_word: not found as a part of a word.
+        normalized: found in the normalized text, not in the text as given.
+    """
+
+    text: str
+    number: int
+    special: bool = False
+    strip_left: bool = False
+    strip_right: bool = False
+    single_word: bool = False
+    normalized: bool = False
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any]) -> Stripping:
-        """What a model file carries; nothing if it carries nothing that can be read."""
-        try:
-            tokenizer = json.loads(metadata.get(CARRIED, "{}"))
-        except (ValueError, TypeError, RecursionError):
-            return cls()
-        added = tokenizer.get("added_tokens") if isinstance(tokenizer, dict) else None
-        entries = [e for e in added if isinstance(e, dict)] if isinstance(added, list) else []
-        left, right = (
-            frozenset(str(entry.get("content")) for entry in entries if entry.get(side) is True)
-            for side in ("lstrip", "rstrip")
-        )
-        return cls(left, right)
+    def from_json(cls, entry: Mapping[str, Any]) -> AddedToken:
+        """From an entry of ``added_tokens`` in a tokenizer.json."""
+        flags = {
+            name: entry.get(theirs) is True
+            for name, theirs in (
+                ("special", "special"),
+                ("strip_left", "lstrip"),
+                ("strip_right", "rstrip"),
+                ("single_word", "single_word"),
+                ("normalized", "normalized"),
+            )
+        }
+        return cls(str(entry["content"]), int(entry["id"]), **flags)
 
-    def between(self, before: str | None, text: str, after: str | None) -> str:
-        """What is left of a text between two tokens, either of which may be missing."""
-        if before in self.right:
-            text = text.lstrip(_SPACES)
-        return text.rstrip(_SPACES) if after in self.left else text
+
+def of_vocabulary(vocab: Vocab) -> list[AddedToken]:
+    """The tokens of a vocabulary that are found in text: control, unknown and user-defined ones.
+
+    SentencePiece has ``▁`` for a space. Some files hold user-defined tokens so, others with plain
+    spaces: both are found.
+    """
+    special = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
+    defined = vocab.of_type(TokenType.USER_DEFINED)
+    spaced = {
+        text.replace("▁", " "): number
+        for text, number in defined.items()
+        if vocab.model == "llama" and "▁" in text
+    }
+    return [
+        *(AddedToken(text, number, special=True) for text, number in special.items()),
+        *(AddedToken(text, number) for text, number in {**spaced, **defined}.items()),
+    ]
+
+
+def finder(
+    tokens: Iterable[AddedToken], normalize: Callable[[str], str] | None = None
+) -> _core.TokenFinder | None:
+    """Finds these tokens; None if there are none. ModelError for a token that is far too long.
+
+    ``normalize`` is applied to the tokens' texts first.
+    """
+    patterns = []
+    for token in tokens:
+        text = token.text if normalize is None else normalize(token.text)
+        if len(text) > _LONGEST:
+            raise ModelError(
+                f"token {token.number} has {len(text)} characters, more than {_LONGEST}"
+            )
+        patterns.append(
+            (
+                text,
+                token.number,
+                token.special,
+                token.strip_left,
+                token.strip_right,
+                token.single_word,
+            )
+        )
+    return _core.TokenFinder(patterns) if patterns else None

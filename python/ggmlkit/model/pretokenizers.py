@@ -85,6 +85,11 @@ class PreTokenizer:
     adds_bos: bool = False
 
     @property
+    def expressions(self) -> list[str]:
+        """What the steps cut text by, one after the other."""
+        return [expression for kind, expression in _meaning(self.json) if kind == "split"]
+
+    @property
     def json(self) -> dict[str, Any]:
         """The ``pre_tokenizer`` entry of a tokenizer.json."""
         if len(self.steps) == 1:
@@ -174,17 +179,17 @@ def _steps(pre_tokenizer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
     return steps
 
 
-def _meaning(pre_tokenizer: Mapping[str, Any] | None) -> list[tuple[Any, ...]]:
+def _meaning(pre_tokenizer: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """What the steps do, without the fields that change no ids; a gpt-2 split said plainly."""
-    said: list[tuple[Any, ...]] = []
+    said: list[tuple[str, str]] = []
     for step in _steps(pre_tokenizer):
         kind = step.get("type")
         if kind == "ByteLevel":
             if step.get("add_prefix_space"):
-                said.append(("prefix",))
+                said.append(("prefix", ""))
             if step.get("use_regex", True):
                 said.append(("split", _GPT2))
-            said.append(("bytes",))
+            said.append(("bytes", ""))
         elif kind == "Digits":
             said.append(("split", r"\p{N}" if step.get("individual_digits") else r"\p{N}+"))
         elif kind == "Split":

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
+from typing import Any
 
 from ggmlkit.errors import ModelError
-from ggmlkit.model.added_tokens import Stripping
+from ggmlkit.model import pretokenizers
+from ggmlkit.model.added_tokens import of_vocabulary
+from ggmlkit.model.carried import MERGE_ORDER, Carried
 from ggmlkit.model.detokenizer import Detokenizer
+from ggmlkit.model.pipeline import (
+    Pipeline,
+    carried_byte_pipeline,
+    carried_pipeline,
+    plain_pipeline,
+    sentencepiece_pipeline,
+    spaced_pipeline,
+)
+from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
+from ggmlkit.model.tokenizer_spm import SpmEncoder
 from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, charsmap, flag, token_id
 
 # Names under which models end a turn; a file's eos_token_id tells of one only.
@@ -26,14 +37,6 @@ _END_NAMES = frozenset(
         "<EOT>",
     }
 )
-
-
-class _Encoder(Protocol):
-    space_prefix: bool
-
-    def encode(self, text: str) -> list[int]: ...
-
-    def token_bytes(self, token: int) -> bytes: ...
 
 
 class Tokenizer:
@@ -54,7 +57,7 @@ class Tokenizer:
         """Use ``from_metadata`` or ``from_file``."""
         size = len(vocab.pieces)
         self._vocab = vocab
-        self._encoder = _encoder(vocab, metadata)
+        self._pipeline, self._bytes_of = _parts(vocab, metadata)
         self.vocab_size = size
         self.bos_id = _token(metadata, vocab, "bos", "<s>")
         self.eos_id = _token(metadata, vocab, "eos", "</s>")
@@ -65,11 +68,6 @@ class Tokenizer:
         self.eog_ids = self._end_ids(metadata)
         template = metadata.get("tokenizer.chat_template")
         self.chat_template: str | None = template if isinstance(template, str) else None
-        special = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
-        self._special_ids = special
-        self._stripping = Stripping.from_metadata(metadata)
-        longest_first = sorted(special, key=len, reverse=True)
-        self._special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
@@ -99,26 +97,35 @@ class Tokenizer:
             parse_special: read names of control tokens, such as ``<|im_end|>``, as those tokens;
                 otherwise they are plain text.
         """
-        ids = list(self._parts(_valid(text), parse_special))
+        ids = self._pipeline.encode(_valid(text), parse_special)
         if add_special and self.add_bos and self.bos_id is not None:
             ids.insert(0, self.bos_id)
         if add_special and self.add_eos and self.eos_id is not None:
             ids.append(self.eos_id)
         return ids
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Text of tokens; bytes that make no character come out as U+FFFD."""
-        return self.decode_bytes(ids).decode("utf-8", "replace")
+    def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
+        """Text of tokens; bytes that make no character come out as U+FFFD.
 
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Bytes of tokens, without control tokens and without the space a text was led by."""
-        data = b"".join(map(self.token_bytes, ids))
-        return data.removeprefix(b" ") if self._encoder.space_prefix else data
+        ``special``: control tokens and the unknown one come out by their names, such as ``</s>``,
+        otherwise as nothing.
+        """
+        return self.decode_bytes(ids, special=special).decode("utf-8", "replace")
 
-    def token_bytes(self, token: int) -> bytes:
-        """Bytes of one token wherever it stands: a leading space is kept, control gives none."""
+    def decode_bytes(self, ids: Iterable[int], *, special: bool = False) -> bytes:
+        """Bytes of tokens, without the space that a text was led by."""
+        data = b"".join(self.token_bytes(token, special=special) for token in ids)
+        return data.removeprefix(b" ") if self._pipeline.strips_first_space else data
+
+    def token_bytes(self, token: int, *, special: bool = False) -> bytes:
+        """Bytes of one token wherever it stands: a leading space is kept.
+
+        Control tokens and the unknown one give none, or their names if ``special``.
+        """
         self._check(token)
-        return self._encoder.token_bytes(token)
+        if not special and int(self._vocab.types[token]) in (TokenType.CONTROL, TokenType.UNKNOWN):
+            return b""
+        return self._bytes_of(token)
 
     def token_text(self, token: int) -> str | bytes:
         """The token's own name in the vocabulary, such as ``▁the`` or ``<s>``."""
@@ -138,26 +145,15 @@ class Tokenizer:
         self._check(token)
         return int(self._vocab.types[token]) == TokenType.CONTROL
 
-    def stream(self, beginning: bool = False) -> Detokenizer:
+    def stream(self, beginning: bool = False, *, special: bool = False) -> Detokenizer:
         """A decoder for tokens as they come.
 
         ``beginning`` says that the tokens begin a text, as those of ``encode`` do, rather than
-        go on after a prompt: then the space that a text is led by is left out.
+        go on after a prompt: then the space that a text is led by is left out. ``special``: as for
+        ``decode``.
         """
-        return Detokenizer(self.token_bytes, beginning and self._encoder.space_prefix)
-
-    def _parts(self, text: str, parse_special: bool) -> Iterator[int]:
-        if not parse_special or not self._special_ids:
-            yield from self._encoder.encode(text)
-            return
-        parts = self._special.split(text)
-        tokens = [None, *parts[1::2], None]
-        for before, part, after in zip(tokens[:-1], parts[::2], tokens[1:], strict=True):
-            if before is not None:
-                yield self._special_ids[before]
-            left = self._stripping.between(before, part, after)
-            if left:
-                yield from self._encoder.encode(left)
+        token_bytes = partial(self.token_bytes, special=special)
+        return Detokenizer(token_bytes, beginning and self._pipeline.strips_first_space)
 
     def _end_ids(self, metadata: Mapping[str, Any]) -> set[int]:
         named = {
@@ -175,26 +171,32 @@ class Tokenizer:
             raise IndexError(f"token {token} is outside the vocabulary of {self.vocab_size}")
 
 
-def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
-    # Imported here: the tokenizers library takes longer to load than all of this package.
-    try:
-        from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
-        from ggmlkit.model.tokenizer_spm import SpmEncoder
-    except (ImportError, MemoryError) as error:  # such as "failed to map segment": no memory left
-        raise ModelError(f"the tokenizers library can't be loaded: {error}") from error
-    if vocab.model == "llama":
-        return SpmEncoder(
+def _parts(vocab: Vocab, metadata: Mapping[str, Any]) -> tuple[Pipeline, Callable[[int], bytes]]:
+    """The steps that encode text, and what gives the bytes of a token."""
+    carried = Carried.from_metadata(metadata, vocab.pieces)
+    tokens = of_vocabulary(vocab)
+    if vocab.model == "gpt2":
+        byte_level = ByteBpeEncoder(vocab)
+        if carried is not None and byte_level.cuts_alike(carried):
+            return carried_byte_pipeline(carried, byte_level.encode), byte_level.token_bytes
+        return plain_pipeline(tokens, byte_level.encode), byte_level.token_bytes
+    if carried is not None and carried.model.get("byte_fallback"):
+        spm = SpmEncoder(
             vocab,
-            space_prefix=flag(metadata, "add_space_prefix", True),
-            collapse_spaces=flag(metadata, "remove_extra_whitespaces", False),
-            charsmap=charsmap(metadata),
+            merges=vocab.merges,
+            merge_order=metadata.get(MERGE_ORDER),
+            fuse_unknown=bool(carried.model.get("fuse_unk")),
+            defined_join=True,
         )
-    return ByteBpeEncoder(vocab)
+        return carried_pipeline(carried, spm.encode), spm.token_bytes
+    spm = SpmEncoder(vocab)
+    # A key that this library writes for a tokenizer.model, and llama.cpp for no such vocabulary.
+    own = f"{PREFIX}remove_extra_whitespaces" in metadata or charsmap(metadata)
+    pipeline = sentencepiece_pipeline if own else spaced_pipeline
+    return pipeline(metadata, tokens, spm.encode), spm.token_bytes
 
 
 def _adds_bos(vocab: Vocab) -> bool:
-    from ggmlkit.model import pretokenizers
-
     return pretokenizers.by_name(vocab.pre).adds_bos
 
 

@@ -36,19 +36,20 @@ class Vocab:
 
     Attributes:
         model: ``"llama"`` (SentencePiece BPE) or ``"gpt2"`` (byte-level BPE).
-        pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8. A list,
-            except that a byte-level BPE's may still be as the file has them.
+        pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8. A list, or
+            what reads them where the file has them.
         types: a ``TokenType`` number for every token, int32 ``(tokens,)``.
-        scores: a score for every token, or None: then the id ranks the pieces.
-        merges: pairs in order of preference, each ``"left right"``; empty for SentencePiece. As
-            the pieces.
+        scores: a score for every token, float64 ``(tokens,)``, or None: then the id ranks the
+            pieces.
+        merges: pairs in order of preference, each ``"left right"``; empty for most SentencePiece
+            vocabularies. As the pieces.
         pre: name of the pre-tokenizer; ``"default"`` where the file names none.
     """
 
     model: str
     pieces: Sequence[str | bytes]
     types: NDArray[np.int32]
-    scores: list[float] | None
+    scores: NDArray[np.float64] | None
     merges: Sequence[str | bytes]
     pre: str
 
@@ -64,7 +65,7 @@ class Vocab:
             )
         if not isinstance(model, str) or model not in ("llama", "gpt2"):
             raise ModelError(f"tokenizer model {str(model)[:80]!r} is neither 'llama' nor 'gpt2'")
-        pieces = _pieces(metadata, model)
+        pieces = _pieces(metadata)
         types = _numbers(metadata, "token_type", len(pieces))
         scores = _numbers(metadata, "scores", len(pieces)) if model == "llama" else None
         pre = metadata.get(PREFIX + "pre", "default")
@@ -74,8 +75,8 @@ class Vocab:
             model=model,
             pieces=pieces,
             types=np.asarray(_guessed_types(pieces, model) if types is None else types, np.int32),
-            scores=None if scores is None else scores.tolist(),
-            merges=_merges(metadata) if model == "gpt2" else [],
+            scores=scores,
+            merges=_merges(metadata, model),
             pre=pre or "default",
         )
 
@@ -94,15 +95,25 @@ class Vocab:
         return {piece: number for piece, number in named if isinstance(piece, str) and piece}
 
 
-def merges_of(vocab: Vocab) -> list[tuple[str, str]]:
+def merges_of(
+    vocab: Vocab, *, defined_join: bool = False, long_left: bool = False
+) -> list[tuple[str, str]]:
     """The pairs that make each piece of a SentencePiece BPE out of two others, best piece first.
 
     SentencePiece joins, again and again, the neighbours whose joint text is the best-scored piece.
-    A list of all ways to cut each piece into two others says the same.
+    A list of all ways to cut each piece into two others says the same, but for the order of the
+    ways that make one piece, of which SentencePiece takes what stands first in the text.
+
+    Args:
+        vocab: the pieces and their scores.
+        defined_join: whether user-defined tokens are such pieces.
+        long_left: of the ways to make one piece, that with the longest left part comes first, not
+            that with the shortest.
 
     Raises ModelError for a piece so long that to find all its cuts would take forever.
     """
-    joinable = vocab.of_type(TokenType.NORMAL)
+    kinds = (TokenType.NORMAL, *((TokenType.USER_DEFINED,) if defined_join else ()))
+    joinable = vocab.of_type(*kinds)
     longest = max(map(len, joinable), default=0)
     if longest > _LONGEST_PIECE:
         raise ModelError(f"a token of {longest} characters is none")
@@ -115,7 +126,7 @@ def merges_of(vocab: Vocab) -> list[tuple[str, str]]:
     return [
         (piece[:cut], piece[cut:])
         for piece in order
-        for cut in range(1, len(piece))
+        for cut in (range(len(piece) - 1, 0, -1) if long_left else range(1, len(piece)))
         if piece[:cut] in joinable and piece[cut:] in joinable
     ]
 
@@ -168,9 +179,9 @@ def _stored(metadata: Mapping[str, Any], key: str) -> Sequence[str | bytes] | No
     return metadata.stored(PREFIX + key) if isinstance(metadata, StoredValues) else None
 
 
-def _pieces(metadata: Mapping[str, Any], model: str) -> Sequence[str | bytes]:
+def _pieces(metadata: Mapping[str, Any]) -> Sequence[str | bytes]:
     stored = _stored(metadata, "tokens")
-    if stored is not None and model == "gpt2":
+    if stored is not None and len(stored):
         return stored
     tokens = metadata.get(PREFIX + "tokens")
     if not _is_list(tokens):
@@ -195,11 +206,13 @@ def _numbers(metadata: Mapping[str, Any], key: str, size: int) -> NDArray[np.flo
         raise ModelError(f"tokenizer.ggml.{key} is not a list of {size} numbers") from None
 
 
-def _merges(metadata: Mapping[str, Any]) -> Sequence[str | bytes]:
+def _merges(metadata: Mapping[str, Any], model: str) -> Sequence[str | bytes]:
     stored = _stored(metadata, "merges")
     if stored is not None:
         return stored
     values = metadata.get(PREFIX + "merges")
+    if values is None and model == "llama":
+        return []
     if not _is_list(values):
         raise ModelError("tokenizer.ggml.merges is missing, which a byte-level BPE needs")
     return list(values)

@@ -14,7 +14,7 @@ from ggmlkit.conversion.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.model import pretokenizers
-from ggmlkit.model.added_tokens import CARRIED
+from ggmlkit.model.carried import CARRIED
 from ggmlkit.model.tokenizer import Tokenizer
 
 Train = Callable[..., Any]

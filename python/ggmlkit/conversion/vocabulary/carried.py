@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ggmlkit.conversion.json_file import read_json
-from ggmlkit.conversion.vocabulary.steps import surrounding_tokens
 from ggmlkit.errors import FormatError
-from ggmlkit.model.added_tokens import CARRIED
+from ggmlkit.model.carried import CARRIED, Carried, added_tokens_fit, is_bpe
+from ggmlkit.model.tokenizer_steps import surrounding_tokens
 from ggmlkit.model.vocab import flag, token_id
 
 _LEFT_OUT = ("vocab", "merges")
@@ -30,12 +30,12 @@ def carried_from_folder(folder: Path, tokens: Sequence[str]) -> dict[str, str]:
         tokenizer = read_json(path)
     except FormatError:
         return {}  # the vocabulary comes from another file
-    return carried(tokenizer, tokens) if _is_bpe(tokenizer) else {}
+    return carried(tokenizer, tokens) if is_bpe(tokenizer) else {}
 
 
 def carried(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, str]:
     """The key to carry a tokenizer.json in; nothing if its added tokens are not the model's."""
-    if not _added_tokens_fit(tokenizer, tokens):
+    if not added_tokens_fit(tokenizer, tokens):
         return {}
     model = {key: value for key, value in tokenizer["model"].items() if key not in _LEFT_OUT}
     try:
@@ -50,35 +50,10 @@ def carried_tokenizer(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dic
     None if there is none, or if other keys were changed since so that it no longer fits them.
     Raises ModelError for special tokens that are none.
     """
-    try:
-        tokenizer = json.loads(metadata.get(CARRIED, ""))
-    except (ValueError, TypeError, RecursionError):
+    found = Carried.from_metadata(metadata, tokens)
+    if found is None or not _surrounds_as_told(found.json, metadata, tokens):
         return None
-    if not isinstance(tokenizer, dict) or not _is_bpe(tokenizer):
-        return None
-    if not _added_tokens_fit(tokenizer, tokens):
-        return None
-    return tokenizer if _surrounds_as_told(tokenizer, metadata, tokens) else None
-
-
-def _is_bpe(tokenizer: Mapping[str, Any]) -> bool:
-    model = tokenizer.get("model")
-    return isinstance(model, dict) and model.get("type", "BPE") == "BPE"
-
-
-def _added_tokens_fit(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> bool:
-    added = tokenizer.get("added_tokens") or []
-    if not isinstance(added, list):
-        return False
-    for entry in added:
-        number = entry.get("id") if isinstance(entry, dict) else None
-        if type(number) is not int or not 0 <= number < len(tokens):
-            return False
-        text = entry.get("content")
-        # A SentencePiece vocabulary has ▁ for the spaces of a token.
-        if not isinstance(text, str) or tokens[number] not in (text, text.replace(" ", "▁")):
-            return False
-    return True
+    return found.json
 
 
 def _surrounds_as_told(

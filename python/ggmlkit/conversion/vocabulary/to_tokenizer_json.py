@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
-from ggmlkit.conversion.vocabulary.steps import flat_steps
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.tokenizer_steps import flat_steps
 from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
 _SPACE = "▁"

@@ -14,10 +14,14 @@ from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
 from ggmlkit.conversion.vocabulary.carried import carried
 from ggmlkit.conversion.vocabulary.sentencepiece import NO_MERGE_SCORE
 from ggmlkit.conversion.vocabulary.special_tokens import special_keys, special_names
-from ggmlkit.conversion.vocabulary.steps import flat_steps, said, surrounding_tokens
 from ggmlkit.conversion.vocabulary.token_table import AddedToken, TokenTable
-from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.carried import MERGE_ORDER, metaspace_prepends
+from ggmlkit.model.metaspace import words_of
+from ggmlkit.model.normalizers import normalizer_of
+from ggmlkit.model.tokenizer_steps import flat_steps, said, surrounding_tokens
+from ggmlkit.model.vocab import Vocab, merges_of
 
 
 def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
@@ -38,6 +42,7 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
     table.add(_added_tokens(path, tokenizer))
     merges = [_merge_text(path, merge) for merge in list_of(path, model, "merges")]
     if model.get("byte_fallback"):
+        _check_steps(path, tokenizer)
         keys = _sentencepiece_keys(tokenizer, table, merges, model.get("unk_token"))
     else:
         table.mark_special(special_names(path.parent))
@@ -104,7 +109,26 @@ def _sentencepiece_keys(
     }
     if unknown in tokens:
         found["tokenizer.ggml.unknown_token_id"] = tokens.index(str(unknown))
-    return found
+    return {**found, **_merge_keys(found, merges)}
+
+
+def _check_steps(path: Path, tokenizer: Mapping[str, Any]) -> None:
+    """Refuse steps that this library does not run."""
+    try:
+        normalizer_of(tokenizer.get("normalizer"))
+        words_of(tokenizer.get("pre_tokenizer"))
+    except ModelError as error:
+        raise ConversionError(f"{path}: {error}") from None
+
+
+def _merge_keys(found: Mapping[str, Any], merges: Sequence[str]) -> dict[str, Any]:
+    """The merges, or, where the pieces' scores say the same, the order of those of one piece."""
+    vocab = Vocab.from_metadata(found)
+    for order, long_left in (("short-left", False), ("long-left", True)):
+        same = merges_of(vocab, defined_join=True, long_left=long_left)
+        if list(map(" ".join, same)) == list(merges):
+            return {MERGE_ORDER: order}
+    return {"tokenizer.ggml.merges": list(merges)}
 
 
 def _is_byte_token(token: str) -> bool:
@@ -115,15 +139,9 @@ def _prepends_space(tokenizer: Mapping[str, Any]) -> bool:
     steps = flat_steps(tokenizer.get("normalizer")) + flat_steps(tokenizer.get("pre_tokenizer"))
     return any(
         step.get("type") == "Prepend"
-        or (step.get("type") == "Metaspace" and _metaspace_prepends(step))
+        or (step.get("type") == "Metaspace" and metaspace_prepends(step))
         for step in steps
     )
-
-
-def _metaspace_prepends(step: Mapping[str, Any]) -> bool:
-    if "prepend_scheme" in step:
-        return bool(step["prepend_scheme"] != "never")
-    return bool(step.get("add_prefix_space", True))
 
 
 # ------------------------------------------------------------------- byte-level

@@ -1,0 +1,110 @@
+"""What is done to text before tokens are looked for in it, out of a tokenizer.json."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ggmlkit.errors import ModelError
+from ggmlkit.model.tokenizer_steps import flat_steps
+from ggmlkit.model.tokenizers_library import tokenizers_library
+
+Normalize = Callable[[str], str]
+_LONGEST = 64  # characters that one is replaced by; a file could make text grow without end
+# One group-free run: an expression that takes no more than the square of a text's length.
+_SIMPLE_REGEX = re.compile(r"(?:\\?[^\\()\[\]{}*+?|.]|\\[stnr])(?:[+*]|\{\d,?\d?\})?\$?")
+# The library's own, by type; those of Unicode forms and cases take no settings.
+_PLAIN = ("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Lowercase", "StripAccents")
+
+
+def normalizer_of(normalizer: object) -> Normalize | None:
+    """The function of a ``normalizer`` entry; None if it does nothing.
+
+    Raises ModelError for one that is not known, or that a damaged or hostile file asks for.
+    """
+    steps = [_step(step) for step in flat_steps(normalizer)]
+    if not steps:
+        return None
+
+    def normalize(text: str) -> str:
+        for step in steps:
+            text = step(text)
+        return text
+
+    return normalize
+
+
+def precompiled(charsmap: bytes) -> Normalize:
+    """SentencePiece's compiled normalizer: the size of a table, the table, texts."""
+    # The library takes memory for the table before it looks whether that is there.
+    size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
+    if size > left:
+        raise ModelError(f"the normalizer has a table of {size} bytes in {max(left, 0)}")
+    try:
+        return _of_library("Precompiled", charsmap)
+    except ValueError as error:
+        raise ModelError(f"the compiled normalizer is damaged: {error}") from None
+
+
+def _step(step: Mapping[str, Any]) -> Normalize:
+    kind = step.get("type")
+    if kind in _PLAIN:
+        return _of_library(str(kind))
+    if kind == "Prepend":
+        first = _short(step.get("prepend"))
+        return lambda text: first + text if text else text
+    if kind == "Replace":
+        return _replacing(step.get("pattern"), _short(step.get("content")))
+    if kind == "Strip":
+        left, right = bool(step.get("strip_left", True)), bool(step.get("strip_right", True))
+        return _of_library("Strip", left, right)
+    if kind == "Precompiled":
+        try:
+            charsmap = base64.b64decode(step.get("precompiled_charsmap") or b"", validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            raise ModelError("the normalizer's precompiled_charsmap is no base64") from None
+        return precompiled(charsmap)
+    if kind == "BertNormalizer":
+        settings = {
+            name: bool(step.get(name))
+            for name in ("clean_text", "handle_chinese_chars", "lowercase")
+        }
+        accents = step.get("strip_accents")
+        strip = None if accents is None else bool(accents)
+        return _of_library("BertNormalizer", strip_accents=strip, **settings)
+    raise ModelError(f"the normalizer {str(kind)[:80]!r} is not known")
+
+
+def _replacing(pattern: object, content: str) -> Normalize:
+    pattern = pattern if isinstance(pattern, Mapping) else {}
+    plain, regex = pattern.get("String"), pattern.get("Regex")
+    if isinstance(plain, str) and plain:
+        old = plain
+        return lambda text: text.replace(old, content)
+    if isinstance(regex, str) and len(regex) <= _LONGEST and _SIMPLE_REGEX.fullmatch(regex):
+        return _of_library("Replace", tokenizers_library().Regex(regex), content)
+    raise ModelError(f"the normalizer replaces {str(pattern)[:80]}, which is not supported")
+
+
+def _short(text: object) -> str:
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        raise ModelError(f"the normalizer puts in {str(text)[:80]!r}, no text of up to {_LONGEST}")
+    return text
+
+
+def _of_library(kind: str, *arguments: Any, **settings: Any) -> Normalize:
+    normalizer = getattr(tokenizers_library().normalizers, kind)(*arguments, **settings)
+
+    def normalize(text: str) -> str:
+        try:
+            return str(normalizer.normalize_str(text))
+        except BaseException as error:
+            # The library looks into a damaged table without checks and panics; that is no Exception.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise ModelError(f"the compiled normalizer is damaged: {error}") from None
+
+    return normalize
