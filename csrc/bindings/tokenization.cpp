@@ -142,8 +142,8 @@ std::unique_ptr<TokenFinder> token_finder(const std::vector<PatternTuple>& tuple
 // Texts and the tokens between them, in order.
 py::list split(const TokenFinder& finder, const py::str& string, bool special, bool longest_first) {
   const std::string_view text = utf8(string);
-  const auto matches = longest_first ? finder.longest_first(text, special)
-                                     : finder.leftmost_longest(text, special);
+  const auto matches =
+      longest_first ? finder.longest_first(text, special) : finder.leftmost_longest(text, special);
   py::list parts;
   std::size_t at = 0;
   const auto append_text = [&](std::size_t end) {

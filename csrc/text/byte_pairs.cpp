@@ -38,7 +38,10 @@ struct BytePairs::Candidate {
 
 BytePairs::BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
                      bool whole_words, const Fallback& fallback)
-    : whole_words_(whole_words), fallback_(fallback), tokens_by_text_(pieces.size()), merges_by_pair_(merges.size()) {
+    : whole_words_(whole_words),
+      fallback_(fallback),
+      tokens_by_text_(pieces.size()),
+      merges_by_pair_(merges.size()) {
   ends_.reserve(pieces.size());
   std::vector<bool> first(pieces.size());
   for (const std::string_view text : pieces) {

@@ -44,7 +44,7 @@ class BytePairs {
   void add_merge(const Merge& merge);
 
   bool whole_words_;
-  Fallback fallback_;  // for characters that are no piece
+  Fallback fallback_;              // for characters that are no piece
   std::string texts_;              // of all pieces
   std::vector<std::size_t> ends_;  // of each in `texts_`
   std::vector<Merge> merges_;

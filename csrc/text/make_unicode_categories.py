@@ -13,9 +13,9 @@ import tokenizers
 from tokenizers import Regex, pre_tokenizers
 
 # In the order of the C++ enumeration. Cn, unassigned, is what is in none of the others.
-CATEGORIES = (
+CATEGORIES = (  # noqa: SIM905
     "Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co"
-).split()  # noqa: SIM905
+).split()
 ALL = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]  # no surrogates
 
 
@@ -55,7 +55,7 @@ def main() -> None:
     rows.append(line)
     header = f"""\
 // General categories of Unicode's code points, made by make_unicode_categories.py with tokenizers
-// {tokenizers.__version__}: each number is the first code point of a run times 32 plus its category.
+// {tokenizers.__version__}: each number is the first code point of a run times 32 plus its kind.
 #pragma once
 
 #include <cstdint>

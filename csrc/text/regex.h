@@ -64,9 +64,9 @@ class Regex {
     kAtomic,      // a group whose first match is not given up again
     kAhead,       // what follows matches one of `alternatives`
     kNotAhead,
-    kBehind,      // the character before is of the set
+    kBehind,  // the character before is of the set
     kNotBehind,
-    kLineEnd,     // the end, or before a line feed
+    kLineEnd,  // the end, or before a line feed
     kTextEnd,
     kLineStart,
     kTextStart,
@@ -80,7 +80,7 @@ class Regex {
     std::uint32_t most = 1;
     bool lazy = false;
     bool possessive = false;
-    std::vector<Sequence> alternatives;
+    std::vector<Sequence> alternatives{};
   };
   // What is left to match after the end of a sequence.
   struct Rest {

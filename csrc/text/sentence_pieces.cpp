@@ -12,15 +12,17 @@ namespace ggmlkit::text {
 namespace {
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // ▁
+constexpr char32_t kSpaceCode = 0x2581;
 
-// Where a ▁ stands behind another character; npos if nowhere from `at` on.
-std::size_t word_begin(std::string_view text, std::size_t at) {
-  for (at = text.find(kSpace, at); at != std::string_view::npos; at = text.find(kSpace, at + 1)) {
-    const bool behind_space = at >= kSpace.size() &&
-                              text.substr(at - kSpace.size(), kSpace.size()) == kSpace;
-    if (at > 0 && !behind_space) return at;
+// Calls take(code, place) for every character but ▁ that has a ▁ behind it, until it is true.
+template <class Take>
+void before_spaces(std::string_view text, const Take& take) {
+  for (std::size_t at = text.find(kSpace); at != std::string_view::npos;
+       at = text.find(kSpace, at + kSpace.size())) {
+    if (at == 0) continue;
+    const char32_t code = character_at(text, before(text, at)).code;
+    if (code != kSpaceCode && take(code, at)) return;
   }
-  return at;
 }
 
 }  // namespace
@@ -54,10 +56,7 @@ struct SentencePieces::Work {
 
 SentencePieces::SentencePieces(const std::vector<std::string_view>& pieces,
                                std::vector<float> scores, const Fallback& fallback, Ties ties)
-    : scores_(std::move(scores)),
-      fallback_(fallback),
-      ties_(ties),
-      tokens_by_text_(pieces.size()) {
+    : scores_(std::move(scores)), fallback_(fallback), ties_(ties), tokens_by_text_(pieces.size()) {
   for (float& score : scores_) {
     if (std::isnan(score)) score = -std::numeric_limits<float>::infinity();  // it has no order
   }
@@ -69,8 +68,13 @@ SentencePieces::SentencePieces(const std::vector<std::string_view>& pieces,
     if (text.data() == nullptr) continue;
     tokens_by_text_.find_or_add(hash_of(text), token, [&](Token t) { return piece(t) == text; });
     longest_ = std::max(longest_, text.size());
-    spaces_lead_ = spaces_lead_ && word_begin(text, 0) == std::string_view::npos;
+    before_spaces(text, [&](char32_t code, std::size_t) {
+      before_space_.push_back(code);
+      return false;
+    });
   }
+  std::sort(before_space_.begin(), before_space_.end());
+  before_space_.erase(std::unique(before_space_.begin(), before_space_.end()), before_space_.end());
 }
 
 std::string_view SentencePieces::piece(Token token) const {
@@ -83,16 +87,25 @@ SentencePieces::Token SentencePieces::token_of(std::string_view text) const {
   return tokens_by_text_.find(hash_of(text), [&](Token token) { return piece(token) == text; });
 }
 
+// The place of the first ▁ that nothing is joined with across: no piece has it behind the character
+// that it stands behind here.
+std::size_t SentencePieces::word_end(std::string_view text) const {
+  std::size_t end = text.size();
+  before_spaces(text, [&](char32_t code, std::size_t at) {
+    if (std::binary_search(before_space_.begin(), before_space_.end(), code)) return false;
+    end = at;
+    return true;
+  });
+  return end;
+}
+
 void SentencePieces::encode(std::string_view text, std::vector<Token>& out) const {
   Work work;
-  // Nothing is joined across the beginnings of words, so that each can be done on its own.
-  while (spaces_lead_) {
-    const std::size_t end = word_begin(text, 0);
-    if (end == std::string_view::npos) break;
+  while (!text.empty()) {  // each word on its own: a short queue stays in the cache
+    const std::size_t end = word_end(text);
     encode_part(text.substr(0, end), work, out);
     text.remove_prefix(end);
   }
-  encode_part(text, work, out);
 }
 
 void SentencePieces::consider(std::ptrdiff_t place, std::string_view text, Work& work) const {
@@ -104,13 +117,14 @@ void SentencePieces::consider(std::ptrdiff_t place, std::string_view text, Work&
   const Token token = token_of(text.substr(left.begin, size));
   if (token < 0) return;
   const auto bytes = static_cast<std::int32_t>(left.size);
-  const std::int32_t order = ties_ == Ties::kLeftmost ? 0 : ties_ == Ties::kLongLeft ? bytes : -bytes;
+  const std::int32_t order = ties_ == Ties::kLeftmost   ? 0
+                             : ties_ == Ties::kLongLeft ? bytes
+                                                        : -bytes;
   work.queue.push_back({scores_[static_cast<std::size_t>(token)], order, place, size});
   std::push_heap(work.queue.begin(), work.queue.end());
 }
 
-void SentencePieces::encode_part(std::string_view text, Work& work,
-                                 std::vector<Token>& out) const {
+void SentencePieces::encode_part(std::string_view text, Work& work, std::vector<Token>& out) const {
   auto& symbols = work.symbols;
   symbols.clear();
   for (std::size_t at = 0; at < text.size();) {

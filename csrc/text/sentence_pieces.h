@@ -18,8 +18,8 @@ class SentencePieces {
   using Token = std::int32_t;
   // Which of several ways to make one piece comes first.
   enum class Ties : std::uint8_t {
-    kLeftmost,    // SentencePiece: whatever stands first in the text
-    kShortLeft,   // the way whose left part is the shortest, as the tokenizers library lists merges
+    kLeftmost,   // SentencePiece: whatever stands first in the text
+    kShortLeft,  // the way whose left part is the shortest, as the tokenizers library lists merges
     kLongLeft,
   };
 
@@ -36,6 +36,7 @@ class SentencePieces {
   struct Work;
   std::string_view piece(Token token) const;
   Token token_of(std::string_view text) const;
+  std::size_t word_end(std::string_view text) const;
   void encode_part(std::string_view text, Work& work, std::vector<Token>& out) const;
   void consider(std::ptrdiff_t place, std::string_view text, Work& work) const;
 
@@ -45,7 +46,8 @@ class SentencePieces {
   Fallback fallback_;
   Ties ties_;
   std::size_t longest_ = 0;
-  bool spaces_lead_ = true;  // no piece has a ▁ behind another character
+  // The characters, ▁ apart, behind which some piece has a ▁, in order.
+  std::vector<char32_t> before_space_;
   HashIndex tokens_by_text_;
 };
 

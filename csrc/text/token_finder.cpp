@@ -51,8 +51,7 @@ TokenFinder::TokenFinder(std::vector<Pattern> patterns) : patterns_(std::move(pa
       return static_cast<unsigned char>(p.text[0]) <= byte;
     };
     firsts_[byte + 1] = static_cast<std::int32_t>(
-        std::partition_point(patterns_.begin(), patterns_.end(), begins_lower) -
-        patterns_.begin());
+        std::partition_point(patterns_.begin(), patterns_.end(), begins_lower) - patterns_.begin());
   }
 }
 

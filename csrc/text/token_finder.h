@@ -52,7 +52,7 @@ class TokenFinder {
     return patterns_[static_cast<std::size_t>(number)];
   }
 
-  std::vector<Pattern> patterns_;  // in the order of their texts
+  std::vector<Pattern> patterns_;           // in the order of their texts
   std::array<std::int32_t, 257> firsts_{};  // of the patterns that begin with each byte
 };
 

@@ -36,12 +36,11 @@ bool is_white_space(char32_t code) {
 
 bool is_word(char32_t code) {
   using C = Category;
-  constexpr std::uint32_t word = mask_of(C::Lu, C::Ll, C::Lt, C::Lm, C::Lo, C::Mn, C::Mc, C::Me,
-                                         C::Nd, C::Nl, C::Pc);
-  const bool circled_letter = (code >= 0x24B6 && code <= 0x24E9) ||
-                              (code >= 0x1F130 && code <= 0x1F149) ||
-                              (code >= 0x1F150 && code <= 0x1F169) ||
-                              (code >= 0x1F170 && code <= 0x1F189);
+  constexpr std::uint32_t word =
+      mask_of(C::Lu, C::Ll, C::Lt, C::Lm, C::Lo, C::Mn, C::Mc, C::Me, C::Nd, C::Nl, C::Pc);
+  const bool circled_letter =
+      (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
+      (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
   const bool joiner = code == 0x200C || code == 0x200D;
   return (mask_of(category_of(code)) & word) != 0 || circled_letter || joiner;
 }

@@ -1,5 +1,5 @@
 // General categories of Unicode's code points, made by make_unicode_categories.py with tokenizers
-// 0.23.3: each number is the first code point of a run times 32 plus its category.
+// 0.23.3: each number is the first code point of a run times 32 plus its kind.
 #pragma once
 
 #include <cstdint>

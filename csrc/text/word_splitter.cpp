@@ -11,13 +11,13 @@ std::array<std::array<char, 2>, 256> letters_of_bytes() {
   std::array<std::array<char, 2>, 256> letters{};
   unsigned next = 256;
   for (unsigned byte = 0; byte < 256; ++byte) {
-    const bool plain =
-        (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
+    const bool plain = (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
     const unsigned code = plain ? byte : next++;
     if (code < 0x80) {
       letters[byte] = {static_cast<char>(code), '\0'};
     } else {
-      letters[byte] = {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+      letters[byte] = {static_cast<char>(0xC0 | code >> 6),
+                       static_cast<char>(0x80 | (code & 0x3F))};
     }
   }
   return letters;

@@ -102,7 +102,7 @@ def _of_library(kind: str, *arguments: Any, **settings: Any) -> Normalize:
         try:
             return str(normalizer.normalize_str(text))
         except BaseException as error:
-            # The library looks into a damaged table without checks and panics; that is no Exception.
+            # The library reads a damaged table without checks and panics, which is no Exception.
             if type(error).__name__ != "PanicException":
                 raise
             raise ModelError(f"the compiled normalizer is damaged: {error}") from None

@@ -13,8 +13,8 @@ from ggmlkit.model.vocab import TokenType, Vocab
 class ByteBpeEncoder:
     """Text to ids and ids to bytes for a ``"gpt2"`` vocabulary.
 
-    The compiled core cuts text into words and merges them; that is ready in a tenth of the time that
-    the tokenizers library takes to build its model, and several times as fast.
+    The compiled core cuts text into words and merges them. It is ready in a tenth of the time that
+    the tokenizers library takes to build its model, and encodes several times as fast.
     """
 
     def __init__(self, vocab: Vocab) -> None:

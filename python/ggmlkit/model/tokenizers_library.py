@@ -1,4 +1,4 @@
-"""The tokenizers library, loaded when a vocabulary needs it: that takes longer than this package."""
+"""The tokenizers library, loaded only by vocabularies that need it: it takes long to load."""
 
 from __future__ import annotations
 
