@@ -171,7 +171,8 @@ void bind_tokenization(py::module_& m) {
                        const Fallback& fallback) {
              return BytePairs(texts_of(pieces), pairs_of(texts_of(merges)), whole_words, fallback);
            }),
-           py::arg("pieces"), py::arg("merges"), py::arg("whole_words"), py::arg("fallback"))
+           py::arg("pieces"), py::arg("merges"), py::arg("whole_words"),
+           py::arg("fallback") = Fallback())
       .def("encode", &encode_words<BytePairs>, py::arg("words"))
       .def("encode_bytes", &encode_bytes, py::arg("text"), py::arg("splitter"));
   py::enum_<SentencePieces::Ties>(m, "Ties")

@@ -98,7 +98,6 @@ std::vector<TokenFinder::Match> TokenFinder::leftmost_longest(std::string_view t
     std::size_t end = at + p.text.size();
     at = end;
     if ((p.special && !special) || (p.single_word && in_word(text, begin, end))) continue;
-    if (begin < taken) continue;  // in the white space that another one took
     if (p.strip_left) begin = without_spaces_left(text, begin, taken);
     if (p.strip_right) end = without_spaces_right(text, end);
     found.push_back({begin, end, p.token});

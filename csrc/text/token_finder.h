@@ -35,7 +35,8 @@ class TokenFinder {
   bool empty() const { return patterns_.empty(); }
 
   // From left to right, at each place the longest. This is the tokenizers library's way; there a
-  // token that is not taken, being special or part of a word, still hides others within it.
+  // token that is not taken, being special or part of a word, still hides others within it, and one
+  // may begin within the white space that the one before took.
   std::vector<Match> leftmost_longest(std::string_view text, bool special) const;
 
   // The longest tokens of the whole text first, then the next longest in what is left between them,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ggmlkit import _core
@@ -52,22 +52,27 @@ class AddedToken:
 
 
 def of_vocabulary(vocab: Vocab) -> list[AddedToken]:
-    """The tokens of a vocabulary that are found in text: control, unknown and user-defined ones.
-
-    SentencePiece has ``▁`` for a space. Some files hold user-defined tokens so, others with plain
-    spaces: both are found.
-    """
+    """The tokens of a vocabulary that are found in text: control, unknown and user-defined ones."""
     special = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
     defined = vocab.of_type(TokenType.USER_DEFINED)
-    spaced = {
-        text.replace("▁", " "): number
-        for text, number in defined.items()
-        if vocab.model == "llama" and "▁" in text
-    }
     return [
         *(AddedToken(text, number, special=True) for text, number in special.items()),
-        *(AddedToken(text, number) for text, number in {**spaced, **defined}.items()),
+        *(AddedToken(text, number) for text, number in defined.items()),
     ]
+
+
+def with_plain_spaces(tokens: Iterable[AddedToken]) -> list[AddedToken]:
+    """The tokens, those with ``▁`` also with spaces for it.
+
+    SentencePiece has ``▁`` for a space. Some files hold user-defined tokens so, others with spaces.
+    """
+    found = list(tokens)
+    plain = [
+        replace(token, text=token.text.replace("▁", " "))
+        for token in found
+        if not token.special and "▁" in token.text
+    ]
+    return [*found, *plain]
 
 
 def finder(

@@ -13,6 +13,7 @@ from ggmlkit.model.tokenizer_steps import flat_steps
 from ggmlkit.model.tokenizers_library import tokenizers_library
 
 Normalize = Callable[[str], str]
+_CHARSMAP = "the vocabulary's precompiled_charsmap"
 _LONGEST = 64  # characters that one is replaced by; a file could make text grow without end
 # One group-free run: an expression that takes no more than the square of a text's length.
 _SIMPLE_REGEX = re.compile(r"(?:\\?[^\\()\[\]{}*+?|.]|\\[stnr])(?:[+*]|\{\d,?\d?\})?\$?")
@@ -42,11 +43,11 @@ def precompiled(charsmap: bytes) -> Normalize:
     # The library takes memory for the table before it looks whether that is there.
     size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
     if size > left:
-        raise ModelError(f"the normalizer has a table of {size} bytes in {max(left, 0)}")
+        raise ModelError(f"{_CHARSMAP} has a table of {size} bytes in {max(left, 0)}")
     try:
         return _of_library("Precompiled", charsmap)
     except ValueError as error:
-        raise ModelError(f"the compiled normalizer is damaged: {error}") from None
+        raise ModelError(f"{_CHARSMAP} is damaged: {error}") from None
 
 
 def _step(step: Mapping[str, Any]) -> Normalize:
@@ -65,7 +66,7 @@ def _step(step: Mapping[str, Any]) -> Normalize:
         try:
             charsmap = base64.b64decode(step.get("precompiled_charsmap") or b"", validate=True)
         except (binascii.Error, TypeError, ValueError):
-            raise ModelError("the normalizer's precompiled_charsmap is no base64") from None
+            raise ModelError(f"{_CHARSMAP} is no base64") from None
         return precompiled(charsmap)
     if kind == "BertNormalizer":
         settings = {
@@ -105,6 +106,6 @@ def _of_library(kind: str, *arguments: Any, **settings: Any) -> Normalize:
             # The library reads a damaged table without checks and panics, which is no Exception.
             if type(error).__name__ != "PanicException":
                 raise
-            raise ModelError(f"the compiled normalizer is damaged: {error}") from None
+            raise ModelError(f"{_CHARSMAP} is damaged: {error}") from None
 
     return normalize

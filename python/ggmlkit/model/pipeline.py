@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ggmlkit import _core
-from ggmlkit.model.added_tokens import AddedToken, finder
+from ggmlkit.model.added_tokens import AddedToken, finder, with_plain_spaces
 from ggmlkit.model.carried import Carried
 from ggmlkit.model.metaspace import SPACE, words_of
 from ggmlkit.model.normalizers import Normalize, normalizer_of, precompiled
@@ -119,7 +119,7 @@ def spaced_pipeline(
     """llama.cpp's for vocabularies with ``▁``: a space is put before each stretch of text."""
     prefix = SPACE if flag(metadata, "add_space_prefix", True) else ""
     return Pipeline(
-        given=finder(tokens),
+        given=finder(with_plain_spaces(tokens)),
         longest_first=True,
         normalize=lambda text: prefix + text.replace(" ", SPACE),
         normalized=None,

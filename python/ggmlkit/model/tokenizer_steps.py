@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_PARTS = ("pretokenizers", "normalizers", "processors", "decoders")  # of a Sequence
+
 
 def flat_steps(value: object) -> list[dict[str, Any]]:
-    """The parts of a normalizer, pre-tokenizer or post-processor, sequences laid flat."""
+    """The parts of a normalizer, pre-tokenizer, post-processor or decoder, sequences laid flat."""
     steps: list[dict[str, Any]] = []
     left: list[Any] = [value]  # no recursion: files nest as they like
     while left:
         step = left.pop()
         if not isinstance(step, dict):
             continue
-        parts = step.get("pretokenizers") or step.get("normalizers") or step.get("processors")
+        parts = next((step[name] for name in _PARTS if step.get(name)), None)
         if step.get("type") == "Sequence" and isinstance(parts, list):
             left += reversed(parts)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.carried import MERGE_ORDER
 from ggmlkit.model.tokenizer_steps import flat_steps
 from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
@@ -38,10 +39,11 @@ def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
         for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
         if kind != TokenType.UNUSED
     }
-    merges = _given_merges(vocab) if vocab.model == "gpt2" else list(map(list, merges_of(vocab)))
     told = carried_tokenizer(metadata, texts)
     if told is not None and _cuts_alike(told, vocab):
+        merges = _carried_merges(vocab, metadata)
         return {**told, "model": {**told["model"], "vocab": ids, "merges": merges}}
+    merges = _given_merges(vocab) if vocab.model == "gpt2" else list(map(list, merges_of(vocab)))
     parts = (
         _byte_level_parts(vocab) if vocab.model == "gpt2" else _sentencepiece_parts(metadata, texts)
     )
@@ -124,6 +126,14 @@ def _byte_level_parts(vocab: Vocab) -> dict[str, Any]:
         "decoder": {**level, "use_regex": True},
         "model": {"ignore_merges": family.ignore_merges},
     }
+
+
+def _carried_merges(vocab: Vocab, metadata: Mapping[str, Any]) -> list[list[str]]:
+    """The merges of the tokenizer.json that a file carries the rest of."""
+    if vocab.model == "gpt2" or len(vocab.merges):
+        return _given_merges(vocab)
+    long_left = metadata.get(MERGE_ORDER) == "long-left"
+    return list(map(list, merges_of(vocab, defined_join=True, long_left=long_left)))
 
 
 def _given_merges(vocab: Vocab) -> list[list[str]]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from ggmlkit.conversion.json_file import object_if_there, read_json
 from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
+from ggmlkit.conversion.vocabulary.carried import carried
 from ggmlkit.conversion.vocabulary.special_tokens import added_tokens, special_keys, special_names
+from ggmlkit.conversion.vocabulary.to_tokenizer_json import to_tokenizer_json
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
 from ggmlkit.errors import ConversionError, FormatError
 
@@ -32,7 +34,9 @@ def metadata_from_vocab_and_merges(path: Path, n_vocab: int) -> dict[str, Any]:
     table.mark_special(special_names(path.parent))
     keys = byte_level_keys(table, merges_path, _merges(merges_path), _family(path.parent))
     keys["tokenizer.ggml.add_bos_token"] = False
-    return {**keys, **special_keys(path.parent, table.texts)}
+    keys |= special_keys(path.parent, table.texts)
+    # transformers makes a tokenizer.json of these files, and text gets the ids of that one.
+    return {**keys, **carried(to_tokenizer_json(keys), table.texts)}
 
 
 def _merges(path: Path) -> list[str]:
