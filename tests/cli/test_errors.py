@@ -98,7 +98,7 @@ def test_a_key_that_is_not_there_is_1(action: str) -> None:
     assert "there is no key 'nothing'" in done.stderr
 
 
-@pytest.mark.parametrize("library", ["tokenizers", "ggmlkit._core", "numpy"])
+@pytest.mark.parametrize("library", ["ggmlkit._core", "numpy"])
 def test_a_library_that_cannot_be_loaded_is_1(library: str) -> None:
     code = (
         f"import sys; sys.modules[{library!r}] = None\n"

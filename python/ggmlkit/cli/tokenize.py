@@ -29,7 +29,7 @@ def tokenize(
         print(json.dumps(ids))
         return
     for token in ids:
-        print(f"{token:>8}  {_shown(tokenizer.decode_bytes([token]))}")
+        print(f"{token:>8}  {_shown(tokenizer.token_bytes(token, special=True))}")
 
 
 def _shown(piece: bytes) -> str:

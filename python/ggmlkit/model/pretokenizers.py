@@ -97,7 +97,7 @@ class PreTokenizer:
         return {"type": "Sequence", "pretokenizers": list(self.steps)}
 
 
-_FAMILIES = (
+FAMILIES = (
     PreTokenizer("gpt-2", (_byte_level(True),)),
     PreTokenizer("smollm", (_DIGITS, _byte_level(True))),
     PreTokenizer(
@@ -121,7 +121,7 @@ _FAMILIES = (
     PreTokenizer("deepseek-v3", (*map(_split, _DEEPSEEK_V3), _byte_level(False))),
     PreTokenizer("default", (*map(_split, _DEFAULT), _byte_level(False))),
 )
-_BY_NAME = {family.name: family for family in _FAMILIES}
+_BY_NAME = {family.name: family for family in FAMILIES}
 # Names that llama.cpp's table gives the same expressions.
 _ALIASES = {
     **dict.fromkeys(("gpt2", "phi-2", "mpt", "olmo", "exaone4", "mellum", "trillion"), "gpt-2"),
@@ -156,7 +156,7 @@ def recognised(
     Of several, the one that is like ``nfc`` and ``ignore_merges`` as well, or most nearly so.
     """
     meaning = _meaning(pre_tokenizer)
-    alike = [family for family in _FAMILIES if _meaning(family.json) == meaning]
+    alike = [family for family in FAMILIES if _meaning(family.json) == meaning]
     return max(
         alike,
         key=lambda family: (family.nfc == nfc) + (family.ignore_merges == ignore_merges),
