@@ -43,10 +43,8 @@ def longest_first(patterns: list[Pattern], text: str, special: bool) -> list[str
 def test_longest_first(seed: int) -> None:
     chance = random.Random(seed)
     alphabet = chance.choice(["ab", "ab \n", "abcé "])
-    texts = {
-        "".join(chance.choices(alphabet, k=chance.randrange(1, 6)))
-        for _ in range(chance.randrange(1, 9))
-    }
+    count = chance.randrange(1, 9)
+    texts = {"".join(chance.choices(alphabet, k=chance.randrange(1, 6))) for _ in range(count)}
     patterns: list[Pattern] = [
         (text, number, *(chance.random() < 0.3 for _ in range(3)), False)  # type: ignore[misc]
         for number, text in enumerate(sorted(texts))
@@ -61,10 +59,10 @@ def test_longest_first(seed: int) -> None:
 
 def test_a_text_of_one_token_over_and_over() -> None:
     """Each place is looked at once, whatever stands there."""
-    runs: list[Pattern] = [
-        (" " * count, count, False, False, False, False) for count in range(2, 32)
-    ]
-    finder = _core.TokenFinder([*runs, ("\n", 1, False, False, False, False)])
+    texts = {1: "\n", **{count: " " * count for count in range(2, 32)}}
+    finder = _core.TokenFinder(
+        [(text, number, False, False, False, False) for number, text in texts.items()]
+    )
     with bounded():
         assert finder.split(" " * 200_000, False, longest_first=True) == [31] * 6451 + [19]
         assert finder.split("\n " * 100_000, False, longest_first=True) == [1, " "] * 100_000
