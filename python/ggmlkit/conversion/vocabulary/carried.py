@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ggmlkit.conversion.json_file import read_json
-from ggmlkit.conversion.vocabulary.steps import surrounding_tokens
 from ggmlkit.errors import FormatError
 from ggmlkit.model.added_tokens import CARRIED
-from ggmlkit.model.vocab import flag, token_id
+from ggmlkit.model.surroundings import carried_surroundings
+from ggmlkit.model.vocab import Vocab
 
 _LEFT_OUT = ("vocab", "merges")
 
@@ -44,7 +44,9 @@ def carried(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, st
         return {}
 
 
-def carried_tokenizer(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any] | None:
+def carried_tokenizer(
+    vocab: Vocab, metadata: Mapping[str, Any], tokens: Sequence[str]
+) -> dict[str, Any] | None:
     """The tokenizer.json that the metadata carries, its model's vocabulary missing.
 
     None if there is none, or if other keys were changed since so that it no longer fits them.
@@ -58,7 +60,7 @@ def carried_tokenizer(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dic
         return None
     if not _added_tokens_fit(tokenizer, tokens):
         return None
-    return tokenizer if _surrounds_as_told(tokenizer, metadata, tokens) else None
+    return None if carried_surroundings(vocab, metadata) is None else tokenizer
 
 
 def _is_bpe(tokenizer: Mapping[str, Any]) -> bool:
@@ -77,17 +79,5 @@ def _added_tokens_fit(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> bo
         text = entry.get("content")
         # A SentencePiece vocabulary has ▁ for the spaces of a token.
         if not isinstance(text, str) or tokens[number] not in (text, text.replace(" ", "▁")):
-            return False
-    return True
-
-
-def _surrounds_as_told(
-    tokenizer: Mapping[str, Any], metadata: Mapping[str, Any], tokens: Sequence[str]
-) -> bool:
-    """Whether its post-processor adds the tokens that the metadata says are added."""
-    for name, text in zip(("bos", "eos"), surrounding_tokens(tokenizer), strict=True):
-        added = flag(metadata, f"add_{name}_token", False)
-        number = token_id(metadata, name, len(tokens)) if added else None
-        if text != (None if number is None else tokens[number]):
             return False
     return True

@@ -10,6 +10,7 @@ from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
 from ggmlkit.conversion.vocabulary.steps import flat_steps
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.surroundings import Surroundings, surroundings
 from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
 _SPACE = "▁"
@@ -39,7 +40,7 @@ def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
         if kind != TokenType.UNUSED
     }
     merges = _given_merges(vocab) if vocab.model == "gpt2" else list(map(list, merges_of(vocab)))
-    told = carried_tokenizer(metadata, texts)
+    told = carried_tokenizer(vocab, metadata, texts)
     if told is not None and _cuts_alike(told, vocab):
         return {**told, "model": {**told["model"], "vocab": ids, "merges": merges}}
     parts = (
@@ -68,7 +69,7 @@ def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
             if kind in _ADDED
         ],
         **parts,
-        "post_processor": _post_processor(vocab, metadata, texts),
+        "post_processor": _post_processor(surroundings(vocab, metadata), texts),
         "model": model,
     }
 
@@ -183,34 +184,24 @@ def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
 # ---------------------------------------------------------------- post-processor
 
 
-def _post_processor(
-    vocab: Vocab, metadata: Mapping[str, Any], tokens: Sequence[str]
-) -> dict[str, Any] | None:
-    """Adds the first and last tokens of a text where the metadata asks for them."""
-    bos, eos = (
-        token_id(metadata, name, len(tokens))
-        if flag(metadata, f"add_{name}_token", usual)
-        else None
-        for name, usual in (("bos", vocab.model == "llama"), ("eos", False))
-    )
-    if bos is None and eos is None:
+def _post_processor(around: Surroundings, tokens: Sequence[str]) -> dict[str, Any] | None:
+    """Adds the tokens before and after a text that the metadata asks for."""
+    if not around.before and not around.after:
         return None
 
-    def around(sequence: str, type_id: int) -> list[dict[str, Any]]:
-        middle: dict[str, Any] = {"Sequence": {"id": sequence, "type_id": type_id}}
-        first, last = (
-            [] if number is None else [{"SpecialToken": {"id": tokens[number], "type_id": type_id}}]
-            for number in (bos, eos)
+    def put(sequence: str, type_id: int) -> list[dict[str, Any]]:
+        before, after = (
+            [{"SpecialToken": {"id": tokens[number], "type_id": type_id}} for number in ids]
+            for ids in (around.before, around.after)
         )
-        return [*first, middle, *last]
+        return [*before, {"Sequence": {"id": sequence, "type_id": type_id}}, *after]
 
     return {
         "type": "TemplateProcessing",
-        "single": around("A", 0),
-        "pair": [*around("A", 0), *around("B", 1)],
+        "single": put("A", 0),
+        "pair": [*put("A", 0), *put("B", 1)],
         "special_tokens": {
             tokens[number]: {"id": tokens[number], "ids": [number], "tokens": [tokens[number]]}
-            for number in (bos, eos)
-            if number is not None
+            for number in (*around.before, *around.after)
         },
     }

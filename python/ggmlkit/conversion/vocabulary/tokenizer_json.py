@@ -14,7 +14,8 @@ from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
 from ggmlkit.conversion.vocabulary.carried import carried
 from ggmlkit.conversion.vocabulary.sentencepiece import NO_MERGE_SCORE
 from ggmlkit.conversion.vocabulary.special_tokens import special_keys, special_names
-from ggmlkit.conversion.vocabulary.steps import flat_steps, said, surrounding_tokens
+from ggmlkit.conversion.vocabulary.steps import flat_steps, said
+from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.conversion.vocabulary.token_table import AddedToken, TokenTable
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.model import pretokenizers
@@ -43,8 +44,8 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
         table.mark_special(special_names(path.parent))
         family = _family(path, tokenizer, bool(model.get("ignore_merges")))
         keys = byte_level_keys(table, path, merges, family.name)
-    keys |= _surroundings(tokenizer, table.texts)
-    keys |= special_keys(path.parent, table.texts)
+    keys |= special_keys(path.parent, table.texts, keys)
+    keys |= surrounding_keys(path, tokenizer, table.texts, keys)
     return {**keys, **carried(tokenizer, table.texts)}
 
 
@@ -63,16 +64,6 @@ def _merge_text(path: Path, merge: object) -> str:
     if isinstance(merge, list) and len(merge) == 2 and all(isinstance(m, str) for m in merge):
         return " ".join(merge)
     raise ConversionError(f"{path}: {str(merge)[:80]} is not a merge of two tokens")
-
-
-def _surroundings(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
-    """Which tokens are put before and after a text."""
-    found: dict[str, Any] = {"tokenizer.ggml.add_bos_token": False}
-    for name, text in zip(("bos", "eos"), surrounding_tokens(tokenizer), strict=True):
-        if text in tokens:
-            found[f"tokenizer.ggml.add_{name}_token"] = True
-            found[f"tokenizer.ggml.{name}_token_id"] = tokens.index(str(text))
-    return found
 
 
 # ---------------------------------------------------------------- SentencePiece
