@@ -28,7 +28,7 @@ def tokens_around(
     """
     try:
         encodings = _processed(post_processor)
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         return None
     ids = [number for encoding in encodings for number in encoding]
     if ids.count(_TEXT) != 1:

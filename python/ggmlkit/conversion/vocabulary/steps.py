@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_PARTS = ("pretokenizers", "normalizers", "processors")
+
 
 def flat_steps(value: object) -> list[dict[str, Any]]:
     """The parts of a normalizer, pre-tokenizer or post-processor, sequences laid flat."""
@@ -13,9 +15,9 @@ def flat_steps(value: object) -> list[dict[str, Any]]:
         step = left.pop()
         if not isinstance(step, dict):
             continue
-        parts = step.get("pretokenizers") or step.get("normalizers") or step.get("processors")
-        if step.get("type") == "Sequence" and isinstance(parts, list):
-            left += reversed(parts)
+        parts = [step[key] for key in _PARTS if isinstance(step.get(key), list)]
+        if step.get("type") == "Sequence" and parts:
+            left += reversed(parts[0])
         else:
             steps.append(step)
     return steps

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
-from ggmlkit.conversion.vocabulary.steps import flat_steps
+from ggmlkit.conversion.vocabulary.normalizers import normalizes_to_nfc
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.surroundings import Surroundings, surroundings
@@ -95,7 +95,7 @@ def _cuts_alike(tokenizer: Mapping[str, Any], vocab: Vocab) -> bool:
         return bool(model.get("byte_fallback"))
     family = pretokenizers.recognised(
         tokenizer.get("pre_tokenizer"),
-        nfc=bool(flat_steps(tokenizer.get("normalizer"))),
+        nfc=normalizes_to_nfc(tokenizer),
         ignore_merges=bool(model.get("ignore_merges")),
     )
     return family is not None and family == pretokenizers.by_name(vocab.pre)
