@@ -59,12 +59,10 @@ def carried_surroundings(vocab: Vocab, metadata: Mapping[str, Any]) -> Surroundi
     if not isinstance(tokenizer, dict):
         return None
     found = Surroundings.of_tokenizer_json(tokenizer, len(vocab.pieces))
-    keys = _by_keys(vocab, metadata)
+    if found is None:
+        return None
     bos, eos = special_id(vocab, metadata, "bos"), special_id(vocab, metadata, "eos")
-    agree = found is not None and (bos in found.before, eos in found.after) == (
-        bool(keys.before),
-        bool(keys.after),
-    )
+    agree = _flags(vocab, metadata) == (bos in found.before, eos in found.after)
     return found if agree else None
 
 
@@ -73,11 +71,16 @@ def _by_keys(vocab: Vocab, metadata: Mapping[str, Any]) -> Surroundings:
     if vocab.model == "bert":  # llama.cpp asks no keys here
         last = special_id(vocab, metadata, "seperator")
         return Surroundings(_one(first), _one(last))
-    adds_first = flag(metadata, "add_bos_token", _usually_first(vocab))
-    adds_last = flag(metadata, "add_eos_token", vocab.model == "t5")
-    if vocab.model == "gemma4" or (vocab.model == "gpt2" and vocab.pre in _ALWAYS_FIRST):
-        adds_first = True
+    adds_first, adds_last = _flags(vocab, metadata)
     return Surroundings(_one(first) if adds_first else (), _one(last) if adds_last else ())
+
+
+def _flags(vocab: Vocab, metadata: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether the keys, or what is usual where they are silent, ask for a first and last token."""
+    first = flag(metadata, "add_bos_token", _usually_first(vocab))
+    last = flag(metadata, "add_eos_token", vocab.model == "t5")
+    always = vocab.model == "gemma4" or (vocab.model == "gpt2" and vocab.pre in _ALWAYS_FIRST)
+    return first or always, last
 
 
 def _usually_first(vocab: Vocab) -> bool:

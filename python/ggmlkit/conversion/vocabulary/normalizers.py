@@ -116,6 +116,12 @@ def _fault(normalizer: object) -> str | None:
     """Why the tokenizers library refuses a normalizer; None if it takes it."""
     if normalizer is None:
         return None
+    for step in flat_steps(normalizer):
+        if step.get("type") == "Precompiled":
+            charsmap = _decoded(step.get("precompiled_charsmap")) or b""
+            # The library takes memory for the table before it looks whether that is there.
+            if int.from_bytes(charsmap[:4], "little") > len(charsmap) - 4:
+                return "its compiled rules are cut off"
     import tokenizers  # takes long to load
 
     blank = json.loads(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
