@@ -62,9 +62,11 @@ def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
     ids = {"bos": model.bos_id, "eos": model.eos_id, "unknown": model.unk_id}
     ids["padding"] = model.pad_id
     found.update({f"tokenizer.ggml.{key}_token_id": i for key, i in ids.items() if i >= 0})
-    found.update(special_keys(path.parent, table.texts, found))
+    told = special_keys(path.parent, table.texts, found)
+    found.update(told)
     beside = carried_from_folder(path.parent, table.texts)
     for text in beside.values():
+        named = {key: value for key, value in found.items() if key.endswith("_token_id")}
         json_path = path.with_name("tokenizer.json")
-        found.update(surrounding_keys(json_path, json.loads(text), table.texts, found))
+        found |= surrounding_keys(json_path, json.loads(text), table.texts, {**named, **told})
     return {**found, **beside}

@@ -16,7 +16,12 @@ _MODEL = "tokenizer.ggml.model"
 
 
 def surrounding_keys(
-    path: Path, tokenizer: Mapping[str, Any], tokens: Sequence[str], keys: Mapping[str, Any]
+    path: Path,
+    tokenizer: Mapping[str, Any],
+    tokens: Sequence[str],
+    keys: Mapping[str, Any],
+    *,
+    carried: bool = True,
 ) -> dict[str, Any]:
     """Whether texts begin with the first token and end with the last, and which these are.
 
@@ -26,6 +31,7 @@ def surrounding_keys(
         tokens: the model's tokens by id.
         keys: those known from other files. Their first and last token stay; what they say of
             adding them does not count beside a tokenizer.json, as in transformers 5.
+        carried: whether the file will carry the tokenizer.json, from which ggmlkit adds them all.
 
     Warns of what gguf's keys cannot say. Raises ConversionError for a post-processor that does
     anything else than to put tokens around a text.
@@ -48,9 +54,18 @@ def surrounding_keys(
         # Only T5's vocabularies have a last token unless told otherwise.
         if name == "bos" or number in ids or flag in keys or keys.get(_MODEL) == "t5":
             found[flag] = number in ids
-        if ids and ids != [number]:
-            _warn_of_more(path, name, [tokens[n] for n in ids], number in ids)
         _warn_of_flag(path, f"add_{name}_token", keys, found)
+    by_keys = (
+        [n for n in before if n == _number(keys, found, "bos")][:1],
+        [n for n in after if n == _number(keys, found, "eos")][:1],
+    )
+    if by_keys != (before, after):
+        who = "programs other than ggmlkit put" if carried else "programs that read the file put"
+        _warn(
+            f"{path}: the post-processor puts a text in {_shown(tokens, before, after)}; gguf has "
+            f"keys for the bos and the eos token alone, so that {who} it in "
+            f"{_shown(tokens, *by_keys)}"
+        )
     return found
 
 
@@ -63,13 +78,16 @@ def _warn_of_missing(path: Path, around: Sequence[Sequence[int]], size: int) -> 
         )
 
 
-def _warn_of_more(path: Path, name: str, texts: Sequence[str], one: bool) -> None:
-    side = "before" if name == "bos" else "after"
-    others = f"the {name} token only" if one else "none"
-    _warn(
-        f"{path}: the post-processor puts {' '.join(texts[:10])} {side} a text; ggmlkit does so "
-        f"too, other programs put {others}, which is all that gguf has a key for"
-    )
+def _number(keys: Mapping[str, Any], found: Mapping[str, Any], name: str) -> int | None:
+    key = f"tokenizer.ggml.{name}_token_id"
+    number = found.get(key, keys.get(key))
+    return number if isinstance(number, int) else None
+
+
+def _shown(tokens: Sequence[str], before: Sequence[int], after: Sequence[int]) -> str:
+    """As templates are written, ``$A`` for the text."""
+    first, last = ([tokens[number] for number in ids[:10]] for ids in (before, after))
+    return repr(" ".join([*first, "$A", *last]))
 
 
 def _warn_of_flag(path: Path, flag: str, keys: Mapping[str, Any], found: Mapping[str, Any]) -> None:

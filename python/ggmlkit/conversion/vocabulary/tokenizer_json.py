@@ -56,7 +56,7 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
         keys = byte_level_keys(table, path, merges, family.name)
     check_normalizer(path, tokenizer, expressed, carried=bool(beside))
     keys |= special_keys(path.parent, table.texts, keys)
-    keys |= surrounding_keys(path, tokenizer, table.texts, keys)
+    keys |= surrounding_keys(path, tokenizer, table.texts, keys, carried=bool(beside))
     return {**keys, **beside}
 
 
