@@ -65,7 +65,7 @@ def test_all_that_the_file_lists_end_a_text() -> None:
     assert ends(found) == {"<0>", "<1>", "<3>", "<4>", "<5>"}
 
 
-@pytest.mark.parametrize("value", ["<0>", [1.5], [[1, 2]], ["a"], {"a": 1}])
+@pytest.mark.parametrize("value", ["<0>", [1.5], [[1, 2]], [[1], [1, 2]], ["a"], {"a": 1}])
 def test_a_list_that_is_none_is_refused(value: object) -> None:
     found = metadata({"<0>": 3}, {}, **{"tokenizer.ggml.eos_token_ids": value})
     with pytest.raises(ModelError, match="eos_token_ids is no list of integers"):

@@ -114,7 +114,10 @@ def listed_ends(metadata: Mapping[str, Any], size: int) -> list[int]:
 
     Raises ModelError if it is no list of integers.
     """
-    values = np.asarray(metadata.get(END_IDS, ()))
+    try:
+        values = np.asarray(metadata.get(END_IDS, ()))
+    except ValueError:  # lists of several lengths
+        values = np.empty((1, 1))
     if values.size == 0:
         return []
     if values.ndim != 1 or values.dtype.kind not in "iu":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,9 +108,9 @@ def stripping_by_model(vocab: Vocab, metadata: Mapping[str, Any]) -> StrippingId
 def _ids(pieces: Sequence[str | bytes], texts: frozenset[str] | set[str]) -> dict[str, int]:
     """Id by text of those texts that are pieces; the last of equal pieces counts."""
     every = pieces.list() if isinstance(pieces, _core.StoredStrings) else pieces
-    return {
-        text: number for number, text in enumerate(every) if text in texts and isinstance(text, str)
-    }
+    # No loop of Python's own: there are 10⁵ pieces, and a model may wait for them.
+    numbers = compress(range(len(every)), map(texts.__contains__, every))
+    return {str(every[number]): number for number in numbers}
 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str:
