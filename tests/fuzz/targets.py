@@ -26,8 +26,8 @@ from ggmlkit.conversion.vocabulary import (
 )
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.io.imatrix import read_imatrix
-from ggmlkit.model.carried import CARRIED
 from ggmlkit.model.chat import render
+from ggmlkit.model.vocab_keys import CARRIED
 from ggmlkit.tensor import Tensor
 from mutators import damaged, damaged_header, damaged_json, damaged_text
 

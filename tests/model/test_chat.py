@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ggmlkit.errors import ModelError
+from ggmlkit.model import pretokenizers
 from ggmlkit.model.chat import render
 from ggmlkit.model.tokenizer import Tokenizer
 
@@ -155,3 +157,34 @@ def test_a_file_without_a_template_gets_the_form_its_tokens_tell() -> None:
 def test_bad_templates_are_the_files_fault(template: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         render(template, CONVERSATIONS[0], vocabulary())
+
+
+def test_templates_get_the_texts_of_all_special_tokens(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer as Plain
+    from tokenizers import models
+
+    from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json
+
+    plain = Plain(models.BPE({"a": 0}, []))
+    plain.add_special_tokens(["<s>", "</s>", "<pad>", "<sep>", "<image>", "<boi>"])
+    value = json.loads(plain.to_str()) | {"pre_tokenizer": pretokenizers.by_name("gpt-2").json}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(value))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "eos_token": {"__type": "AddedToken", "content": "</s>", "special": True},
+        "pad_token": "<pad>",
+        "sep_token": "<sep>",
+        "image_token": "<image>",
+        "extra_special_tokens": {"boi_token": "<boi>"},
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    names = ["bos", "eos", "unk", "sep", "pad", "cls", "mask", "image", "boi"]
+    template = "|".join(f"{{{{ {n}_token }}}}{{{{ {n}_token is defined }}}}" for n in names)
+    metadata = metadata_from_tokenizer_json(tmp_path / "tokenizer.json", 7)
+    ours = render(template, CONVERSATIONS[0], Tokenizer.from_metadata(metadata))
+    assert ours == transformers.AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(
+        CONVERSATIONS[0], chat_template=template, tokenize=False
+    )
+    assert ours.startswith("<s>True|</s>True|False|<sep>True|<pad>True|False|False|<image>True")

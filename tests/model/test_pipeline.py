@@ -21,8 +21,9 @@ from ggmlkit.conversion.vocabulary import (
     to_tokenizer_json,
 )
 from ggmlkit.errors import ConversionError, ModelError
-from ggmlkit.model.carried import CARRIED, MERGE_ORDER
+from ggmlkit.model.carried import MERGE_ORDER
 from ggmlkit.model.tokenizer import Tokenizer
+from ggmlkit.model.vocab_keys import CARRIED
 
 CORPUS = [
     "The quick brown fox jumps over the lazy dog while the user asks the assistant once more.",
@@ -95,6 +96,7 @@ def assert_same_ids(ours: Tokenizer, theirs: tokenizers.Tokenizer, texts: Iterab
             assert ours.encode(text, add_special=False, parse_special=special) == expected, text
 
 
+@pytest.mark.filterwarnings("ignore:.*gguf has no key for the normalizer")
 @pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize(
     ("normalizer", "pre_tokenizer"),

@@ -9,12 +9,12 @@ from ggmlkit.conversion import names
 from ggmlkit.conversion.float_tensors import TORCH_DTYPES
 from ggmlkit.conversion.hf_config import to_hf_config
 from ggmlkit.conversion.source import Source
+from ggmlkit.conversion.vocabulary.end_tokens import hf_end_ids
 from ggmlkit.conversion.vocabulary.special_tokens import special_id
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
 
-_TOKENS = {"bos": "bos", "eos": "eos", "padding": "pad"}  # gguf: Hugging Face
-_MORE_ENDS = ("eot", "eom")
+_TOKENS = {"bos": "bos", "padding": "pad"}  # gguf: Hugging Face
 
 
 def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -43,8 +43,7 @@ def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int | list[int]]:
         number = special_id(metadata, ours)
         if number is not None:
             ids[f"{theirs}_token_id"] = number
-    ends = [special_id(metadata, name) for name in ("eos", *_MORE_ENDS)]
-    told = list(dict.fromkeys(number for number in ends if number is not None))
-    if len(told) > 1:
-        ids["eos_token_id"] = told
+    ends = hf_end_ids(metadata)
+    if ends is not None:
+        ids["eos_token_id"] = ends
     return ids

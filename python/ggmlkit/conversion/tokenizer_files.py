@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.conversion import vocabulary
-from ggmlkit.conversion.vocabulary.special_tokens import SPECIAL
 from ggmlkit.errors import ConversionError
+from ggmlkit.model.special_ids import HF_NAMES
 
 if TYPE_CHECKING:
     from ggmlkit.conversion.source import Source
@@ -61,7 +61,7 @@ def give_vocabulary(source: Source, vocab: Path) -> None:
 def _with_special(
     found: dict[str, Any], n_vocab: int, special: Mapping[str, int]
 ) -> dict[str, Any]:
-    for short, key in SPECIAL.items():
+    for short, key in HF_NAMES.items():
         if short in special and special[short] < n_vocab:
             found.setdefault(f"tokenizer.ggml.{key}_token_id", special[short])
     return found

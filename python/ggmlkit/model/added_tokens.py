@@ -8,7 +8,9 @@ from typing import Any
 
 from ggmlkit import _core
 from ggmlkit.errors import ModelError
-from ggmlkit.model.vocab import TokenType, Vocab
+from ggmlkit.model.token_fixups import StrippingIds
+from ggmlkit.model.vocab import Vocab
+from ggmlkit.model.vocab_keys import TokenType
 
 _LONGEST = 1000  # characters; finding a token takes time by its length at every place of a text
 
@@ -51,13 +53,19 @@ class AddedToken:
         return cls(str(entry["content"]), int(entry["id"]), **flags)
 
 
-def of_vocabulary(vocab: Vocab) -> list[AddedToken]:
+def of_vocabulary(vocab: Vocab, stripping: StrippingIds) -> list[AddedToken]:
     """The tokens of a vocabulary that are found in text: control, unknown and user-defined ones."""
     special = vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
     defined = vocab.of_type(TokenType.USER_DEFINED)
     return [
-        *(AddedToken(text, number, special=True) for text, number in special.items()),
-        *(AddedToken(text, number) for text, number in defined.items()),
+        AddedToken(
+            text,
+            number,
+            special=text in special,
+            strip_left=number in stripping.left,
+            strip_right=number in stripping.right,
+        )
+        for text, number in {**defined, **special}.items()
     ]
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from ggmlkit.errors import ModelError
 from ggmlkit.model.added_tokens import AddedToken
 from ggmlkit.model.tokenizer_steps import flat_steps
+from ggmlkit.model.vocab_keys import CARRIED
 
-CARRIED = "ggmlkit.tokenizer_json"
 # How merges of equal rank come first, where the file leaves them out because scores tell the rest.
 MERGE_ORDER = "ggmlkit.tokenizer_merge_order"
 

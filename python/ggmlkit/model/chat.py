@@ -76,7 +76,7 @@ def render(
             _compiled(source),
             messages=[dict(message) for message in messages],
             add_generation_prompt=add_generation_prompt,
-            **{**_special_tokens(tokenizer), "tools": None, "documents": None, **variables},
+            **{**tokenizer.special_texts, "tools": None, "documents": None, **variables},
         )
     except ModelError:
         raise
@@ -119,20 +119,6 @@ def _compiled(source: str) -> jinja2.Template:
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
     return environment.from_string(source)
-
-
-def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
-    ids = {
-        "bos_token": tokenizer.bos_id,
-        "eos_token": tokenizer.eos_id,
-        "unk_token": tokenizer.unknown_id,
-    }
-    return {name: _name(tokenizer, number) for name, number in ids.items()}
-
-
-def _name(tokenizer: Tokenizer, number: int | None) -> str:
-    text = "" if number is None else tokenizer.token_text(number)
-    return text if isinstance(text, str) else ""
 
 
 def _to_json(

@@ -15,8 +15,12 @@ from ggmlkit.model.tokenizers_library import tokenizers_library
 Normalize = Callable[[str], str]
 _CHARSMAP = "the vocabulary's precompiled_charsmap"
 _LONGEST = 64  # characters that one is replaced by; a file could make text grow without end
-# One group-free run: an expression that takes no more than the square of a text's length.
-_SIMPLE_REGEX = re.compile(r"(?:\\?[^\\()\[\]{}*+?|.]|\\[stnr])(?:[+*]|\{\d,?\d?\})?\$?")
+# One character or set of them, some number of times: found in one walk through a text.
+_SIMPLE_REGEX = re.compile(
+    r"(\\[stnrd]|\[\^?[^\\\[\]^&]+\]|[^\\()\[\]{}*+?|.^$])([+]|\{\d{1,2},?\d{0,2}\})?"
+)
+# The spaces around a text, as this library writes SentencePiece's remove_extra_whitespaces.
+TRIMMED = r"\A +|[ ▁]+\z"
 # The library's own, by type; those of Unicode forms and cases take no settings.
 _PLAIN = ("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Lowercase", "StripAccents")
 
@@ -26,6 +30,8 @@ def normalizer_of(normalizer: object) -> Normalize | None:
 
     Raises ModelError for one that is not known, or that a damaged or hostile file asks for.
     """
+    if normalizer is not None and not isinstance(normalizer, Mapping):
+        raise ModelError(f"the normalizer is {str(normalizer)[:80]!r}, no object")
     steps = [_step(step) for step in flat_steps(normalizer)]
     if not steps:
         return None
@@ -85,6 +91,8 @@ def _replacing(pattern: object, content: str) -> Normalize:
     if isinstance(plain, str) and plain:
         old = plain
         return lambda text: text.replace(old, content)
+    if regex == TRIMMED and not content:
+        return lambda text: text.lstrip(" ").rstrip(" ▁")
     if isinstance(regex, str) and len(regex) <= _LONGEST and _SIMPLE_REGEX.fullmatch(regex):
         return _of_library("Replace", tokenizers_library().Regex(regex), content)
     raise ModelError(f"the normalizer replaces {str(pattern)[:80]}, which is not supported")

@@ -8,10 +8,10 @@ from functools import cached_property, partial
 from typing import Any
 
 from ggmlkit.errors import ModelError
-from ggmlkit.model import pretokenizers
 from ggmlkit.model.added_tokens import of_vocabulary
 from ggmlkit.model.carried import MERGE_ORDER, Carried
 from ggmlkit.model.detokenizer import Detokenizer
+from ggmlkit.model.end_tokens import end_ids
 from ggmlkit.model.pipeline import (
     Pipeline,
     carried_byte_pipeline,
@@ -20,23 +20,13 @@ from ggmlkit.model.pipeline import (
     sentencepiece_pipeline,
     spaced_pipeline,
 )
+from ggmlkit.model.special_ids import special_id, special_texts
+from ggmlkit.model.surroundings import surroundings
+from ggmlkit.model.token_fixups import stripping_by_model
 from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
 from ggmlkit.model.tokenizer_spm import SpmEncoder
-from ggmlkit.model.vocab import PREFIX, TokenType, Vocab, charsmap, flag, token_id
-
-# Names under which models end a turn; a file's eos_token_id tells of one only.
-_END_NAMES = frozenset(
-    {
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<|im_end|>",
-        "<|end|>",
-        "<|end_of_text|>",
-        "<|endoftext|>",
-        "<end_of_turn>",
-        "<EOT>",
-    }
-)
+from ggmlkit.model.vocab import Vocab, charsmap
+from ggmlkit.model.vocab_keys import PREFIX, TokenType
 
 
 class Tokenizer:
@@ -48,8 +38,9 @@ class Tokenizer:
         unknown_id: token for what the vocabulary cannot say, or None.
         eog_ids: every token after which generation ends.
         vocab_size: number of tokens.
-        add_bos: whether ``encode`` begins with ``bos_id``.
-        add_eos: whether ``encode`` ends with ``eos_id``.
+        add_bos: whether ``encode`` puts ``bos_id`` before a text.
+        add_eos: whether ``encode`` puts ``eos_id`` after a text.
+        special_texts: texts of special tokens by the names that chat templates know them by.
         chat_template: the file's jinja2 template, or None.
     """
 
@@ -59,13 +50,14 @@ class Tokenizer:
         self._vocab = vocab
         self._pipeline, self._bytes_of = _parts(vocab, metadata)
         self.vocab_size = size
-        self.bos_id = _token(metadata, vocab, "bos", "<s>")
-        self.eos_id = _token(metadata, vocab, "eos", "</s>")
-        self.unknown_id = _token(metadata, vocab, "unknown", "<unk>")
-        adds_bos = vocab.model == "llama" or _adds_bos(vocab)
-        self.add_bos = flag(metadata, "add_bos_token", adds_bos)
-        self.add_eos = flag(metadata, "add_eos_token", False)
-        self.eog_ids = self._end_ids(metadata)
+        self.bos_id = special_id(vocab, metadata, "bos")
+        self.eos_id = special_id(vocab, metadata, "eos")
+        self.unknown_id = special_id(vocab, metadata, "unknown")
+        self._around = surroundings(vocab, metadata)
+        self.add_bos = self.bos_id in self._around.before
+        self.add_eos = self.eos_id in self._around.after
+        self.eog_ids = end_ids(vocab, metadata)
+        self.special_texts = special_texts(vocab, metadata)
         template = metadata.get("tokenizer.chat_template")
         self.chat_template: str | None = template if isinstance(template, str) else None
 
@@ -93,16 +85,12 @@ class Tokenizer:
 
         Args:
             text: any text; lone surrogates, which no UTF-8 can hold, count as U+FFFD.
-            add_special: add the first and last token where the model wants them.
+            add_special: add the tokens before and after a text that the model wants there.
             parse_special: read names of control tokens, such as ``<|im_end|>``, as those tokens;
                 otherwise they are plain text.
         """
         ids = self._pipeline.encode(_valid(text), parse_special)
-        if add_special and self.add_bos and self.bos_id is not None:
-            ids.insert(0, self.bos_id)
-        if add_special and self.add_eos and self.eos_id is not None:
-            ids.append(self.eos_id)
-        return ids
+        return [*self._around.before, *ids, *self._around.after] if add_special else ids
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
         """Text of tokens; bytes that make no character come out as U+FFFD.
@@ -155,17 +143,6 @@ class Tokenizer:
         token_bytes = partial(self.token_bytes, special=special)
         return Detokenizer(token_bytes, beginning and self._pipeline.strips_first_space)
 
-    def _end_ids(self, metadata: Mapping[str, Any]) -> set[int]:
-        named = {
-            number
-            for text, number in self._vocab.of_type(
-                TokenType.CONTROL, TokenType.USER_DEFINED
-            ).items()
-            if text in _END_NAMES
-        }
-        told = {token_id(metadata, name, self.vocab_size) for name in ("eot", "eom")}
-        return named | {number for number in (self.eos_id, *told) if number is not None}
-
     def _check(self, token: int) -> None:
         if not 0 <= token < self.vocab_size:
             raise IndexError(f"token {token} is outside the vocabulary of {self.vocab_size}")
@@ -174,7 +151,7 @@ class Tokenizer:
 def _parts(vocab: Vocab, metadata: Mapping[str, Any]) -> tuple[Pipeline, Callable[[int], bytes]]:
     """The steps that encode text, and what gives the bytes of a token."""
     carried = Carried.from_metadata(metadata, vocab.pieces)
-    tokens = of_vocabulary(vocab)
+    tokens = of_vocabulary(vocab, stripping_by_model(vocab, metadata))
     if vocab.model == "gpt2":
         byte_level = ByteBpeEncoder(vocab)
         if carried is not None and byte_level.cuts_alike(carried):
@@ -194,18 +171,6 @@ def _parts(vocab: Vocab, metadata: Mapping[str, Any]) -> tuple[Pipeline, Callabl
     own = f"{PREFIX}remove_extra_whitespaces" in metadata or charsmap(metadata)
     pipeline = sentencepiece_pipeline if own else spaced_pipeline
     return pipeline(metadata, tokens, spm.encode), spm.token_bytes
-
-
-def _adds_bos(vocab: Vocab) -> bool:
-    return pretokenizers.by_name(vocab.pre).adds_bos
-
-
-def _token(metadata: Mapping[str, Any], vocab: Vocab, name: str, usual: str) -> int | None:
-    """A special token's id: the one the file tells, else for SentencePiece the usual one."""
-    told = token_id(metadata, name, len(vocab.pieces))
-    if told is not None or vocab.model != "llama" or f"{PREFIX}{name}_token_id" in metadata:
-        return told
-    return vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN).get(usual)
 
 
 def _valid(text: str) -> str:

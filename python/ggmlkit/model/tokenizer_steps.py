@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 _PARTS = ("pretokenizers", "normalizers", "processors", "decoders")  # of a Sequence
@@ -16,9 +15,9 @@ def flat_steps(value: object) -> list[dict[str, Any]]:
         step = left.pop()
         if not isinstance(step, dict):
             continue
-        parts = next((step[name] for name in _PARTS if step.get(name)), None)
-        if step.get("type") == "Sequence" and isinstance(parts, list):
-            left += reversed(parts)
+        parts = [step[key] for key in _PARTS if isinstance(step.get(key), list)]
+        if step.get("type") == "Sequence" and parts:
+            left += reversed(parts[0])
         else:
             steps.append(step)
     return steps
@@ -27,19 +26,3 @@ def flat_steps(value: object) -> list[dict[str, Any]]:
 def said(steps: list[dict[str, Any]]) -> str:
     """The steps' types in a few words, for errors."""
     return " + ".join(str(step.get("type"))[:80] for step in steps[:10]) or "none"
-
-
-def surrounding_tokens(tokenizer: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The special tokens that the post-processor puts before and after a text, if any."""
-    for step in flat_steps(tokenizer.get("post_processor")):
-        single = step.get("single")
-        if step.get("type") == "TemplateProcessing" and isinstance(single, list) and single:
-            last = single[-1] if len(single) > 1 else None
-            return _special_token(single[0]), _special_token(last)
-    return None, None
-
-
-def _special_token(part: object) -> str | None:
-    token = part.get("SpecialToken") if isinstance(part, dict) else None
-    text = token.get("id") if isinstance(token, dict) else None
-    return text if isinstance(text, str) else None

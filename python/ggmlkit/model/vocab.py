@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from ggmlkit.errors import ModelError
 from ggmlkit.io.stored_values import StoredValues
+from ggmlkit.model.token_fixups import fixed_types
+from ggmlkit.model.vocab_keys import PREFIX as PREFIX
+from ggmlkit.model.vocab_keys import TokenType as TokenType
+from ggmlkit.model.vocab_keys import flag as flag
+from ggmlkit.model.vocab_keys import token_id as token_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PREFIX = "tokenizer.ggml."
 _LONGEST_PIECE = 1000  # characters; SentencePiece makes pieces of 16 unless told otherwise
-
-
-class TokenType(IntEnum):
-    """What a token is; the numbers are gguf's and SentencePiece's alike."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,9 @@ class Vocab:
         return cls(
             model=model,
             pieces=pieces,
-            types=np.asarray(_guessed_types(pieces, model) if types is None else types, np.int32),
+            types=fixed_types(
+                pieces, _guessed_types(pieces, model) if types is None else types, metadata
+            ),
             scores=scores,
             merges=_merges(metadata, model),
             pre=pre or "default",
@@ -129,30 +123,6 @@ def merges_of(
         for cut in (range(len(piece) - 1, 0, -1) if long_left else range(1, len(piece)))
         if piece[:cut] in joinable and piece[cut:] in joinable
     ]
-
-
-def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
-    """``tokenizer.ggml.NAME_token_id``; None if absent; ModelError if it names no token."""
-    value = metadata.get(f"{PREFIX}{name}_token_id")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ModelError(f"tokenizer.ggml.{name}_token_id is {str(value)[:80]!r}, no number")
-    number = int(value)
-    # Old converters wrote -1, or its unsigned twin, for "there is none".
-    if number in (-1, 0xFFFFFFFF):
-        return None
-    if not 0 <= number < size:
-        raise ModelError(f"tokenizer.ggml.{name}_token_id {number} is outside {size} tokens")
-    return number
-
-
-def flag(metadata: Mapping[str, Any], name: str, usual: bool) -> bool:
-    """``tokenizer.ggml.NAME``, true or false; ModelError if it is neither."""
-    value = metadata.get(PREFIX + name, usual)
-    if not isinstance(value, (bool, int, np.bool_)):
-        raise ModelError(f"{PREFIX}{name} is {str(value)[:80]!r}, neither true nor false")
-    return bool(value)
 
 
 def charsmap(metadata: Mapping[str, Any]) -> bytes:

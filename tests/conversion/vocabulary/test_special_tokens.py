@@ -15,7 +15,9 @@ from ggmlkit.conversion.vocabulary.special_tokens import (
     special_names,
 )
 from ggmlkit.conversion.vocabulary.token_table import AddedToken
+from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import FormatError
+from ggmlkit.model.special_ids import CARRIED_TEXTS
 
 TOKENS = ["<s>", "</s>", "<pad>", "<|eot_id|>", "<|eom_id|>", "a"]
 
@@ -50,6 +52,25 @@ def test_of_several_end_tokens_none_is_lost(tmp_path: Path, name: str) -> None:
     assert found["tokenizer.ggml.eos_token_id"] == 1
     assert found["tokenizer.ggml.eom_token_id"] == 4
     assert found["tokenizer.ggml.eot_token_id"] == 3
+
+
+def test_tokens_that_gguf_has_no_key_for_are_told_by_their_texts(tmp_path: Path) -> None:
+    config = {
+        "sep_token": "a",
+        "mask_token": "<none>",
+        "image_token": {"content": "<pad>"},
+        "extra_special_tokens": {"boi_token": "<x>", "other": "<y>"},
+        "unk_token": 5,
+        "add_bos_token": True,
+    }
+    write(tmp_path, "tokenizer_config.json", config)
+    found = special_keys(tmp_path, TOKENS)
+    assert found["tokenizer.ggml.seperator_token_id"] == 5
+    carried = {"mask_token": "<none>", "image_token": "<pad>", "boi_token": "<x>"}
+    assert json.loads(found[CARRIED_TEXTS]) == carried
+    written = tokenizer_config({"tokenizer.ggml.tokens": TOKENS, **found})
+    assert {key: written[key] for key in carried} == carried
+    assert written["sep_token"] == "a"
 
 
 def test_names_of_all_special_tokens(tmp_path: Path) -> None:

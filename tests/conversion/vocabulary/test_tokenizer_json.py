@@ -14,11 +14,11 @@ from ggmlkit.conversion.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.model import pretokenizers
-from ggmlkit.model.carried import CARRIED
 from ggmlkit.model.tokenizer import Tokenizer
+from ggmlkit.model.vocab_keys import CARRIED
 
 Train = Callable[..., Any]
-FAMILIES = [family.name for family in pretokenizers._FAMILIES]
+FAMILIES = [family.name for family in pretokenizers.FAMILIES]
 
 
 def again(metadata: dict[str, Any]) -> Any:
@@ -120,9 +120,11 @@ def test_what_is_not_supported_is_named(train: Train, tmp_path: Path) -> None:
     path.write_text(json.dumps(value | {"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}))
     with pytest.raises(ConversionError, match="Unigram"):
         read(tmp_path)
-    normalizer = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
-    saved(train, tmp_path, normalizer=normalizer)
-    with pytest.raises(ConversionError, match=r"normalizer \(NFC \+ Lowercase\)"):
+    saved(train, tmp_path, normalizer={"type": "Martian"})
+    with pytest.raises(ConversionError, match=r"normalizer \(Martian\) is not supported"):
+        read(tmp_path)
+    saved(train, tmp_path, normalizer={"type": "Replace", "pattern": {"Regex": "("}, "content": ""})
+    with pytest.raises(ConversionError, match="replaces .* not supported"):
         read(tmp_path)
     saved(train, tmp_path, normalizer={"type": {"a": 1}})
     with pytest.raises(ConversionError, match=r"normalizer \({'a': 1}\)"):

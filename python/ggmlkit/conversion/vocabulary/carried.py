@@ -14,9 +14,10 @@ from typing import Any
 
 from ggmlkit.conversion.json_file import read_json
 from ggmlkit.errors import FormatError
-from ggmlkit.model.carried import CARRIED, Carried, added_tokens_fit, is_bpe
-from ggmlkit.model.tokenizer_steps import surrounding_tokens
-from ggmlkit.model.vocab import flag, token_id
+from ggmlkit.model.carried import Carried, added_tokens_fit, is_bpe
+from ggmlkit.model.surroundings import carried_surroundings
+from ggmlkit.model.vocab import Vocab
+from ggmlkit.model.vocab_keys import CARRIED
 
 _LEFT_OUT = ("vocab", "merges")
 
@@ -44,25 +45,15 @@ def carried(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, st
         return {}
 
 
-def carried_tokenizer(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any] | None:
+def carried_tokenizer(
+    vocab: Vocab, metadata: Mapping[str, Any], tokens: Sequence[str]
+) -> dict[str, Any] | None:
     """The tokenizer.json that the metadata carries, its model's vocabulary missing.
 
     None if there is none, or if other keys were changed since so that it no longer fits them.
     Raises ModelError for special tokens that are none.
     """
     found = Carried.from_metadata(metadata, tokens)
-    if found is None or not _surrounds_as_told(found.json, metadata, tokens):
+    if found is None or carried_surroundings(vocab, metadata) is None:
         return None
     return found.json
-
-
-def _surrounds_as_told(
-    tokenizer: Mapping[str, Any], metadata: Mapping[str, Any], tokens: Sequence[str]
-) -> bool:
-    """Whether its post-processor adds the tokens that the metadata says are added."""
-    for name, text in zip(("bos", "eos"), surrounding_tokens(tokenizer), strict=True):
-        added = flag(metadata, f"add_{name}_token", False)
-        number = token_id(metadata, name, len(tokens)) if added else None
-        if text != (None if number is None else tokens[number]):
-            return False
-    return True

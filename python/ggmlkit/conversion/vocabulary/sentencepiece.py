@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ggmlkit.conversion.hparams import ConversionWarning
 from ggmlkit.conversion.sentencepiece_model import UNUSED, read_sentencepiece
 from ggmlkit.conversion.vocabulary.carried import carried_from_folder
 from ggmlkit.conversion.vocabulary.special_tokens import added_tokens, special_keys
+from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
 from ggmlkit.errors import ConversionError
 
@@ -60,5 +62,11 @@ def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
     ids = {"bos": model.bos_id, "eos": model.eos_id, "unknown": model.unk_id}
     ids["padding"] = model.pad_id
     found.update({f"tokenizer.ggml.{key}_token_id": i for key, i in ids.items() if i >= 0})
-    found.update(special_keys(path.parent, table.texts))
-    return {**found, **carried_from_folder(path.parent, table.texts)}
+    told = special_keys(path.parent, table.texts, found)
+    found.update(told)
+    beside = carried_from_folder(path.parent, table.texts)
+    for text in beside.values():
+        named = {key: value for key, value in found.items() if key.endswith("_token_id")}
+        json_path = path.with_name("tokenizer.json")
+        found |= surrounding_keys(json_path, json.loads(text), table.texts, {**named, **told})
+    return {**found, **beside}

@@ -6,37 +6,49 @@ generation_config.json and config.json, each of which may be missing.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ggmlkit.conversion.json_file import object_if_there
+from ggmlkit.conversion.vocabulary.end_tokens import end_keys
 from ggmlkit.conversion.vocabulary.token_table import AddedToken
 from ggmlkit.errors import ConversionError, FormatError, ModelError
+from ggmlkit.model.special_ids import CARRIED_TEXTS, HF_NAMES
 from ggmlkit.model.vocab import token_id
 
-# Hugging Face's names of special tokens, and gguf's.
-SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 CHAT_TEMPLATE = "tokenizer.chat_template"
 CHAT_TEMPLATES = "tokenizer.chat_templates"  # names of others, kept as tokenizer.chat_template.NAME
 _MORE_SPECIAL = ("additional_special_tokens", "extra_special_tokens")
 
 
-def special_keys(folder: Path, tokens: Sequence[str]) -> dict[str, Any]:
-    """Ids of special tokens, whether they are added to texts, and the chat templates: gguf keys."""
+def special_keys(
+    folder: Path, tokens: Sequence[str], known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Ids of special tokens, whether they are added to texts, and the chat templates: gguf keys.
+
+    ``known`` are keys that the tokenizer's own file gives. Tokens that gguf has no key for, or the
+    model no embedding, are told by their texts in a key of this library's.
+    """
     config = object_if_there(folder / "tokenizer_config.json")
     named = {**object_if_there(folder / "special_tokens_map.json"), **_told(config)}
     number_of = {token: number for number, token in enumerate(tokens)}
     found: dict[str, Any] = {}
-    for theirs, ours in SPECIAL.items():
+    texts = _template_texts(config, named)
+    for theirs, ours in HF_NAMES.items():
         text = _text_of(named.get(f"{theirs}_token"))
         if text in number_of:
             found[f"tokenizer.ggml.{ours}_token_id"] = number_of[text]
+            del texts[f"{theirs}_token"]
+    if texts:
+        found[CARRIED_TEXTS] = json.dumps(texts)
     for key in ("add_bos_token", "add_eos_token"):
         if isinstance(config.get(key), bool):
             found[f"tokenizer.ggml.{key}"] = config[key]
-    found |= _more_ends(folder, tokens, found.get("tokenizer.ggml.eos_token_id"))
+    eos = {**(known or {}), **found}.get("tokenizer.ggml.eos_token_id")
+    found |= end_keys(folder, tokens, eos)
     return {**found, **_chat_templates(folder, config)}
 
 
@@ -105,6 +117,14 @@ def _told(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if value is not None}
 
 
+def _template_texts(config: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, str]:
+    """Texts of all tokens that transformers gives to chat templates, by name."""
+    extra = config.get("extra_special_tokens")
+    every = {**named, **(extra if isinstance(extra, dict) else {})}
+    texts = {name: _text_of(token) for name, token in every.items() if name.endswith("_token")}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
 def _text_of(token: object) -> str | None:
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else None
@@ -115,34 +135,6 @@ def _texts_of(tokens: object) -> Iterator[str]:
         text = _text_of(token)
         if text is not None:
             yield text
-
-
-# ------------------------------------------------------------------- end tokens
-
-
-def _more_ends(folder: Path, tokens: Sequence[str], eos: int | None) -> dict[str, int]:
-    """Where a model ends its turn with any of several tokens, those that ``eos`` is not one of.
-
-    gguf has room for two: the end of a turn, and that of a message that a tool is to answer.
-    """
-    found: dict[str, int] = {}
-    ends = _end_ids(folder)
-    known = eos if eos is not None else next(iter(ends), None)
-    for number in ends:
-        if number == known or number >= len(tokens):
-            continue
-        key = "eom" if "eom" in tokens[number] or "eot" in found else "eot"
-        found.setdefault(key, number)
-    return {f"tokenizer.ggml.{key}_token_id": number for key, number in found.items()}
-
-
-def _end_ids(folder: Path) -> list[int]:
-    """The end tokens of generation_config.json or config.json, where they list several."""
-    for name in ("generation_config.json", "config.json"):
-        ids = object_if_there(folder / name).get("eos_token_id")
-        if isinstance(ids, list):
-            return [number for number in ids if type(number) is int and number >= 0]
-    return []
 
 
 # --------------------------------------------------------------- chat templates

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
+from ggmlkit.conversion.vocabulary.normalizers import normalizes_to_nfc
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.carried import MERGE_ORDER
-from ggmlkit.model.tokenizer_steps import flat_steps
+from ggmlkit.model.normalizers import TRIMMED
+from ggmlkit.model.surroundings import Surroundings, surroundings
 from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
 _SPACE = "▁"
@@ -39,7 +41,7 @@ def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
         for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
         if kind != TokenType.UNUSED
     }
-    told = carried_tokenizer(metadata, texts)
+    told = carried_tokenizer(vocab, metadata, texts)
     if told is not None and _cuts_alike(told, vocab):
         merges = _carried_merges(vocab, metadata)
         return {**told, "model": {**told["model"], "vocab": ids, "merges": merges}}
@@ -70,7 +72,7 @@ def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
             if kind in _ADDED
         ],
         **parts,
-        "post_processor": _post_processor(vocab, metadata, texts),
+        "post_processor": _post_processor(surroundings(vocab, metadata), texts),
         "model": model,
     }
 
@@ -96,7 +98,7 @@ def _cuts_alike(tokenizer: Mapping[str, Any], vocab: Vocab) -> bool:
         return bool(model.get("byte_fallback"))
     family = pretokenizers.recognised(
         tokenizer.get("pre_tokenizer"),
-        nfc=bool(flat_steps(tokenizer.get("normalizer"))),
+        nfc=normalizes_to_nfc(tokenizer),
         ignore_merges=bool(model.get("ignore_merges")),
     )
     return family is not None and family == pretokenizers.by_name(vocab.pre)
@@ -179,7 +181,7 @@ def _normalizers(metadata: Mapping[str, Any], prefix: bool) -> list[dict[str, An
         text = base64.b64encode(compiled).decode()
         steps.append({"type": "Precompiled", "precompiled_charsmap": text})
     if flag(metadata, "remove_extra_whitespaces", False):
-        steps.append(_replace({"Regex": r"\A +|[ ▁]+\z"}, ""))
+        steps.append(_replace({"Regex": TRIMMED}, ""))
         steps.append(_replace({"Regex": " +"}, " "))
     if prefix:
         steps.append({"type": "Prepend", "prepend": _SPACE})
@@ -193,34 +195,24 @@ def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
 # ---------------------------------------------------------------- post-processor
 
 
-def _post_processor(
-    vocab: Vocab, metadata: Mapping[str, Any], tokens: Sequence[str]
-) -> dict[str, Any] | None:
-    """Adds the first and last tokens of a text where the metadata asks for them."""
-    bos, eos = (
-        token_id(metadata, name, len(tokens))
-        if flag(metadata, f"add_{name}_token", usual)
-        else None
-        for name, usual in (("bos", vocab.model == "llama"), ("eos", False))
-    )
-    if bos is None and eos is None:
+def _post_processor(around: Surroundings, tokens: Sequence[str]) -> dict[str, Any] | None:
+    """Adds the tokens before and after a text that the metadata asks for."""
+    if not around.before and not around.after:
         return None
 
-    def around(sequence: str, type_id: int) -> list[dict[str, Any]]:
-        middle: dict[str, Any] = {"Sequence": {"id": sequence, "type_id": type_id}}
-        first, last = (
-            [] if number is None else [{"SpecialToken": {"id": tokens[number], "type_id": type_id}}]
-            for number in (bos, eos)
+    def put(sequence: str, type_id: int) -> list[dict[str, Any]]:
+        before, after = (
+            [{"SpecialToken": {"id": tokens[number], "type_id": type_id}} for number in ids]
+            for ids in (around.before, around.after)
         )
-        return [*first, middle, *last]
+        return [*before, {"Sequence": {"id": sequence, "type_id": type_id}}, *after]
 
     return {
         "type": "TemplateProcessing",
-        "single": around("A", 0),
-        "pair": [*around("A", 0), *around("B", 1)],
+        "single": put("A", 0),
+        "pair": [*put("A", 0), *put("B", 1)],
         "special_tokens": {
             tokens[number]: {"id": tokens[number], "ids": [number], "tokens": [tokens[number]]}
-            for number in (bos, eos)
-            if number is not None
+            for number in (*around.before, *around.after)
         },
     }

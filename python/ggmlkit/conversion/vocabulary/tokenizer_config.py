@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ggmlkit.conversion.vocabulary.special_tokens import SPECIAL, hf_chat_template, special_id
+from ggmlkit.conversion.vocabulary.special_tokens import hf_chat_template, special_id
 from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.model.special_ids import HF_NAMES, carried_texts
 from ggmlkit.model.vocab import flag
 
 
@@ -18,7 +19,8 @@ def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
     tokens = metadata["tokenizer.ggml.tokens"]
     # The class that takes tokenizer.json as it is; others build parts of their own.
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
-    for short, key in SPECIAL.items():
+    config |= carried_texts(metadata)
+    for short, key in HF_NAMES.items():
         number = special_id(metadata, key)
         if number is not None:
             config[f"{short}_token"] = tokens[number]

@@ -12,15 +12,21 @@ from ggmlkit.conversion.json_file import list_of, read_json
 from ggmlkit.conversion.sentencepiece_model import BYTE, NORMAL, UNKNOWN
 from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
 from ggmlkit.conversion.vocabulary.carried import carried
+from ggmlkit.conversion.vocabulary.normalizers import (
+    check_normalizer,
+    normalizer_steps,
+    normalizes_to_nfc,
+    sentencepiece_keys,
+)
 from ggmlkit.conversion.vocabulary.sentencepiece import NO_MERGE_SCORE
 from ggmlkit.conversion.vocabulary.special_tokens import special_keys, special_names
+from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.conversion.vocabulary.token_table import AddedToken, TokenTable
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.carried import MERGE_ORDER, metaspace_prepends
 from ggmlkit.model.metaspace import words_of
-from ggmlkit.model.normalizers import normalizer_of
-from ggmlkit.model.tokenizer_steps import flat_steps, said, surrounding_tokens
+from ggmlkit.model.tokenizer_steps import flat_steps, said
 from ggmlkit.model.vocab import Vocab, merges_of
 
 
@@ -28,7 +34,8 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
     """The ``tokenizer.*`` keys of a tokenizer.json that holds a BPE, filled up to ``n_vocab``.
 
     Byte-level BPE becomes a ``gpt2`` vocabulary, BPE with byte fallback a ``llama`` one. Raises
-    ConversionError, naming it, for another model, an unknown pre-tokenizer or normalizer.
+    ConversionError, naming it, for another model, an unknown pre-tokenizer, and a normalizer that
+    the tokenizers library does not know. Warns of one that gguf has no key for.
     """
     tokenizer = read_json(path)
     model = tokenizer.get("model") or {}
@@ -41,16 +48,20 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
         table.put(text, number)
     table.add(_added_tokens(path, tokenizer))
     merges = [_merge_text(path, merge) for merge in list_of(path, model, "merges")]
+    beside = carried(tokenizer, table.texts)
     if model.get("byte_fallback"):
-        _check_steps(path, tokenizer)
-        keys = _sentencepiece_keys(tokenizer, table, merges, model.get("unk_token"))
+        _check_pre_tokenizer(path, tokenizer)
+        expressed, keys = sentencepiece_keys(tokenizer)
+        keys |= _sentencepiece_keys(tokenizer, table, merges, model.get("unk_token"))
     else:
         table.mark_special(special_names(path.parent))
         family = _family(path, tokenizer, bool(model.get("ignore_merges")))
+        expressed = [{"type": "NFC"}] if normalizes_to_nfc(tokenizer) else []
         keys = byte_level_keys(table, path, merges, family.name)
-    keys |= _surroundings(tokenizer, table.texts)
-    keys |= special_keys(path.parent, table.texts)
-    return {**keys, **carried(tokenizer, table.texts)}
+    check_normalizer(path, tokenizer, expressed, carried=bool(beside))
+    keys |= special_keys(path.parent, table.texts, keys)
+    keys |= surrounding_keys(path, tokenizer, table.texts, keys, carried=bool(beside))
+    return {**keys, **beside}
 
 
 def _added_tokens(path: Path, tokenizer: Mapping[str, Any]) -> Iterator[AddedToken]:
@@ -68,16 +79,6 @@ def _merge_text(path: Path, merge: object) -> str:
     if isinstance(merge, list) and len(merge) == 2 and all(isinstance(m, str) for m in merge):
         return " ".join(merge)
     raise ConversionError(f"{path}: {str(merge)[:80]} is not a merge of two tokens")
-
-
-def _surroundings(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
-    """Which tokens are put before and after a text."""
-    found: dict[str, Any] = {"tokenizer.ggml.add_bos_token": False}
-    for name, text in zip(("bos", "eos"), surrounding_tokens(tokenizer), strict=True):
-        if text in tokens:
-            found[f"tokenizer.ggml.add_{name}_token"] = True
-            found[f"tokenizer.ggml.{name}_token_id"] = tokens.index(str(text))
-    return found
 
 
 # ---------------------------------------------------------------- SentencePiece
@@ -112,10 +113,8 @@ def _sentencepiece_keys(
     return {**found, **_merge_keys(found, merges)}
 
 
-def _check_steps(path: Path, tokenizer: Mapping[str, Any]) -> None:
-    """Refuse steps that this library does not run."""
+def _check_pre_tokenizer(path: Path, tokenizer: Mapping[str, Any]) -> None:
     try:
-        normalizer_of(tokenizer.get("normalizer"))
         words_of(tokenizer.get("pre_tokenizer"))
     except ModelError as error:
         raise ConversionError(f"{path}: {error}") from None
@@ -136,9 +135,9 @@ def _is_byte_token(token: str) -> bool:
 
 
 def _prepends_space(tokenizer: Mapping[str, Any]) -> bool:
-    steps = flat_steps(tokenizer.get("normalizer")) + flat_steps(tokenizer.get("pre_tokenizer"))
+    steps = normalizer_steps(tokenizer) + flat_steps(tokenizer.get("pre_tokenizer"))
     return any(
-        step.get("type") == "Prepend"
+        (step.get("type") == "Prepend" and step.get("prepend") in ("▁", " "))
         or (step.get("type") == "Metaspace" and metaspace_prepends(step))
         for step in steps
     )
@@ -151,10 +150,7 @@ def _family(
     path: Path, tokenizer: Mapping[str, Any], ignore_merges: bool
 ) -> pretokenizers.PreTokenizer:
     """The family that cuts text as this tokenizer does."""
-    normalizer = flat_steps(tokenizer.get("normalizer"))
-    if any(step.get("type") != "NFC" for step in normalizer):
-        raise ConversionError(f"{path}: the normalizer ({said(normalizer)}) is not supported")
-    pre_tokenizer, nfc = tokenizer.get("pre_tokenizer"), bool(normalizer)
+    pre_tokenizer, nfc = tokenizer.get("pre_tokenizer"), normalizes_to_nfc(tokenizer)
     family = pretokenizers.recognised(pre_tokenizer, nfc=nfc, ignore_merges=ignore_merges)
     if family is None:
         steps = said(flat_steps(pre_tokenizer))

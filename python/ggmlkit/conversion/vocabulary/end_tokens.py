@@ -1,0 +1,100 @@
+"""The end tokens of a checkpoint's generation_config.json and config.json, there and back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.conversion.json_file import object_if_there
+from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.model.end_tokens import END_IDS, END_TEXTS, listed_ends
+from ggmlkit.model.vocab_keys import token_id
+
+_EOS = "tokenizer.ggml.eos_token_id"
+_FILES = ("generation_config.json", "config.json")  # the first that tells counts
+
+
+def end_keys(folder: Path, tokens: Sequence[str], eos: int | None) -> dict[str, Any]:
+    """gguf's keys for the end tokens that the folder's files tell.
+
+    Args:
+        folder: of the checkpoint.
+        tokens: the model's tokens by id.
+        eos: the end token that the tokenizer's own files name, or None.
+
+    gguf has keys for three: the end of a text, of a turn, and of a message that a tool is to
+    answer. If there are more, or others than ``eos``, ``tokenizer.ggml.eos_token_ids`` has them
+    all. What is no token of the model is left out with a warning.
+    """
+    ends = _told_ends(folder, len(tokens))
+    found: dict[str, Any] = {}
+    if eos is None and ends:
+        eos = found[_EOS] = ends[0]
+    more = [number for number in ends if number != eos]
+    for number in more:
+        key = "eom" if "eom" in tokens[number] or _key("eot") in found else "eot"
+        found.setdefault(_key(key), number)
+    if ends and ends != [eos]:
+        found[END_IDS] = ends
+    hidden = [n for n in more if n not in found.values() and tokens[n] not in END_TEXTS]
+    if hidden:
+        texts = ", ".join(repr(tokens[number]) for number in hidden[:10])
+        warnings.warn(
+            f"{folder}: gguf has keys for three end tokens only; {texts} are in {END_IDS}, which "
+            "ggmlkit reads, llama.cpp does not",
+            ConversionWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def hf_end_ids(metadata: Mapping[str, Any]) -> int | list[int] | None:
+    """``eos_token_id`` of a generation_config.json: one id, a list, or None where there is none.
+
+    Raises ConversionError for keys that name no token.
+    """
+    size = len(metadata.get("tokenizer.ggml.tokens", ()))
+    try:
+        told = [token_id(metadata, name, size) for name in ("eos", "eot", "eom")]
+        ends = listed_ends(metadata, size)
+    except ModelError as error:
+        raise ConversionError(str(error)) from None
+    ends = ends or list(dict.fromkeys(number for number in told if number is not None))
+    if not ends:
+        return None
+    return ends if len(ends) > 1 else ends[0]
+
+
+def _key(name: str) -> str:
+    return f"tokenizer.ggml.{name}_token_id"
+
+
+def _told_ends(folder: Path, size: int) -> list[int]:
+    """Those of generation_config.json, or of config.json if that tells none; each once."""
+    for name in _FILES:
+        told = object_if_there(folder / name).get("eos_token_id")
+        values = told if isinstance(told, list) else [told]
+        ends = [_end(folder / name, value, size) for value in values]
+        sound = list(dict.fromkeys(number for number in ends if number is not None))
+        if sound:
+            return sound
+    return []
+
+
+def _end(path: Path, value: object, size: int) -> int | None:
+    """An id, which some files have as a float; None for what is none, with a warning."""
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if number is None or number == -1:
+        return None  # two ways to say that there is none
+    if type(number) is int and 0 <= number < size:
+        return number
+    warnings.warn(
+        f"{path}: the end token {str(value)[:80]} is none of the model's {size} tokens and is "
+        "left out",
+        ConversionWarning,
+        stacklevel=2,
+    )
+    return None

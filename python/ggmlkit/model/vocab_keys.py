@@ -1,0 +1,50 @@
+"""What is read from ``tokenizer.ggml.*`` keys one by one, and the types of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from ggmlkit.errors import ModelError
+
+PREFIX = "tokenizer.ggml."
+# The key of a tokenizer.json's text, its vocabulary and merges left out: see model/carried.py.
+CARRIED = "ggmlkit.tokenizer_json"
+
+
+class TokenType(IntEnum):
+    """What a token is; the numbers are gguf's and SentencePiece's alike."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
+    """``tokenizer.ggml.NAME_token_id``; None if absent; ModelError if it names no token."""
+    value = metadata.get(f"{PREFIX}{name}_token_id")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ModelError(f"tokenizer.ggml.{name}_token_id is {str(value)[:80]!r}, no number")
+    number = int(value)
+    # Old converters wrote -1, or its unsigned twin, for "there is none".
+    if number in (-1, 0xFFFFFFFF):
+        return None
+    if not 0 <= number < size:
+        raise ModelError(f"tokenizer.ggml.{name}_token_id {number} is outside {size} tokens")
+    return number
+
+
+def flag(metadata: Mapping[str, Any], name: str, usual: bool) -> bool:
+    """``tokenizer.ggml.NAME``, true or false; ModelError if it is neither."""
+    value = metadata.get(PREFIX + name, usual)
+    if not isinstance(value, (bool, int, np.bool_)):
+        raise ModelError(f"{PREFIX}{name} is {str(value)[:80]!r}, neither true nor false")
+    return bool(value)
