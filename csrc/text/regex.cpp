@@ -10,6 +10,8 @@ void CharacterSet::add_categories(std::uint32_t categories) { categories_ |= cat
 
 void CharacterSet::add(const CharacterSet& other) { others_.push_back(other); }
 
+void CharacterSet::limit_to(const CharacterSet& other) { limits_.push_back(other); }
+
 void CharacterSet::finish() {
   ascii_ = {};
   for (char32_t code = 0; code < 0x80; ++code) {
@@ -18,12 +20,15 @@ void CharacterSet::finish() {
 }
 
 bool CharacterSet::contains(char32_t code) const {
-  const bool found =
+  const bool added =
       (categories_ != 0 && (mask_of(category_of(code)) & categories_) != 0) ||
       std::any_of(ranges_.begin(), ranges_.end(),
                   [&](const Range& r) { return code >= r.first && code <= r.last; }) ||
       std::any_of(others_.begin(), others_.end(),
                   [&](const CharacterSet& other) { return other.contains(code); });
+  const bool found =
+      added && std::all_of(limits_.begin(), limits_.end(),
+                           [&](const CharacterSet& limit) { return limit.contains(code); });
   return found != inverted_;
 }
 
@@ -52,8 +57,16 @@ std::size_t Regex::match_from(const Sequence& nodes, std::size_t next, std::stri
       return match_from(nodes, next + 1, text, at, rest);
     }
     case Kind::kAtomic: {
-      const std::size_t end = match_any(node.alternatives, text, at, nullptr);
-      return end == kNone ? kNone : match_from(nodes, next + 1, text, end, rest);
+      std::uint32_t count = 0;
+      for (std::size_t end = at; count < node.most && end != kNone;) {
+        end = match_any(node.alternatives, text, at, nullptr);
+        if (end == kNone) break;
+        ++count;
+        if (end == at) break;  // nothing was taken, nor would it be again
+        at = end;
+      }
+      if (count < node.least) return kNone;
+      return match_from(nodes, next + 1, text, at, rest);
     }
     default:
       return holds(node, text, at) ? match_from(nodes, next + 1, text, at, rest) : kNone;

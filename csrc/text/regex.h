@@ -21,6 +21,8 @@ class CharacterSet {
   void add_categories(std::uint32_t categories);
   // All that `other` holds.
   void add(const CharacterSet& other);
+  // Only what `other` holds as well.
+  void limit_to(const CharacterSet& other);
   // All that it does not hold, in its place.
   void invert() { inverted_ = !inverted_; }
   // To be called once after the last change: looks up what each ASCII character is.
@@ -40,6 +42,7 @@ class CharacterSet {
   std::uint32_t categories_ = 0;
   std::vector<Range> ranges_;
   std::vector<CharacterSet> others_;
+  std::vector<CharacterSet> limits_;
   bool inverted_ = false;
   std::array<std::uint64_t, 2> ascii_{};
 };
@@ -61,7 +64,7 @@ class Regex {
   enum class Kind : std::uint8_t {
     kCharacters,  // of a set, `least` to `most` of them
     kGroup,       // one of `alternatives`, or, if `least` is 0, nothing
-    kAtomic,      // a group whose first match is not given up again
+    kAtomic,      // `least` to `most` of a group, whose first match is not given up again
     kAhead,       // what follows matches one of `alternatives`
     kNotAhead,
     kBehind,  // the character before is of the set

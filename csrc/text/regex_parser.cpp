@@ -10,6 +10,7 @@ namespace ggmlkit::text {
 namespace {
 
 constexpr int kMaxDepth = 20;  // of groups in each other
+constexpr std::uint32_t kMostRepeats = 8;  // of a group
 constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
 constexpr char32_t kLastCode = 0x10FFFF;
 
@@ -168,10 +169,34 @@ void RegexParser::quantify(Node& node) {
   if (std::string_view("*+?{").find(peek()) != std::string_view::npos && !done()) {
     refuse("a quantifier of a quantifier");
   }
-  const bool optional = node.least == 0 && node.most == 1 && !node.lazy && !node.possessive;
-  if (node.kind != Kind::kCharacters && !(node.kind == Kind::kGroup && optional)) {
+  if (node.kind == Kind::kCharacters) return;
+  if (node.kind != Kind::kGroup || node.lazy) refuse("a repeated group");
+  if (node.possessive) {
+    node.kind = Kind::kAtomic;
+  } else if (node.most > kMostRepeats) {
     refuse("a repeated group");
+  } else if (node.most != 1) {
+    node = repeated(node);
   }
+}
+
+// A group that stands for `least` to `most` of one: all it must be in a row, then each of the others
+// within the one before, if that is there.
+Regex::Node RegexParser::repeated(const Node& node) {
+  Node one = node;
+  one.least = one.most = 1;
+  Regex::Sequence sequence;
+  for (std::uint32_t count = node.most; count > node.least; --count) {
+    Node more{Kind::kGroup, {}};
+    more.least = 0;
+    sequence.insert(sequence.begin(), one);
+    more.alternatives.push_back(std::move(sequence));
+    sequence = {std::move(more)};
+  }
+  sequence.insert(sequence.begin(), node.least, one);
+  Node all{Kind::kGroup, {}};
+  all.alternatives.push_back(std::move(sequence));
+  return all;
 }
 
 // What stands after a backslash, if it is a set of characters.
@@ -237,14 +262,22 @@ CharacterSet RegexParser::category(bool inverted) {
 }
 
 CharacterSet RegexParser::bracket(bool ignore_case) {
+  if (++depth_ > kMaxDepth) refuse("sets nested too deeply");
   CharacterSet set;
+  std::vector<CharacterSet> sets;  // of an intersection, those before the last
   const bool inverted = skip("^");
   bool first = true;
   while (first || peek() != ']') {
     if (done()) refuse("a [ without ]");
-    if (peek() == '[') refuse("a set in a set");
-    if (skip("&&")) refuse("an intersection of sets");
+    if (skip("&&")) {
+      sets.push_back(std::exchange(set, {}));
+      continue;
+    }
     first = false;
+    if (skip("[")) {
+      set.add(bracket(ignore_case));
+      continue;
+    }
     if (skip("\\")) {
       if (const auto found = escaped_set()) {
         if (is_range()) refuse("a range from a set");
@@ -266,6 +299,8 @@ CharacterSet RegexParser::bracket(bool ignore_case) {
     }
   }
   expect(']');
+  --depth_;
+  for (const CharacterSet& other : sets) set.limit_to(other);
   if (inverted) set.invert();
   return set;
 }

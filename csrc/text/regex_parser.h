@@ -25,6 +25,7 @@ class RegexParser {
   Node atom(bool ignore_case);
   Node group(bool ignore_case);
   void quantify(Node& node);
+  static Node repeated(const Node& node);
   std::optional<CharacterSet> escaped_set();
   char32_t escaped_code();
   CharacterSet bracket(bool ignore_case);

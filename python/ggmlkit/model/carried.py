@@ -40,6 +40,11 @@ class Carried:
         return found
 
     @property
+    def normalizes_to_nfc(self) -> bool:
+        """Whether its normalizer composes text."""
+        return any(step.get("type") == "NFC" for step in flat_steps(self.json.get("normalizer")))
+
+    @property
     def strips_first_space(self) -> bool:
         """Whether its decoder leaves out the space that a text is led by."""
         return any(

@@ -8,10 +8,10 @@ from typing import Any
 
 from ggmlkit.errors import ModelError
 from ggmlkit.model.carried import metaspace_scheme
+from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.tokenizer_steps import flat_steps
 from ggmlkit.model.tokenizers_library import tokenizers_library
 
-SPACE = "▁"
 # The words of a stretch of text. The second argument: whether it begins the whole text.
 Words = Callable[[str, bool], list[str]]
 _BEHAVIORS = {

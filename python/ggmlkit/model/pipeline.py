@@ -14,8 +14,9 @@ from typing import Any
 from ggmlkit import _core
 from ggmlkit.model.added_tokens import AddedToken, finder, with_plain_spaces
 from ggmlkit.model.carried import Carried
-from ggmlkit.model.metaspace import SPACE, words_of
+from ggmlkit.model.metaspace import words_of
 from ggmlkit.model.normalizers import Normalize, normalizer_of, precompiled
+from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.vocab import charsmap, flag
 
 # Ids of a stretch of text between tokens. The second argument: whether it begins the whole text.

@@ -8,8 +8,9 @@ import numpy as np
 
 from ggmlkit import _core
 from ggmlkit.errors import ModelError
-from ggmlkit.model.metaspace import SPACE
-from ggmlkit.model.vocab import TokenType, Vocab, byte_value
+from ggmlkit.model.plain_pieces import byte_tokens, plain_bytes
+from ggmlkit.model.vocab import Vocab
+from ggmlkit.model.vocab_keys import TokenType
 
 # How merges of one rank are ordered; see carried.MERGE_ORDER.
 _TIES = {
@@ -47,10 +48,8 @@ class SpmEncoder:
         self._vocab = vocab
         types = vocab.types
         unknown = np.flatnonzero(types == TokenType.UNKNOWN)
-        byte_ids = np.flatnonzero(types == TokenType.BYTE).tolist()
-        values = [(byte_value(vocab.pieces[number]), number) for number in byte_ids]
         fallback = _core.Fallback(
-            [(byte, number) for byte, number in values if byte is not None],
+            [(byte, number) for byte, number in byte_tokens(vocab) if types[number] == TokenType.BYTE],
             int(unknown[0]) if unknown.size else -1,
             fuse_unknown,
         )
@@ -76,11 +75,7 @@ class SpmEncoder:
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for, its name's for a control or unknown token."""
         piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
-        if isinstance(piece, bytes):
-            return piece
-        if kind == TokenType.BYTE and (byte := byte_value(piece)) is not None:
-            return bytes([byte])
-        return piece.replace(SPACE, " ").encode()
+        return piece if isinstance(piece, bytes) else plain_bytes(piece, kind)
 
 
 def _joinable(vocab: Vocab, defined: bool) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

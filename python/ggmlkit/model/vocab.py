@@ -82,6 +82,10 @@ class Vocab:
                 found.setdefault(piece, number)
         return found
 
+    def find(self, texts: Iterable[str]) -> dict[str, int]:
+        """Id by text of those of the texts that are pieces; the first of equal pieces counts."""
+        return found_pieces(self.pieces, texts)
+
     def of_type(self, *types: TokenType) -> dict[str, int]:
         """Id by text of the non-empty tokens of these types."""
         numbers = np.flatnonzero(np.isin(self.types, types)).tolist()
