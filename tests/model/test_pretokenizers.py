@@ -1,0 +1,111 @@
+"""Pre-tokenizers: every name that llama.cpp takes gives its ids, in time linear in the text.
+
+``tests/data/pretokenizers.json`` holds two small vocabularies, texts, and for every name the ids
+that llama.cpp's own tokenizer made of them. The vocabularies were trained on texts that were not
+cut, so that a word too long or too short shows in the ids.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ggmlkit import _core
+from ggmlkit.errors import ModelError
+from ggmlkit.model import pretokenizers
+from ggmlkit.model.pretokenizers import PreTokenizer
+
+RECORDED = json.loads((Path(__file__).parents[1] / "data/pretokenizers.json").read_text())
+NAMES = sorted(RECORDED["facts"])
+GROUPS = RECORDED["groups"]
+
+
+@cache
+def cutter(steps: str) -> Any:
+    """The tokenizers library's pre-tokenizer of these steps, given as JSON."""
+    tokenizers = pytest.importorskip("tokenizers")
+    blank = json.loads(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
+    blank["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": json.loads(steps)}
+    return tokenizers.Tokenizer.from_str(json.dumps(blank)).pre_tokenizer
+
+
+def words(family: PreTokenizer, text: str) -> list[str]:
+    if family.escapes_spaces:
+        text = text.replace(" ", "▁")
+    found = [word for word, _ in cutter(json.dumps(family.steps)).pre_tokenize_str(text)]
+    if family.leads_words:
+        return [word if word[0] in "▁\n" else "▁" + word for word in found]
+    return found
+
+
+@cache
+def byte_pairs(ignore_merges: bool) -> Any:
+    vocab = RECORDED["byte letters"]
+    return _core.Bpe(vocab["tokens"], vocab["merges"], ignore_merges)
+
+
+def merged(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
+    parts = list(word)
+    while True:
+        pairs = list(pairwise(parts))
+        best = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)), default=None)
+        if best is None or best not in ranks:
+            return parts
+        place = pairs.index(best)
+        parts[place : place + 2] = ["".join(best)]
+
+
+def plain_text_ids(family: PreTokenizer, text: str) -> list[int]:
+    """Ids of a vocabulary whose pieces are plain text, with byte tokens for what is none."""
+    vocab = RECORDED["plain text"]
+    number = {token: at for at, token in enumerate(vocab["tokens"])}
+    ranks = {tuple(merge.split(" ")): rank for rank, merge in enumerate(vocab["merges"])}
+    ids: list[int] = []
+    for word in words(family, text):
+        whole = family.whole_line_breaks and not word.strip("\n") and word in number
+        for part in [word] if whole else merged(word, ranks):
+            byte_tokens = [f"<0x{byte:02X}>" for byte in part.encode()]
+            ids += [number[token] for token in ([part] if part in number else byte_tokens)]
+    return ids
+
+
+def ids(family: PreTokenizer, text: str) -> list[int]:
+    if not family.byte_letters:
+        return plain_text_ids(family, text)
+    found: list[int] = byte_pairs(family.ignore_merges).encode(words(family, text))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_gives_llama_cpps_ids(name: str) -> None:
+    family = pretokenizers.by_name(name)
+    group = next(number for number, names in enumerate(GROUPS) if name in names)
+    for case in RECORDED["texts"]:
+        assert ids(family, case["text"]) == case["ids"][case["of"][group]], repr(case["text"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_what_llama_cpp_gives_it_besides(name: str) -> None:
+    family = pretokenizers.by_name(name)
+    ours = {
+        "bos": family.adds_bos,
+        "bos always": family.needs_bos,
+        "eos": family.adds_eos,
+        "sep": family.adds_sep,
+        "whole words": family.ignore_merges,
+        "spaces kept": not family.cleans_spaces,
+        "mask strips": family.left_stripping == ("<mask>",),
+    }
+    assert sorted(what for what, does in ours.items() if does) == sorted(RECORDED["facts"][name])
+
+
+def test_the_names_are_llama_cpps() -> None:
+    assert set(NAMES) <= set(pretokenizers.known_names())
+    assert len(NAMES) == 93
+    with pytest.raises(ModelError, match=r"'martian' is none of those known: a\.x-4\.0, afmoe, "):
+        pretokenizers.by_name("martian")
