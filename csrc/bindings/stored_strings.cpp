@@ -81,7 +81,8 @@ void bind_stored_strings(py::module_& m) {
   py::class_<StoredStrings>(m, "StoredStrings")
       .def("__len__", [](const StoredStrings& s) { return s.texts().size(); })
       .def("__getitem__", &StoredStrings::at, py::arg("index"))
-      .def("list", &StoredStrings::list);
+      .def("list", &StoredStrings::list)
+      .def("find", &StoredStrings::find, py::arg("texts"));
 }
 
 }  // namespace ggmlkit

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,20 @@ class StoredStrings {
     pybind11::list all(texts_.size());
     for (std::size_t i = 0; i < texts_.size(); ++i) all[i] = python_text(texts_[i]);
     return all;
+  }
+
+  // The place of each of these texts that is here, the last of equal ones.
+  pybind11::dict find(const std::vector<std::string>& texts) const {
+    std::unordered_map<std::string_view, std::size_t> places;
+    for (const std::string& text : texts) places.emplace(text, texts_.size());
+    for (std::size_t i = 0; i < texts_.size(); ++i) {
+      if (const auto place = places.find(texts_[i]); place != places.end()) place->second = i;
+    }
+    pybind11::dict found;
+    for (const auto& [text, place] : places) {
+      if (place < texts_.size()) found[python_text(text)] = place;
+    }
+    return found;
   }
 
  private:

@@ -9,7 +9,7 @@
 namespace ggmlkit::text {
 namespace {
 
-constexpr int kMaxDepth = 20;  // of groups in each other
+constexpr int kMaxDepth = 20;              // of groups in each other
 constexpr std::uint32_t kMostRepeats = 8;  // of a group
 constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
 constexpr char32_t kLastCode = 0x10FFFF;
@@ -180,8 +180,8 @@ void RegexParser::quantify(Node& node) {
   }
 }
 
-// A group that stands for `least` to `most` of one: all it must be in a row, then each of the others
-// within the one before, if that is there.
+// A group that stands for `least` to `most` of one: all it must be in a row, then each of the
+// others within the one before, if that is there.
 Regex::Node RegexParser::repeated(const Node& node) {
   Node one = node;
   one.least = one.most = 1;

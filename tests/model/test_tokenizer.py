@@ -15,7 +15,7 @@ from ggmlkit.errors import ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.byte_letters import BYTE_OF_LETTER
 from ggmlkit.model.tokenizer import Tokenizer
-from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
+from ggmlkit.model.tokenizer_bpe import BpeEncoder
 from ggmlkit.model.vocab import TokenType, Vocab
 
 CORPUS = [
@@ -252,7 +252,7 @@ def test_the_default_pre_tokenizer_cuts_as_its_expressions_say() -> None:
             "tokenizer.ggml.merges": [],
         }
     )
-    encoder = ByteBpeEncoder(vocab)
+    encoder = BpeEncoder(vocab)
     expressions = [step["pattern"]["Regex"] for step in pretokenizers.by_name("default").steps[:-1]]
     for text in texts(500):
         words = [text]

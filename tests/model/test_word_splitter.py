@@ -9,6 +9,7 @@ from tokenizers import Regex, pre_tokenizers
 
 from ggmlkit import _core
 from ggmlkit.model import pretokenizers
+from ggmlkit.model.words import LibrarySplitter, splitter
 
 POOLS = [
     "abc DEF",
@@ -39,16 +40,23 @@ def mixtures(count: int, seed: int) -> list[str]:
     return ["".join(stretch() for _ in range(chance.randrange(1, 12))) for _ in range(count)]
 
 
-@pytest.mark.parametrize("family", pretokenizers.FAMILIES, ids=lambda family: family.name)
-def test_families_cut_as_the_library(family: pretokenizers.PreTokenizer) -> None:
-    expressions = list(family.expressions)
-    ours = _core.WordSplitter(expressions)
-    theirs = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(expression), "isolated") for expression in expressions]
-    )
-    for text in mixtures(400, seed=1):
-        expected = [word for word, _ in theirs.pre_tokenize_str(text)]
-        assert ours.words(text, letters=False) == expected, repr(text)
+STEPS = {
+    f"{family.name} {kind}": steps
+    for family in pretokenizers.FAMILIES
+    for kind, steps in (("llama.cpp", family.steps), ("own", family.own))
+}
+# What only the library reads: scripts, word boundaries, repeated lookaheads, words taken out.
+OF_THE_LIBRARY = {"kimi-k2 own", "tiny_aya own", "superbpe own", "exaone-moe own"}
+OF_THE_LIBRARY |= {"whitespace llama.cpp", "whitespace own"}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_families_cut_as_the_library(name: str) -> None:
+    ours, theirs = splitter(STEPS[name]), LibrarySplitter(STEPS[name])
+    assert isinstance(ours, LibrarySplitter) == (name in OF_THE_LIBRARY)
+    for text in mixtures(300, seed=1):
+        assert ours.words(text, False) == theirs.words(text, False), repr(text)
+        assert ours.words(text, True) == theirs.words(text, True)
 
 
 @pytest.mark.parametrize(

@@ -1,151 +1,68 @@
-"""How each family of byte-level BPE cuts text into words, as data.
-
-The steps are written as a ``tokenizer.json`` has them, so that one table builds tokenizers, writes
-files and recognises files of others.
-"""
+"""Which family of BPE vocabularies a name, or a file's pre-tokenizer, stands for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ggmlkit.errors import ModelError
-
-# The expressions are those of the families' own tokenizer.json files, which llama.cpp's table of
-# pre-tokenizers (src/llama-vocab.cpp) quotes; that of "default" is what llama.cpp applies to a file
-# that names no pre-tokenizer.
-_LLAMA3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+from ggmlkit.model import split_expressions as expressions
+from ggmlkit.model.pretokenizer_families import (
+    ADDS_SEP,
+    ALIASES,
+    FAMILIES,
+    KEEPS_SPACES,
+    MASK_STRIPS_LEFT,
+    NO_BOS,
+    PreTokenizer,
+    sequence,
 )
-_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-# Words of one case, or with a capital first, and then, for GPT-4o, an English ending.
-_CASED = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ENDING"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*ENDING"
-    r"|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_TEKKEN = _CASED.replace("ENDING", "").replace("DIGITS", r"\p{N}")
-_GPT4O = _CASED.replace("ENDING", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?").replace("DIGITS", r"\p{N}{1,3}")
-_SEED_CODER = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}"
-    r"| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_DEEPSEEK_LLM = (
-    r"[\r\n]",
-    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ"
-    r"-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ"
-    r"-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
-    r"\s?[!-/:-~！-／：-～‘-‟　-。]+",
-    r"\s+$",
-    r"[一-龥ࠀ-一가-퟿]+",
-    r"\p{N}+",
-)
-_DEEPSEEK_CODER = (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-퟿]+", r"\p{N}")
-_DEEPSEEK_V3 = (
-    r"\p{N}{1,3}",
-    r"[一-龥぀-ゟ゠-ヿ]+",
-    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
-    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-)
-_DEFAULT = (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]")
 
+__all__ = [
+    "FAMILIES",
+    "GPT2",
+    "PreTokenizer",
+    "by_name",
+    "expressions_of",
+    "known_names",
+    "recognised",
+]
 
-def _split(regex: str) -> dict[str, Any]:
-    return {
-        "type": "Split",
-        "pattern": {"Regex": regex},
-        "behavior": "Isolated",
-        "invert": False,
-    }
-
-
-def _byte_level(use_regex: bool) -> dict[str, Any]:
-    return {
-        "type": "ByteLevel",
-        "add_prefix_space": False,
-        "trim_offsets": True,
-        "use_regex": use_regex,
-    }
-
-
-_DIGITS = {"type": "Digits", "individual_digits": True}
-
-
-@dataclass(frozen=True)
-class PreTokenizer:
-    """One family: the steps in order, the unicode form, and whether whole words skip merging."""
-
-    name: str
-    steps: tuple[dict[str, Any], ...]
-    nfc: bool = False
-    ignore_merges: bool = False
-    adds_bos: bool = False
-
-    @property
-    def expressions(self) -> list[str]:
-        """What the steps cut text by, one after the other."""
-        return [expression for kind, expression in _meaning(self.json) if kind == "split"]
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The ``pre_tokenizer`` entry of a tokenizer.json."""
-        if len(self.steps) == 1:
-            return self.steps[0]
-        return {"type": "Sequence", "pretokenizers": list(self.steps)}
-
-
-FAMILIES = (
-    PreTokenizer("gpt-2", (_byte_level(True),)),
-    PreTokenizer("smollm", (_DIGITS, _byte_level(True))),
-    PreTokenizer(
-        "llama-bpe",
-        (_split(_LLAMA3), _byte_level(False)),
-        ignore_merges=True,
-        adds_bos=True,
-    ),
-    PreTokenizer("smaug-bpe", (_split(_LLAMA3), _byte_level(False))),
-    PreTokenizer("qwen2", (_split(_QWEN2), _byte_level(False)), nfc=True),
-    PreTokenizer(
-        "tekken",
-        (_split(_TEKKEN), _byte_level(False)),
-        ignore_merges=True,
-        adds_bos=True,
-    ),
-    PreTokenizer("gpt-4o", (_split(_GPT4O), _byte_level(False))),
-    PreTokenizer("seed-coder", (_split(_SEED_CODER), _byte_level(False))),
-    PreTokenizer("deepseek-llm", (*map(_split, _DEEPSEEK_LLM), _byte_level(False))),
-    PreTokenizer("deepseek-coder", (*map(_split, _DEEPSEEK_CODER), _byte_level(False))),
-    PreTokenizer("deepseek-v3", (*map(_split, _DEEPSEEK_V3), _byte_level(False))),
-    PreTokenizer("default", (*map(_split, _DEFAULT), _byte_level(False))),
-)
+GPT2 = expressions.GPT2
 _BY_NAME = {family.name: family for family in FAMILIES}
-# Names that llama.cpp's table gives the same expressions.
-_ALIASES = {
-    **dict.fromkeys(("gpt2", "phi-2", "mpt", "olmo", "exaone4", "mellum", "trillion"), "gpt-2"),
-    **dict.fromkeys(
-        ("starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"),
-        "smollm",
-    ),
-    **dict.fromkeys(
-        ("llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"), "llama-bpe"
-    ),
-    "dbrx": "smaug-bpe",
-    **dict.fromkeys(("deepseek-r1-qwen", "megrez", "kormo"), "qwen2"),
-    **dict.fromkeys(("llama4", "kanana2"), "gpt-4o"),
-    "hunyuan-dense": "deepseek-v3",
-}
+
+
+def known_names() -> list[str]:
+    """Every name that ``by_name`` takes, in order."""
+    return sorted({*_BY_NAME, *ALIASES})
 
 
 def by_name(name: str) -> PreTokenizer:
-    """The family that ``tokenizer.ggml.pre`` names; ModelError for one not known."""
-    family = _BY_NAME.get(_ALIASES.get(name, name))
+    """The family that ``tokenizer.ggml.pre`` names, with what goes with the name.
+
+    Raises ModelError for a name that is not known.
+    """
+    family = _BY_NAME.get(ALIASES.get(name, name))
     if family is None:
-        known = ", ".join(sorted({*_BY_NAME, *_ALIASES}))
-        raise ModelError(f"pre-tokenizer {name!r} is none of those known: {known}")
-    return family
+        raise ModelError(
+            f"pre-tokenizer {name!r} is none of those known: {', '.join(known_names())}"
+        )
+    return replace(
+        family,
+        adds_bos=family.adds_bos and name not in NO_BOS,
+        adds_sep=name in ADDS_SEP,
+        cleans_spaces=name not in KEEPS_SPACES,
+        left_stripping=("<mask>",) if name in MASK_STRIPS_LEFT else (),
+    )
+
+
+def expressions_of(steps: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """The expressions that steps cut text by, in order; None if they do anything else."""
+    meaning = _meaning(sequence(tuple(map(dict, steps))))
+    if any(kind not in ("split", "bytes") for kind, _ in meaning):
+        return None
+    return [expression for kind, expression in meaning if kind == "split"]
 
 
 def recognised(
@@ -153,18 +70,27 @@ def recognised(
 ) -> PreTokenizer | None:
     """The family whose steps these are; None if they are nobody's.
 
-    Of several, the one that is like ``nfc`` and ``ignore_merges`` as well, or most nearly so.
+    Of several, the one that is like ``nfc`` and ``ignore_merges`` as well, or most nearly so; then
+    the one that is spelled alike.
     """
-    meaning = _meaning(pre_tokenizer)
-    alike = [family for family in FAMILIES if _meaning(family.json) == meaning]
+    steps, meaning = _flat(pre_tokenizer), _meaning(pre_tokenizer)
+    alike = [
+        family
+        for family in FAMILIES
+        if family.byte_letters
+        and meaning in (_meaning(family.json), _meaning(sequence(family.steps)))
+    ]
     return max(
         alike,
-        key=lambda family: (family.nfc == nfc) + (family.ignore_merges == ignore_merges),
+        key=lambda family: (
+            (family.nfc == nfc) + (family.ignore_merges == ignore_merges),
+            _flat(family.json) == steps,
+        ),
         default=None,
     )
 
 
-def _steps(pre_tokenizer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+def _flat(pre_tokenizer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
     steps: list[Mapping[str, Any]] = []
     left: list[Any] = [pre_tokenizer]  # no recursion: files nest as they like
     while left:
@@ -180,33 +106,57 @@ def _steps(pre_tokenizer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 
 def _meaning(pre_tokenizer: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """What the steps do, without the fields that change no ids; a gpt-2 split said plainly."""
+    """What the steps do, without the fields that change no ids; known splits said plainly."""
     said: list[tuple[str, str]] = []
-    for step in _steps(pre_tokenizer):
-        kind = step.get("type")
-        if kind == "ByteLevel":
+    for step in _flat(pre_tokenizer):
+        if step.get("type") == "ByteLevel":
             if step.get("add_prefix_space"):
                 said.append(("prefix", ""))
             if step.get("use_regex", True):
-                said.append(("split", _GPT2))
+                said.append(("split", expressions.GPT2))
             said.append(("bytes", ""))
-        elif kind == "Digits":
-            said.append(("split", r"\p{N}" if step.get("individual_digits") else r"\p{N}+"))
-        elif kind == "Split":
-            pattern = step.get("pattern")
-            regex = pattern.get("Regex") if isinstance(pattern, Mapping) else None
-            plain = step.get("behavior") == "Isolated" and not step.get("invert")
-            # Qwen and Llama files cut by "Removed" inverted too; the matched words are the same.
-            inverted = step.get("behavior") == "Removed" and step.get("invert")
-            if isinstance(regex, str) and (plain or inverted):
-                said.append(("split", _escaped(regex)))
-            else:
-                said.append(("other", repr(step)))
         else:
-            said.append(("other", repr(step)))
+            regex = _expression(step)
+            said.append(("other", repr(step)) if regex is None else ("split", regex))
     return said
 
 
-def _escaped(regex: str) -> str:
-    """The expression with line breaks as files of most families write them."""
-    return regex.replace("\r", r"\r").replace("\n", r"\n")
+def _expression(step: Mapping[str, Any]) -> str | None:
+    """The expression whose matches a step makes words of; None if it does something else."""
+    kind, behavior = step.get("type"), step.get("behavior")
+    if kind == "Digits":
+        return expressions.DIGIT if step.get("individual_digits") else expressions.NUMBER
+    if kind == "Punctuation":
+        punctuation = {
+            "Contiguous": expressions.PUNCTUATION,
+            "Isolated": expressions.ONE_PUNCTUATION,
+        }
+        return punctuation.get(str(behavior))
+    pattern = step.get("pattern") if kind == "Split" else None
+    regex = pattern.get("Regex") if isinstance(pattern, Mapping) else None
+    plain = behavior == "Isolated" and not step.get("invert")
+    # Qwen and Llama files cut by "Removed" inverted too; the matched words are the same.
+    inverted = behavior == "Removed" and step.get("invert")
+    return _plain(regex) if isinstance(regex, str) and (plain or inverted) else None
+
+
+# Parts of expressions that files write in several ways, with the same matches.
+_SPELLINGS = (
+    ("\r", r"\r"),
+    ("\n", r"\n"),
+    ("\t", r"\t"),
+    ("'(?i:[sdmt]|ll|ve|re)", "(?i:'s|'t|'re|'ve|'m|'ll|'d)"),
+    (r"[^\r\n\p{L}\p{N}]?+\p{L}+|", r"[^\r\n\p{L}\p{N}]?\p{L}+|"),
+    (r"|\p{N}{1}|", r"|\p{N}|"),
+    (r" ?[^\s\p{L}\p{N}]++[\r\n]*|", r" ?[^\s\p{L}\p{N}]+[\r\n]*|"),
+    (r"|\s*[\r\n]|", r"|\s*[\r\n]+|"),
+    (r"|\s+(?!\S)|\s", r"|\s+(?!\S)|\s+"),
+    (r"\s++", r"\s+"),
+)
+
+
+def _plain(regex: str) -> str:
+    """The expression in one of the spellings that files have for it."""
+    for other, usual in _SPELLINGS:
+        regex = regex.replace(other, usual)
+    return regex

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ggmlkit import _core
 from ggmlkit.model.end_tokens import (
     END_TEXTS,
     GAP_TEXTS,
@@ -24,6 +22,7 @@ from ggmlkit.model.end_tokens import (
     gap_id_by_text,
     told_gap_id,
 )
+from ggmlkit.model.piece_search import found_pieces
 from ggmlkit.model.vocab_keys import CARRIED, TokenType
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def fixed_types(
     found = np.array(types, np.int32)
     if CARRIED in metadata:
         return found
-    ids = _ids(pieces, _LOOKED_FOR)
+    ids = found_pieces(pieces, _LOOKED_FOR)
     looks = {ids[text] for text in END_TEXTS if text in ids}
     for key in GAP_TEXTS:
         gap = gap_id_by_text(key, ids)
@@ -94,22 +93,14 @@ def stripping_by_model(vocab: Vocab, metadata: Mapping[str, Any]) -> StrippingId
     if any(part in pre for part in _WITH_MASK) or any(
         part in architecture for part in _WITH_MASK_MODELS
     ):
-        return StrippingIds(left=frozenset(_ids(vocab.pieces, {"<mask>"}).values()))
+        return StrippingIds(left=frozenset(found_pieces(vocab.pieces, {"<mask>"}).values()))
     if "phi-3" in name or "phi3" in name:
         special = vocab.of_type(TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
         right = {number for text, number in special.items() if text not in _NOT_STRIPPING}
         return StrippingIds(right=frozenset(right))
     if "modern-bert" in name:
-        return StrippingIds(left=frozenset(_ids(vocab.pieces, {"[MASK]"}).values()))
+        return StrippingIds(left=frozenset(found_pieces(vocab.pieces, {"[MASK]"}).values()))
     return StrippingIds()
-
-
-def _ids(pieces: Sequence[str | bytes], texts: frozenset[str] | set[str]) -> dict[str, int]:
-    """Id by text of those texts that are pieces; the last of equal pieces counts."""
-    every = pieces.list() if isinstance(pieces, _core.StoredStrings) else pieces
-    # No loop of Python's own: there are 10⁵ pieces, and a model may wait for them.
-    numbers = compress(range(len(every)), map(texts.__contains__, every))
-    return {str(every[number]): number for number in numbers}
 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str:

@@ -23,7 +23,7 @@ from ggmlkit.model.pipeline import (
 from ggmlkit.model.special_ids import special_id, special_texts
 from ggmlkit.model.surroundings import surroundings
 from ggmlkit.model.token_fixups import stripping_by_model
-from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
+from ggmlkit.model.tokenizer_bpe import BpeEncoder
 from ggmlkit.model.tokenizer_spm import SpmEncoder
 from ggmlkit.model.vocab import Vocab, charsmap
 from ggmlkit.model.vocab_keys import PREFIX, TokenType
@@ -153,10 +153,10 @@ def _parts(vocab: Vocab, metadata: Mapping[str, Any]) -> tuple[Pipeline, Callabl
     carried = Carried.from_metadata(metadata, vocab.pieces)
     tokens = of_vocabulary(vocab, stripping_by_model(vocab, metadata))
     if vocab.model == "gpt2":
-        byte_level = ByteBpeEncoder(vocab)
-        if carried is not None and byte_level.cuts_alike(carried):
-            return carried_byte_pipeline(carried, byte_level.encode), byte_level.token_bytes
-        return plain_pipeline(tokens, byte_level.encode), byte_level.token_bytes
+        bpe = BpeEncoder(vocab, carried)
+        if carried is not None and bpe.cuts_as_carried:
+            return carried_byte_pipeline(carried, bpe.encode), bpe.token_bytes
+        return plain_pipeline(tokens, bpe.encode), bpe.token_bytes
     if carried is not None and carried.model.get("byte_fallback"):
         spm = SpmEncoder(
             vocab,

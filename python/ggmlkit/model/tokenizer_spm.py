@@ -48,8 +48,9 @@ class SpmEncoder:
         self._vocab = vocab
         types = vocab.types
         unknown = np.flatnonzero(types == TokenType.UNKNOWN)
+        single = [pair for pair in byte_tokens(vocab) if types[pair[1]] == TokenType.BYTE]
         fallback = _core.Fallback(
-            [(byte, number) for byte, number in byte_tokens(vocab) if types[number] == TokenType.BYTE],
+            single,
             int(unknown[0]) if unknown.size else -1,
             fuse_unknown,
         )

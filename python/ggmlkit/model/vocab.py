@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ggmlkit.errors import ModelError
 from ggmlkit.io.stored_values import StoredValues
+from ggmlkit.model.piece_search import found_pieces
 from ggmlkit.model.token_fixups import fixed_types
 from ggmlkit.model.vocab_keys import PREFIX as PREFIX
 from ggmlkit.model.vocab_keys import TokenType as TokenType
@@ -83,7 +84,7 @@ class Vocab:
         return found
 
     def find(self, texts: Iterable[str]) -> dict[str, int]:
-        """Id by text of those of the texts that are pieces; the first of equal pieces counts."""
+        """Id by text of those of the texts that are pieces; the last of equal pieces counts."""
         return found_pieces(self.pieces, texts)
 
     def of_type(self, *types: TokenType) -> dict[str, int]:
