@@ -105,10 +105,10 @@ _JAIS2_RUNS = "|".join(rf"\s{{{size}}}(?!\S)" for size in (512, 256, 128, 64, 32
 _JAIS2_SPACES = rf"{_JAIS2_RUNS}|\s{{1,2}}(?!\S)|\s{{1}}"
 # Runs are cut into lengths. If the first stretch of a run saw no line break ahead, the ones after
 # it need not look again; they are those behind a space that is itself no line break.
-JAIS2 = _gpt4(
-    _ENDINGS, _WORD, UP_TO_THREE_DIGITS, _SIGNS, rf"(?<![^\S\r\n])\s*[\r\n]+|{_JAIS2_SPACES}"
-)
-JAIS2_OWN = _gpt4(_ENDINGS_OWN, _WORD, UP_TO_THREE_DIGITS, _SIGNS, rf"\s*[\r\n]+|{_JAIS2_SPACES}")
+_JAIS2_BREAKS = r"(?<![^\S\r\n])\s*[\r\n]+"
+_JAIS2 = (_WORD, UP_TO_THREE_DIGITS, _SIGNS)
+JAIS2 = _gpt4(_ENDINGS, *_JAIS2, _JAIS2_BREAKS, _JAIS2_SPACES)
+JAIS2_OWN = _gpt4(_ENDINGS_OWN, *_JAIS2, r"\s*[\r\n]+", _JAIS2_SPACES)
 
 # -------------------------------------------------------- words of letter cases
 
@@ -202,11 +202,27 @@ DIGITS_FROM_THE_RIGHT = (
 )
 TINY_AYA_DIGITS_OWN = r"\d{1,3}(?=(?:\d{3})*\b)"
 AFMOE_EAST_ASIA = "[一-鿿㐀-䶿豈-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]+"
-# Of ASCII digits only: cuts before every three of them that end a run.
-_FIRST_DIGITS = r"(?<![0-9])[0-9]{1,2}(?=(?:[0-9]{3})*+(?![0-9]))"
-SUPERBPE = rf"(?:{_FIRST_DIGITS}|[0-9]{{3}}|[^0-9])(?:[^0-9]++|{_FIRST_DIGITS})*+"
+
+
+def _threes(digit: str, other: str) -> str:
+    """Cuts a text before every three digits behind which only whole threes of a number come."""
+    first = rf"(?<!{digit}){digit}{{1,2}}(?=(?:{digit}{{3}})*+(?!{digit}))"
+    return rf"(?:{first}|{digit}{{3}}|{other})(?:{other}++|{first})*+"
+
+
+SUPERBPE = _threes("[0-9]", "[^0-9]")
 SUPERBPE_OWN = r"(?=(\d{3})+(?!\d))"
 LINES = r"[^\n]+|[\n]+"
 # Every ▁, which stands for a space, begins a word.
 ESCAPED_WORDS = r"▁?[^\n▁]+|▁|[\n]+"
 SPACES = r"\s+"
+
+# Families' own expressions that can take time quadratic in the text, and others with the same
+# words that take linear time.
+LINEAR = {
+    DEEPSEEK_LAST_SPACES_OWN: r"(?<!\s)\s+$",
+    JAIS2_OWN: _gpt4(_ENDINGS_OWN, *_JAIS2, _JAIS2_BREAKS, _JAIS2_SPACES),
+    SUPERBPE_OWN: _threes(r"\d", r"\D"),
+    # Behind a first group, as \G says, the others need not look ahead.
+    TINY_AYA_DIGITS_OWN: r"(?<!\d)\d{1,3}(?=(?:\d{3})*+\b)|\G(?<=\d)\d{3}",
+}

@@ -49,5 +49,5 @@ def _library_step(library: Any, step: Mapping[str, Any]) -> Any:
         return steps.Digits(step["individual_digits"])
     if kind == "Punctuation":
         return steps.Punctuation(step["behavior"].lower())
-    pattern = library.Regex(step["pattern"]["Regex"])
+    pattern = library.Regex(pretokenizers.quick(step["pattern"]["Regex"]))
     return steps.Split(pattern, step["behavior"].lower(), step["invert"])
