@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   ggmlkit::bind_attention(m);
   ggmlkit::bind_llama(m);
   ggmlkit::bind_text(m);
+  ggmlkit::bind_pieces(m);
 }

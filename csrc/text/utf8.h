@@ -6,6 +6,12 @@
 
 namespace ggmlkit::text {
 
+// Bytes of the character that a byte begins, in text known to be UTF-8.
+inline std::size_t character_bytes(char first) {
+  const auto byte = static_cast<unsigned char>(first);
+  return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
 // Whether bytes are UTF-8 as Unicode's table 3-7 and Python have it: shortest forms, no surrogates.
 inline bool is_utf8(std::string_view bytes) {
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
@@ -27,6 +33,13 @@ inline bool is_utf8(std::string_view bytes) {
     i += length;
   }
   return true;
+}
+
+// As much of text known to be UTF-8 as an error has room for.
+inline std::string_view excerpt(std::string_view text) {
+  std::size_t end = text.size() < 80 ? text.size() : 80;
+  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end);
 }
 
 }  // namespace ggmlkit::text

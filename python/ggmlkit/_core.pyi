@@ -113,6 +113,43 @@ class StoredStrings(Sequence[str | bytes]):
     def __getitem__(self, index: int) -> str | bytes: ...  # type: ignore[override]
     def list(self) -> list[str | bytes]: ...
 
+class Unigram:
+    def __init__(
+        self,
+        pieces: list[str | bytes],
+        tokens: NDArray[np.int32],
+        scores: NDArray[np.float64],
+        unknown_score: float,
+        unknown: int,
+        byte_tokens: list[int],
+        single_precision: bool,
+    ) -> None: ...
+    def encode(self, words: Iterable[str]) -> list[int]: ...
+
+class WordPieces:
+    def __init__(
+        self,
+        pieces: list[str | bytes],
+        tokens: NDArray[np.int32],
+        mark: str,
+        unknown: int,
+        most: int,
+    ) -> None: ...
+    def encode(self, words: Iterable[str]) -> list[int]: ...
+
+class CompiledNormalizer:
+    def __init__(
+        self,
+        charsmap: bytes,
+        pieces: list[str | bytes],
+        kept: NDArray[np.int32],
+        before: bool,
+        after: bool,
+        collapse: bool,
+        by_words: bool,
+    ) -> None: ...
+    def normalized(self, text: str) -> str: ...
+
 class Bpe:
     def __init__(
         self, pieces: Sequence[str | bytes], merges: Sequence[str | bytes], whole_words: bool

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ggmlkit.errors import ModelError
 from ggmlkit.model.added_tokens import Stripping
@@ -28,12 +28,30 @@ _END_NAMES = frozenset(
 )
 
 
+# Ids of special tokens where a file tells none.
+_USUAL_IDS = {
+    "t5": {"eos": 1, "unknown": 2},
+    "bert": {"bos": 101, "eos": 102, "unknown": 100},
+}
+
+
 class _Encoder(Protocol):
     space_prefix: bool
 
     def encode(self, text: str) -> list[int]: ...
 
     def token_bytes(self, token: int) -> bytes: ...
+
+
+@runtime_checkable
+class _TidyEncoder(Protocol):
+    space_prefix: bool
+
+    def encode(self, text: str, first: bool = True) -> list[int]: ...
+
+    def token_bytes(self, token: int) -> bytes: ...
+
+    def tidy(self, text: bytes) -> bytes: ...
 
 
 class Tokenizer:
@@ -59,9 +77,8 @@ class Tokenizer:
         self.bos_id = _token(metadata, vocab, "bos", "<s>")
         self.eos_id = _token(metadata, vocab, "eos", "</s>")
         self.unknown_id = _token(metadata, vocab, "unknown", "<unk>")
-        adds_bos = vocab.model == "llama" or _adds_bos(vocab)
-        self.add_bos = flag(metadata, "add_bos_token", adds_bos)
-        self.add_eos = flag(metadata, "add_eos_token", False)
+        self.add_bos = flag(metadata, "add_bos_token", _adds_bos(vocab))
+        self.add_eos = flag(metadata, "add_eos_token", vocab.model in ("t5", "bert"))
         self.eog_ids = self._end_ids(metadata)
         template = metadata.get("tokenizer.chat_template")
         self.chat_template: str | None = template if isinstance(template, str) else None
@@ -113,6 +130,8 @@ class Tokenizer:
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Bytes of tokens, without control tokens and without the space a text was led by."""
         data = b"".join(map(self.token_bytes, ids))
+        if isinstance(self._encoder, _TidyEncoder):
+            return self._encoder.tidy(data)
         return data.removeprefix(b" ") if self._encoder.space_prefix else data
 
     def token_bytes(self, token: int) -> bytes:
@@ -148,7 +167,7 @@ class Tokenizer:
 
     def _parts(self, text: str, parse_special: bool) -> Iterator[int]:
         if not parse_special or not self._special_ids:
-            yield from self._encoder.encode(text)
+            yield from self._encode(text, first=True)
             return
         parts = self._special.split(text)
         tokens = [None, *parts[1::2], None]
@@ -157,7 +176,12 @@ class Tokenizer:
                 yield self._special_ids[before]
             left = self._stripping.between(before, part, after)
             if left:
-                yield from self._encoder.encode(left)
+                yield from self._encode(left, first=before is None)
+
+    def _encode(self, text: str, first: bool) -> list[int]:
+        if isinstance(self._encoder, _TidyEncoder):
+            return self._encoder.encode(text, first)
+        return self._encoder.encode(text)
 
     def _end_ids(self, metadata: Mapping[str, Any]) -> set[int]:
         named = {
@@ -180,6 +204,8 @@ def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
     try:
         from ggmlkit.model.tokenizer_bpe import ByteBpeEncoder
         from ggmlkit.model.tokenizer_spm import SpmEncoder
+        from ggmlkit.model.tokenizer_unigram import UnigramEncoder
+        from ggmlkit.model.tokenizer_wordpiece import WordPieceEncoder
     except (ImportError, MemoryError) as error:  # such as "failed to map segment": no memory left
         raise ModelError(f"the tokenizers library can't be loaded: {error}") from error
     if vocab.model == "llama":
@@ -189,21 +215,40 @@ def _encoder(vocab: Vocab, metadata: Mapping[str, Any]) -> _Encoder:
             collapse_spaces=flag(metadata, "remove_extra_whitespaces", False),
             charsmap=charsmap(metadata),
         )
+    if vocab.model == "t5":
+        return UnigramEncoder(vocab, metadata)
+    if vocab.model == "bert":
+        return WordPieceEncoder(vocab, metadata)
     return ByteBpeEncoder(vocab)
 
 
 def _adds_bos(vocab: Vocab) -> bool:
     from ggmlkit.model import pretokenizers
 
+    if vocab.model != "gpt2":
+        return vocab.model in ("llama", "bert")
     return pretokenizers.by_name(vocab.pre).adds_bos
 
 
 def _token(metadata: Mapping[str, Any], vocab: Vocab, name: str, usual: str) -> int | None:
     """A special token's id: the one the file tells, else for SentencePiece the usual one."""
+    if vocab.model in _USUAL_IDS:
+        return _usual_token(metadata, vocab, name)
     told = token_id(metadata, name, len(vocab.pieces))
     if told is not None or vocab.model != "llama" or f"{PREFIX}{name}_token_id" in metadata:
         return told
     return vocab.of_type(TokenType.CONTROL, TokenType.UNKNOWN).get(usual)
+
+
+def _usual_token(metadata: Mapping[str, Any], vocab: Vocab, name: str) -> int | None:
+    """A special token's id: the one the file tells by any name, else the one llama.cpp takes."""
+    names = {("bert", "bos"): ("bos", "cls"), ("bert", "eos"): ("seperator", "eos")}
+    for key in names.get((vocab.model, name), (name,)):
+        told = token_id(metadata, key, len(vocab.pieces))
+        if told is not None or f"{PREFIX}{key}_token_id" in metadata:
+            return told
+    usual = _USUAL_IDS[vocab.model].get(name)
+    return usual if usual is not None and usual < len(vocab.pieces) else None
 
 
 def _valid(text: str) -> str:

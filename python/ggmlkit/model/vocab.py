@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PREFIX = "tokenizer.ggml."
+MODELS = ("llama", "gpt2", "t5", "bert")
 _LONGEST_PIECE = 1000  # characters; SentencePiece makes pieces of 16 unless told otherwise
 
 
@@ -35,12 +36,13 @@ class Vocab:
     """The ``tokenizer.ggml.*`` keys of a file.
 
     Attributes:
-        model: ``"llama"`` (SentencePiece BPE) or ``"gpt2"`` (byte-level BPE).
+        model: ``"llama"`` (SentencePiece BPE), ``"gpt2"`` (byte-level BPE), ``"t5"`` (SentencePiece
+            Unigram) or ``"bert"`` (WordPiece).
         pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8. A list,
             except that a byte-level BPE's may still be as the file has them.
         types: a ``TokenType`` number for every token, int32 ``(tokens,)``.
         scores: a score for every token, or None: then the id ranks the pieces.
-        merges: pairs in order of preference, each ``"left right"``; empty for SentencePiece. As
+        merges: pairs in order of preference, each ``"left right"``; empty but for ``"gpt2"``. As
             the pieces.
         pre: name of the pre-tokenizer; ``"default"`` where the file names none.
     """
@@ -58,15 +60,14 @@ class Vocab:
         model = metadata.get(PREFIX + "model")
         if model is None:
             raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
-        if isinstance(model, str) and model == "t5":
+        if not isinstance(model, str) or model not in MODELS:
             raise ModelError(
-                "tokenizer model 't5' is SentencePiece's Unigram, which ggmlkit does not run"
+                f"tokenizer model {str(model)[:80]!r} is not supported, only {', '.join(MODELS)}"
             )
-        if not isinstance(model, str) or model not in ("llama", "gpt2"):
-            raise ModelError(f"tokenizer model {str(model)[:80]!r} is neither 'llama' nor 'gpt2'")
         pieces = _pieces(metadata, model)
         types = _numbers(metadata, "token_type", len(pieces))
-        scores = _numbers(metadata, "scores", len(pieces)) if model == "llama" else None
+        scored = model in ("llama", "t5")
+        scores = _numbers(metadata, "scores", len(pieces)) if scored else None
         pre = metadata.get(PREFIX + "pre", "default")
         if not isinstance(pre, str):
             raise ModelError("tokenizer.ggml.pre is no text")
@@ -206,7 +207,7 @@ def _merges(metadata: Mapping[str, Any]) -> Sequence[str | bytes]:
 
 
 def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:
-    if model == "gpt2":
+    if model in ("gpt2", "bert"):
         return [int(TokenType.NORMAL)] * len(pieces)
     named = {
         "<unk>": TokenType.UNKNOWN,

@@ -1,0 +1,168 @@
+"""SentencePiece's Unigram: the pieces whose scores sum highest spell a text.
+
+Three programs do this, and differ in what they do to spaces and unknown letters. A file says which
+one it was made for: it carries a tokenizer.json, or is marked as made from a ``tokenizer.model``;
+all others are llama.cpp's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ggmlkit import _core
+from ggmlkit.errors import ModelError
+from ggmlkit.model.carried_steps import CarriedSteps
+from ggmlkit.model.vocab import TokenType, Vocab, byte_value, charsmap, flag, token_id
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SPACE = "▁"
+UNKNOWN_TEXT = " ⁇ "
+# The key of files whose vocabulary is a tokenizer.model's, and its value.
+RULES = "ggmlkit.tokenizer_rules"
+SENTENCEPIECE = "sentencepiece"
+
+_UNKNOWN_PENALTY = 10.0  # an unknown letter scores so much less than the worst piece
+
+
+class UnigramEncoder:
+    """Text to ids and ids to bytes for a ``"t5"`` vocabulary."""
+
+    def __init__(self, vocab: Vocab, metadata: Mapping[str, Any]) -> None:
+        """Build from a vocabulary; ModelError if its keys make no Unigram."""
+        self._vocab = vocab
+        compiled = charsmap(metadata)
+        self._steps = CarriedSteps.from_metadata(metadata, "Unigram", compiled)
+        self._exact = exact = self._steps is None and metadata.get(RULES) == SENTENCEPIECE
+        self.space_prefix = flag(metadata, "add_space_prefix", True)
+        suffix = flag(metadata, "treat_whitespace_as_suffix", False)
+        self.space_suffix = suffix and self.space_prefix
+        fixed = vocab.of_type(TokenType.USER_DEFINED)
+        # SentencePiece finds these itself; the others cut the text at them first.
+        self._fixed_ids = {} if exact else fixed
+        self._fixed = alternatives(self._fixed_ids)
+        pieces = list(vocab.pieces)
+        try:
+            self._normalizer = _core.CompiledNormalizer(
+                compiled,
+                pieces,
+                np.array(list(fixed.values()) if exact else [], np.int32),
+                before=self.space_prefix and not suffix,
+                after=self.space_suffix,
+                collapse=flag(metadata, "remove_extra_whitespaces", False),
+                by_words=not exact,
+            )
+            self._unigram = self._model(pieces, token_id_of_unknown(vocab, metadata), exact)
+        except ValueError as error:
+            raise ModelError(f"the vocabulary makes no Unigram: {error}") from error
+        self.space_prefix = self.space_prefix and not suffix
+
+    def encode(self, text: str, first: bool = True) -> list[int]:
+        """Ids of a stretch of text between control tokens; nothing is added.
+
+        ``first`` says that nothing comes before it. Raises ModelError for a letter that no piece
+        spells, if there is no unknown token, and where the normalizer turns out to be damaged.
+        """
+        try:
+            if self._fixed is None:
+                return self._spelled(text, first)
+            ids: list[int] = []
+            for number, part in enumerate(self._fixed.split(text)):
+                if number % 2:
+                    ids.append(self._fixed_ids[part])
+                elif part:
+                    ids += self._spelled(part, first and number == 0)
+            return ids
+        except ValueError as error:
+            raise ModelError(f"the text can't be encoded: {error}") from error
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a token stands for; nothing for a control token."""
+        piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
+        if kind == TokenType.CONTROL:
+            return b""
+        if kind == TokenType.UNKNOWN:
+            return UNKNOWN_TEXT.encode() if self._exact else b""
+        if isinstance(piece, bytes):
+            return piece
+        if kind == TokenType.BYTE and (byte := byte_value(piece)) is not None:
+            return bytes([byte])
+        return piece.replace(SPACE, " ").encode()
+
+    def tidy(self, text: bytes) -> bytes:
+        """The bytes of all tokens of a text, without the space that encoding adds."""
+        if self.space_suffix:
+            return text.removesuffix(b" ")
+        return text.removeprefix(b" ") if self.space_prefix else text
+
+    def _spelled(self, text: str, first: bool) -> list[int]:
+        if self._steps is not None:
+            return self._unigram.encode(self._steps.words(text, first))
+        return self._unigram.encode([self._normalizer.normalized(text)])
+
+    def _model(self, pieces: list[str | bytes], unknown: int | None, exact: bool) -> _core.Unigram:
+        """The compiled model, with the pieces that the file's own program would look for."""
+        types, scores = self._vocab.types, _scores(self._vocab)
+        normal = types == TokenType.NORMAL
+        sought = normal.copy()
+        if self._steps is None:
+            sought |= types == TokenType.USER_DEFINED
+            sought |= (types == TokenType.UNUSED) & (not exact)
+        lowest = float(scores[normal].min(initial=np.inf))
+        lowest = lowest if np.isfinite(lowest) else 0.0
+        # What users define has no score of its own: it is what the text was meant to be.
+        scores[types == TokenType.USER_DEFINED] = -0.1 if exact else 0.0
+        return _core.Unigram(
+            pieces,
+            np.flatnonzero(sought).astype(np.int32),
+            scores,
+            unknown_score=lowest - _UNKNOWN_PENALTY,
+            unknown=-1 if unknown is None else unknown,
+            byte_tokens=self._byte_tokens(),
+            single_precision=exact,
+        )
+
+    def _byte_tokens(self) -> list[int]:
+        """The token of each byte; none unless the vocabulary has all of them."""
+        if self._steps is not None and not self._steps.model.get("byte_fallback"):
+            return []
+        found: dict[int, int] = {}
+        for token in np.flatnonzero(self._vocab.types == TokenType.BYTE).tolist():
+            byte = byte_value(self._vocab.pieces[token])
+            if byte is not None:
+                found.setdefault(byte, token)
+        return [found[byte] for byte in range(256)] if len(found) == 256 else []
+
+
+def token_id_of_unknown(vocab: Vocab, metadata: Mapping[str, Any]) -> int | None:
+    """The unknown token's id: the one the file tells, else llama.cpp's usual one."""
+    told = token_id(metadata, "unknown", len(vocab.pieces))
+    if told is not None or "tokenizer.ggml.unknown_token_id" in metadata:
+        return told
+    usual = {"t5": 2, "bert": 100}[vocab.model]
+    return usual if usual < len(vocab.pieces) else None
+
+
+def alternatives(pieces: Mapping[str, int]) -> re.Pattern[str] | None:
+    """A pattern that splits at any of these texts, the longest first; None if there are none."""
+    if not pieces:
+        return None
+    longest_first = sorted(pieces, key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+
+def _scores(vocab: Vocab) -> NDArray[np.float64]:
+    """The score of every token, float64 ``(tokens,)``; ModelError unless all are numbers."""
+    if vocab.scores is None:
+        raise ModelError("tokenizer.ggml.scores is missing, which a Unigram needs")
+    scores = np.array(vocab.scores, np.float64)
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if wrong.size:
+        token = int(wrong[0])
+        raise ModelError(f"tokenizer.ggml.scores[{token}] is {scores[token]}, no finite number")
+    return scores

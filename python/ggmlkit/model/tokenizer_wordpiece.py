@@ -1,0 +1,168 @@
+"""BERT's WordPiece: words, cut at spaces and punctuation, in the longest pieces from left to right.
+
+A gguf vocabulary has ▁ before the pieces that begin a word, where BERT's own files have ## before
+those that do not.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ggmlkit import _core
+from ggmlkit.errors import ModelError
+from ggmlkit.model.carried_steps import CarriedSteps
+from ggmlkit.model.tokenizer_unigram import (
+    SPACE,
+    alternatives,
+    token_id_of_unknown,
+)
+from ggmlkit.model.vocab import TokenType, Vocab, flag
+
+_USUAL_LONGEST_WORD = 100  # characters, where a tokenizer.json does not say
+_ASCII_SYMBOLS = frozenset("$+<=>^`|~")
+_WHITE_SPACE = frozenset(
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+_IDEOGRAPHS = (
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B920, 0x2CEAF),  # the tokenizers library's, and so llama.cpp's, for 2B820
+    (0x2F800, 0x2FA1F),
+)
+# Where a text has a space that its writer had not.
+_TOO_MANY = [
+    (re.compile(rb" ([?!.,])"), rb"\1"),
+    (re.compile(rb" ' "), rb"'"),
+    (re.compile(rb" '(?=s|m|re|ve)"), rb"'"),
+]
+_JOINED = re.compile(r"[?!.,]|n't|'m|'s|'ve|'re")
+
+
+class WordPieceEncoder:
+    """Text to ids and ids to bytes for a ``"bert"`` vocabulary."""
+
+    def __init__(self, vocab: Vocab, metadata: Mapping[str, Any]) -> None:
+        """Build from a vocabulary; ModelError if its keys make no WordPiece."""
+        self._vocab = vocab
+        self._steps = CarriedSteps.from_metadata(metadata, "WordPiece", b"")
+        # transformers gives text without the space of the first word, llama.cpp with it.
+        self.space_prefix = self._steps is not None
+        self._joins = self._steps is not None and bool((self._steps.decoder or {}).get("cleanup"))
+        lowercase = flag(metadata, "normalizer.lowercase", True)
+        strip_accents = flag(metadata, "normalizer.strip_accents", lowercase)
+        self._letters = _Letters(lowercase, strip_accents)
+        self._fixed_ids = vocab.of_type(TokenType.USER_DEFINED)
+        self._fixed = alternatives(self._fixed_ids)
+        sought = np.flatnonzero(vocab.types != TokenType.CONTROL)
+        unknown = token_id_of_unknown(vocab, metadata)
+        try:
+            self._model = _core.WordPieces(
+                list(vocab.pieces),
+                sought.astype(np.int32),
+                SPACE,
+                unknown=-1 if unknown is None else unknown,
+                most=self._longest_word(),
+            )
+        except ValueError as error:
+            raise ModelError(f"the vocabulary makes no WordPiece: {error}") from error
+
+    def encode(self, text: str, first: bool = True) -> list[int]:
+        """Ids of a stretch of text between control tokens; nothing is added.
+
+        ``first`` makes no difference. Raises ModelError for a word that no pieces spell, if there
+        is no unknown token.
+        """
+        try:
+            if self._fixed is None:
+                return self._model.encode(self._words(text, first))
+            ids: list[int] = []
+            for number, part in enumerate(self._fixed.split(text)):
+                if number % 2:
+                    ids.append(self._fixed_ids[part])
+                elif part:
+                    ids += self._model.encode(self._words(part, first and number == 0))
+            return ids
+        except ValueError as error:
+            raise ModelError(f"the text can't be encoded: {error}") from error
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a token stands for, a space before those that begin words; nothing for a
+        control token."""
+        piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
+        if kind in (TokenType.CONTROL, TokenType.UNKNOWN):
+            return b""
+        if isinstance(piece, bytes):
+            return piece
+        if kind == TokenType.USER_DEFINED:
+            return piece.encode()
+        if self._joins and piece.startswith(SPACE) and _JOINED.match(piece, len(SPACE)):
+            piece = piece.removeprefix(SPACE)
+        return piece.replace(SPACE, " ").encode()
+
+    def tidy(self, text: bytes) -> bytes:
+        """The bytes of all tokens of a text, without spaces before punctuation."""
+        if self._steps is not None:
+            return text.removeprefix(b" ")
+        for pattern, replacement in _TOO_MANY:
+            text = pattern.sub(replacement, text)
+        return text
+
+    def _words(self, text: str, first: bool) -> list[str]:
+        if self._steps is not None:
+            return self._steps.words(text, first)
+        return text.translate(self._letters).split(" ")
+
+    def _longest_word(self) -> int:
+        if self._steps is None:
+            return sys.maxsize
+        longest = self._steps.model.get("max_input_chars_per_word", _USUAL_LONGEST_WORD)
+        if type(longest) is not int or longest < 0:
+            raise ModelError(f"max_input_chars_per_word is {str(longest)[:80]!r}, no number")
+        return min(longest, sys.maxsize)
+
+
+class _Letters(dict[int, str]):
+    """What llama.cpp makes of each letter, found when it is first seen; words have spaces between.
+
+    Letters lose their accents, and Hangul syllables all but their first part, since of a letter's
+    decomposition the first part alone is kept.
+    """
+
+    def __init__(self, lowercase: bool, strip_accents: bool) -> None:
+        super().__init__()
+        self._lowercase = lowercase
+        self._strip_accents = strip_accents
+
+    def __missing__(self, number: int) -> str:
+        found = self[number] = self._letter(chr(number))
+        return found
+
+    def _letter(self, letter: str) -> str:
+        if self._strip_accents:
+            letter = unicodedata.normalize("NFD", letter)[0]
+        if letter in _WHITE_SPACE:
+            return " "
+        category = unicodedata.category(letter)
+        if letter == "\ufffd" or (category[0] == "C" and category != "Cn"):
+            return ""
+        if self._strip_accents and category[0] == "M":
+            return ""
+        alone = category[0] == "P" or letter in _ASCII_SYMBOLS or _is_ideograph(ord(letter))
+        if self._lowercase:
+            letter = letter.lower()[0]
+        return f" {letter} " if alone else letter
+
+
+def _is_ideograph(number: int) -> bool:
+    return any(first <= number <= last for first, last in _IDEOGRAPHS)
