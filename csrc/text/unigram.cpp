@@ -23,12 +23,10 @@ Unigram::Unigram(std::vector<PieceTrie::Piece> pieces, std::vector<double> score
 
 std::vector<Unigram::Best> Unigram::best_ends(std::string_view text) const {
   std::vector<Best> best(text.size() + 1);
-  const auto rounded = [&](double sum) {
-    return settings_.single_precision ? static_cast<double>(static_cast<float>(sum)) : sum;
-  };
   const auto offer = [&](std::size_t end, std::size_t begin, Token token, double sum) {
+    if (settings_.single_precision) sum = static_cast<double>(static_cast<float>(sum));
     Best& known = best[end];
-    if (known.begin == Best::kNowhere || sum > known.score) known = {rounded(sum), begin, token};
+    if (known.begin == Best::kNowhere || sum > known.score) known = {sum, begin, token};
   };
   for (std::size_t begin = 0; begin < text.size();) {
     const double before = best[begin].score;
@@ -44,7 +42,7 @@ std::vector<Unigram::Best> Unigram::best_ends(std::string_view text) const {
       offer(end, begin, token, before + scores_[static_cast<std::size_t>(token)]);
     }
     if (!spelled) {
-      offer(next, begin, PieceTrie::kNoToken, rounded(before + settings_.unknown_score));
+      offer(next, begin, PieceTrie::kNoToken, before + settings_.unknown_score);
     }
     begin = next;
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,14 +44,14 @@ class _Encoder(Protocol):
 
 
 @runtime_checkable
-class _TidyEncoder(Protocol):
+class _TextEncoder(Protocol):
     space_prefix: bool
 
     def encode(self, text: str, first: bool = True) -> list[int]: ...
 
     def token_bytes(self, token: int) -> bytes: ...
 
-    def tidy(self, text: bytes) -> bytes: ...
+    def joined(self, tokens: Sequence[int]) -> bytes: ...
 
 
 class Tokenizer:
@@ -129,9 +129,12 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Bytes of tokens, without control tokens and without the space a text was led by."""
+        if isinstance(self._encoder, _TextEncoder):
+            tokens = list(ids)
+            for token in tokens:
+                self._check(token)
+            return self._encoder.joined(tokens)
         data = b"".join(map(self.token_bytes, ids))
-        if isinstance(self._encoder, _TidyEncoder):
-            return self._encoder.tidy(data)
         return data.removeprefix(b" ") if self._encoder.space_prefix else data
 
     def token_bytes(self, token: int) -> bytes:
@@ -179,7 +182,7 @@ class Tokenizer:
                 yield from self._encode(left, first=before is None)
 
     def _encode(self, text: str, first: bool) -> list[int]:
-        if isinstance(self._encoder, _TidyEncoder):
+        if isinstance(self._encoder, _TextEncoder):
             return self._encoder.encode(text, first)
         return self._encoder.encode(text)
 

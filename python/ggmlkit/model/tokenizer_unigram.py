@@ -8,7 +8,7 @@ all others are llama.cpp's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,17 +16,22 @@ import numpy as np
 from ggmlkit import _core
 from ggmlkit.errors import ModelError
 from ggmlkit.model.carried_steps import CarriedSteps
-from ggmlkit.model.vocab import TokenType, Vocab, byte_value, charsmap, flag, token_id
+from ggmlkit.model.vocab import (
+    RULES,
+    SENTENCEPIECE,
+    TokenType,
+    Vocab,
+    byte_value,
+    charsmap,
+    flag,
+    token_id,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPACE = "▁"
 UNKNOWN_TEXT = " ⁇ "
-# The key of files whose vocabulary is a tokenizer.model's, and its value.
-RULES = "ggmlkit.tokenizer_rules"
-SENTENCEPIECE = "sentencepiece"
-
 _UNKNOWN_PENALTY = 10.0  # an unknown letter scores so much less than the worst piece
 
 
@@ -39,9 +44,10 @@ class UnigramEncoder:
         compiled = charsmap(metadata)
         self._steps = CarriedSteps.from_metadata(metadata, "Unigram", compiled)
         self._exact = exact = self._steps is None and metadata.get(RULES) == SENTENCEPIECE
-        self.space_prefix = flag(metadata, "add_space_prefix", True)
+        self._adds_space = flag(metadata, "add_space_prefix", True)
+        self._collapses = flag(metadata, "remove_extra_whitespaces", False)
         suffix = flag(metadata, "treat_whitespace_as_suffix", False)
-        self.space_suffix = suffix and self.space_prefix
+        self.space_prefix = self._adds_space and not suffix
         fixed = vocab.of_type(TokenType.USER_DEFINED)
         # SentencePiece finds these itself; the others cut the text at them first.
         self._fixed_ids = {} if exact else fixed
@@ -52,15 +58,14 @@ class UnigramEncoder:
                 compiled,
                 pieces,
                 np.array(list(fixed.values()) if exact else [], np.int32),
-                before=self.space_prefix and not suffix,
-                after=self.space_suffix,
-                collapse=flag(metadata, "remove_extra_whitespaces", False),
+                before=self.space_prefix,
+                after=self._adds_space and suffix,
+                collapse=self._collapses,
                 by_words=not exact,
             )
             self._unigram = self._model(pieces, token_id_of_unknown(vocab, metadata), exact)
         except ValueError as error:
             raise ModelError(f"the vocabulary makes no Unigram: {error}") from error
-        self.space_prefix = self.space_prefix and not suffix
 
     def encode(self, text: str, first: bool = True) -> list[int]:
         """Ids of a stretch of text between control tokens; nothing is added.
@@ -94,11 +99,21 @@ class UnigramEncoder:
             return bytes([byte])
         return piece.replace(SPACE, " ").encode()
 
-    def tidy(self, text: bytes) -> bytes:
-        """The bytes of all tokens of a text, without the space that encoding adds."""
-        if self.space_suffix:
-            return text.removesuffix(b" ")
-        return text.removeprefix(b" ") if self.space_prefix else text
+    def joined(self, tokens: Sequence[int]) -> bytes:
+        """The bytes of a text's tokens, without the space that encoding adds before it."""
+        if not self._exact:
+            text = b"".join(map(self.token_bytes, tokens))
+            return text.removeprefix(b" ") if self.space_prefix else text
+        parts = list(map(self.token_bytes, tokens))
+        # SentencePiece takes one space from each piece until there is a text.
+        for number, token in enumerate(tokens if self._adds_space or self._collapses else ()):
+            if not parts[number]:
+                continue
+            if int(self._vocab.types[token]) not in (TokenType.UNKNOWN, TokenType.BYTE):
+                parts[number] = parts[number].removeprefix(b" ")
+            if parts[number] or not self._collapses:
+                break
+        return b"".join(parts)
 
     def _spelled(self, text: str, first: bool) -> list[int]:
         if self._steps is not None:
@@ -116,7 +131,7 @@ class UnigramEncoder:
         lowest = float(scores[normal].min(initial=np.inf))
         lowest = lowest if np.isfinite(lowest) else 0.0
         # What users define has no score of its own: it is what the text was meant to be.
-        scores[types == TokenType.USER_DEFINED] = -0.1 if exact else 0.0
+        scores[types == TokenType.USER_DEFINED] = np.float32(-0.1) if exact else 0.0
         return _core.Unigram(
             pieces,
             np.flatnonzero(sought).astype(np.int32),

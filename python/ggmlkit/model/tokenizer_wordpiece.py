@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,25 @@ _IDEOGRAPHS = (
     (0x2B740, 0x2B81F),
     (0x2B920, 0x2CEAF),  # the tokenizers library's, and so llama.cpp's, for 2B820
     (0x2F800, 0x2FA1F),
+)
+# Kinds of the letters that came with Unicode 15, which not every Python knows: marks, punctuation
+# and controls. Others make no difference.
+_NEWER = (
+    (0xCF3, 0xCF3, "M"),
+    (0xECE, 0xECE, "M"),
+    (0x10EFD, 0x10EFF, "M"),
+    (0x11241, 0x11241, "M"),
+    (0x11B00, 0x11B09, "P"),
+    (0x11F00, 0x11F01, "M"),
+    (0x11F03, 0x11F03, "M"),
+    (0x11F34, 0x11F3A, "M"),
+    (0x11F3E, 0x11F42, "M"),
+    (0x11F43, 0x11F4F, "P"),
+    (0x13439, 0x1343F, "C"),
+    (0x13440, 0x13440, "M"),
+    (0x13447, 0x13455, "M"),
+    (0x1E08F, 0x1E08F, "M"),
+    (0x1E4EC, 0x1E4EF, "M"),
 )
 # Where a text has a space that its writer had not.
 _TOO_MANY = [
@@ -110,8 +129,9 @@ class WordPieceEncoder:
             piece = piece.removeprefix(SPACE)
         return piece.replace(SPACE, " ").encode()
 
-    def tidy(self, text: bytes) -> bytes:
-        """The bytes of all tokens of a text, without spaces before punctuation."""
+    def joined(self, tokens: Sequence[int]) -> bytes:
+        """The bytes of a text's tokens, without spaces before punctuation."""
+        text = b"".join(map(self.token_bytes, tokens))
         if self._steps is not None:
             return text.removeprefix(b" ")
         for pattern, replacement in _TOO_MANY:
@@ -153,15 +173,21 @@ class _Letters(dict[int, str]):
             letter = unicodedata.normalize("NFD", letter)[0]
         if letter in _WHITE_SPACE:
             return " "
-        category = unicodedata.category(letter)
-        if letter == "\ufffd" or (category[0] == "C" and category != "Cn"):
+        kind = _kind(letter)
+        if letter == "\ufffd" or kind == "C" or (self._strip_accents and kind == "M"):
             return ""
-        if self._strip_accents and category[0] == "M":
-            return ""
-        alone = category[0] == "P" or letter in _ASCII_SYMBOLS or _is_ideograph(ord(letter))
+        alone = kind == "P" or letter in _ASCII_SYMBOLS or _is_ideograph(ord(letter))
         if self._lowercase:
             letter = letter.lower()[0]
         return f" {letter} " if alone else letter
+
+
+def _kind(letter: str) -> str:
+    """The first letter of its Unicode category; ``""`` for what is no letter yet."""
+    category, number = unicodedata.category(letter), ord(letter)
+    if category != "Cn":
+        return category[0]
+    return next((kind for first, last, kind in _NEWER if first <= number <= last), "")
 
 
 def _is_ideograph(number: int) -> bool:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PREFIX = "tokenizer.ggml."
+# The key that says by whose rules a text is cut, and its value for a tokenizer.model's.
+RULES = "ggmlkit.tokenizer_rules"
+SENTENCEPIECE = "sentencepiece"
 MODELS = ("llama", "gpt2", "t5", "bert")
 _LONGEST_PIECE = 1000  # characters; SentencePiece makes pieces of 16 unless told otherwise
 
