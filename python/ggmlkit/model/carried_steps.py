@@ -9,13 +9,14 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import tokenizers
-from tokenizers import normalizers, pre_tokenizers
+from typing import TYPE_CHECKING, Any
 
 from ggmlkit.errors import ModelError
 from ggmlkit.model.added_tokens import CARRIED
+
+if TYPE_CHECKING:
+    import tokenizers
+    from tokenizers import normalizers, pre_tokenizers
 
 # Patterns that take time in proportion to the text; a file's own could take for ever.
 _PLAIN_PATTERNS = frozenset({" {2,}", " +", r"\s+", r"\s{2,}", "▁{2,}", "▁+"})
@@ -28,11 +29,14 @@ class CarriedSteps:
 
     Attributes:
         model: its ``model`` without the vocabulary.
+        late: texts of the added tokens that are found when a text has been normalized, as they are
+            then, and their own texts.
         decoder: its ``decoder``, or None.
     """
 
     model: Mapping[str, Any]
     decoder: Mapping[str, Any] | None
+    late: Mapping[str, str]
     _normalizer: normalizers.Normalizer | None
     _first: pre_tokenizers.PreTokenizer | None
     _later: pre_tokenizers.PreTokenizer | None
@@ -51,18 +55,21 @@ class CarriedSteps:
         if not isinstance(model, dict) or model.get("type") != kind:
             return None
         decoder = carried.get("decoder")
-        normalizer, pre_tokenizer = carried.get("normalizer"), carried.get("pre_tokenizer")
+        pre_tokenizer = carried.get("pre_tokenizer")
         try:
-            for step in every_step(normalizer):
+            normalizer = with_charsmap(carried.get("normalizer"), _sound(charsmap))
+            for step in (*every_step(normalizer), *every_step(pre_tokenizer)):
                 _check(step)
-                if step.get("type") == "Precompiled":
-                    step["precompiled_charsmap"] = base64.b64encode(_sound(charsmap)).decode()
-            for step in every_step(pre_tokenizer):
-                _check(step)
+            normalize = _tokenizer(normalizer, None).normalizer
+            late = _late_tokens(carried)
             return cls(
                 model,
                 decoder if isinstance(decoder, dict) else None,
-                _tokenizer(normalizer, None).normalizer,
+                {
+                    text if normalize is None else normalize.normalize_str(text): text
+                    for text in late
+                },
+                normalize,
                 _tokenizer(None, pre_tokenizer).pre_tokenizer,
                 _tokenizer(None, _not_first(pre_tokenizer)).pre_tokenizer,
             )
@@ -71,10 +78,15 @@ class CarriedSteps:
         except Exception as error:
             raise ModelError(f"{CARRIED} holds steps that can't be run: {error}") from None
 
+    def normalized(self, text: str) -> str:
+        """What the normalizer makes of a text; ModelError where a damaged one panics."""
+        if self._normalizer is None:
+            return text
+        found: str = run(self._normalizer.normalize_str, text)
+        return found
+
     def words(self, text: str, first: bool) -> list[str]:
-        """What a stretch of text is cut into; ``first``: nothing comes before it."""
-        if self._normalizer is not None:
-            text = run(self._normalizer.normalize_str, text)
+        """What a normalized text is cut into; ``first``: nothing comes before it."""
         cut = self._first if first else self._later
         if cut is None:
             return [text] if text else []
@@ -91,6 +103,15 @@ def every_step(value: object) -> Iterator[dict[str, Any]]:
             for key in _PARTS:
                 parts = step.get(key)
                 left += parts if isinstance(parts, list) else []
+
+
+def with_charsmap(normalizer: object, charsmap: bytes) -> Any:
+    """The same normalizer with this compiled one in the place of its own."""
+    other = json.loads(json.dumps(normalizer))
+    for step in every_step(other):
+        if step.get("type") == "Precompiled":
+            step["precompiled_charsmap"] = base64.b64encode(charsmap).decode()
+    return other
 
 
 def run(step: Callable[[str], Any], text: str) -> Any:
@@ -112,6 +133,13 @@ def _carried(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _late_tokens(carried: Mapping[str, Any]) -> list[str]:
+    added = carried.get("added_tokens")
+    entries = [e for e in added if isinstance(e, dict)] if isinstance(added, list) else []
+    found = [e.get("content") for e in entries if e.get("normalized") and not e.get("special")]
+    return [text for text in found if isinstance(text, str) and text]
+
+
 def _check(step: Mapping[str, Any]) -> None:
     pattern = step.get("pattern")
     regex = pattern.get("Regex") if isinstance(pattern, dict) else None
@@ -124,7 +152,7 @@ def _check(step: Mapping[str, Any]) -> None:
 
 def _sound(charsmap: bytes) -> bytes:
     # The library takes memory for the table before it looks whether that is there.
-    if int.from_bytes(charsmap[:4], "little") > len(charsmap) - 4:
+    if charsmap and int.from_bytes(charsmap[:4], "little") > len(charsmap) - 4:
         raise ModelError("tokenizer.ggml.precompiled_charsmap is damaged: its table does not fit")
     return charsmap
 
@@ -139,6 +167,8 @@ def _not_first(pre_tokenizer: Any) -> Any:
 
 
 def _tokenizer(normalizer: Any, pre_tokenizer: Any) -> tokenizers.Tokenizer:
+    import tokenizers  # takes longer to load than all of this package
+
     steps = {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
     model = {"type": "WordLevel", "vocab": {"": 0}, "unk_token": ""}
     return tokenizers.Tokenizer.from_str(json.dumps({"version": "1.0", **steps, "model": model}))

@@ -7,7 +7,6 @@ all others are llama.cpp's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,10 @@ import numpy as np
 from ggmlkit import _core
 from ggmlkit.errors import ModelError
 from ggmlkit.model.carried_steps import CarriedSteps
+from ggmlkit.model.fixed_tokens import fixed_tokens
 from ggmlkit.model.vocab import (
     RULES,
+    SCORES,
     SENTENCEPIECE,
     TokenType,
     Vocab,
@@ -50,8 +51,7 @@ class UnigramEncoder:
         self.space_prefix = self._adds_space and not suffix
         fixed = vocab.of_type(TokenType.USER_DEFINED)
         # SentencePiece finds these itself; the others cut the text at them first.
-        self._fixed_ids = {} if exact else fixed
-        self._fixed = alternatives(self._fixed_ids)
+        self._fixed, self._late = fixed_tokens({} if exact else fixed, self._steps)
         pieces = list(vocab.pieces)
         try:
             self._normalizer = _core.CompiledNormalizer(
@@ -63,7 +63,7 @@ class UnigramEncoder:
                 collapse=self._collapses,
                 by_words=not exact,
             )
-            self._unigram = self._model(pieces, token_id_of_unknown(vocab, metadata), exact)
+            self._unigram = self._model(pieces, metadata)
         except ValueError as error:
             raise ModelError(f"the vocabulary makes no Unigram: {error}") from error
 
@@ -74,15 +74,7 @@ class UnigramEncoder:
         spells, if there is no unknown token, and where the normalizer turns out to be damaged.
         """
         try:
-            if self._fixed is None:
-                return self._spelled(text, first)
-            ids: list[int] = []
-            for number, part in enumerate(self._fixed.split(text)):
-                if number % 2:
-                    ids.append(self._fixed_ids[part])
-                elif part:
-                    ids += self._spelled(part, first and number == 0)
-            return ids
+            return self._fixed.encode(text, first, self._spelled)
         except ValueError as error:
             raise ModelError(f"the text can't be encoded: {error}") from error
 
@@ -117,12 +109,17 @@ class UnigramEncoder:
 
     def _spelled(self, text: str, first: bool) -> list[int]:
         if self._steps is not None:
-            return self._unigram.encode(self._steps.words(text, first))
+            return self._late.encode(self._steps.normalized(text), first, self._cut)
         return self._unigram.encode([self._normalizer.normalized(text)])
 
-    def _model(self, pieces: list[str | bytes], unknown: int | None, exact: bool) -> _core.Unigram:
+    def _cut(self, text: str, first: bool) -> list[int]:
+        assert self._steps is not None
+        return self._unigram.encode(self._steps.words(text, first))
+
+    def _model(self, pieces: list[str | bytes], metadata: Mapping[str, Any]) -> _core.Unigram:
         """The compiled model, with the pieces that the file's own program would look for."""
-        types, scores = self._vocab.types, _scores(self._vocab)
+        exact, unknown = self._exact, token_id_of_unknown(self._vocab, metadata)
+        types, scores = self._vocab.types, _scores(self._vocab, metadata)
         normal = types == TokenType.NORMAL
         sought = normal.copy()
         if self._steps is None:
@@ -163,19 +160,18 @@ def token_id_of_unknown(vocab: Vocab, metadata: Mapping[str, Any]) -> int | None
     return usual if usual < len(vocab.pieces) else None
 
 
-def alternatives(pieces: Mapping[str, int]) -> re.Pattern[str] | None:
-    """A pattern that splits at any of these texts, the longest first; None if there are none."""
-    if not pieces:
-        return None
-    longest_first = sorted(pieces, key=len, reverse=True)
-    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
-
-
-def _scores(vocab: Vocab) -> NDArray[np.float64]:
+def _scores(vocab: Vocab, metadata: Mapping[str, Any]) -> NDArray[np.float64]:
     """The score of every token, float64 ``(tokens,)``; ModelError unless all are numbers."""
     if vocab.scores is None:
         raise ModelError("tokenizer.ggml.scores is missing, which a Unigram needs")
     scores = np.array(vocab.scores, np.float64)
+    more_digits = np.asarray(metadata.get(SCORES, ()))
+    if (
+        more_digits.dtype == np.float64
+        and more_digits.ndim == 1
+        and len(more_digits) <= len(scores)
+    ):
+        scores[: len(more_digits)] = more_digits
     wrong = np.flatnonzero(~np.isfinite(scores))
     if wrong.size:
         token = int(wrong[0])

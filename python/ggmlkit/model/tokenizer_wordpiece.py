@@ -17,11 +17,8 @@ import numpy as np
 from ggmlkit import _core
 from ggmlkit.errors import ModelError
 from ggmlkit.model.carried_steps import CarriedSteps
-from ggmlkit.model.tokenizer_unigram import (
-    SPACE,
-    alternatives,
-    token_id_of_unknown,
-)
+from ggmlkit.model.fixed_tokens import fixed_tokens
+from ggmlkit.model.tokenizer_unigram import SPACE, token_id_of_unknown
 from ggmlkit.model.vocab import TokenType, Vocab, flag
 
 _USUAL_LONGEST_WORD = 100  # characters, where a tokenizer.json does not say
@@ -81,8 +78,8 @@ class WordPieceEncoder:
         lowercase = flag(metadata, "normalizer.lowercase", True)
         strip_accents = flag(metadata, "normalizer.strip_accents", lowercase)
         self._letters = _Letters(lowercase, strip_accents)
-        self._fixed_ids = vocab.of_type(TokenType.USER_DEFINED)
-        self._fixed = alternatives(self._fixed_ids)
+        fixed = vocab.of_type(TokenType.USER_DEFINED)
+        self._fixed, self._late = fixed_tokens(fixed, self._steps)
         sought = np.flatnonzero(vocab.types != TokenType.CONTROL)
         unknown = token_id_of_unknown(vocab, metadata)
         try:
@@ -103,15 +100,7 @@ class WordPieceEncoder:
         is no unknown token.
         """
         try:
-            if self._fixed is None:
-                return self._model.encode(self._words(text, first))
-            ids: list[int] = []
-            for number, part in enumerate(self._fixed.split(text)):
-                if number % 2:
-                    ids.append(self._fixed_ids[part])
-                elif part:
-                    ids += self._model.encode(self._words(part, first and number == 0))
-            return ids
+            return self._fixed.encode(text, first, self._spelled)
         except ValueError as error:
             raise ModelError(f"the text can't be encoded: {error}") from error
 
@@ -138,10 +127,14 @@ class WordPieceEncoder:
             text = pattern.sub(replacement, text)
         return text
 
-    def _words(self, text: str, first: bool) -> list[str]:
+    def _spelled(self, text: str, first: bool) -> list[int]:
         if self._steps is not None:
-            return self._steps.words(text, first)
-        return text.translate(self._letters).split(" ")
+            return self._late.encode(self._steps.normalized(text), first, self._cut)
+        return self._model.encode(text.translate(self._letters).split(" "))
+
+    def _cut(self, text: str, first: bool) -> list[int]:
+        assert self._steps is not None
+        return self._model.encode(self._steps.words(text, first))
 
     def _longest_word(self) -> int:
         if self._steps is None:

@@ -19,6 +19,8 @@ PREFIX = "tokenizer.ggml."
 # The key that says by whose rules a text is cut, and its value for a tokenizer.model's.
 RULES = "ggmlkit.tokenizer_rules"
 SENTENCEPIECE = "sentencepiece"
+# The key of scores that a tokenizer.json has in more digits than gguf's.
+SCORES = "ggmlkit.tokenizer_scores"
 MODELS = ("llama", "gpt2", "t5", "bert")
 _LONGEST_PIECE = 1000  # characters; SentencePiece makes pieces of 16 unless told otherwise
 

@@ -16,9 +16,11 @@ from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.vocabulary.steps import surrounding_tokens
 from ggmlkit.errors import FormatError
 from ggmlkit.model.added_tokens import CARRIED
+from ggmlkit.model.carried_steps import with_charsmap
 from ggmlkit.model.vocab import flag, token_id
 
 _LEFT_OUT = ("vocab", "merges")
+_KINDS = ("BPE", "Unigram", "WordPiece")
 
 
 def carried_from_folder(folder: Path, tokens: Sequence[str]) -> dict[str, str]:
@@ -30,7 +32,7 @@ def carried_from_folder(folder: Path, tokens: Sequence[str]) -> dict[str, str]:
         tokenizer = read_json(path)
     except FormatError:
         return {}  # the vocabulary comes from another file
-    return carried(tokenizer, tokens) if _is_bpe(tokenizer) else {}
+    return carried(tokenizer, tokens) if _is_known(tokenizer) else {}
 
 
 def carried(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, str]:
@@ -38,8 +40,12 @@ def carried(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, st
     if not _added_tokens_fit(tokenizer, tokens):
         return {}
     model = {key: value for key, value in tokenizer["model"].items() if key not in _LEFT_OUT}
+    normalizer = tokenizer.get("normalizer")
     try:
-        return {CARRIED: json.dumps({**tokenizer, "model": model}, separators=(",", ":"))}
+        if model.get("type") == "Unigram":  # gguf has a key for the compiled part
+            normalizer = with_charsmap(normalizer, b"")
+        kept = {**tokenizer, "normalizer": normalizer, "model": model}
+        return {CARRIED: json.dumps(kept, separators=(",", ":"))}
     except RecursionError:
         return {}
 
@@ -54,16 +60,16 @@ def carried_tokenizer(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dic
         tokenizer = json.loads(metadata.get(CARRIED, ""))
     except (ValueError, TypeError, RecursionError):
         return None
-    if not isinstance(tokenizer, dict) or not _is_bpe(tokenizer):
+    if not isinstance(tokenizer, dict) or not _is_known(tokenizer):
         return None
     if not _added_tokens_fit(tokenizer, tokens):
         return None
     return tokenizer if _surrounds_as_told(tokenizer, metadata, tokens) else None
 
 
-def _is_bpe(tokenizer: Mapping[str, Any]) -> bool:
+def _is_known(tokenizer: Mapping[str, Any]) -> bool:
     model = tokenizer.get("model")
-    return isinstance(model, dict) and model.get("type", "BPE") == "BPE"
+    return isinstance(model, dict) and model.get("type", "BPE") in _KINDS
 
 
 def _added_tokens_fit(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> bool:
