@@ -91,11 +91,11 @@ void bind_pieces(py::module_& m) {
       .def("encode", &encoded<Unigram>, py::arg("words"));
   py::class_<WordPieces>(m, "WordPieces")
       .def(py::init([](const py::list& pieces, const Tokens& tokens, const std::string& mark,
-                       int unknown, std::size_t most) {
-             return WordPieces(pieces_of(pieces, tokens), mark, unknown, most);
+                       bool strict, int unknown, std::size_t most) {
+             return WordPieces(pieces_of(pieces, tokens), mark, strict, unknown, most);
            }),
-           py::arg("pieces"), py::arg("tokens"), py::arg("mark"), py::arg("unknown"),
-           py::arg("most"))
+           py::arg("pieces"), py::arg("tokens"), py::arg("mark"), py::arg("strict"),
+           py::arg("unknown"), py::arg("most"))
       .def("encode", &encoded<WordPieces>, py::arg("words"));
   py::class_<CompiledNormalizer>(m, "CompiledNormalizer")
       .def(py::init([](const py::bytes& charsmap, const py::list& pieces, const Tokens& kept,

@@ -9,10 +9,11 @@
 
 namespace ggmlkit::text {
 
-WordPieces::WordPieces(std::vector<PieceTrie::Piece> pieces, std::string_view mark, Token unknown,
-                       std::size_t most)
+WordPieces::WordPieces(std::vector<PieceTrie::Piece> pieces, std::string_view mark, bool strict,
+                       Token unknown, std::size_t most)
     : trie_(std::move(pieces)),
       beginning_(trie_.walk(PieceTrie::kRoot, mark)),
+      strict_(strict),
       unknown_(unknown),
       most_(most) {}
 
@@ -40,11 +41,13 @@ bool WordPieces::spell(std::string_view word, std::vector<Token>& out) const {
     Token longest = PieceTrie::kNoToken;
     std::size_t end_of_longest = begin;
     for (std::size_t end = begin; node != PieceTrie::kNone;) {
-      if (trie_.token(node) != PieceTrie::kNoToken) {
+      const bool is_mark = strict_ && node == beginning_;
+      const bool at_beginning = end == 0;
+      if (trie_.token(node) != PieceTrie::kNoToken && !(is_mark && at_beginning)) {
         longest = trie_.token(node);
         end_of_longest = end;
       }
-      if (end == word.size()) break;
+      if (end == word.size() || (is_mark && !at_beginning)) break;
       node = trie_.step(node, static_cast<unsigned char>(word[end++]));
     }
     if (longest == PieceTrie::kNoToken) return false;

@@ -132,6 +132,7 @@ class WordPieces:
         pieces: list[str | bytes],
         tokens: NDArray[np.int32],
         mark: str,
+        strict: bool,
         unknown: int,
         most: int,
     ) -> None: ...

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Patterns that take time in proportion to the text; a file's own could take for ever.
 _PLAIN_PATTERNS = frozenset({" {2,}", " +", r"\s+", r"\s{2,}", "▁{2,}", "▁+"})
-_PARTS = ("normalizers", "pretokenizers")
+_PARTS = ("normalizers", "pretokenizers", "decoders")
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,17 @@ class CarriedSteps:
             raise
         except Exception as error:
             raise ModelError(f"{CARRIED} holds steps that can't be run: {error}") from None
+
+    @property
+    def decoder_drops_space(self) -> bool:
+        """Whether the decoder leaves out the space that encoding adds before a text."""
+        for step in every_step(self.decoder):
+            if step.get("type") == "Metaspace":
+                scheme = step.get("prepend_scheme")
+                return scheme != "never" if scheme else bool(step.get("add_prefix_space", True))
+            if step.get("type") == "Strip" and step.get("start"):
+                return True
+        return False
 
     def normalized(self, text: str) -> str:
         """What the normalizer makes of a text; ModelError where a damaged one panics."""

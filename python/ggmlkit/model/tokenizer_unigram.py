@@ -49,6 +49,8 @@ class UnigramEncoder:
         self._collapses = flag(metadata, "remove_extra_whitespaces", False)
         suffix = flag(metadata, "treat_whitespace_as_suffix", False)
         self.space_prefix = self._adds_space and not suffix
+        if self._steps is not None and self._steps.decoder is not None:
+            self.space_prefix = self._steps.decoder_drops_space
         fixed = vocab.of_type(TokenType.USER_DEFINED)
         # SentencePiece finds these itself; the others cut the text at them first.
         self._fixed, self._late = fixed_tokens({} if exact else fixed, self._steps)
@@ -93,10 +95,17 @@ class UnigramEncoder:
 
     def joined(self, tokens: Sequence[int]) -> bytes:
         """The bytes of a text's tokens, without the space that encoding adds before it."""
-        if not self._exact:
-            text = b"".join(map(self.token_bytes, tokens))
-            return text.removeprefix(b" ") if self.space_prefix else text
         parts = list(map(self.token_bytes, tokens))
+        if self._steps is not None:
+            first = next((number for number, part in enumerate(parts) if part), None)
+            if first is not None and self.space_prefix:
+                # The tokenizers library takes all spaces of the first piece.
+                if int(self._vocab.types[tokens[first]]) == TokenType.NORMAL:
+                    parts[first] = parts[first].replace(b" ", b"")
+            return b"".join(parts)
+        if not self._exact:
+            text = b"".join(parts)
+            return text.removeprefix(b" ") if self.space_prefix else text
         # SentencePiece takes one space from each piece until there is a text.
         for number, token in enumerate(tokens if self._adds_space or self._collapses else ()):
             if not parts[number]:
@@ -119,7 +128,7 @@ class UnigramEncoder:
     def _model(self, pieces: list[str | bytes], metadata: Mapping[str, Any]) -> _core.Unigram:
         """The compiled model, with the pieces that the file's own program would look for."""
         exact, unknown = self._exact, token_id_of_unknown(self._vocab, metadata)
-        types, scores = self._vocab.types, _scores(self._vocab, metadata)
+        types, scores = self._vocab.types, scores_of(self._vocab, metadata)
         normal = types == TokenType.NORMAL
         sought = normal.copy()
         if self._steps is None:
@@ -140,15 +149,20 @@ class UnigramEncoder:
         )
 
     def _byte_tokens(self) -> list[int]:
-        """The token of each byte; none unless the vocabulary has all of them."""
+        """The token of each byte to spell unknown letters with; none where that isn't done."""
         if self._steps is not None and not self._steps.model.get("byte_fallback"):
             return []
-        found: dict[int, int] = {}
-        for token in np.flatnonzero(self._vocab.types == TokenType.BYTE).tolist():
-            byte = byte_value(self._vocab.pieces[token])
-            if byte is not None:
-                found.setdefault(byte, token)
-        return [found[byte] for byte in range(256)] if len(found) == 256 else []
+        return all_bytes(self._vocab)
+
+
+def all_bytes(vocab: Vocab) -> list[int]:
+    """The token of each byte; none unless the vocabulary has all of them."""
+    found: dict[int, int] = {}
+    for token in np.flatnonzero(vocab.types == TokenType.BYTE).tolist():
+        byte = byte_value(vocab.pieces[token])
+        if byte is not None:
+            found.setdefault(byte, token)
+    return [found[byte] for byte in range(256)] if len(found) == 256 else []
 
 
 def token_id_of_unknown(vocab: Vocab, metadata: Mapping[str, Any]) -> int | None:
@@ -160,7 +174,7 @@ def token_id_of_unknown(vocab: Vocab, metadata: Mapping[str, Any]) -> int | None
     return usual if usual < len(vocab.pieces) else None
 
 
-def _scores(vocab: Vocab, metadata: Mapping[str, Any]) -> NDArray[np.float64]:
+def scores_of(vocab: Vocab, metadata: Mapping[str, Any]) -> NDArray[np.float64]:
     """The score of every token, float64 ``(tokens,)``; ModelError unless all are numbers."""
     if vocab.scores is None:
         raise ModelError("tokenizer.ggml.scores is missing, which a Unigram needs")

@@ -87,6 +87,7 @@ class WordPieceEncoder:
                 list(vocab.pieces),
                 sought.astype(np.int32),
                 SPACE,
+                strict=self._steps is not None,
                 unknown=-1 if unknown is None else unknown,
                 most=self._longest_word(),
             )

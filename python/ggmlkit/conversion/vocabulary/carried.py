@@ -17,7 +17,7 @@ from ggmlkit.conversion.vocabulary.steps import surrounding_tokens
 from ggmlkit.errors import FormatError
 from ggmlkit.model.added_tokens import CARRIED
 from ggmlkit.model.carried_steps import with_charsmap
-from ggmlkit.model.vocab import flag, token_id
+from ggmlkit.model.vocab import charsmap, flag, token_id
 
 _LEFT_OUT = ("vocab", "merges")
 _KINDS = ("BPE", "Unigram", "WordPiece")
@@ -64,6 +64,7 @@ def carried_tokenizer(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dic
         return None
     if not _added_tokens_fit(tokenizer, tokens):
         return None
+    tokenizer["normalizer"] = with_charsmap(tokenizer.get("normalizer"), charsmap(metadata))
     return tokenizer if _surrounds_as_told(tokenizer, metadata, tokens) else None
 
 
