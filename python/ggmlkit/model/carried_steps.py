@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggmlkit.errors import ModelError
 from ggmlkit.model.added_tokens import CARRIED
+from ggmlkit.model.carried_cuts import BertLetters, Cut, ReorderedError, is_bert, metaspace_cut
 
 if TYPE_CHECKING:
     import tokenizers
@@ -40,6 +41,8 @@ class CarriedSteps:
     _normalizer: normalizers.Normalizer | None
     _first: pre_tokenizers.PreTokenizer | None
     _later: pre_tokenizers.PreTokenizer | None
+    _metaspace: Cut | None
+    _letters: BertLetters | None
 
     @classmethod
     def from_metadata(
@@ -62,6 +65,10 @@ class CarriedSteps:
                 _check(step)
             normalize = _tokenizer(normalizer, None).normalizer
             late = _late_tokens(carried)
+            first = _tokenizer(None, pre_tokenizer).pre_tokenizer
+            letters = None
+            if is_bert(normalizer, pre_tokenizer) and not late:
+                letters = BertLetters(normalize.normalize_str, lambda text: _cut(first, text))
             return cls(
                 model,
                 decoder if isinstance(decoder, dict) else None,
@@ -70,8 +77,10 @@ class CarriedSteps:
                     for text in late
                 },
                 normalize,
-                _tokenizer(None, pre_tokenizer).pre_tokenizer,
+                first,
                 _tokenizer(None, _not_first(pre_tokenizer)).pre_tokenizer,
+                metaspace_cut(pre_tokenizer),
+                letters,
             )
         except ModelError:
             raise
@@ -96,12 +105,23 @@ class CarriedSteps:
         found: str = run(self._normalizer.normalize_str, text)
         return found
 
+    def letters_words(self, text: str) -> list[str] | None:
+        """What a text, not normalized, is cut into, where letter by letter will do; else None."""
+        if self._letters is None:
+            return None
+        try:
+            return text.translate(self._letters).split(" ")
+        except ReorderedError:
+            return None
+
     def words(self, text: str, first: bool) -> list[str]:
         """What a normalized text is cut into; ``first``: nothing comes before it."""
+        if self._metaspace is not None:
+            return self._metaspace(text, first)
         cut = self._first if first else self._later
         if cut is None:
             return [text] if text else []
-        return [word for word, _ in run(cut.pre_tokenize_str, text)]
+        return _cut(cut, text)
 
 
 def every_step(value: object) -> Iterator[dict[str, Any]]:
@@ -142,6 +162,10 @@ def _carried(metadata: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _cut(cut: pre_tokenizers.PreTokenizer, text: str) -> list[str]:
+    return [word for word, _ in run(cut.pre_tokenize_str, text)]
 
 
 def _late_tokens(carried: Mapping[str, Any]) -> list[str]:

@@ -98,10 +98,9 @@ class UnigramEncoder:
         parts = list(map(self.token_bytes, tokens))
         if self._steps is not None:
             first = next((number for number, part in enumerate(parts) if part), None)
-            if first is not None and self.space_prefix:
-                # The tokenizers library takes all spaces of the first piece.
-                if int(self._vocab.types[tokens[first]]) == TokenType.NORMAL:
-                    parts[first] = parts[first].replace(b" ", b"")
+            # The tokenizers library takes all spaces of the first piece.
+            if first is not None and self._is_piece(tokens[first]) and self.space_prefix:
+                parts[first] = parts[first].replace(b" ", b"")
             return b"".join(parts)
         if not self._exact:
             text = b"".join(parts)
@@ -110,11 +109,18 @@ class UnigramEncoder:
         for number, token in enumerate(tokens if self._adds_space or self._collapses else ()):
             if not parts[number]:
                 continue
-            if int(self._vocab.types[token]) not in (TokenType.UNKNOWN, TokenType.BYTE):
+            if self._is_piece(token):
                 parts[number] = parts[number].removeprefix(b" ")
             if parts[number] or not self._collapses:
                 break
         return b"".join(parts)
+
+    def _is_piece(self, token: int) -> bool:
+        return int(self._vocab.types[token]) not in (
+            TokenType.UNKNOWN,
+            TokenType.BYTE,
+            TokenType.USER_DEFINED,
+        )
 
     def _spelled(self, text: str, first: bool) -> list[int]:
         if self._steps is not None:

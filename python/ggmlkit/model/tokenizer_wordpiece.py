@@ -114,7 +114,7 @@ class WordPieceEncoder:
         if isinstance(piece, bytes):
             return piece
         if kind == TokenType.USER_DEFINED:
-            return piece.encode()
+            return piece.encode() if self._steps is None else b" " + piece.encode()
         if self._joins and piece.startswith(SPACE) and _JOINED.match(piece, len(SPACE)):
             piece = piece.removeprefix(SPACE)
         return piece.replace(SPACE, " ").encode()
@@ -130,6 +130,9 @@ class WordPieceEncoder:
 
     def _spelled(self, text: str, first: bool) -> list[int]:
         if self._steps is not None:
+            words = self._steps.letters_words(text)
+            if words is not None:
+                return self._model.encode(words)
             return self._late.encode(self._steps.normalized(text), first, self._cut)
         return self._model.encode(text.translate(self._letters).split(" "))
 
