@@ -116,11 +116,10 @@ class UnigramEncoder:
         return b"".join(parts)
 
     def _is_piece(self, token: int) -> bool:
-        return int(self._vocab.types[token]) not in (
-            TokenType.UNKNOWN,
-            TokenType.BYTE,
-            TokenType.USER_DEFINED,
-        )
+        kind = int(self._vocab.types[token])
+        if kind == TokenType.USER_DEFINED:
+            return self._exact
+        return kind not in (TokenType.UNKNOWN, TokenType.BYTE)
 
     def _spelled(self, text: str, first: bool) -> list[int]:
         if self._steps is not None:
@@ -140,15 +139,17 @@ class UnigramEncoder:
         if self._steps is None:
             sought |= types == TokenType.USER_DEFINED
             sought |= (types == TokenType.UNUSED) & (not exact)
+        else:
+            sought |= types == TokenType.BYTE  # the library finds their names in text
         lowest = float(scores[normal].min(initial=np.inf))
-        lowest = lowest if np.isfinite(lowest) else 0.0
+        unknown_score = (lowest if np.isfinite(lowest) else 0.0) - _UNKNOWN_PENALTY
         # What users define has no score of its own: it is what the text was meant to be.
         scores[types == TokenType.USER_DEFINED] = np.float32(-0.1) if exact else 0.0
         return _core.Unigram(
             pieces,
             np.flatnonzero(sought).astype(np.int32),
             scores,
-            unknown_score=lowest - _UNKNOWN_PENALTY,
+            unknown_score=float(np.float32(unknown_score)) if exact else unknown_score,
             unknown=-1 if unknown is None else unknown,
             byte_tokens=self._byte_tokens(),
             single_precision=exact,
