@@ -359,8 +359,7 @@ def gpt2(**keys: Any) -> dict[str, Any]:
     ("metadata", "message"),
     [
         ({}, "tokenizer.ggml.model is missing"),
-        (gpt2(model="t5"), "Unigram, which ggmlkit does not run"),
-        (gpt2(model="bert"), "'bert' is neither"),
+        (gpt2(model="rwkv"), "'rwkv' is not supported, only llama, gpt2, t5, bert"),
         (gpt2(tokens=None), "tokens is missing"),
         (gpt2(tokens=[]), "tokens is empty"),
         (gpt2(tokens=["a", 1, "ab"]), "no text"),
