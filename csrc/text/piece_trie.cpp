@@ -8,17 +8,19 @@
 namespace ggmlkit::text {
 namespace {
 
-// The first eight bytes as a number that sorts as they do.
-std::uint64_t beginning(std::string_view text) {
+// Eight bytes as a number that sorts as they do; zeros where the text has ended.
+std::uint64_t eight_bytes(std::string_view text, std::size_t from) {
   std::uint64_t number = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
+  for (std::size_t i = from; i < from + 8; ++i) {
     number = number << 8 | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0);
   }
   return number;
 }
 
+// Most pieces differ in their first bytes, which lie here side by side.
 struct Entry {
-  std::uint64_t beginning;
+  std::uint64_t first;
+  std::uint64_t second;
   std::uint32_t number;  // in the given order
 };
 
@@ -32,10 +34,12 @@ std::vector<Entry> sorted(const std::vector<PieceTrie::Piece>& pieces) {
   std::vector<Entry> entries;
   entries.reserve(pieces.size());
   for (std::size_t i = 0; i < pieces.size(); ++i) {
-    entries.push_back({beginning(pieces[i].text), static_cast<std::uint32_t>(i)});
+    const std::string_view text = pieces[i].text;
+    entries.push_back({eight_bytes(text, 0), eight_bytes(text, 8), static_cast<std::uint32_t>(i)});
   }
   std::sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
-    if (a.beginning != b.beginning) return a.beginning < b.beginning;
+    if (a.first != b.first) return a.first < b.first;
+    if (a.second != b.second) return a.second < b.second;
     const int order = pieces[a.number].text.compare(pieces[b.number].text);
     return order != 0 ? order < 0 : a.number < b.number;
   });
