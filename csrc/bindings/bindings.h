@@ -22,6 +22,7 @@ void bind_attention(pybind11::module_& m);
 void bind_llama(pybind11::module_& m);
 void bind_stored_strings(pybind11::module_& m);
 void bind_tokenization(pybind11::module_& m);
+void bind_pieces(pybind11::module_& m);
 
 using ByteArray = pybind11::array_t<std::uint8_t, pybind11::array::c_style>;
 using FloatArray = pybind11::array_t<float, pybind11::array::c_style>;

@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   ggmlkit::bind_llama(m);
   ggmlkit::bind_stored_strings(m);
   ggmlkit::bind_tokenization(m);
+  ggmlkit::bind_pieces(m);
 }

@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/stored_strings.h"
+#include "bindings/texts.h"
 #include "text/byte_pairs.h"
 #include "text/sentence_pieces.h"
 #include "text/token_finder.h"
-#include "text/utf8.h"
 #include "text/word_splitter.h"
 
 namespace py = pybind11;
@@ -26,31 +25,6 @@ using text::SentencePieces;
 using text::TokenFinder;
 using text::WordSplitter;
 using Tokens = std::vector<std::int32_t>;
-
-// A string's UTF-8, which lives as long as the string.
-std::string_view utf8(py::handle string) {
-  Py_ssize_t size = 0;
-  const char* data = PyUnicode_AsUTF8AndSize(string.ptr(), &size);
-  if (data == nullptr) throw py::error_already_set();
-  return {data, static_cast<std::size_t>(size)};
-}
-
-// Views of a list's strings, or of stored ones, which live as long as these; without data where
-// something is no text.
-std::vector<std::string_view> texts_of(const py::object& strings) {
-  std::vector<std::string_view> found;
-  found.reserve(py::len(strings));
-  if (py::isinstance<StoredStrings>(strings)) {
-    for (const std::string_view text : strings.cast<const StoredStrings&>().texts()) {
-      found.push_back(text::is_utf8(text) ? text : std::string_view());
-    }
-  } else {
-    for (const py::handle string : strings) {
-      found.push_back(PyUnicode_Check(string.ptr()) ? utf8(string) : std::string_view());
-    }
-  }
-  return found;
-}
 
 // A piece may itself begin with a space, never hold one further on.
 std::vector<BytePairs::Pair> pairs_of(const std::vector<std::string_view>& merges) {
@@ -77,13 +51,6 @@ Fallback fallback_of(const std::vector<std::pair<int, std::int32_t>>& bytes, std
   fallback.unknown = unknown;
   fallback.fuse = fuse;
   return fallback;
-}
-
-template <class Encoder>
-Tokens encode_words(const Encoder& encoder, const py::iterable& words) {
-  Tokens tokens;
-  for (const py::handle word : words) encoder.encode(utf8(word), tokens);
-  return tokens;
 }
 
 Tokens encode_bytes(const BytePairs& pairs, const py::str& string, const WordSplitter& splitter) {

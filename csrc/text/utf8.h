@@ -29,4 +29,11 @@ inline bool is_utf8(std::string_view bytes) {
   return true;
 }
 
+// As much of text known to be UTF-8 as an error has room for.
+inline std::string_view excerpt(std::string_view text) {
+  std::size_t end = text.size() < 80 ? text.size() : 80;
+  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
 }  // namespace ggmlkit::text

@@ -122,6 +122,44 @@ class WordSplitter:
     def __init__(self, expressions: Sequence[str]) -> None: ...
     def words(self, text: str, letters: bool) -> list[str]: ...
 
+class Unigram:
+    def __init__(
+        self,
+        pieces: Sequence[str | bytes],
+        tokens: NDArray[np.int32],
+        scores: NDArray[np.float64],
+        unknown_score: float,
+        unknown: int,
+        byte_tokens: list[int],
+        single_precision: bool,
+    ) -> None: ...
+    def encode(self, words: Iterable[str]) -> list[int]: ...
+
+class WordPieces:
+    def __init__(
+        self,
+        pieces: Sequence[str | bytes],
+        tokens: NDArray[np.int32],
+        mark: str,
+        strict: bool,
+        unknown: int,
+        most: int,
+    ) -> None: ...
+    def encode(self, words: Iterable[str]) -> list[int]: ...
+
+class CompiledNormalizer:
+    def __init__(
+        self,
+        charsmap: bytes,
+        pieces: Sequence[str | bytes],
+        kept: NDArray[np.int32],
+        before: bool,
+        after: bool,
+        collapse: bool,
+        by_words: bool,
+    ) -> None: ...
+    def normalized(self, text: str) -> str: ...
+
 class Bpe:
     def __init__(
         self,

@@ -29,6 +29,7 @@ class SentencePieceModel:
     remove_extra_whitespaces: bool = True
     charsmap: bytes = b""
     is_bpe: bool = False
+    space_as_suffix: bool = False
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
@@ -51,7 +52,9 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     if not model.pieces:
         raise FormatError(path, None, "the SentencePiece model has no pieces")
     if kind not in (_UNIGRAM, _BPE):
-        raise ConversionError(f"{path}: only SentencePiece models of type BPE are supported")
+        raise ConversionError(
+            f"{path}: only SentencePiece models of type BPE and Unigram are supported"
+        )
     model.is_bpe = kind == _BPE
     return model
 
@@ -78,6 +81,8 @@ def _read_trainer(model: SentencePieceModel, message: bytes, kind: int) -> int:
             continue
         if number == 3:
             kind = value
+        elif number == 24:
+            model.space_as_suffix = bool(value)
         elif number == 40:
             model.unk_id = signed(value)
         elif number == 41:

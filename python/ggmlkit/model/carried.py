@@ -7,6 +7,7 @@ that text gets the ids that the tokenizers library gives it.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any
 from ggmlkit.errors import ModelError
 from ggmlkit.model.added_tokens import AddedToken
 from ggmlkit.model.tokenizer_steps import flat_steps
-from ggmlkit.model.vocab_keys import CARRIED
+from ggmlkit.model.vocab import charsmap
+from ggmlkit.model.vocab_keys import CARRIED, MODELS
 
 # How merges of equal rank come first, where the file leaves them out because scores tell the rest.
 MERGE_ORDER = "ggmlkit.tokenizer_merge_order"
@@ -47,19 +49,32 @@ class Carried:
     @property
     def strips_first_space(self) -> bool:
         """Whether its decoder leaves out the space that a text is led by."""
-        return any(
+        return self.model.get("type") == "WordPiece" or any(
             (step.get("type") == "Strip" and step.get("content") == " " and bool(step.get("start")))
             or (step.get("type") == "Metaspace" and metaspace_prepends(step))
             for step in flat_steps(self.json.get("decoder"))
         )
 
+    @property
+    def decodes_metaspace(self) -> bool:
+        """Whether its decoder takes all spaces from the first token of a text."""
+        return any(
+            step.get("type") == "Metaspace" and metaspace_prepends(step)
+            for step in flat_steps(self.json.get("decoder"))
+        )
+
     @classmethod
     def from_metadata(
-        cls, metadata: Mapping[str, Any], pieces: Sequence[str | bytes]
+        cls, metadata: Mapping[str, Any], model: str, pieces: Sequence[str | bytes]
     ) -> Carried | None:
         """What the file carries; None if nothing, or if the vocabulary was changed since.
 
-        ``pieces`` are the vocabulary's.
+        Args:
+            metadata: the file's keys.
+            model: the vocabulary's kind, as gguf names it.
+            pieces: the vocabulary's.
+
+        Raises ModelError for a compiled normalizer that is no list of bytes.
         """
         text = metadata.get(CARRIED)
         if text is None:
@@ -68,18 +83,30 @@ class Carried:
             tokenizer = json.loads(text)
         except (ValueError, TypeError, RecursionError):
             return None
-        if not isinstance(tokenizer, dict) or not is_bpe(tokenizer):
+        if not isinstance(tokenizer, dict) or not is_of(model, tokenizer):
             return None
         if not added_tokens_fit(tokenizer, pieces):
             return None
+        put_compiled(tokenizer, old=b"", new=charsmap(metadata))
         entries = tokenizer.get("added_tokens") or []
         return cls(tokenizer, tuple(map(AddedToken.from_json, entries)))
 
 
-def is_bpe(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a tokenizer.json is of byte pair encoding."""
-    model = tokenizer.get("model")
-    return isinstance(model, dict) and model.get("type", "BPE") == "BPE"
+def is_of(model: str, tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a tokenizer.json is of this kind of vocabulary, as gguf names it."""
+    found = tokenizer.get("model")
+    return isinstance(found, dict) and found.get("type", "BPE") == MODELS.get(model)
+
+
+def put_compiled(tokenizer: Mapping[str, Any], *, old: bytes, new: bytes) -> None:
+    """Change a tokenizer.json that has this compiled normalizer to have another.
+
+    gguf has a key for it, so it is carried there alone, and nothing stands in its place.
+    """
+    theirs, ours = (base64.b64encode(charsmap).decode() for charsmap in (old, new))
+    for step in flat_steps(tokenizer.get("normalizer")):
+        if step.get("type") == "Precompiled" and step.get("precompiled_charsmap") == theirs:
+            step["precompiled_charsmap"] = ours
 
 
 def added_tokens_fit(tokenizer: Mapping[str, Any], pieces: Sequence[str | bytes]) -> bool:

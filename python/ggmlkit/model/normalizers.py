@@ -44,7 +44,7 @@ def normalizer_of(normalizer: object) -> Normalize | None:
     return normalize
 
 
-def precompiled(charsmap: bytes) -> Normalize:
+def _precompiled(charsmap: bytes) -> Normalize:
     """SentencePiece's compiled normalizer: the size of a table, the table, texts."""
     # The library takes memory for the table before it looks whether that is there.
     size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
@@ -73,7 +73,7 @@ def _step(step: Mapping[str, Any]) -> Normalize:
             charsmap = base64.b64decode(step.get("precompiled_charsmap") or b"", validate=True)
         except (binascii.Error, TypeError, ValueError):
             raise ModelError(f"{_CHARSMAP} is no base64") from None
-        return precompiled(charsmap)
+        return _precompiled(charsmap)
     if kind == "BertNormalizer":
         settings = {
             name: bool(step.get(name))
@@ -85,6 +85,16 @@ def _step(step: Mapping[str, Any]) -> Normalize:
     raise ModelError(f"the normalizer {str(kind)[:80]!r} is not known")
 
 
+def simple_regex(pattern: object) -> Any:
+    """The library's expression, if it is found in one walk through any text; else None.
+
+    A file's own could take forever.
+    """
+    if isinstance(pattern, str) and len(pattern) <= _LONGEST and _SIMPLE_REGEX.fullmatch(pattern):
+        return tokenizers_library().Regex(pattern)
+    return None
+
+
 def _replacing(pattern: object, content: str) -> Normalize:
     pattern = pattern if isinstance(pattern, Mapping) else {}
     plain, regex = pattern.get("String"), pattern.get("Regex")
@@ -93,8 +103,9 @@ def _replacing(pattern: object, content: str) -> Normalize:
         return lambda text: text.replace(old, content)
     if regex == TRIMMED and not content:
         return lambda text: text.lstrip(" ").rstrip(" ▁")
-    if isinstance(regex, str) and len(regex) <= _LONGEST and _SIMPLE_REGEX.fullmatch(regex):
-        return _of_library("Replace", tokenizers_library().Regex(regex), content)
+    expression = simple_regex(regex)
+    if expression is not None:
+        return _of_library("Replace", expression, content)
     raise ModelError(f"the normalizer replaces {str(pattern)[:80]}, which is not supported")
 
 

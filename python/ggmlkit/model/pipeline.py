@@ -6,18 +6,19 @@ tokens may be found; what is then left is cut into words and encoded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ggmlkit import _core
 from ggmlkit.model.added_tokens import AddedToken, finder, with_plain_spaces
+from ggmlkit.model.bert_words import bert_words
 from ggmlkit.model.carried import Carried
-from ggmlkit.model.metaspace import words_of
-from ggmlkit.model.normalizers import Normalize, normalizer_of, precompiled
+from ggmlkit.model.compiled_normalizer import compiled_normalizer
+from ggmlkit.model.normalizers import Normalize, normalizer_of
 from ggmlkit.model.plain_pieces import SPACE
-from ggmlkit.model.vocab import charsmap, flag
+from ggmlkit.model.pre_tokenizer_steps import words_of
+from ggmlkit.model.vocab import Vocab, flag
 
 # Ids of a stretch of text between tokens. The second argument: whether it begins the whole text.
 Encode = Callable[[str, bool], list[int]]
@@ -34,7 +35,6 @@ class Pipeline:
         normalize: applied to what is between these tokens.
         normalized: finds tokens in what has been normalized.
         encode_text: encodes what is left.
-        strips_first_space: whether decoding leaves out the space that a text is led by.
     """
 
     given: _core.TokenFinder | None
@@ -42,7 +42,6 @@ class Pipeline:
     normalize: Normalize | None
     normalized: _core.TokenFinder | None
     encode_text: Encode
-    strips_first_space: bool
 
     def encode(self, text: str, parse_special: bool) -> list[int]:
         """Ids of a text; ``parse_special``: special tokens are found in it."""
@@ -75,10 +74,19 @@ def _split(
 
 
 def carried_pipeline(carried: Carried, encode: Callable[[list[str]], list[int]]) -> Pipeline:
-    """The tokenizers library's, for a vocabulary with ``▁``; ``encode`` takes words.
+    """The tokenizers library's; ``encode`` takes words.
 
     Raises ModelError for a step that is not known.
     """
+    cut = bert_words(carried)
+    if cut is not None:
+        return Pipeline(
+            given=finder(carried.added),
+            longest_first=False,
+            normalize=None,
+            normalized=None,
+            encode_text=lambda text, _: encode(cut(text)),
+        )
     words = words_of(carried.json.get("pre_tokenizer"))
     return _of_tokenizer_json(carried, lambda text, first: encode(words(text, first)))
 
@@ -96,7 +104,6 @@ def _of_tokenizer_json(carried: Carried, encode: Encode) -> Pipeline:
         normalize=normalize,
         normalized=finder((token for token in carried.added if token.normalized), normalize),
         encode_text=encode,
-        strips_first_space=carried.strips_first_space,
     )
 
 
@@ -108,7 +115,6 @@ def plain_pipeline(tokens: Sequence[AddedToken], encode: Callable[[str], list[in
         normalize=None,
         normalized=None,
         encode_text=lambda text, _: encode(text),
-        strips_first_space=False,
     )
 
 
@@ -125,56 +131,41 @@ def spaced_pipeline(
         normalize=lambda text: prefix + text.replace(" ", SPACE),
         normalized=None,
         encode_text=lambda text, _: encode([text]),
-        strips_first_space=bool(prefix),
     )
 
 
 def sentencepiece_pipeline(
+    vocab: Vocab,
     metadata: Mapping[str, Any],
     tokens: Sequence[AddedToken],
     encode: Callable[[list[str]], list[int]],
 ) -> Pipeline:
-    """SentencePiece's own: user-defined tokens are found in text that has been normalized.
+    """SentencePiece's own: user-defined tokens stay as they are when text is normalized.
 
-    Where they stand in the text as given, the compiled normalizer leaves them as they are.
+    Of a BPE they are found in text that has been normalized; a Unigram weighs them itself.
     """
-    prefix = SPACE if flag(metadata, "add_space_prefix", True) else ""
-    collapse = flag(metadata, "remove_extra_whitespaces", False)
     defined = [token for token in tokens if not token.special]
-    compiled = charsmap(metadata)
-    mapped = _sparing(precompiled(compiled), defined) if compiled else None
-
-    def normalize(text: str) -> str:
-        if mapped is not None:
-            text = mapped(text)
-        if collapse:
-            text = _collapsed(text)
-        return prefix + text.replace(" ", SPACE) if text else text
-
+    found = defined if vocab.model == "llama" else []
     return Pipeline(
         given=finder(token for token in tokens if token.special),
         longest_first=False,
-        normalize=normalize,
-        normalized=finder(defined, lambda text: text.replace(" ", SPACE)),
+        normalize=compiled_normalizer(vocab, metadata, defined),
+        normalized=finder(found, lambda text: text.replace(" ", SPACE)),
         encode_text=lambda text, _: encode([text]),
-        strips_first_space=bool(prefix),
     )
 
 
-def _sparing(normalize: Normalize, tokens: Sequence[AddedToken]) -> Normalize:
-    """What a normalizer does to text between tokens."""
-    found, texts = finder(tokens), {token.number: token.text for token in tokens}
-
-    def spared(text: str) -> str:
-        parts = _split(found, text, False, False)
-        return "".join(texts[p] if isinstance(p, int) else normalize(p) for p in parts)
-
-    return spared
-
-
-def _collapsed(text: str) -> str:
-    """The text without the spaces around it, and one for several within.
-
-    At the end a ▁ counts as a space, elsewhere it does not; so does SentencePiece.
-    """
-    return re.sub(" +", " ", text.lstrip(" ").rstrip(" " + SPACE))
+def unigram_pipeline(
+    vocab: Vocab,
+    metadata: Mapping[str, Any],
+    tokens: Sequence[AddedToken],
+    encode: Callable[[list[str]], list[int]],
+) -> Pipeline:
+    """llama.cpp's for Unigram."""
+    return Pipeline(
+        given=finder(tokens),
+        longest_first=True,
+        normalize=compiled_normalizer(vocab, metadata, by_words=True),
+        normalized=None,
+        encode_text=lambda text, _: encode([text]),
+    )

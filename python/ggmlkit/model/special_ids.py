@@ -22,7 +22,7 @@ HF_NAMES: Mapping[str, str] = {
 # The key of a JSON object of special tokens that gguf has no keys for, text by name.
 CARRIED_TEXTS = "ggmlkit.tokenizer_special_tokens"
 # Names that the vocabularies of a kind give these tokens; what counts where a file has no key.
-_USUAL: Mapping[str, Mapping[str, str]] = {
+USUAL: Mapping[str, Mapping[str, str]] = {
     "llama": {"bos": "<s>", "eos": "</s>", "unknown": "<unk>"},
     "t5": {"eos": "</s>", "unknown": "<unk>", "padding": "<pad>"},
     "bert": {
@@ -48,7 +48,7 @@ def special_id(vocab: Vocab, metadata: Mapping[str, Any], name: str) -> int | No
     Raises ModelError for an id that is none of the vocabulary's.
     """
     told = token_id(metadata, name, len(vocab.pieces))
-    usual = _USUAL.get(vocab.model, {}).get(name)
+    usual = USUAL.get(vocab.model, {}).get(name)
     if told is not None or usual is None or f"{PREFIX}{name}_token_id" in metadata:
         return told
     if vocab.model == "bert" and name == "bos":

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
 from ggmlkit.errors import ModelError
-from ggmlkit.model.added_tokens import of_vocabulary
-from ggmlkit.model.carried import MERGE_ORDER, Carried
 from ggmlkit.model.detokenizer import Detokenizer
 from ggmlkit.model.end_tokens import end_ids
-from ggmlkit.model.pipeline import (
-    Pipeline,
-    carried_byte_pipeline,
-    carried_pipeline,
-    plain_pipeline,
-    sentencepiece_pipeline,
-    spaced_pipeline,
-)
 from ggmlkit.model.special_ids import special_id, special_texts
 from ggmlkit.model.surroundings import surroundings
-from ggmlkit.model.token_fixups import stripping_by_model
-from ggmlkit.model.tokenizer_bpe import BpeEncoder
-from ggmlkit.model.tokenizer_spm import SpmEncoder
-from ggmlkit.model.vocab import Vocab, charsmap
-from ggmlkit.model.vocab_keys import PREFIX, TokenType
+from ggmlkit.model.tokenizer_parts import parts_of
+from ggmlkit.model.vocab import Vocab
+from ggmlkit.model.vocab_keys import TokenType
 
 
 class Tokenizer:
@@ -48,7 +36,7 @@ class Tokenizer:
         """Use ``from_metadata`` or ``from_file``."""
         size = len(vocab.pieces)
         self._vocab = vocab
-        self._pipeline, self._bytes_of = _parts(vocab, metadata)
+        self._pipeline, self._joining = parts_of(vocab, metadata)
         self.vocab_size = size
         self.bos_id = special_id(vocab, metadata, "bos")
         self.eos_id = special_id(vocab, metadata, "eos")
@@ -102,8 +90,10 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int], *, special: bool = False) -> bytes:
         """Bytes of tokens, without the space that a text was led by."""
-        data = b"".join(self.token_bytes(token, special=special) for token in ids)
-        return data.removeprefix(b" ") if self._pipeline.strips_first_space else data
+        tokens = list(ids)
+        for token in tokens:
+            self._check(token)
+        return self._joining.join(tokens, special)
 
     def token_bytes(self, token: int, *, special: bool = False) -> bytes:
         """Bytes of one token wherever it stands: a leading space is kept.
@@ -111,9 +101,7 @@ class Tokenizer:
         Control tokens and the unknown one give none, or their names if ``special``.
         """
         self._check(token)
-        if not special and int(self._vocab.types[token]) in (TokenType.CONTROL, TokenType.UNKNOWN):
-            return b""
-        return self._bytes_of(token)
+        return self._joining.token_bytes(token, special)
 
     def token_text(self, token: int) -> str | bytes:
         """The token's own name in the vocabulary, such as ``▁the`` or ``<s>``."""
@@ -141,36 +129,11 @@ class Tokenizer:
         ``decode``.
         """
         token_bytes = partial(self.token_bytes, special=special)
-        return Detokenizer(token_bytes, beginning and self._pipeline.strips_first_space)
+        return Detokenizer(token_bytes, beginning and self._joining.strips_first_space)
 
     def _check(self, token: int) -> None:
         if not 0 <= token < self.vocab_size:
             raise IndexError(f"token {token} is outside the vocabulary of {self.vocab_size}")
-
-
-def _parts(vocab: Vocab, metadata: Mapping[str, Any]) -> tuple[Pipeline, Callable[[int], bytes]]:
-    """The steps that encode text, and what gives the bytes of a token."""
-    carried = Carried.from_metadata(metadata, vocab.pieces)
-    tokens = of_vocabulary(vocab, stripping_by_model(vocab, metadata))
-    if vocab.model == "gpt2":
-        bpe = BpeEncoder(vocab, carried)
-        if carried is not None and bpe.cuts_as_carried:
-            return carried_byte_pipeline(carried, bpe.encode), bpe.token_bytes
-        return plain_pipeline(tokens, bpe.encode), bpe.token_bytes
-    if carried is not None and carried.model.get("byte_fallback"):
-        spm = SpmEncoder(
-            vocab,
-            merges=vocab.merges,
-            merge_order=metadata.get(MERGE_ORDER),
-            fuse_unknown=bool(carried.model.get("fuse_unk")),
-            defined_join=True,
-        )
-        return carried_pipeline(carried, spm.encode), spm.token_bytes
-    spm = SpmEncoder(vocab)
-    # A key that this library writes for a tokenizer.model, and llama.cpp for no such vocabulary.
-    own = f"{PREFIX}remove_extra_whitespaces" in metadata or charsmap(metadata)
-    pipeline = sentencepiece_pipeline if own else spaced_pipeline
-    return pipeline(metadata, tokens, spm.encode), spm.token_bytes
 
 
 def _valid(text: str) -> str:

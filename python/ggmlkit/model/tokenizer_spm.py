@@ -8,7 +8,7 @@ import numpy as np
 
 from ggmlkit import _core
 from ggmlkit.errors import ModelError
-from ggmlkit.model.plain_pieces import byte_tokens, plain_bytes
+from ggmlkit.model.plain_pieces import byte_tokens
 from ggmlkit.model.vocab import Vocab
 from ggmlkit.model.vocab_keys import TokenType
 
@@ -21,7 +21,7 @@ _TIES = {
 
 
 class SpmEncoder:
-    """Text to ids and ids to bytes for a ``"llama"`` vocabulary."""
+    """Text to ids for a ``"llama"`` vocabulary."""
 
     def __init__(
         self,
@@ -45,12 +45,10 @@ class SpmEncoder:
         """
         if merge_order not in _TIES:
             raise ModelError(f"the order of merges, {str(merge_order)[:80]!r}, is not known")
-        self._vocab = vocab
         types = vocab.types
         unknown = np.flatnonzero(types == TokenType.UNKNOWN)
-        single = [pair for pair in byte_tokens(vocab) if types[pair[1]] == TokenType.BYTE]
         fallback = _core.Fallback(
-            single,
+            byte_tokens(vocab, TokenType.BYTE),
             int(unknown[0]) if unknown.size else -1,
             fuse_unknown,
         )
@@ -72,11 +70,6 @@ class SpmEncoder:
     def encode(self, words: list[str]) -> list[int]:
         """Ids of words, whose spaces are ``▁``; nothing is added."""
         return self._encoder.encode(words)
-
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes a token stands for, its name's for a control or unknown token."""
-        piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
-        return piece if isinstance(piece, bytes) else plain_bytes(piece, kind)
 
 
 def _joinable(vocab: Vocab, defined: bool) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

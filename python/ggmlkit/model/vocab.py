@@ -12,6 +12,7 @@ from ggmlkit.errors import ModelError
 from ggmlkit.io.stored_values import StoredValues
 from ggmlkit.model.piece_search import found_pieces
 from ggmlkit.model.token_fixups import fixed_types
+from ggmlkit.model.vocab_keys import MODELS
 from ggmlkit.model.vocab_keys import PREFIX as PREFIX
 from ggmlkit.model.vocab_keys import TokenType as TokenType
 from ggmlkit.model.vocab_keys import flag as flag
@@ -28,7 +29,8 @@ class Vocab:
     """The ``tokenizer.ggml.*`` keys of a file.
 
     Attributes:
-        model: ``"llama"`` (SentencePiece BPE) or ``"gpt2"`` (byte-level BPE).
+        model: ``"llama"`` (SentencePiece BPE), ``"gpt2"`` (byte-level BPE), ``"t5"`` (SentencePiece
+            Unigram) or ``"bert"`` (WordPiece).
         pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8. A list, or
             what reads them where the file has them.
         types: a ``TokenType`` number for every token, int32 ``(tokens,)``.
@@ -52,15 +54,14 @@ class Vocab:
         model = metadata.get(PREFIX + "model")
         if model is None:
             raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
-        if isinstance(model, str) and model == "t5":
+        if not isinstance(model, str) or model not in MODELS:
             raise ModelError(
-                "tokenizer model 't5' is SentencePiece's Unigram, which ggmlkit does not run"
+                f"tokenizer model {str(model)[:80]!r} is not supported, only {', '.join(MODELS)}"
             )
-        if not isinstance(model, str) or model not in ("llama", "gpt2"):
-            raise ModelError(f"tokenizer model {str(model)[:80]!r} is neither 'llama' nor 'gpt2'")
         pieces = _pieces(metadata)
         types = _numbers(metadata, "token_type", len(pieces))
-        scores = _numbers(metadata, "scores", len(pieces)) if model == "llama" else None
+        scored = model in ("llama", "t5")
+        scores = _numbers(metadata, "scores", len(pieces)) if scored else None
         pre = metadata.get(PREFIX + "pre", "default")
         if not isinstance(pre, str):
             raise ModelError("tokenizer.ggml.pre is no text")
@@ -186,7 +187,7 @@ def _merges(metadata: Mapping[str, Any], model: str) -> Sequence[str | bytes]:
     if stored is not None:
         return stored
     values = metadata.get(PREFIX + "merges")
-    if values is None and model == "llama":
+    if values is None and model != "gpt2":
         return []
     if not _is_list(values):
         raise ModelError("tokenizer.ggml.merges is missing, which a byte-level BPE needs")
@@ -194,7 +195,7 @@ def _merges(metadata: Mapping[str, Any], model: str) -> Sequence[str | bytes]:
 
 
 def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:
-    if model == "gpt2":
+    if model in ("gpt2", "bert"):
         return [int(TokenType.NORMAL)] * len(pieces)
     named = {
         "<unk>": TokenType.UNKNOWN,

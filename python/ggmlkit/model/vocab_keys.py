@@ -13,6 +13,18 @@ from ggmlkit.errors import ModelError
 PREFIX = "tokenizer.ggml."
 # The key of a tokenizer.json's text, its vocabulary and merges left out: see model/carried.py.
 CARRIED = "ggmlkit.tokenizer_json"
+# The key that says by whose rules a text is cut, and its value for a tokenizer.model's.
+RULES = "ggmlkit.tokenizer_rules"
+SENTENCEPIECE = "sentencepiece"
+# The key of scores that a tokenizer.json has in more digits than gguf's.
+SCORES = "ggmlkit.tokenizer_scores"
+# Kinds of vocabularies: gguf's names, and the tokenizers library's.
+MODELS: Mapping[str, str] = {
+    "llama": "BPE",
+    "gpt2": "BPE",
+    "t5": "Unigram",
+    "bert": "WordPiece",
+}
 
 
 class TokenType(IntEnum):

@@ -16,7 +16,7 @@ from ggmlkit.conversion.vocabulary import (
     metadata_from_tokenizer_json,
     to_tokenizer_json,
 )
-from ggmlkit.errors import ConversionError, FormatError, ModelError
+from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.model.tokenizer import Tokenizer
 
 Train = Callable[..., Any]
@@ -124,16 +124,21 @@ def test_added_tokens_of_a_tokenizer_json_beside_it(golden: Path, tmp_path: Path
     assert metadata_from_sentencepiece(path, 386)["tokenizer.ggml.token_type"][384] == 5
 
 
-def test_a_unigram_model_is_held_but_not_run(sentencepiece_model: Train, tmp_path: Path) -> None:
-    theirs = sentencepiece_model(model_type="unigram", vocab_size=330)
-    with pytest.warns(ConversionWarning, match="Unigram: the file holds it as 't5'"):
-        found = metadata_from_sentencepiece(tmp_path / "tokenizer.model", theirs.vocab_size())
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_unigram_model_becomes_a_t5_vocabulary(
+    sentencepiece_model: Train, tmp_path: Path, begins: bool
+) -> None:
+    bos = {} if begins else {"bos_id": -1, "eos_id": 1, "unk_id": 2, "pad_id": 0}
+    theirs = sentencepiece_model(model_type="unigram", vocab_size=330, **bos)
+    found = metadata_from_sentencepiece(tmp_path / "tokenizer.model", theirs.vocab_size())
     assert found["tokenizer.ggml.model"] == "t5"
     assert found["tokenizer.ggml.tokens"] == [
         theirs.id_to_piece(number) for number in range(theirs.vocab_size())
     ]
-    with pytest.raises(ModelError, match="Unigram, which ggmlkit does not run"):
-        Tokenizer.from_metadata(found)
+    ours = Tokenizer.from_metadata(found)
+    ids = theirs.encode("hello  world")
+    # T5's tokenizers have no first token, and end with the last.
+    assert ours.encode("hello  world") == ([theirs.bos_id(), *ids] if begins else [*ids, 1])
 
 
 def test_damaged_models(golden: Path, tmp_path: Path) -> None:

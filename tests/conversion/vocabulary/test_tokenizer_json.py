@@ -12,7 +12,7 @@ import pytest
 from awkward import texts
 from ggmlkit.conversion.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
-from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.errors import ConversionError, FormatError, GgmlkitError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.tokenizer import Tokenizer
 from ggmlkit.model.vocab_keys import CARRIED
@@ -118,8 +118,8 @@ def test_what_is_not_supported_is_named(train: Train, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"pre-tokenizer \(Whitespace\)"):
         read(tmp_path)
     path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps(value | {"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}))
-    with pytest.raises(ConversionError, match="Unigram"):
+    path.write_text(json.dumps(value | {"model": {"type": "WordLevel", "vocab": {"a": 0}}}))
+    with pytest.raises(ConversionError, match="'WordLevel' are not supported"):
         read(tmp_path)
     saved(train, tmp_path, normalizer={"type": "Martian"})
     with pytest.raises(ConversionError, match=r"normalizer \(Martian\) is not supported"):
@@ -164,4 +164,32 @@ def test_tokens_outside_the_model(train: Train, tmp_path: Path) -> None:
 def test_damaged_files(train: Train, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     saved(train, tmp_path, **change)
     with pytest.raises(FormatError, match=message):
+        read(tmp_path)
+
+
+def unigram(**changes: Any) -> dict[str, Any]:
+    model = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0]], **changes}
+    return {"added_tokens": [], "normalizer": None, "pre_tokenizer": None, "model": model}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (unigram(vocab=[["a"]]), "vocab entry 0 is no piece"),
+        (unigram(vocab=[["a", "b"]]), "vocab entry 0 is no piece"),
+        (unigram(vocab={"a": 0}), "vocab"),
+        (unigram(vocab=[["a", float("nan")]]), "vocab entry 0 has the score nan"),
+        (unigram(unk_id=9), "unk_id 9 is no token's id"),
+        ({**unigram(), "normalizer": {"type": "Martian"}}, "'Martian' is not known"),
+        (
+            {**unigram(), "added_tokens": [{"id": 700, "content": "<x>", "special": False}]},
+            "added tokens that the model has no embeddings for",
+        ),
+        ({**unigram(), "model": {"type": "WordPiece", "vocab": []}}, "not supported"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*has id 700")
+def test_unigrams_that_are_none(tmp_path: Path, value: dict[str, Any], message: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(value))
+    with pytest.raises(GgmlkitError, match=message):
         read(tmp_path)

@@ -14,16 +14,19 @@ from typing import Any
 
 from ggmlkit.conversion.json_file import read_json
 from ggmlkit.errors import FormatError
-from ggmlkit.model.carried import Carried, added_tokens_fit, is_bpe
+from ggmlkit.model.carried import Carried, added_tokens_fit, is_of, put_compiled
 from ggmlkit.model.surroundings import carried_surroundings
-from ggmlkit.model.vocab import Vocab
-from ggmlkit.model.vocab_keys import CARRIED
+from ggmlkit.model.vocab import Vocab, charsmap
+from ggmlkit.model.vocab_keys import CARRIED, PREFIX
 
 _LEFT_OUT = ("vocab", "merges")
 
 
-def carried_from_folder(folder: Path, tokens: Sequence[str]) -> dict[str, str]:
-    """What is carried of the tokenizer.json in the folder; nothing if there is none that fits."""
+def carried_from_folder(folder: Path, keys: Mapping[str, Any]) -> dict[str, str]:
+    """What is carried of the tokenizer.json in the folder; nothing if there is none that fits.
+
+    ``keys`` are those of the vocabulary, which comes from another file.
+    """
     path = folder / "tokenizer.json"
     if not path.is_file():
         return {}
@@ -31,16 +34,21 @@ def carried_from_folder(folder: Path, tokens: Sequence[str]) -> dict[str, str]:
         tokenizer = read_json(path)
     except FormatError:
         return {}  # the vocabulary comes from another file
-    return carried(tokenizer, tokens) if is_bpe(tokenizer) else {}
+    return carried(tokenizer, keys) if is_of(keys[f"{PREFIX}model"], tokenizer) else {}
 
 
-def carried(tokenizer: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, str]:
-    """The key to carry a tokenizer.json in; nothing if its added tokens are not the model's."""
-    if not added_tokens_fit(tokenizer, tokens):
+def carried(tokenizer: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, str]:
+    """The key to carry a tokenizer.json in; nothing if its added tokens are not the vocabulary's.
+
+    What ``keys``, those of the vocabulary, say already is left out.
+    """
+    if not added_tokens_fit(tokenizer, keys[f"{PREFIX}tokens"]):
         return {}
     model = {key: value for key, value in tokenizer["model"].items() if key not in _LEFT_OUT}
     try:
-        return {CARRIED: json.dumps({**tokenizer, "model": model}, separators=(",", ":"))}
+        kept = json.loads(json.dumps({**tokenizer, "model": model}))
+        put_compiled(kept, old=charsmap(keys), new=b"")
+        return {CARRIED: json.dumps(kept, separators=(",", ":"))}
     except RecursionError:
         return {}
 
@@ -53,7 +61,7 @@ def carried_tokenizer(
     None if there is none, or if other keys were changed since so that it no longer fits them.
     Raises ModelError for special tokens that are none.
     """
-    found = Carried.from_metadata(metadata, tokens)
+    found = Carried.from_metadata(metadata, vocab.model, tokens)
     if found is None or carried_surroundings(vocab, metadata) is None:
         return None
     return found.json

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ggmlkit.conversion.hparams import ConversionWarning
 from ggmlkit.conversion.sentencepiece_model import UNUSED, read_sentencepiece
 from ggmlkit.conversion.vocabulary.carried import carried_from_folder
 from ggmlkit.conversion.vocabulary.special_tokens import added_tokens, special_keys
 from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
 from ggmlkit.errors import ConversionError
+from ggmlkit.model.vocab_keys import RULES, SENTENCEPIECE
 
 NO_MERGE_SCORE = -1e6  # of single characters: no merge makes them, so it is never used
 
@@ -23,8 +22,7 @@ NO_MERGE_SCORE = -1e6  # of single characters: no merge makes them, so it is nev
 def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
     """The ``tokenizer.*`` keys of a SentencePiece model, filled up to ``n_vocab`` tokens.
 
-    A BPE becomes a ``llama`` vocabulary, a Unigram a ``t5`` one, with a warning: the file holds it
-    for other programs, this library's tokenizer does not run it. Tokens beyond the model's pieces
+    A BPE becomes a ``llama`` vocabulary, a Unigram a ``t5`` one. Tokens beyond the model's pieces
     are those that tokenizer_config.json or added_tokens.json beside it add.
 
     Raises FormatError if damaged, ConversionError for more pieces than ``n_vocab``.
@@ -39,24 +37,22 @@ def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
         token._replace(text=token.text.replace(" ", "▁")) for token in added_tokens(path.parent)
     )
     extra = [NO_MERGE_SCORE if kind == UNUSED else 0.0 for kind in table.kinds[count:]]
-    if not model.is_bpe:
-        warnings.warn(
-            f"{path} is a SentencePiece model of type Unigram: the file holds it as 't5', which "
-            "ggmlkit's tokenizer does not run",
-            ConversionWarning,
-            stacklevel=2,
-        )
+    # T5's has no first token, and its texts end with the last; others are LlamaTokenizer's.
+    begins = model.is_bpe or model.bos_id >= 0
     found: dict[str, Any] = {
         "tokenizer.ggml.model": "llama" if model.is_bpe else "t5",
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.tokens": table.texts,
         "tokenizer.ggml.scores": [*model.scores, *extra],
         "tokenizer.ggml.token_type": table.kinds,
-        "tokenizer.ggml.add_bos_token": True,
-        "tokenizer.ggml.add_eos_token": False,
+        "tokenizer.ggml.add_bos_token": begins,
+        "tokenizer.ggml.add_eos_token": not begins,
         "tokenizer.ggml.add_space_prefix": model.add_dummy_prefix,
         "tokenizer.ggml.remove_extra_whitespaces": model.remove_extra_whitespaces,
+        RULES: SENTENCEPIECE,
     }
+    if model.space_as_suffix:
+        found["tokenizer.ggml.treat_whitespace_as_suffix"] = True
     if model.charsmap:
         found["tokenizer.ggml.precompiled_charsmap"] = np.frombuffer(model.charsmap, np.uint8)
     ids = {"bos": model.bos_id, "eos": model.eos_id, "unknown": model.unk_id}
@@ -64,7 +60,7 @@ def metadata_from_sentencepiece(path: Path, n_vocab: int) -> dict[str, Any]:
     found.update({f"tokenizer.ggml.{key}_token_id": i for key, i in ids.items() if i >= 0})
     told = special_keys(path.parent, table.texts, found)
     found.update(told)
-    beside = carried_from_folder(path.parent, table.texts)
+    beside = carried_from_folder(path.parent, found)
     for text in beside.values():
         named = {key: value for key, value in found.items() if key.endswith("_token_id")}
         json_path = path.with_name("tokenizer.json")

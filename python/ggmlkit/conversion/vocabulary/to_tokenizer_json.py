@@ -8,6 +8,12 @@ from typing import Any
 
 from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
 from ggmlkit.conversion.vocabulary.normalizers import normalizes_to_nfc
+from ggmlkit.conversion.vocabulary.subword_models import (
+    scored_pieces,
+    unigram_settings,
+    word_pieces,
+    wordpiece_parts,
+)
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.carried import MERGE_ORDER
@@ -16,6 +22,16 @@ from ggmlkit.model.surroundings import Surroundings, surroundings
 from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
 _SPACE = "▁"
+_BPE = {
+    "type": "BPE",
+    "dropout": None,
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
 _ADDED = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
 
 
@@ -23,8 +39,7 @@ def to_tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """A tokenizer.json for the vocabulary in gguf keys.
 
     Where the metadata carries what the model's own tokenizer.json said, that is said again.
-    Raises ConversionError for a vocabulary of another kind than ``gpt2`` and ``llama``, and for
-    keys that make none.
+    Raises ConversionError for keys that make no vocabulary.
     """
     try:
         vocab = Vocab.from_metadata(metadata)
@@ -36,32 +51,21 @@ def to_tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]:
     kinds = vocab.types.tolist()
     texts = _texts(vocab, kinds)
-    ids = {
-        text: number
-        for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
-        if kind != TokenType.UNUSED
-    }
     told = carried_tokenizer(vocab, metadata, texts)
     if told is not None and _cuts_alike(told, vocab):
-        merges = _carried_merges(vocab, metadata)
-        return {**told, "model": {**told["model"], "vocab": ids, "merges": merges}}
-    merges = _given_merges(vocab) if vocab.model == "gpt2" else list(map(list, merges_of(vocab)))
-    parts = (
-        _byte_level_parts(vocab) if vocab.model == "gpt2" else _sentencepiece_parts(metadata, texts)
-    )
-    model = {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": False,
-        "ignore_merges": False,
-        **parts.pop("model"),
-        "vocab": ids,
-        "merges": merges,
-    }
+        pieces = _pieces(vocab, metadata, texts, told["model"], carried=True)
+        return {**told, "model": {**told["model"], **pieces}}
+    if vocab.model == "bert":
+        parts = wordpiece_parts(vocab, metadata)
+    elif vocab.model == "gpt2":
+        parts = _byte_level_parts(vocab)
+    else:
+        parts = _sentencepiece_parts(metadata, texts)
+        if vocab.model == "t5":
+            parts["model"] = unigram_settings(vocab, metadata)
+    usual = _BPE if vocab.model in ("gpt2", "llama") else {}
+    model = {**usual, **parts.pop("model")}
+    model |= _pieces(vocab, metadata, texts, model, carried=False)
     return {
         "version": "1.0",
         "truncation": None,
@@ -77,13 +81,40 @@ def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def _pieces(
+    vocab: Vocab,
+    metadata: Mapping[str, Any],
+    texts: Sequence[str],
+    model: Mapping[str, Any],
+    *,
+    carried: bool,
+) -> dict[str, Any]:
+    """What a tokenizer.json's model says of its vocabulary."""
+    if vocab.model == "t5":
+        return {"vocab": scored_pieces(vocab, metadata, texts)}
+    if vocab.model == "bert":
+        return {"vocab": word_pieces(vocab, texts, model)}
+    ids = {
+        text: number
+        for number, (text, kind) in enumerate(zip(texts, vocab.types.tolist(), strict=True))
+        if kind != TokenType.UNUSED
+    }
+    if carried:
+        merges = _carried_merges(vocab, metadata)
+    elif vocab.model == "gpt2":
+        merges = _given_merges(vocab)
+    else:
+        merges = list(map(list, merges_of(vocab)))
+    return {"vocab": ids, "merges": merges}
+
+
 def _texts(vocab: Vocab, kinds: Sequence[int]) -> list[str]:
     """The pieces as tokenizer.json has them.
 
     Spaces of a SentencePiece vocabulary are ▁, but for tokens that are found in the text as it is.
     """
     texts = [p if isinstance(p, str) else p.decode("utf-8", "replace") for p in vocab.pieces]
-    if vocab.model == "gpt2":
+    if vocab.model in ("gpt2", "bert"):
         return texts
     return [
         text.replace(_SPACE, " ") if kind == TokenType.USER_DEFINED else text
@@ -94,6 +125,8 @@ def _texts(vocab: Vocab, kinds: Sequence[int]) -> list[str]:
 def _cuts_alike(tokenizer: Mapping[str, Any], vocab: Vocab) -> bool:
     """Whether a carried tokenizer still cuts text as the vocabulary says it is cut."""
     model = tokenizer["model"]
+    if vocab.model in ("t5", "bert"):
+        return True
     if vocab.model == "llama":
         return bool(model.get("byte_fallback"))
     family = pretokenizers.recognised(

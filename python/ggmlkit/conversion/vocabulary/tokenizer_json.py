@@ -22,33 +22,54 @@ from ggmlkit.conversion.vocabulary.sentencepiece import NO_MERGE_SCORE
 from ggmlkit.conversion.vocabulary.special_tokens import special_keys, special_names
 from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.conversion.vocabulary.token_table import AddedToken, TokenTable
+from ggmlkit.conversion.vocabulary.unigram import UnigramTable
+from ggmlkit.conversion.vocabulary.wordpiece import wordpiece_keys
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.carried import MERGE_ORDER, metaspace_prepends
-from ggmlkit.model.metaspace import words_of
+from ggmlkit.model.pre_tokenizer_steps import words_of
+from ggmlkit.model.tokenizer import Tokenizer
 from ggmlkit.model.tokenizer_steps import flat_steps, said
 from ggmlkit.model.vocab import Vocab, merges_of
+from ggmlkit.model.vocab_keys import CARRIED
 
 
 def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
-    """The ``tokenizer.*`` keys of a tokenizer.json that holds a BPE, filled up to ``n_vocab``.
+    """The ``tokenizer.*`` keys of a tokenizer.json, filled up to ``n_vocab`` tokens.
 
-    Byte-level BPE becomes a ``gpt2`` vocabulary, BPE with byte fallback a ``llama`` one. Raises
-    ConversionError, naming it, for another model, an unknown pre-tokenizer, and a normalizer that
-    the tokenizers library does not know. Warns of one that gguf has no key for.
+    Byte-level BPE becomes a ``gpt2`` vocabulary, BPE with byte fallback a ``llama`` one, Unigram a
+    ``t5`` and WordPiece a ``bert`` one. Raises ConversionError, naming it, for another model, an
+    unknown pre-tokenizer, and a normalizer that the tokenizers library does not know. Warns of one
+    that gguf has no key for.
     """
     tokenizer = read_json(path)
     model = tokenizer.get("model") or {}
-    vocab = model.get("vocab") if isinstance(model, dict) else None
-    if not isinstance(vocab, dict) or model.get("type", "BPE") != "BPE":
-        kind = model.get("type") if isinstance(model, dict) else None
-        raise ConversionError(f"{path}: tokenizers of type {kind!r} are not supported, only BPE")
+    kind = model.get("type", "BPE") if isinstance(model, dict) else None
     table = TokenTable(path, n_vocab)
+    if kind == "Unigram":
+        unigram = UnigramTable(path, tokenizer, table)
+        table.add(_added_tokens(path, tokenizer))
+        table.mark_special(special_names(path.parent))
+        keys = unigram.keys() | {"tokenizer.ggml.add_space_prefix": _prepends_space(tokenizer)}
+        return _checked(
+            path, _with_the_rest(path, tokenizer, table, keys, carried(tokenizer, keys))
+        )
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    if kind not in ("BPE", "WordPiece") or not isinstance(vocab, dict):
+        raise ConversionError(
+            f"{path}: tokenizers of type {str(kind)[:80]!r} are not supported, only BPE, Unigram "
+            "and WordPiece"
+        )
     for text, number in vocab.items():
         table.put(text, number)
     table.add(_added_tokens(path, tokenizer))
+    if kind == "WordPiece":
+        table.mark_special(special_names(path.parent))
+        keys = wordpiece_keys(tokenizer, table)
+        return _checked(
+            path, _with_the_rest(path, tokenizer, table, keys, carried(tokenizer, keys))
+        )
     merges = [_merge_text(path, merge) for merge in list_of(path, model, "merges")]
-    beside = carried(tokenizer, table.texts)
     if model.get("byte_fallback"):
         _check_pre_tokenizer(path, tokenizer)
         expressed, keys = sentencepiece_keys(tokenizer)
@@ -58,10 +79,36 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
         family = _family(path, tokenizer, bool(model.get("ignore_merges")))
         expressed = [{"type": "NFC"}] if normalizes_to_nfc(tokenizer) else []
         keys = byte_level_keys(table, path, merges, family.name)
+    beside = carried(tokenizer, keys)
     check_normalizer(path, tokenizer, expressed, carried=bool(beside))
+    return _with_the_rest(path, tokenizer, table, keys, beside)
+
+
+def _with_the_rest(
+    path: Path,
+    tokenizer: Mapping[str, Any],
+    table: TokenTable,
+    keys: dict[str, Any],
+    beside: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The keys of a vocabulary, those of special tokens, and what is carried beside."""
     keys |= special_keys(path.parent, table.texts, keys)
     keys |= surrounding_keys(path, tokenizer, table.texts, keys, carried=bool(beside))
     return {**keys, **beside}
+
+
+def _checked(path: Path, keys: dict[str, Any]) -> dict[str, Any]:
+    """The keys, if this library's tokenizer can run what they carry."""
+    if CARRIED not in keys:
+        raise ConversionError(
+            f"{path}: added tokens that the model has no embeddings for make this tokenizer one "
+            "that gguf can't hold; give a tokenizer.json without them"
+        )
+    try:
+        Tokenizer.from_metadata(keys)
+    except ModelError as error:
+        raise ConversionError(f"{path}: {error}") from None
+    return keys
 
 
 def _added_tokens(path: Path, tokenizer: Mapping[str, Any]) -> Iterator[AddedToken]:

@@ -36,7 +36,7 @@ def metadata_from_vocab_and_merges(path: Path, n_vocab: int) -> dict[str, Any]:
     keys["tokenizer.ggml.add_bos_token"] = False
     keys |= special_keys(path.parent, table.texts)
     # transformers makes a tokenizer.json of these files, and text gets the ids of that one.
-    return {**keys, **carried(to_tokenizer_json(keys), table.texts)}
+    return {**keys, **carried(to_tokenizer_json(keys), keys)}
 
 
 def _merges(path: Path) -> list[str]:

@@ -1,4 +1,7 @@
-"""How text is cut before a vocabulary with ``▁`` for spaces encodes it, out of a tokenizer.json."""
+"""How text is cut before a model looks for its pieces, out of a tokenizer.json.
+
+Byte-level vocabularies have their own way: see pretokenizers.py.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from typing import Any
 
 from ggmlkit.errors import ModelError
 from ggmlkit.model.carried import metaspace_scheme
+from ggmlkit.model.normalizers import simple_regex
 from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.tokenizer_steps import flat_steps
 from ggmlkit.model.tokenizers_library import tokenizers_library
 
-# The words of a stretch of text. The second argument: whether it begins the whole text.
+# The words of a stretch of text. The second argument: whether it begins the whole text. An empty
+# word comes first where the beginning was left out, so that no other word takes its place.
 Words = Callable[[str, bool], list[str]]
 _BEHAVIORS = {
     "Isolated": "isolated",
@@ -21,23 +26,25 @@ _BEHAVIORS = {
     "MergedWithNext": "merged_with_next",
     "Contiguous": "contiguous",
 }
+# Unicode's White_Space, which str.split() goes beyond.
+_WHITE_SPACE = re.compile("[\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 
 def words_of(pre_tokenizer: object) -> Words:
-    """The function of a ``pre_tokenizer`` entry: Metaspace, splits at plain texts, digits.
+    """The function of a ``pre_tokenizer`` entry.
 
-    Raises ModelError for one that is not known.
+    Raises ModelError for a step that is not known, or that could take forever.
     """
     steps = [_step(step) for step in flat_steps(pre_tokenizer)]
 
     def words(text: str, first: bool) -> list[str]:
-        found = [text] if text else []
+        found = [text]
         for step in steps:
             cut: list[str] = []
             for number, word in enumerate(found):
-                cut += step(word, first and number == 0)
+                cut += step(word, first and number == 0) if word else [""]
             found = cut
-        return found
+        return [word for word in found if word]
 
     return words
 
@@ -46,13 +53,22 @@ def _step(step: Mapping[str, Any]) -> Words:
     kind = step.get("type")
     if kind == "Metaspace":
         return _metaspace(step)
+    if kind == "WhitespaceSplit":
+        return lambda text, _: _WHITE_SPACE.split(text)
+    if kind == "BertPreTokenizer":
+        return _of_library("BertPreTokenizer")
     if kind == "Digits":
         return _of_library("Digits", bool(step.get("individual_digits")))
-    if kind == "Split":
-        pattern, behavior = step.get("pattern"), _BEHAVIORS.get(str(step.get("behavior")))
-        text = pattern.get("String") if isinstance(pattern, Mapping) else None
-        if isinstance(text, str) and text and behavior is not None:
-            return _of_library("Split", text, behavior, bool(step.get("invert")))
+    behavior = _BEHAVIORS.get(str(step.get("behavior", "Isolated")))
+    if kind == "Punctuation" and behavior is not None:
+        return _of_library("Punctuation", behavior)
+    if kind == "Split" and behavior is not None:
+        pattern = step.get("pattern")
+        pattern = pattern if isinstance(pattern, Mapping) else {}
+        text = pattern.get("String")
+        sought = text if isinstance(text, str) else simple_regex(pattern.get("Regex"))
+        if sought:
+            return _of_library("Split", sought, behavior, bool(step.get("invert")))
     raise ModelError(f"the pre-tokenizer {str(dict(step))[:80]} is not supported")
 
 
@@ -74,4 +90,10 @@ def _metaspace(step: Mapping[str, Any]) -> Words:
 
 def _of_library(kind: str, *arguments: Any) -> Words:
     step = getattr(tokenizers_library().pre_tokenizers, kind)(*arguments)
-    return lambda text, _: [word for word, _ in step.pre_tokenize_str(text)]
+
+    def words(text: str, _first: bool) -> list[str]:
+        found = step.pre_tokenize_str(text)
+        left_out = not found or found[0][1][0] > 0
+        return [*([""] if left_out else []), *(word for word, _ in found)]
+
+    return words
