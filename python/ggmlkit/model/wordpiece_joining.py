@@ -43,7 +43,7 @@ class LlamaCppWordPieceJoining(Joining):
 
 
 def carried_wordpiece_joining(vocab: Vocab, carried: Carried) -> Joining:
-    """The tokenizers library's; it shows tokens that are found in normalized text as they are there.
+    """The tokenizers library's; tokens that are found in normalized text come out as found.
 
     Raises ModelError for a normalizer that is not known.
     """
