@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,7 @@ from ggmlkit.conversion.vocabulary import (
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model.carried import MERGE_ORDER
 from ggmlkit.model.tokenizer import Tokenizer
-from ggmlkit.model.vocab_keys import CARRIED
+from ggmlkit.model.vocab_keys import CARRIED, RULES, SENTENCEPIECE
 
 CORPUS = [
     "The quick brown fox jumps over the lazy dog while the user asks the assistant once more.",
@@ -49,6 +50,14 @@ PREPENDED = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": 
 
 def metaspace(scheme: str, split: bool) -> dict[str, Any]:
     return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split}
+
+
+def steps(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequence", "pretokenizers": parts}
+
+
+PUNCTUATION = {"type": "Punctuation", "behavior": "Removed"}
+LINES = {"type": "Split", "pattern": {"Regex": "[\n\t]+"}, "behavior": "Removed", "invert": False}
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +120,13 @@ def assert_same_ids(ours: Tokenizer, theirs: tokenizers.Tokenizer, texts: Iterab
         (SPACES, {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious"}),
         ({"type": "Sequence", "normalizers": [{"type": "NFKC"}, SPACES]}, metaspace("first", True)),
         ({"type": "Lowercase"}, metaspace("always", False)),
+        (None, steps({"type": "WhitespaceSplit"}, metaspace("first", True))),
+        (None, steps({"type": "WhitespaceSplit"}, metaspace("always", True))),
+        (None, steps(PUNCTUATION, metaspace("first", False))),
+        (
+            None,
+            steps(LINES, {"type": "Digits", "individual_digits": True}, metaspace("first", True)),
+        ),
     ],
 )
 def test_spaces_beside_tokens(
@@ -260,10 +276,9 @@ def trained_pieces(folder: Path, **settings: Any) -> Any:
         vocab_size=400,
         model_type="bpe",
         byte_fallback=True,
-        remove_extra_whitespaces=False,
         hard_vocab_limit=False,
         minloglevel=2,
-        **settings,
+        **({"remove_extra_whitespaces": False} | settings),
     )
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm.model"))
 
@@ -279,7 +294,11 @@ def test_runs_of_spaces_as_user_defined_tokens(tmp_path: Path, space: str) -> No
     )
     found = metadata_from_sentencepiece(tmp_path / "spm.model", theirs.vocab_size())
     # As another program writes them: without what only this one writes.
-    found = {key: value for key, value in found.items() if "whitespaces" not in key}
+    found = {
+        key: value
+        for key, value in found.items()
+        if "whitespaces" not in key and not key.startswith("ggmlkit")
+    }
     kinds = np.asarray(found["tokenizer.ggml.token_type"])
     found["tokenizer.ggml.tokens"] = [
         text.replace("▁", space) if kind == 4 else text
@@ -311,6 +330,29 @@ def test_user_symbols_that_a_normalizer_would_change(tmp_path: Path, rule: str) 
     letters = [*"aAＡＢ½² ", "<Tag>", "<tag>", "ＡＢ", "Hello World", "hello world", "Hello▁World"]
     for text in mixed(letters, 500):
         assert ours.encode(text) == theirs.encode(text), text
+
+
+@pytest.mark.parametrize("rule", ["identity", "nmt_nfkc"])
+def test_spaces_by_sentencepieces_rules(tmp_path: Path, rule: str) -> None:
+    for prefix, suffix, collapse in itertools.product([True, False], repeat=3):
+        theirs = trained_pieces(
+            tmp_path,
+            normalization_rule_name=rule,
+            add_dummy_prefix=prefix,
+            treat_whitespace_as_suffix=suffix,
+            remove_extra_whitespaces=collapse,
+            user_defined_symbols=["<tag>", "½"],
+        )
+        found = metadata_from_sentencepiece(tmp_path / "spm.model", theirs.vocab_size())
+        assert found[RULES] == SENTENCEPIECE
+        ours = Tokenizer.from_metadata({**found, "tokenizer.ggml.add_bos_token": False})
+        # As earlier versions of this library wrote it.
+        del found[RULES]
+        older = Tokenizer.from_metadata({**found, "tokenizer.ggml.add_bos_token": False})
+        for text in mixed([*"ab▁½²\n", " ", "  ", "<tag>", "hello", "\u200b"], 150):
+            ids = theirs.encode(text)
+            assert ours.encode(text) == older.encode(text) == ids, repr(text)
+            assert ours.decode(ids) == theirs.decode(ids), repr(text)
 
 
 def test_unknown_and_special_tokens_are_shown_where_asked_for(tmp_path: Path, spaced: Any) -> None:

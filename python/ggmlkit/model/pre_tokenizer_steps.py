@@ -15,6 +15,7 @@ from ggmlkit.model.normalizers import simple_regex
 from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.tokenizer_steps import flat_steps
 from ggmlkit.model.tokenizers_library import tokenizers_library
+from ggmlkit.model.white_space import WHITE_SPACE
 
 # The words of a stretch of text. The second argument: whether it begins the whole text. An empty
 # word comes first where the beginning was left out, so that no other word takes its place.
@@ -26,8 +27,7 @@ _BEHAVIORS = {
     "MergedWithNext": "merged_with_next",
     "Contiguous": "contiguous",
 }
-# Unicode's White_Space, which str.split() goes beyond.
-_WHITE_SPACE = re.compile("[\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_WHITE_SPACE = re.compile(f"[{WHITE_SPACE}]+")
 
 
 def words_of(pre_tokenizer: object) -> Words:

@@ -20,13 +20,10 @@ from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.special_ids import special_id
 from ggmlkit.model.vocab import Vocab, flag
 from ggmlkit.model.vocab_keys import TokenType
+from ggmlkit.model.white_space import WHITE_SPACE
 
 _USUAL_LONGEST_WORD = 100  # characters, where a tokenizer.json does not say
 _ASCII_SYMBOLS = frozenset("$+<=>^`|~")
-_WHITE_SPACE = frozenset(
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
 _IDEOGRAPHS = (
     (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF),
@@ -126,7 +123,7 @@ class _Letters(dict[int, str]):
     def _letter(self, letter: str) -> str:
         if self._strip_accents:
             letter = unicodedata.normalize("NFD", letter)[0]
-        if letter in _WHITE_SPACE:
+        if letter in WHITE_SPACE:
             return " "
         kind = _kind(letter)
         if letter == "\ufffd" or kind == "C" or (self._strip_accents and kind == "M"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.special_ids import special_id
 from ggmlkit.model.tokenizer_unigram import all_bytes, scores_of
 from ggmlkit.model.vocab import TokenType, Vocab, flag
 
-_SPACE = "▁"
 _USUAL_PREFIX = "##"
 _IN_MODEL = (TokenType.NORMAL, TokenType.UNKNOWN, TokenType.BYTE)
 
@@ -62,7 +62,7 @@ def word_pieces(vocab: Vocab, texts: Sequence[str], model: Mapping[str, Any]) ->
     found: dict[str, int] = {}
     for number, (text, kind) in enumerate(zip(texts, vocab.types.tolist(), strict=True)):
         if kind == TokenType.NORMAL:
-            text = text[len(_SPACE) :] if text.startswith(_SPACE) else prefix + text
+            text = text[len(SPACE) :] if text.startswith(SPACE) else prefix + text
         if kind != TokenType.UNUSED:
             found.setdefault(text, number)
     return found

@@ -18,10 +18,10 @@ from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.model import pretokenizers
 from ggmlkit.model.carried import MERGE_ORDER
 from ggmlkit.model.normalizers import TRIMMED
+from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.surroundings import Surroundings, surroundings
 from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
-_SPACE = "▁"
 _BPE = {
     "type": "BPE",
     "dropout": None,
@@ -117,7 +117,7 @@ def _texts(vocab: Vocab, kinds: Sequence[int]) -> list[str]:
     if vocab.model in ("gpt2", "bert"):
         return texts
     return [
-        text.replace(_SPACE, " ") if kind == TokenType.USER_DEFINED else text
+        text.replace(SPACE, " ") if kind == TokenType.USER_DEFINED else text
         for text, kind in zip(texts, kinds, strict=True)
     ]
 
@@ -188,7 +188,7 @@ def _sentencepiece_parts(metadata: Mapping[str, Any], tokens: Sequence[str]) -> 
     unknown = token_id({"tokenizer.ggml.unknown_token_id": 0, **metadata}, "unknown", len(tokens))
     prefix = flag(metadata, "add_space_prefix", True)
     decoders: list[dict[str, Any]] = [
-        _replace({"String": _SPACE}, " "),
+        _replace({"String": SPACE}, " "),
         {"type": "ByteFallback"},
         {"type": "Fuse"},
     ]
@@ -217,8 +217,8 @@ def _normalizers(metadata: Mapping[str, Any], prefix: bool) -> list[dict[str, An
         steps.append(_replace({"Regex": TRIMMED}, ""))
         steps.append(_replace({"Regex": " +"}, " "))
     if prefix:
-        steps.append({"type": "Prepend", "prepend": _SPACE})
-    return [*steps, _replace({"String": " "}, _SPACE)]
+        steps.append({"type": "Prepend", "prepend": SPACE})
+    return [*steps, _replace({"String": " "}, SPACE)]
 
 
 def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:

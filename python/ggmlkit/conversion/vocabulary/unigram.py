@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from ggmlkit.conversion.json_file import list_of
 from ggmlkit.conversion.sentencepiece_model import BYTE, NORMAL, UNKNOWN, UNUSED
+from ggmlkit.conversion.vocabulary.normalizers import sentencepiece_keys
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
 from ggmlkit.errors import FormatError
 from ggmlkit.model.tokenizer_steps import flat_steps
@@ -66,22 +66,8 @@ class UnigramTable:
             found[SCORES] = exact
         if self._unknown is not None:
             found["tokenizer.ggml.unknown_token_id"] = self._unknown
-        compiled = compiled_normalizer(self._tokenizer)
-        if compiled:
-            found["tokenizer.ggml.precompiled_charsmap"] = np.frombuffer(compiled, np.uint8)
-        return found
-
-
-def compiled_normalizer(tokenizer: Mapping[str, Any]) -> bytes:
-    """SentencePiece's compiled normalizer in a tokenizer.json, or nothing."""
-    for step in flat_steps(tokenizer.get("normalizer")):
-        text = step.get("precompiled_charsmap")
-        if step.get("type") == "Precompiled" and isinstance(text, str):
-            try:
-                return base64.b64decode(text, validate=True)
-            except ValueError:
-                return b""
-    return b""
+        _, expressed = sentencepiece_keys(self._tokenizer)
+        return {**expressed, **found}
 
 
 def _collapses(tokenizer: Mapping[str, Any]) -> bool:

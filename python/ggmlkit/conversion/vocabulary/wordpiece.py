@@ -7,10 +7,10 @@ from typing import Any
 
 from ggmlkit.conversion.sentencepiece_model import NORMAL
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
+from ggmlkit.model.plain_pieces import SPACE
 from ggmlkit.model.special_ids import USUAL
 from ggmlkit.model.tokenizer_steps import flat_steps
 
-_SPACE = "▁"
 _SPECIAL = ("cls", "seperator", "mask")  # gguf's names
 
 
@@ -45,7 +45,7 @@ def wordpiece_keys(tokenizer: Mapping[str, Any], table: TokenTable) -> dict[str,
 def _with_space(text: str, prefix: str) -> str:
     if prefix and text.startswith(prefix):
         return text[len(prefix) :]
-    return _SPACE + text
+    return SPACE + text
 
 
 def _normalizer_keys(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
