@@ -106,7 +106,7 @@ class Llama:
             if lora:
                 from ggmlkit.model.adapters import add_adapters
 
-                add_adapters(self._session, file, lora)
+                add_adapters(self._session, file, self.config, lora)
             start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
