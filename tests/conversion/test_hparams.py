@@ -139,6 +139,7 @@ def test_linear_and_yarn_keys() -> None:
         ),
         ({"model_type": "mistral", "sliding_window": -1}, "sliding_window"),
         ({"layer_types": ["linear_attention"] * 2}, "layer_types"),
+        ({"model_type": "iquestcoder", "use_sliding_window": True}, "use_sliding_window"),
         ({"model_type": "phi3", "partial_rotary_factor": 1e-9}, "partial_rotary_factor"),
         ({"max_position_embeddings": 10**400}, "max_position_embeddings"),
         ({"model_type": "helium"}, "model_type 'helium' is not supported, only llama, mistral"),

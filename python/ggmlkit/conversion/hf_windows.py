@@ -23,6 +23,8 @@ def windows_of(
         raise ConversionError(f"sliding_window = {window!r} in config.json is no count")
     told = _sliding_layers(config, family, layers)
     if not family.has_windows:
+        if family.own_stem and flag(config, "use_sliding_window"):  # its own code has windows
+            raise ConversionError("use_sliding_window = True in config.json is not supported")
         if 0 < window < context:
             _tell_of_a_window_left_out(family, window)
         return 0, ()
