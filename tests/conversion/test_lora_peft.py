@@ -207,6 +207,23 @@ def test_an_adapter_whose_model_is_not_at_hand_asks_for_it(
         gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "b.gguf")
 
 
+def test_what_wraps_modules_in_training_is_no_part_of_their_names(
+    base: tuple[Path, Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    saved_adapter(tmp_path / "a", base[1])
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    weights = tmp_path / "b" / "adapter_model.safetensors"
+    wrapped = {
+        name.replace(".layers.0.", ".layers.0._fsdp_wrapped_module."): values
+        for name, values in load_file(weights).items()
+    }
+    save_file(wrapped, weights)
+    one, other = (run(tmp_path / "base.gguf", tmp_path / name) for name in "ab")
+    np.testing.assert_array_equal(one, other)
+
+
 def test_a_model_without_its_head_has_shorter_names(base: tuple[Path, Any], tmp_path: Path) -> None:
     """PEFT on the model that AutoModel loads."""
     saved_adapter(tmp_path / "a", base[1])

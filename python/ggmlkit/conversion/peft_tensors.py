@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ggmlkit.conversion import names
+from ggmlkit.conversion.prefixes import unwrapped
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
@@ -58,7 +59,8 @@ def peft_parts(file: ModelFile, architecture: str | None) -> Parts:
     """
     found = Parts()
     unchanged: set[str] = set()
-    for own_name, tensor in file.items():
+    for stored_name, tensor in file.items():
+        own_name = unwrapped(stored_name)
         if base := _BASE_LAYER.fullmatch(own_name):
             unchanged.add(_full(base[1]))
         elif match := _HALF.fullmatch(own_name):

@@ -40,10 +40,10 @@ def own_names(path: Path, tensors: Mapping[str, Tensor]) -> Named:
     """
     bare: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        unwrapped = _WRAPPERS.sub("", name)
-        if unwrapped in bare:
-            raise ConversionError(f"{path}: two tensors are both {unwrapped}")
-        bare[unwrapped] = tensor
+        own = unwrapped(name)
+        if own in bare:
+            raise ConversionError(f"{path}: two tensors are both {own}")
+        bare[own] = tensor
     for way, anchor, becomes in _ANCHORS:
         found = [name for name in bare if name == anchor or name.endswith(f".{anchor}")]
         if len(found) > 1:
@@ -54,6 +54,11 @@ def own_names(path: Path, tensors: Mapping[str, Tensor]) -> Named:
     raise ConversionError(
         f"{path}: the tensors have neither Hugging Face's nor Meta's names of a LLaMA"
     )
+
+
+def unwrapped(name: str) -> str:
+    """The name without the layers that torch.compile and FSDP put between modules."""
+    return _WRAPPERS.sub("", name)
 
 
 def _renamed(
