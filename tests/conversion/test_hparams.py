@@ -138,9 +138,18 @@ def test_linear_and_yarn_keys() -> None:
             "layer_types",
         ),
         ({"model_type": "mistral", "sliding_window": -1}, "sliding_window"),
+        ({"layer_types": ["linear_attention"] * 2}, "layer_types"),
+        ({"model_type": "iquestcoder", "use_sliding_window": True}, "use_sliding_window"),
         ({"model_type": "phi3", "partial_rotary_factor": 1e-9}, "partial_rotary_factor"),
         ({"max_position_embeddings": 10**400}, "max_position_embeddings"),
-        ({"model_type": "helium", "sliding_window": 16}, "helium"),
+        ({"model_type": "helium"}, "model_type 'helium' is not supported, only llama, mistral"),
+        ({"model_type": ["llama"]}, "is not supported"),
+        ({"architectures": ["LlamaBidirectionalModel"]}, "'LlamaBidirectionalModel', which is not"),
+        (
+            {"model_type": None, "architectures": ["HeliumForCausalLM"]},
+            "'HeliumForCausalLM', which",
+        ),
+        ({"is_causal": False}, "is_causal = False"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "differ between layers"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
@@ -169,6 +178,20 @@ def test_a_sliding_window_of_a_model_without_any_is_left_out_with_a_warning() ->
     assert from_hf_config(config(sliding_window=4096)).context == 1024
 
 
+@pytest.mark.parametrize(
+    ("changes", "architecture"),
+    [
+        ({"model_type": None}, "llama"),  # as training runs save them
+        ({"model_type": None, "architectures": ["LLaMAForCausalLM"]}, "llama"),
+        ({"model_type": None, "architectures": ["Qwen2Model"]}, "qwen2"),
+        ({"architectures": ["Qwen2ForCausalLM", "LlamaForCausalLM"]}, "llama"),
+        ({"architectures": None, "hidden_act": "swish"}, "llama"),
+    ],
+)
+def test_which_family_a_config_names(changes: dict[str, Any], architecture: str) -> None:
+    assert from_hf_config(config(**changes)).architecture == architecture
+
+
 def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
     with pytest.warns(ConversionWarning, match="left out: galaxy, orbit"):
         from_hf_config(config(orbit=1, galaxy=None))
@@ -180,6 +203,7 @@ def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
         ({"model_type": "mistral", "sliding_window": 64}, 64, ()),
         ({"model_type": "mistral", "sliding_window": 1024}, 0, ()),
         ({"model_type": "mistral", "sliding_window": None}, 0, ()),
+        ({"model_type": "mistral", "max_position_embeddings": 8192}, 4096, ()),
         ({"model_type": "phi3", "sliding_window": 64}, 64, ()),
         ({"model_type": "qwen2", "sliding_window": 64}, 0, ()),
         ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True}, 0, ()),
