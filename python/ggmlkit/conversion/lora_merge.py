@@ -19,6 +19,7 @@ from ggmlkit.conversion.source import open_source
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
 from ggmlkit.quantization.file import row_runs
+from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -92,18 +93,24 @@ def _sum(tensor: Tensor, additions: Sequence[_Addition]) -> Tensor:
 
     def parts() -> Iterator[Part]:
         factors = [
-            _Factors(each.change.a.dequantize(), each.change.b.dequantize() * np.float32(factor))
+            _Factors(each.change.a.dequantize(), _multiplied(each.change.b, factor))
             for each in additions
             if (factor := each.factor)
         ]
         for first, part in row_runs(tensor):
-            yield Part(4 * part.size, partial(_add, part, first, factors))
+            yield Part(4 * part.size, partial(_add, tensor, part, first, factors))
 
     halves = [half for each in additions for half in (each.change.a, each.change.b)]
     return PartedTensor("f32", tensor.shape, parts, tensor.name, sources=[tensor, *halves])
 
 
+def _multiplied(tensor: Tensor, factor: float) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):  # the sums are looked at
+        return tensor.dequantize() * np.float32(factor)
+
+
 def _add(
+    tensor: Tensor,
     part: Tensor,
     first: int,
     factors: Sequence[_Factors],
@@ -113,5 +120,7 @@ def _add(
     values = out.view(np.float32).reshape(part.shape)
     part.dequantize(out=values, threads=threads)
     release(part.data)
-    for a, b in factors:
-        values += b[first : first + part.rows] @ a
+    with np.errstate(over="ignore", invalid="ignore"):
+        for a, b in factors:
+            values += b[first : first + part.rows] @ a
+    check_finite(values, tensor.name, tensor.shape, first * part.shape[-1])
