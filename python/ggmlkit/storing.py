@@ -1,4 +1,4 @@
-"""Weights stored in blocks of another type: the one place that everything which writes goes through.
+"""Weights stored in another type: the one place that everything goes through which converts.
 
 A block whose scale is too large for the type that stores it would hold infinities. Such weights are
 refused here, by name, place and value.
@@ -218,7 +218,7 @@ def _unstorable(
     first = column // _TRIED * _TRIED
     beside = _floats(source, data, row * columns + first, min(_TRIED, columns - first))
     value = float(beside[column - first])
-    holders = _WIDE_FLOATS
+    holders: tuple[str, ...] = _WIDE_FLOATS
     if np.isfinite(value):
         holders = tuple(
             kind.name

@@ -229,7 +229,10 @@ CASES: list[tuple[Callable[[State], object], str]] = [
         r"embed_tokens\.weight has shape \(300, 64\)",
     ),
     (lambda s: s.update({Q: s[Q].to(torch.int8)}), f"{Q} is i8, no f32, f16 or bf16"),
-    (lambda s: s.update({Q: torch.full_like(s[Q], 65504)}), rf"{Q}' holds \d+ at \(0, 0\), too large for f16"),
+    (
+        lambda s: s.update({Q: torch.full_like(s[Q], 65504)}),
+        rf"{Q}' holds \d+ at \(0, 0\), too large for f16",
+    ),
 ]
 
 

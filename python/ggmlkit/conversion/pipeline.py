@@ -112,6 +112,7 @@ def write_model(
         container=plan.container,
         version=plan.version,
         byte_order=plan.byte_order,
+        value_types=plan.value_types,
         threads=threads,
         progress=progress,
     )

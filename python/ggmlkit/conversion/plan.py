@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +52,7 @@ class ConversionPlan:
         metadata: by gguf key.
         tensors: by gguf name, lazy, in the order of the file.
         notes: what is worth knowing of their types, a sentence each.
+        value_types: GGUF types to keep of metadata that was read, by key.
     """
 
     out: Path
@@ -61,6 +62,7 @@ class ConversionPlan:
     metadata: dict[str, Any]
     tensors: dict[str, PlannedTensor]
     notes: tuple[str, ...] = ()
+    value_types: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def targets(self) -> dict[str, Tensor]:
@@ -115,6 +117,7 @@ def conversion_plan(
             for name, tensor in tensors.items()
         },
         notes=stored.notes,
+        value_types=source.value_types,
     )
 
 

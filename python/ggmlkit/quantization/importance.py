@@ -25,7 +25,7 @@ def fitted(
         if name not in tensors:
             continue
         own = Importance.of(values, tensors[name].shape, name)
-        seen = own.weights.any(axis=1)
+        seen: NDArray[np.bool_] = own.weights.max(axis=1, initial=0) > 0
         if seen.any():
             found[name] = own
         if not seen.all():

@@ -96,14 +96,14 @@ class Planned:
         matrices = sum(len(tensor.shape) > 1 for tensor in tensors.values())
         groups: dict[tuple[int, int], Counter[tuple[str, str]]] = {}
         for name, wanted in self.wanted.items():
-            size = (tensors[name].shape[-1], wanted.block_size)
+            sizes = (tensors[name].shape[-1], wanted.block_size)
             kinds = (wanted.name, self.types[name].name)
-            groups.setdefault(size, Counter())[kinds] += 1
+            groups.setdefault(sizes, Counter())[kinds] += 1
         for (columns, size), counts in groups.items():
             became = ", ".join(f"{n} {got} instead of {w}" for (w, got), n in counts.items())
             yield (
-                f"{sum(counts.values())} of {matrices} matrices have rows of {columns} weights, which "
-                f"are no whole blocks of {size}: {became}"
+                f"{sum(counts.values())} of {matrices} matrices have rows of {columns} weights, "
+                f"no whole blocks of {size}: {became}"
             )
 
     def _twice(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
@@ -115,10 +115,9 @@ class Planned:
             and tensor.type != self.types[name]
         )
         if again:
-            kinds = ", ".join(again)
             yield (
-                f"{sum(again.values())} tensors were quantized before ({kinds}) and lose a second time; "
-                "a file in f32, f16 or bf16 loses once"
+                f"{sum(again.values())} matrices were quantized before ({', '.join(again)}) and lose "
+                "a second time; quantized from f32, f16 or bf16 they lose once"
             )
 
 
