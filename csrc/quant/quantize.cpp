@@ -38,23 +38,25 @@ std::size_t greatest_of(const float* src, std::size_t n) {
 }
 
 // n, or the index of the first value that the blocks made of n floats don't hold.
-std::size_t first_lost_value(Type type, const float* src, const std::byte* dst, std::size_t n) {
-  const std::size_t i = first_lost(type, src, dst, n);
+std::size_t first_lost_value(Type type, const float* src, const std::byte* dst, std::size_t n,
+                             bool weighted) {
+  const std::size_t i = first_lost(type, src, dst, n, weighted);
   return i == n ? n : i + greatest_of(src + i, info(type).block_size);
 }
 
 // Quantizes n floats with quantize(src, dst, n), which is a kernel. Returns n, or the index of the
 // first value that is not finite or that its block doesn't hold.
 template <class Kernel>
-std::size_t checked(Type type, Kernel quantize, const float* src, std::byte* dst, std::size_t n) {
+std::size_t checked(Type type, Kernel quantize, const float* src, std::byte* dst, std::size_t n,
+                    bool weighted) {
   const std::size_t end = quantize(src, dst, n);
-  if (end == n) return first_lost_value(type, src, dst, n);
+  if (end == n) return first_lost_value(type, src, dst, n, weighted);
   // Kernels name some blocks that hold a value which is not finite. Those before it are quantized
   // too, so that which value is named does not depend on how many blocks a kernel takes together.
   const std::size_t bad = first_not_finite(src, end, n);
   const std::size_t whole = bad / info(type).block_size * info(type).block_size;
   quantize(src, dst, whole);
-  const std::size_t lost = first_lost_value(type, src, dst, whole);
+  const std::size_t lost = first_lost_value(type, src, dst, whole, weighted);
   return lost == whole ? bad : lost;
 }
 
@@ -62,7 +64,7 @@ std::size_t quantize_floats(Type type, const float* src, std::byte* dst, std::si
   for (std::size_t i = 0; i < n; i += kChecked) {
     const std::size_t part = std::min(kChecked, n - i);
     std::byte* out = dst + row_bytes(type, i);
-    const std::size_t end = checked(type, kernels(type).quantize, src + i, out, part);
+    const std::size_t end = checked(type, kernels(type).quantize, src + i, out, part, false);
     if (end < part) return i + end;
   }
   return n;
@@ -161,10 +163,10 @@ std::ptrdiff_t convert_weighted(Type from, const std::byte* src, Type to, std::b
             x = row.data();
           }
           std::byte* out = dst + i * row_bytes(to, cols);
-          const auto weighted = [&](const float* floats, std::byte* blocks, std::size_t n) {
+          const auto quantize = [&](const float* floats, std::byte* blocks, std::size_t n) {
             return kernels(to).quantize_weighted(floats, importance, blocks, n);
           };
-          const std::size_t end = checked(to, weighted, x, out, cols);
+          const std::size_t end = checked(to, quantize, x, out, cols, true);
           if (end < cols) return bad.name(i * cols + end);
         }
       },

@@ -102,7 +102,7 @@ std::size_t first_overflow(std::uint16_t infinity, const float* src, const std::
 
 // Above all that a float16 scale times a block's integers reaches, 65504 · 32 · 127. Sums of such
 // numbers' squares can overflow: the search for a group's scale then ends with zero, beside which
-// the other groups' can be finite.
+// the other groups' can be finite. And a search may leave out what hardly counts, however large.
 constexpr std::uint32_t kAboveHalfScales = 0x4d800000u;  // 2^28
 
 bool any_above_half_scales(const float* x, std::size_t n) {
@@ -113,20 +113,18 @@ bool any_above_half_scales(const float* x, std::size_t n) {
   return carried >> 31 != 0;
 }
 
-// Of a half: 0x7bff and more if it is zero or not finite.
-unsigned oddness(const std::byte* p) {
-  return static_cast<std::uint16_t>((half_at(p) & kMagnitude) - 1u);
-}
-
-// Whether all halves `bytes` apart are neither zero nor infinite: most often so.
-bool all_plain(const std::byte* p, std::size_t bytes, std::size_t count) {
-  unsigned largest[4] = {};
+// Whether all halves `bytes` apart are finite.
+bool all_finite_apart(const std::byte* p, std::size_t bytes, std::size_t count) {
+  std::uint32_t largest[4] = {};
+  const auto add = [&largest](std::size_t k, const std::byte* half) {
+    largest[k] = std::max<std::uint32_t>(largest[k], half_at(half) & kMagnitude);
+  };
   std::size_t b = 0;
   for (; b + 4 <= count; b += 4, p += 4 * bytes) {
-    for (std::size_t k = 0; k < 4; ++k) largest[k] = std::max(largest[k], oddness(p + k * bytes));
+    for (std::size_t k = 0; k < 4; ++k) add(k, p + k * bytes);
   }
-  for (; b < count; ++b, p += bytes) largest[0] = std::max(largest[0], oddness(p));
-  return *std::max_element(largest, largest + 4) < kHalf - 1u;
+  for (; b < count; ++b, p += bytes) add(0, p);
+  return *std::max_element(largest, largest + 4) < kHalf;
 }
 
 bool is_lost(const Fields& at, const float* x, const std::byte* block, std::size_t size) {
@@ -139,24 +137,24 @@ bool is_lost(const Fields& at, const float* x, const std::byte* block, std::size
   return !std::isfinite(float_at(block + at.scale) * at.levels + minimum);
 }
 
-// Whether a look at the scales alone tells that no block is lost.
-bool all_kept(const Fields& at, const std::byte* blocks, std::size_t size, std::size_t bytes,
-              std::size_t count) {
-  const bool has_groups = size > 32;
-  if (has_groups || at.levels != 0.0f) return false;
-  return all_plain(blocks + at.scale, bytes, count) &&
-         (at.minimum == kNone || all_plain(blocks + at.minimum, bytes, count));
-}
-
 }  // namespace
 
-std::size_t first_lost(Type type, const float* src, const std::byte* blocks, std::size_t n) {
+std::size_t first_lost(Type type, const float* src, const std::byte* blocks, std::size_t n,
+                       bool weighted) {
   if (type == Type::f16) return first_overflow(kHalf, src, blocks, n);
   if (type == Type::bf16) return first_overflow(kBfloat, src, blocks, n);
   const Fields at = fields_of(type);
   const std::size_t size = info(type).block_size;
   const std::size_t bytes = info(type).block_bytes;
-  if (at.scale == kNone || all_kept(at, blocks, size, bytes, n / size)) return n;
+  if (at.scale == kNone) return n;
+  // Other scales are the greatest weight's share of it: no number gets lost but by them.
+  const bool is_searched = weighted || size > 32 || type == Type::iq4_nl;
+  if (!is_searched && at.levels == 0.0f) {
+    const auto all_finite = [&](std::size_t field) {
+      return field == kNone || all_finite_apart(blocks + field, bytes, n / size);
+    };
+    if (all_finite(at.scale) && all_finite(at.minimum)) return n;
+  }
   for (std::size_t i = 0; i < n; i += size, blocks += bytes) {
     if (is_lost(at, src + i, blocks, size)) return i;
   }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit import _core, types
-from ggmlkit.errors import ImportanceError, UnstorableError, UnsupportedTypeError
+from ggmlkit.errors import ConversionError, ImportanceError, UnstorableError, UnsupportedTypeError
 from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class Importance:
         matrices = prod(shape[:-2]) if len(shape) > 2 else 1
         what = f"the importance of {name}" if name else "importance"
         wide = np.asarray(values, np.float64)
-        if wide.shape not in ((columns,), (1, columns), (matrices, columns)):
+        in_one_row = matrices * columns  # as imatrix.dat has them
+        fitting = {(columns,), (in_one_row,), (1, columns), (1, in_one_row), (matrices, columns)}
+        if wide.shape not in fitting:
             several = f" or {(matrices, columns)}" if matrices > 1 else ""
             raise ImportanceError(
                 f"{what} has shape {wide.shape}, not {(columns,)}{several}: one for each column"
@@ -107,10 +109,10 @@ def store(
     """Convert blocks of one type to another.
 
     Args:
-        source: a type that can be dequantized.
+        source: their type.
         data: its blocks.
         shape: of the elements; of a part of a tensor ``(rows, columns)``.
-        target: a type that can be quantized.
+        target: the type to store.
         out: room for its blocks.
         name: for errors.
         importance: of the whole tensor's columns.
@@ -120,11 +122,17 @@ def store(
 
     Raises:
         UnstorableError: the first weight, in the order of the rows, that ``target`` can't hold.
-        UnsupportedTypeError: ``target`` can't be written, or has no use for importance.
+        UnsupportedTypeError: this build can't read ``source`` or write ``target``.
     """
+    if not source.can_dequantize:
+        raise UnsupportedTypeError(f"this build has no kernel to read {source}")
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
     columns, rows = (shape[-1] if shape else 1), prod(shape[:-1])
+    if source.name == "f64":  # whose kernel would make infinities
+        wide = data.view(np.float64).reshape(shape)
+        floats = as_floats(wide, target.name, name, whole, first_row * columns)
+        source, data = types.get("f32"), floats.reshape(-1).view(np.uint8)
     runs = [(0, rows, None)] if importance is None else importance.runs(first_row, rows)
     in_row, out_row = source.row_bytes(columns), target.row_bytes(columns)
     for start, end, weights in runs:
@@ -165,26 +173,37 @@ def place_of(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def as_floats(
-    values: NDArray[Any], name: str = "", whole: tuple[int, ...] | None = None, first: int = 0
+    values: NDArray[Any],
+    target: str,
+    name: str = "",
+    whole: tuple[int, ...] | None = None,
+    first: int = 0,
 ) -> Floats:
-    """The values in float32, C-contiguous.
+    """The values in float32, C-contiguous, on their way to another type.
 
     Args:
         values: any numbers.
-        name: for errors.
+        target: the type, for errors.
+        name: of the tensor, for errors.
         whole: shape of the tensor that they are a part of, if they are.
         first: element of that which they begin with.
 
-    Raises UnstorableError where a wider float is too large.
+    Raises UnstorableError where a wider float is too large, ConversionError for an integer that no
+    float holds.
     """
-    with np.errstate(over="ignore"):
-        floats = np.ascontiguousarray(values, np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            floats = np.ascontiguousarray(values, np.float32)
+    except OverflowError:
+        raise ConversionError(
+            "the array holds a whole number that is too large for any float"
+        ) from None
     if values.dtype.kind == "f" and values.dtype.itemsize > 4:
         infinite = np.flatnonzero(np.isinf(floats) & np.isfinite(values))
         if infinite.size:
             bad = int(infinite[0])
             value = float(values.reshape(-1)[bad])
-            raise UnstorableError(name, place_of(first + bad, whole or values.shape), value, "f32")
+            raise UnstorableError(name, place_of(first + bad, whole or values.shape), value, target)
     return floats
 
 

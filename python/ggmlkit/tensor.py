@@ -246,7 +246,7 @@ def quantize(
     if isinstance(array, Tensor):
         source = array if not name else array.renamed(name)
     else:
-        source = _float_tensor(as_numpy(array), name)
+        source = _float_tensor(as_numpy(array), target, name)
     counted = None
     if importance is not None:
         if not target.takes_importance:
@@ -255,10 +255,10 @@ def quantize(
     return _converted(source, target, out, threads, counted)
 
 
-def _float_tensor(values: NDArray[Any], name: str) -> Tensor:
+def _float_tensor(values: NDArray[Any], target: TensorType, name: str) -> Tensor:
     """The array as f16 or bf16 if it is that, else as f32; a view of it where it can be."""
     kind = {"float16": "f16", "bfloat16": "bf16"}.get(values.dtype.name, "f32")
-    own = as_floats(values, name) if kind == "f32" else np.ascontiguousarray(values)
+    own = as_floats(values, target.name, name) if kind == "f32" else np.ascontiguousarray(values)
     return Tensor(kind, own.shape, own.reshape(-1).view(np.uint8), name)
 
 
@@ -275,14 +275,9 @@ def _converted(
     result = Tensor(
         target, source.shape, np.empty(nbytes, np.uint8) if out is None else out, source.name
     )
-    readable = source
-    if not source.type.can_dequantize:
-        readable = _float_tensor(source.numpy(), source.name)
-    data = readable.data
-    source.check()
     store(
-        readable.type,
-        data,
+        source.type,
+        source.data,
         source.shape,
         target,
         result.data,

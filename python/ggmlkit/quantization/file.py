@@ -19,7 +19,7 @@ from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor, parts_of
 from ggmlkit.quantization.importance import fitted
 from ggmlkit.quantization.recipe import planned, recipe
-from ggmlkit.storing import Importance, as_floats, check_finite_halves, store
+from ggmlkit.storing import Importance, check_finite_halves, store
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -137,14 +137,9 @@ def _make(
     threads: int | None,
 ) -> None:
     part = read(threads)
-    first = row * part.shape[-1]
-    kind, data = part.type, part.data
-    if not kind.can_dequantize:
-        floats = as_floats(part.numpy(), tensor.name, tensor.shape, first)
-        kind, data = types.get("f32"), floats.reshape(-1).view(np.uint8)
     store(
-        kind,
-        data,
+        part.type,
+        part.data,
         part.shape,
         target,
         out,
@@ -155,7 +150,7 @@ def _make(
         threads=threads,
     )
     if target.name == "f16":
-        check_finite_halves(out, tensor.shape, tensor.name, first)
+        check_finite_halves(out, tensor.shape, tensor.name, row * part.shape[-1])
     release(part.data)
 
 

@@ -44,7 +44,7 @@ def _notes(
             f"that the model lacks: {some(lacking)}"
         )
     if unseen:
-        notes.append(f"never counted, so quantized without importance: {some(unseen)}")
+        notes.append(f"no importance was counted for {some(unseen)}: quantized without")
     return notes
 
 

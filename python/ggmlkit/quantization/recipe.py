@@ -115,9 +115,10 @@ class Planned:
             and tensor.type != self.types[name]
         )
         if again:
+            kinds = ", ".join(again)
             yield (
-                f"{sum(again.values())} matrices were quantized before ({', '.join(again)}) and lose "
-                "a second time; quantized from f32, f16 or bf16 they lose once"
+                f"{sum(again.values())} matrices were quantized before ({kinds}) and lose a second "
+                "time; quantized from f32, f16 or bf16 they lose once"
             )
 
 
