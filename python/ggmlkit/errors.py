@@ -61,8 +61,8 @@ class UnstorableError(ConversionError, ValueError):
         self.holders = holders
         what = f"tensor {tensor!r}" if tensor else "the array"
         fault = f"too large for {type}" if isfinite(value) else f"but {type} needs finite values"
-        way_out = f"use {', '.join(holders)}" if holders else "no type holds it"
-        super().__init__(f"{what} holds {value:.9g} at {index}, {fault}; {way_out}")
+        way_out = f"; use {', '.join(holders)}" if holders else ""
+        super().__init__(f"{what} holds {value:.9g} at {index}, {fault}{way_out}")
 
 
 class ImportanceError(ConversionError, ValueError):

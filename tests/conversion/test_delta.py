@@ -231,7 +231,7 @@ CASES: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.update({Q: s[Q].to(torch.int8)}), f"{Q} is i8, no f32, f16 or bf16"),
     (
         lambda s: s.update({Q: torch.full_like(s[Q], 65504)}),
-        rf"{Q}' holds \d+ at \(0, 0\), too large for f16",
+        rf"{Q}' holds [\d.]+ at \(0, 0\), too large for f16",
     ),
 ]
 

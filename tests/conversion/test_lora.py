@@ -268,7 +268,7 @@ def test_a_failed_sum_leaves_the_old_file(tmp_path: Path) -> None:
         f"{Q}.lora_b": gk.quantize(np.full((64, 2), np.nan), "f32"),
     }
     gguf_adapter(tmp_path / "nan.gguf", nan)
-    with pytest.raises(ConversionError, match=r"attn_q\.weight holds nan at \(0, 0\)"):
+    with pytest.raises(ConversionError, match=r"attn_q\.weight' holds nan at \(0, 0\)"):
         gk.apply_lora(BASE, [tmp_path / "nan.gguf"], out, type="q8_0")
     assert out.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["big.gguf", "m.gguf", "nan.gguf"]

@@ -50,6 +50,8 @@ def test_keys_that_readers_want_as_f32(key: str) -> None:
     assert natural_type(key, 10000) == F32
     assert natural_type(key, np.float64(0.1)) == F32
     assert natural_type(key, 1e300) == F64  # rather than infinite
+    assert natural_type(key, "8") == TYPE_NAMES["str"]
+    assert natural_type(key, True) == TYPE_NAMES["bool"]
     assert natural_type("tokenizer.ggml.scores", [0.1, -3]) == ARRAY_OF + F32
 
 

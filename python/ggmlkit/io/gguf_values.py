@@ -100,6 +100,8 @@ def numbers(values: Any, kind: int, byte_order: ByteOrder = "little") -> bytes:
         limits = np.iinfo(dtype)
         if source.size and not (limits.min <= int(source.min()) <= int(source.max()) <= limits.max):
             raise OverflowError(f"out of range for {dtype.name}")
+    elif source.size and source.dtype.kind not in "iuf":
+        raise ValueError("no number where one belongs")
     with np.errstate(over="ignore"):
         found = source.astype(dtype)
     if dtype.kind == "f" and (np.isinf(found) & np.isfinite(source.astype(np.float64))).any():
