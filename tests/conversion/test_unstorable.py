@@ -126,6 +126,23 @@ def test_files_of_float16_hold_finite_numbers(golden: Path, tmp_path: Path, valu
             assert not np.isfinite(kept[Q].dequantize()[LAST])
 
 
+def test_halves_that_were_read_are_looked_at_too(golden: Path, tmp_path: Path) -> None:
+    with gk.open(golden / "ggjt-v3-f16.bin") as file:
+        metadata, tensors = as_gguf(file)
+        halves = tensors[Q].numpy().copy()
+        halves[LAST] = -np.inf
+        tensors[Q] = gk.quantize(halves, "f16", name=Q)
+        gk.save(tmp_path / "m.gguf", tensors, metadata)  # as it is: nothing is converted
+    writers: list[Write] = [
+        lambda a, out: gk.convert(a, out / "m.gguf"),
+        lambda a, out: gk.quantize_file(a, out / "m.gguf", "f16"),
+        lambda a, out: gk.export(a, out / "hf"),
+    ]
+    for write in writers:
+        with pytest.raises(UnstorableError, match=r"holds -inf at \(63, 63\), but f16 needs"):
+            write(tmp_path / "m.gguf", tmp_path / "out")
+
+
 def test_a_vector_beyond_float16_stays_float32_in_a_checkpoint(
     golden: Path, tmp_path: Path
 ) -> None:

@@ -20,6 +20,12 @@ GROUPS = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_xs"]
 WEIGHED = [t.name for t in gk.types.ALL if t.takes_importance]
 
 
+def test_every_type_is_known_here() -> None:
+    wide = {"q4_0_v1", "q4_0_v2", "q4_1_v1", "q4_1_v2", "q8_0_v2"}  # float32 scales
+    quantized = {name for name in WRITABLE if gk.types.get(name).is_quantized}
+    assert quantized == {*HALF_SCALES, *wide, "mxfp4"}
+
+
 def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
