@@ -138,6 +138,7 @@ def test_halves_that_were_read_are_looked_at_too(golden: Path, tmp_path: Path) -
         lambda a, out: gk.quantize_file(a, out / "m.gguf", "f16"),
         lambda a, out: gk.export(a, out / "hf"),
     ]
+    (tmp_path / "out").mkdir()
     for write in writers:
         with pytest.raises(UnstorableError, match=r"holds -inf at \(63, 63\), but f16 needs"):
             write(tmp_path / "m.gguf", tmp_path / "out")
