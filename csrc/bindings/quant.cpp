@@ -1,6 +1,7 @@
 #include "bindings/bindings.h"
 #include "core/thread_pool.h"
 #include "quant/quantize.h"
+#include "quant/stored_scales.h"
 
 namespace py = pybind11;
 
@@ -57,6 +58,14 @@ std::ptrdiff_t convert_weighted_into(std::size_t from, const ByteArray& src, std
                           threads);
 }
 
+std::ptrdiff_t first_not_finite_of(const ByteArray& halves) {
+  const std::size_t n = static_cast<std::size_t>(halves.size()) / 2;
+  const std::byte* in = bytes_of(halves);
+  py::gil_scoped_release release;
+  const std::size_t found = first_not_finite_half(in, n);
+  return found == n ? -1 : static_cast<std::ptrdiff_t>(found);
+}
+
 }  // namespace
 
 void bind_quant(py::module_& m) {
@@ -65,10 +74,12 @@ void bind_quant(py::module_& m) {
         py::arg("threads"));
   m.def("convert", &convert_into, py::arg("source"), py::arg("src"), py::arg("target"),
         py::arg("dst").noconvert(), py::arg("threads"),
-        "Returns -1, or the index of the first value that is not finite.");
+        "Returns -1, or the index of the first value that the target type can't hold.");
   m.def("convert_weighted", &convert_weighted_into, py::arg("source"), py::arg("src"),
         py::arg("target"), py::arg("dst").noconvert(), py::arg("importance").noconvert(),
         py::arg("threads"), "The same for rows as long as `importance`.");
+  m.def("first_not_finite_half", &first_not_finite_of, py::arg("halves"),
+        "Returns -1, or the index of the first float16 number that is not finite.");
 }
 
 }  // namespace ggmlkit

@@ -7,7 +7,7 @@ import pytest
 
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
-from ggmlkit.quantization.recipe import plan
+from ggmlkit.quantization.recipe import plan, planned
 from ggmlkit.tensor import Tensor
 
 
@@ -130,3 +130,30 @@ def test_a_pattern_decides_before_the_recipe() -> None:
         plan(MODEL, "q4_0", tensor_types=[("(", "q8_0")])
     with pytest.raises(UnsupportedTypeError, match="no kernel to write iq2_xs"):
         plan(MODEL, "q4_0", tensor_types=[("attn", "iq2_xs")])
+
+
+def test_what_got_another_type_and_why_is_said_in_a_few_lines() -> None:
+    model = {f"blk.{n}.attn_q.weight": tensor(576, 576) for n in range(30)}
+    model |= {f"blk.{n}.ffn_down.weight": tensor(576, 1536) for n in range(30)}
+    model |= {"token_embd.weight": tensor(96, 576), "output_norm.weight": tensor(576)}
+    chosen = planned(model, "q4_K_M")
+    assert chosen.notes(model) == [
+        "31 of 61 matrices have rows of 576 weights, no whole blocks of 256: 30 q5_0 instead of "
+        "q4_K, 1 q8_0 instead of q6_K"
+    ]
+    assert chosen.types == plan(model, "q4_K_M")
+    assert {name: kind.name for name, kind in chosen.wanted.items()} == {
+        name: "q6_K" if name == "token_embd.weight" else "q4_K"
+        for name, kind in model.items()
+        if kind.shape == (576, 576) or name == "token_embd.weight"
+    }
+
+
+def test_that_weights_lose_twice_is_said() -> None:
+    model = {f"blk.{n}.attn_q.weight": tensor(32, 256, type="q4_1") for n in range(3)}
+    model["output.weight"] = tensor(32, 256, type="q6_K")
+    assert planned(model, "q4_K_M").notes(model) == [
+        "3 matrices were quantized before (q4_1) and lose a second time; quantized from f32, f16 "
+        "or bf16 they lose once"
+    ]
+    assert planned(model, "f16").notes(model) == []

@@ -144,11 +144,10 @@ def _of_old(tensor: Tensor) -> Tensor:
 
 
 def _stored(tensor: Tensor, type: TensorType | None) -> Tensor:
-    from ggmlkit.conversion.plan import finite
     from ggmlkit.quantization.file import in_type
 
     own = plain(tensor)
-    return own if type is None else finite(in_type(own, type, 1))
+    return own if type is None else in_type(own, type, 1)
 
 
 def _multiplied(tensor: Tensor, factor: float) -> Tensor:

@@ -31,6 +31,7 @@ from ggmlkit.errors import ConversionError
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
 from ggmlkit.quantization.file import row_runs
+from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -149,7 +150,7 @@ def _sum(tensor: Tensor, additions: Sequence[_Addition]) -> Tensor:
     def parts() -> Iterator[Part]:
         factors = [_factors(each) for each in additions if each.factor]
         for first, part in row_runs(tensor):
-            yield Part(4 * part.size, partial(_add, part, first, factors))
+            yield Part(4 * part.size, partial(_add, tensor, part, first, factors))
 
     sources = [half for each in additions for half in each.change.tensors]
     return PartedTensor("f32", tensor.shape, parts, tensor.name, sources=[tensor, *sources])
@@ -158,10 +159,16 @@ def _sum(tensor: Tensor, additions: Sequence[_Addition]) -> Tensor:
 def _factors(addition: _Addition) -> _Factors:
     change, factor = addition
     lengths = None if change.magnitude is None else change.magnitude.dequantize()
-    return _Factors(change.a.dequantize(), change.b.dequantize() * np.float32(factor), lengths)
+    return _Factors(change.a.dequantize(), _multiplied(change.b, factor), lengths)
+
+
+def _multiplied(tensor: Tensor, factor: float) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):  # the sums are looked at
+        return tensor.dequantize() * np.float32(factor)
 
 
 def _add(
+    tensor: Tensor,
     part: Tensor,
     first: int,
     factors: Sequence[_Factors],
@@ -171,9 +178,10 @@ def _add(
     values = out.view(np.float32).reshape(part.shape)
     part.dequantize(out=values, threads=threads)
     release(part.data)
-    for a, b, magnitude in factors:
-        rows = slice(first, first + part.rows)
-        values += b[rows] @ a
-        if magnitude is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # the sums are looked at
+        for a, b, magnitude in factors:
+            rows = slice(first, first + part.rows)
+            values += b[rows] @ a
+            if magnitude is not None:
                 values *= (magnitude[rows] / np.linalg.norm(values, axis=1))[:, None]
+    check_finite(values, tensor.name, tensor.shape, first * part.shape[-1])

@@ -37,9 +37,11 @@ class GgufFile(MappedModelFile):
         self._value_ranges: dict[str, tuple[int, int]] = {}
         with mapped_while_read(path) as self._file:
             version, order = version_and_order(self._file)
+            metadata = StoredValues()
             super().__init__(
-                Path(path), "gguf", version=version, byte_order=order, metadata=StoredValues()
+                Path(path), "gguf", version=version, byte_order=order, metadata=metadata
             )
+            metadata.value_types = self.value_types
             self._tensors = self._read(HeaderReader(self._file, version, order))
 
     @property

@@ -15,6 +15,7 @@ from ggmlkit.io.base import ARRAY_OF, ByteOrder
 from ggmlkit.io.byteswap import in_other_order
 from ggmlkit.io.gguf_header import ARRAY, DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, STRING
 from ggmlkit.io.gguf_values import natural_type, numbers, packed_as
+from ggmlkit.io.stored_values import StoredValues
 from ggmlkit.io.stream import Progress, write_tensors
 from ggmlkit.tensor import Tensor
 
@@ -39,7 +40,8 @@ def write_gguf(
         metadata: by key; ``general.alignment`` is obeyed.
         version: 1, 2 or 3.
         byte_order: of all numbers; ``"big"`` needs version 3.
-        value_types: as :class:`ModelFile` has them, for the keys whose type is to be kept.
+        value_types: as :class:`ModelFile` has them, for the keys whose type is to be kept; by
+            default those of ``metadata`` that was read from a gguf file.
         stored_values: as :meth:`ModelFile.stored_values` gives them, for the keys whose value is
             unchanged; copied, unless version 1 or big-endian numbers are asked for.
         threads: that read, convert and write at once; None for all the process may use.
@@ -93,7 +95,9 @@ def planned(
         raise ConversionError(f"general.alignment is {alignment}, which is no power of two")
     header = HeaderBytes(version, byte_order)
     header.start(len(tensors), len(metadata))
-    header.pairs(metadata, value_types or {}, stored_values or {})
+    if value_types is None:
+        value_types = metadata.value_types if isinstance(metadata, StoredValues) else {}
+    header.pairs(metadata, value_types, stored_values or {})
     offset = 0
     places = []
     for name, tensor in tensors.items():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
@@ -69,6 +71,57 @@ def recipe(name: TensorType | str) -> Mixture:
     return Mixture(plain, _FILE_TYPES[plain], {})
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What a file will hold.
+
+    Attributes:
+        types: of each tensor, by its gguf name.
+        wanted: the recipe's types for the matrices that get another, by name: their rows are no
+            whole blocks of it.
+    """
+
+    types: dict[str, TensorType]
+    wanted: dict[str, TensorType]
+
+    def notes(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """What is worth knowing of it, a sentence each.
+
+        Args:
+            tensors: that the types are for.
+        """
+        return [*self._fallbacks(tensors), *self._twice(tensors)]
+
+    def _fallbacks(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+        matrices = sum(len(tensor.shape) > 1 for tensor in tensors.values())
+        groups: dict[tuple[int, int], Counter[tuple[str, str]]] = {}
+        for name, wanted in self.wanted.items():
+            sizes = (tensors[name].shape[-1], wanted.block_size)
+            kinds = (wanted.name, self.types[name].name)
+            groups.setdefault(sizes, Counter())[kinds] += 1
+        for (columns, size), counts in groups.items():
+            became = ", ".join(f"{n} {got} instead of {w}" for (w, got), n in counts.items())
+            yield (
+                f"{sum(counts.values())} of {matrices} matrices have rows of {columns} weights, "
+                f"no whole blocks of {size}: {became}"
+            )
+
+    def _twice(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+        again = Counter(
+            tensor.type.name
+            for name, tensor in tensors.items()
+            if tensor.type.is_quantized
+            and self.types[name].is_quantized
+            and tensor.type != self.types[name]
+        )
+        if again:
+            kinds = ", ".join(again)
+            yield (
+                f"{sum(again.values())} matrices were quantized before ({kinds}) and lose a second "
+                "time; quantized from f32, f16 or bf16 they lose once"
+            )
+
+
 def plan(
     tensors: Mapping[str, Tensor],
     type: TensorType | str,
@@ -96,6 +149,19 @@ def plan(
         UnsupportedTypeError: a type is unknown or can't be written.
         ValueError: an expression is none.
     """
+    chosen = planned(tensors, type, pure=pure, weighted=weighted, tensor_types=tensor_types)
+    return chosen.types
+
+
+def planned(
+    tensors: Mapping[str, Tensor],
+    type: TensorType | str,
+    *,
+    pure: bool = False,
+    weighted: bool = False,
+    tensor_types: Sequence[tuple[str, TensorType | str]] = (),
+) -> Planned:
+    """The types that :func:`plan` gives, and where they are not the recipe's."""
     chosen_recipe = recipe(type)
     own = _compiled(tensor_types)
     logits = _OUTPUT if _OUTPUT in tensors else _EMBEDDING
@@ -116,14 +182,19 @@ def plan(
         found = rule(place_of(int(layer[1]))) if rule and layer else None
         return found or chosen_recipe.type
 
-    def chosen(name: str, tensor: Tensor) -> TensorType:
+    chosen: dict[str, TensorType] = {}
+    replaced: dict[str, TensorType] = {}
+    for name, tensor in tensors.items():
         if tensor.type.name in _INTEGERS or name.endswith(_KEPT_SUFFIXES):
-            return tensor.type
-        if len(tensor.shape) < 2:
-            return types.get("f32")
-        return _with_whole_blocks(types.get(wanted(name)), tensor.shape[-1])
-
-    return {name: chosen(name, tensor) for name, tensor in tensors.items()}
+            chosen[name] = tensor.type
+        elif len(tensor.shape) < 2:
+            chosen[name] = types.get("f32")
+        else:
+            kind = types.get(wanted(name))
+            chosen[name] = _with_whole_blocks(kind, tensor.shape[-1])
+            if chosen[name] != kind:
+                replaced[name] = kind
+    return Planned(chosen, replaced)
 
 
 def _compiled(
