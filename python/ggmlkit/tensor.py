@@ -78,6 +78,11 @@ class Tensor:
             )
 
     @property
+    def stored_as(self) -> str:
+        """What the file calls its type: the type's name, but of a retired layout its own."""
+        return self.type.name
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
@@ -238,7 +243,7 @@ def quantize(
     """
     target = types.get(type)
     if isinstance(array, Tensor):
-        source = Tensor(array.type, array.shape, array._data, name or array.name)
+        source = array.renamed(name or array.name)
     else:
         source = _float_tensor(array, name)
     if importance is not None:

@@ -18,6 +18,7 @@ from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.stream import Part, PartedTensor, parts_of
+from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -91,6 +92,7 @@ def conversion_plan(
 
     container = container or container_of(out)
     tensors = source.tensors
+    refuse_unknown(tensors.values())
     if container == "ggjt":
         _check_fits_ggjt(source)
         # All ones, or it would be a scaling, which was refused.

@@ -17,6 +17,7 @@ from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
+from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.quantization.recipe import plan, recipe
 from ggmlkit.tensor import Tensor, quantize
 from ggmlkit.types import TensorType
@@ -69,6 +70,7 @@ def quantize_file(
     importance = importance or {}
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
+        refuse_unknown(tensors.values())
         chosen = plan(
             tensors, type, pure=pure, weighted=bool(importance), tensor_types=tensor_types
         )
