@@ -132,6 +132,7 @@ class Tensor:
         Raises:
             UnsupportedTypeError: the type is quantized; use :meth:`dequantize`.
         """
+        self._check_known()
         dtype = _NUMPY_DTYPES.get(self.type.name)
         if dtype is None:
             raise UnsupportedTypeError(
@@ -156,6 +157,7 @@ class Tensor:
             UnsupportedTypeError: this build has no kernel for the type.
             ValueError: ``out`` has another shape.
         """
+        self._check_known()
         if out is not None and out.shape != self.shape:
             raise ValueError(f"out has shape {out.shape}, the tensor {self.shape}")
         direct = out is not None and out.dtype == np.float32 and out.flags.c_contiguous
@@ -190,6 +192,7 @@ class Tensor:
             ValueError: a value is not finite and the type can't hold it (the index is named).
             UnsupportedTypeError: this build can't read the one type or write the other.
         """
+        self._check_known()
         target = types.get(type)
         if target == self.type and out is None:
             return self
@@ -200,7 +203,11 @@ class Tensor:
         """For ``x @ tensor.T``: the quantized matrix product."""
         from ggmlkit.products import Transposed
 
+        self._check_known()
         return Transposed(self)
+
+    def _check_known(self) -> None:
+        """Raise UnsupportedTypeError where nobody knows the values, as of no ordinary tensor."""
 
     def __len__(self) -> int:
         return self.shape[0]

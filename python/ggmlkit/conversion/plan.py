@@ -122,6 +122,7 @@ def stored_types(source: Source, type: str | TensorType | None) -> StoredTypes:
     """
     from ggmlkit.quantization.recipe import plan, recipe
 
+    refuse_unknown(source.tensors.values())
     if type is not None:
         return StoredTypes(plan(source.tensors, type, pure=True), recipe(type).file_type)
     kept = {name: _kept_type(tensor) for name, tensor in source.tensors.items()}

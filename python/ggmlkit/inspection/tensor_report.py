@@ -88,7 +88,10 @@ def tensor_report(
 
 
 def _unknown_report(name: str, tensor: UnknownTensor) -> TensorReport:
-    problem = f"tensor {name!r}: {tensor.type} is not known to this version, nor are its values"
+    problem = (
+        f"tensor {name!r} has type number {tensor.type.ggml_id}, which this version of ggmlkit "
+        "doesn't know, so its values were not looked at"
+    )
     return TensorReport(name, tensor.stored_as, tensor.shape, None, None, [problem], None)
 
 

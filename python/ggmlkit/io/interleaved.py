@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +98,7 @@ class InterleavedTensor(PartedTensor):
 def check_groups(layout: Interleaved, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless the rows of each matrix in a tensor are whole groups."""
     rows = shape[-2] if len(shape) > 1 else 1
-    if rows % layout.rows and prod(shape):
+    if rows % layout.rows and 0 not in shape:
         raise ValueError(
             f"{rows} rows are no multiple of the {layout.rows} that {layout.name} interleaves"
         )
@@ -117,8 +116,8 @@ def in_row_order(
         byte_order: of the scales.
     """
     row_bytes = layout.plain.row_bytes(shape[-1])
-    group_bytes = layout.rows * row_bytes
-    step = max(1, _PART // max(1, group_bytes)) * group_bytes
+    group_bytes = max(1, layout.rows * row_bytes)
+    step = max(1, _PART // group_bytes) * group_bytes
 
     def parts() -> Iterator[Part]:
         data = stored.data

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import numpy as np
+from typing import NoReturn
 
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
-
-    from ggmlkit.products import Transposed
-
-    Bytes = NDArray[np.uint8]
 
 
 def unknown_type(ggml_id: int) -> TensorType:
@@ -77,28 +68,7 @@ class UnknownTensor(Tensor):
     def _refuse(self) -> NoReturn:
         raise self.refusal()
 
-    def numpy(self) -> NDArray[Any]:
-        """Raises UnsupportedTypeError."""
-        self._refuse()
-
-    def dequantize(
-        self,
-        dtype: DTypeLike = np.float32,
-        out: NDArray[Any] | None = None,
-        threads: int | None = None,
-    ) -> NDArray[Any]:
-        """Raises UnsupportedTypeError."""
-        self._refuse()
-
-    def astype(
-        self, type: str | TensorType, *, out: Bytes | None = None, threads: int | None = None
-    ) -> Tensor:
-        """Raises UnsupportedTypeError."""
-        self._refuse()
-
-    @property
-    def T(self) -> Transposed:
-        """Raises UnsupportedTypeError."""
+    def _check_known(self) -> None:
         self._refuse()
 
 

@@ -90,9 +90,7 @@ def load(
     return session
 
 
-def _pack(
-    session: _core.LlamaSession, waiting: list[tuple[Tensor, NDArray[np.uint8]]]
-) -> None:
+def _pack(session: _core.LlamaSession, waiting: list[tuple[Tensor, NDArray[np.uint8]]]) -> None:
     session.pack()
     for tensor, data in waiting:
         release(data)
