@@ -1,5 +1,6 @@
 #include "bindings/bindings.h"
 #include "core/thread_pool.h"
+#include "quant/interleaved.h"
 #include "quant/quantize.h"
 
 namespace py = pybind11;
@@ -57,6 +58,21 @@ std::ptrdiff_t convert_weighted_into(std::size_t from, const ByteArray& src, std
                           threads);
 }
 
+void put_in_row_order_into(const ByteArray& src, ByteArray dst, std::size_t rows, std::size_t piece,
+                           std::uint8_t flipped, bool swapped, std::size_t blocks) {
+  const InterleavedLayout layout{rows, piece, flipped, swapped};
+  if (!is_interleaving(layout) || blocks == 0) throw py::value_error("no such layout");
+  const auto bytes = static_cast<std::size_t>(src.size());
+  const std::size_t group_bytes = rows * blocks * kNibbleBlockBytes;
+  if (blocks > bytes || bytes % group_bytes != 0 || src.size() != dst.size()) {
+    throw py::value_error("the bytes are not whole groups of rows");
+  }
+  const std::byte* in = bytes_of(src);
+  auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
+  py::gil_scoped_release release;
+  put_in_row_order(layout, in, out, bytes / group_bytes, blocks);
+}
+
 }  // namespace
 
 void bind_quant(py::module_& m) {
@@ -69,6 +85,9 @@ void bind_quant(py::module_& m) {
   m.def("convert_weighted", &convert_weighted_into, py::arg("source"), py::arg("src"),
         py::arg("target"), py::arg("dst").noconvert(), py::arg("importance").noconvert(),
         py::arg("threads"), "The same for rows as long as `importance`.");
+  m.def("put_in_row_order", &put_in_row_order_into, py::arg("src"), py::arg("dst").noconvert(),
+        py::arg("rows"), py::arg("piece"), py::arg("flipped"), py::arg("swapped"),
+        py::arg("blocks"), "Whole groups of interleaved rows of `blocks` blocks to rows in order.");
 }
 
 }  // namespace ggmlkit

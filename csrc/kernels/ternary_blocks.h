@@ -97,9 +97,14 @@ struct Q2_0 {
       q[j] = static_cast<std::int8_t>(((quants[j / 4] >> (2 * (j % 4))) & 3) - 1);
     }
   }
+  // Eight elements, in the low bits of a byte each, become two bytes.
   void pack(const std::uint8_t* q) {
-    for (int i = 0; i < size / 4; ++i, q += 4) {
-      quants[i] = static_cast<std::uint8_t>(q[0] | q[1] << 2 | q[2] << 4 | q[3] << 6);
+    for (std::size_t i = 0; i < size / 8; ++i) {
+      auto x = load_at<std::uint64_t>(q, i);
+      x = (x | x >> 6) & 0x000f000f000f000fu;
+      x |= x >> 12;
+      quants[2 * i] = static_cast<std::uint8_t>(x);
+      quants[2 * i + 1] = static_cast<std::uint8_t>(x >> 32);
     }
   }
 };

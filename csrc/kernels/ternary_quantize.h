@@ -16,12 +16,13 @@ std::size_t quantize_ternary(const float* src, std::byte* dst, std::size_t n) {
     // same number of every element: which, each type says.
     const float inverse = d > 0.0f ? 1.0f / d : 0.0f;
     const bool is_tiny = inverse > 3.4028235e38f;
+    const float scale = is_tiny ? 0.0f : inverse;
     std::uint8_t q[B::size];
-    if (is_tiny) std::memset(q, B::of_tiny, sizeof q);
-    for (int j = 0; j < B::size && !is_tiny; ++j) {
-      const float v = x[j] * inverse;  // halves are rounded away from zero
+    for (int j = 0; j < B::size; ++j) {
+      const float v = x[j] * scale;  // halves are rounded away from zero
       q[j] = static_cast<std::uint8_t>(1 + (v >= 0.5f) - (v <= -0.5f));
     }
+    if (is_tiny) std::memset(q, B::of_tiny, sizeof q);
     block->pack(q);
     store_half(block->d, d);
   });

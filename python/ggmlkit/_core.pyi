@@ -23,6 +23,15 @@ def convert_weighted(
     importance: NDArray[np.float32],
     threads: int,
 ) -> int: ...
+def put_in_row_order(
+    src: NDArray[np.uint8],
+    dst: NDArray[np.uint8],
+    rows: int,
+    piece: int,
+    flipped: int,
+    swapped: bool,
+    blocks: int,
+) -> None: ...
 def start_writeback(descriptor: int) -> None: ...
 
 class MappingGuard:

@@ -231,6 +231,15 @@ def test_verify_has_looked_at_all_others(tmp_path: Path) -> None:
     assert "tensor 'u' has type number 77" in report.all_problems[0]
 
 
+@pytest.mark.parametrize("which", entries_of_uncertain_size())
+def test_verify_finds_what_lies_over_it(tmp_path: Path, which: str) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(raw_gguf(entries_of_uncertain_size()[which], end=bytes(64)))
+    (problem,) = verify_file(path).problems
+    assert "'u'" in problem
+    assert "share bytes" in problem
+
+
 def test_compare_takes_its_bytes(tmp_path: Path) -> None:
     path = file_with(tmp_path)
     other = tmp_path / "other.gguf"

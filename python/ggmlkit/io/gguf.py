@@ -66,9 +66,12 @@ class GgufFile(MappedModelFile):
         return {key: buffer[start:end] for key, (start, end) in self._value_ranges.items()}
 
     def ranges(self) -> list[tuple[int, int, str]]:
-        """Where each tensor's data lies: start, size and name."""
+        """Where each tensor's data lies: start, size and name.
+
+        One of an unknown type has at least a byte.
+        """
         return [
-            (self.data_start + offset, self._tensors[name].nbytes, name)
+            (self.data_start + offset, _least_size(self._tensors[name]), name)
             for name, offset in self._offsets.items()
         ]
 
@@ -164,3 +167,10 @@ class GgufFile(MappedModelFile):
         return mapped_tensor(
             file, name, number, shape, start, entry.place, byte_order=self.byte_order
         )
+
+
+def _least_size(tensor: Tensor) -> int:
+    """Bytes that a tensor's data has at least; of a known type, exactly."""
+    if not isinstance(tensor, UnknownTensor):
+        return tensor.nbytes
+    return min(1, tensor.size) if tensor.kept is None else tensor.kept.nbytes

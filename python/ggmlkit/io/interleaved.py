@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ggmlkit import types
+from ggmlkit import _core, types
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
@@ -24,13 +22,13 @@ from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
 
 # Bytes made at a time: they stay in the cache until they are written.
 _PART = 1 << 20
-_NIBBLE_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -119,34 +117,21 @@ def in_row_order(
     group_bytes = max(1, layout.rows * row_bytes)
     step = max(1, _PART // group_bytes) * group_bytes
 
+    swapped = byte_order != sys.byteorder
+    blocks = row_bytes // layout.plain.block_bytes
+
+    def put_in_order(some: Bytes, out: Bytes, _threads: int | None) -> None:
+        _core.put_in_row_order(
+            some, out, layout.rows, layout.piece, layout.flipped, swapped, blocks
+        )
+        release(some)
+
     def parts() -> Iterator[Part]:
         data = stored.data
         for start in range(0, data.size, step):
             some = data[start : start + step]
-            yield Part(some.size, partial(_put_in_order, some, layout, row_bytes, byte_order))
+            yield Part(some.size, partial(put_in_order, some))
 
     tensor = InterleavedTensor(layout.plain, shape, parts, stored.name, sources=[stored])
     tensor.layout = layout
     return tensor
-
-
-def _put_in_order(
-    stored: Bytes,
-    layout: Interleaved,
-    row_bytes: int,
-    byte_order: ByteOrder,
-    out: Bytes,
-    _threads: int | None,
-) -> None:
-    """Whole groups, as stored, to rows of blocks."""
-    rows, piece = layout.rows, layout.piece
-    pieces = _NIBBLE_BYTES // piece
-    record = np.dtype([("d", "u2", (rows,)), ("q", f"u{piece}", (pieces, rows))])
-    block = np.dtype([("d", "u2"), ("q", f"u{piece}", (pieces,))])
-    records = stored.view(record).reshape(-1, row_bytes // block.itemsize)
-    blocks = out.view(block).reshape(len(records), rows, -1)
-    scales = records["d"].transpose(0, 2, 1)
-    blocks["d"] = scales if byte_order == sys.byteorder else scales.byteswap()
-    flipped = np.array(int.from_bytes(bytes([layout.flipped]) * piece, "little"), f"u{piece}")
-    np.bitwise_xor(records["q"].transpose(0, 3, 1, 2), flipped, out=blocks["q"])
-    release(stored)
