@@ -118,8 +118,10 @@ class GgufFile(MappedModelFile):
 
     def _keep_unknown_bytes(self, tensors: dict[str, Tensor]) -> None:
         """Find the bytes of tensors of unknown types; where that fails, these may be lost."""
-        starts = {name: self.data_start + offset for name, offset in self._offsets.items()}
         unknown = {n: t for n, t in tensors.items() if isinstance(t, UnknownTensor)}
+        if not unknown:
+            return
+        starts = {name: self.data_start + offset for name, offset in self._offsets.items()}
         known = ((starts[n], t.nbytes) for n, t in tensors.items() if n not in unknown)
         # Writers pad the last tensor too: another end is that of a file cut short.
         padded = (self._file.size - self.data_start) % self.alignment == 0
