@@ -209,6 +209,15 @@ def test_repair_counts_it_as_lost_then(tmp_path: Path) -> None:
     assert "as its type 77 is not known" in report.lost[0].reason
 
 
+def test_a_lost_tensor_ends_the_one_before_it(tmp_path: Path) -> None:
+    path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
+    broken = Entry("b", (33,), 2, VALUES.tobytes())
+    path.write_bytes(raw_gguf([floats("a"), Entry("u", (4, 64), 77, SECRET), broken]))
+    assert [tensor.name for tensor in repair_file(path, out).lost] == ["b"]
+    with io.open(out) as file:
+        assert kept(file) == padded(SECRET)
+
+
 # ---------------------------------------------------------------- commands
 
 
@@ -290,6 +299,8 @@ def test_a_model_is_refused_by_the_tensors_name(model: Path, use: Callable[[Path
         (Entry("u", (2**61,), 77, b""), "impossible shape"),
         (Entry("u", (2**40, 2**40), 77, b""), "impossible shape"),
         (Entry("u", (4,), 77, SECRET, offset=2**63), "starts at byte .* but the file has only"),
+        (Entry("u", (4,), 77, b"", offset=0), "starts at byte .* but the file has only"),
+        (Entry("u", (0, 4), 77, SECRET, offset=2**40), "starts at byte .* but the file has only"),
         (Entry("u", (4,), 77, SECRET, offset=3), "no multiple of 32"),
     ],
 )

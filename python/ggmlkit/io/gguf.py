@@ -113,21 +113,26 @@ class GgufFile(MappedModelFile):
                 if self._lost is None:
                     raise
                 self._lost.append(LostTensor(entry.name, entry.place, error.reason))
-        self._keep_unknown_bytes(tensors)
+        self._keep_unknown_bytes(
+            tensors, {entry.name: self.data_start + entry.offset for entry in entries}
+        )
         return tensors
 
-    def _keep_unknown_bytes(self, tensors: dict[str, Tensor]) -> None:
-        """Find the bytes of tensors of unknown types; where that fails, these may be lost."""
+    def _keep_unknown_bytes(self, tensors: dict[str, Tensor], starts: dict[str, int]) -> None:
+        """Find the bytes of tensors of unknown types; where that fails, these may be lost.
+
+        Tensors that are lost end the one before them all the same.
+        """
         unknown = {n: t for n, t in tensors.items() if isinstance(t, UnknownTensor)}
         if not unknown:
             return
-        starts = {name: self.data_start + offset for name, offset in self._offsets.items()}
-        known = ((starts[n], t.nbytes) for n, t in tensors.items() if n not in unknown)
+        known = {n: t for n, t in tensors.items() if n not in unknown}
+        empty = {n for n, t in unknown.items() if not t.size}
         # Writers pad the last tensor too: another end is that of a file cut short.
         padded = (self._file.size - self.data_start) % self.alignment == 0
         sizes = certain_sizes(
-            known,
-            {name: starts[name] for name, tensor in unknown.items() if tensor.size},
+            [(starts[name], tensor.nbytes) for name, tensor in known.items()],
+            {n: start for n, start in starts.items() if n not in known and n not in empty},
             self._file.size if padded else None,
         )
         for name, tensor in unknown.items():

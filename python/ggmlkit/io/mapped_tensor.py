@@ -113,7 +113,7 @@ def unknown_tensor(
         FormatError: an impossible shape, or a start outside the file.
     """
     _check_shape(file, name, shape, place)
-    if start >= file.size and 0 not in shape:
+    if start + min(1, prod(shape)) > file.size:
         raise FormatError(
             file.path,
             place,
