@@ -79,6 +79,11 @@ class Tensor:
             )
 
     @property
+    def stored_as(self) -> str:
+        """What the file calls its type: the type's name, but of a retired layout its own."""
+        return self.type.name
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
@@ -128,6 +133,7 @@ class Tensor:
         Raises:
             UnsupportedTypeError: the type is quantized; use :meth:`dequantize`.
         """
+        self._check_known()
         dtype = _NUMPY_DTYPES.get(self.type.name)
         if dtype is None:
             raise UnsupportedTypeError(
@@ -152,6 +158,7 @@ class Tensor:
             UnsupportedTypeError: this build has no kernel for the type.
             ValueError: ``out`` has another shape.
         """
+        self._check_known()
         if out is not None and out.shape != self.shape:
             raise ValueError(f"out has shape {out.shape}, the tensor {self.shape}")
         direct = out is not None and out.dtype == np.float32 and out.flags.c_contiguous
@@ -186,6 +193,7 @@ class Tensor:
             UnstorableError: the type can't hold a value, which is named with its index.
             UnsupportedTypeError: this build can't read the one type or write the other.
         """
+        self._check_known()
         target = types.get(type)
         if target == self.type and out is None:
             return self
@@ -196,7 +204,11 @@ class Tensor:
         """For ``x @ tensor.T``: the quantized matrix product."""
         from ggmlkit.products import Transposed
 
+        self._check_known()
         return Transposed(self)
+
+    def _check_known(self) -> None:
+        """Raise UnsupportedTypeError where nobody knows the values, as of no ordinary tensor."""
 
     def __len__(self) -> int:
         return self.shape[0]

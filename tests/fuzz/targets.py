@@ -26,6 +26,7 @@ from ggmlkit.conversion.vocabulary import (
 )
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.io.imatrix import read_imatrix
+from ggmlkit.io.unknown_tensor import UnknownTensor, with_kept_bytes
 from ggmlkit.model.chat import render
 from ggmlkit.model.vocab_keys import CARRIED
 from ggmlkit.tensor import Tensor
@@ -61,6 +62,15 @@ def read_tensors(path: Path) -> None:
     with gk.open(path) as file:
         assert len(file.metadata) >= 0
         _read_all(file.tensors)
+
+
+def copy_tensors(path: Path) -> None:
+    """Read what can be read, and write all of it anew."""
+    with gk.open(path) as file:
+        _read_all({n: t for n, t in file.items() if not isinstance(t, UnknownTensor)})
+        copies = with_kept_bytes(file.tensors)
+        out = path.with_name("copy.gguf")
+        gk.save(out, copies, file.metadata, byte_order=file.byte_order)
 
 
 def _read_all(tensors: dict[str, Tensor]) -> None:
@@ -229,6 +239,7 @@ TARGETS = {
         _container("gguf", seeds.gguf),
         _container("gguf-v1", seeds.gguf, version=1),
         _container("gguf-big-endian", seeds.gguf, byte_order="big"),
+        Target("gguf-unusual", "u", _file("u", seeds.unusual_gguf), copy_tensors),
         Target("gguf-part", "m-00002-of-00003.gguf", seeds.split, read_first_part),
         *(
             _container(name, seeds.legacy, container=container, version=version, matrix=matrix)

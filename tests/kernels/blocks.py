@@ -29,7 +29,7 @@ LEGACY = [
 
 # Written by a search for the scales of groups, or of one element in three.
 SEARCHED = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs"]
-SMALL = ["tq1_0", "tq2_0", "mxfp4"]
+SMALL = ["tq1_0", "tq2_0", "q2_0", "mxfp4"]
 # Written with the importance of each column, if told.
 WEIGHED = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
 

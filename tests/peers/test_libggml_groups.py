@@ -1,4 +1,4 @@
-"""Quantizers that search, the ternary ones and mxfp4 beside libggml, on many awkward blocks."""
+"""Quantizers that search, those of two bits and mxfp4 beside libggml, on many awkward blocks."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
-from ggmlkit.quantization.recipe import plan, planned
+from ggmlkit.quantization.recipe import plan, planned, recipe
 from ggmlkit.tensor import Tensor
 
 
@@ -102,6 +102,19 @@ def test_a_mixture_gives_more_bits_where_rounding_shows() -> None:
     # The first and last eighth, and every third between.
     assert fine == {0, 1, 4, 7, 10, 13, 14, 15}
     assert fine == {i for i in range(16) if chosen[f"blk.{i}.attn_v.weight"] == "q6_K"}
+
+
+@pytest.mark.parametrize(("type", "file_type"), [("tq1_0", 36), ("tq2_0", 37), ("q2_0", 41)])
+def test_two_bits_leave_the_embedding_more(type: str, file_type: int) -> None:
+    assert recipe(type).file_type == file_type
+    chosen = names(plan(deep(1), type))
+    assert (chosen["token_embd.weight"], chosen["output.weight"]) == ("q4_K", "q6_K")
+    assert chosen["blk.0.attn_v.weight"] == chosen["blk.0.ffn_down.weight"] == type
+
+
+def test_rows_of_half_a_two_bit_block() -> None:
+    model = {f"{n}.weight": tensor(8, n) for n in (576, 96, 100)}
+    assert list(names(plan(model, "q2_0", pure=True)).values()) == ["q2_0", "q4_0", "f16"]
 
 
 def test_shared_keys_are_worth_more_bits() -> None:

@@ -13,6 +13,7 @@ from ggmlkit.conversion import names
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
+from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -97,6 +98,7 @@ def conversion_plan(
 
     container = container or container_of(out)
     tensors = source.tensors
+    refuse_unknown(tensors.values())
     if container == "ggjt":
         _check_fits_ggjt(source)
         # All ones, or it would be a scaling, which was refused.
@@ -132,6 +134,7 @@ def stored_types(
     """
     from ggmlkit.quantization.recipe import planned, recipe
 
+    refuse_unknown(source.tensors.values())
     if type is not None:
         chosen = planned(source.tensors, type, pure=pure)
         notes = tuple(chosen.notes(source.tensors))

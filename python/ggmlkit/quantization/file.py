@@ -17,6 +17,7 @@ from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor, parts_of
+from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.quantization.importance import fitted
 from ggmlkit.quantization.recipe import planned, recipe
 from ggmlkit.storing import Importance, check_finite_halves, store
@@ -76,6 +77,7 @@ def quantize_file(
     target = recipe(type)
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
+        refuse_unknown(tensors.values())
         weights, notes = fitted(importance or {}, tensors)
         chosen = planned(
             tensors, type, pure=pure, weighted=bool(weights), tensor_types=tensor_types

@@ -25,6 +25,7 @@ _FILE_TYPES: dict[str, int] = {
     "tq1_0": 36,
     "tq2_0": 37,
     "mxfp4": 38,
+    "q2_0": 41,
 }
 # What a file can be quantized to: types, and mixtures of them.
 NAMES: tuple[str, ...] = (*_FILE_TYPES, *MIXTURES, *ALIASES)
@@ -39,6 +40,7 @@ _SMALLER_BLOCKS: dict[str, str] = {
     "iq4_xs": "iq4_nl",
     "tq1_0": "q4_0",
     "tq2_0": "q4_0",
+    "q2_0": "q4_0",
 }
 
 _OUTPUT = "output.weight"
@@ -51,7 +53,7 @@ _KEPT_SUFFIXES = ("ffn_gate_inp.weight",)
 _FLOATS = frozenset({"f32", "f16", "bf16", "f64"})
 _INTEGERS = frozenset({"i8", "i16", "i32", "i64"})
 # Files of these give the embedding, where it makes no logits, more bits than the other matrices.
-_TERNARY = frozenset({"tq1_0", "tq2_0"})
+_TWO_BITS = frozenset({"tq1_0", "tq2_0", "q2_0"})
 
 
 def recipe(name: TensorType | str) -> Mixture:
@@ -175,7 +177,7 @@ def planned(
             return chosen_recipe.type
         if name == logits:
             return "q8_0" if chosen_recipe.type == "q8_0" else "q6_K"
-        if name == _EMBEDDING and chosen_recipe.type in _TERNARY:
+        if name == _EMBEDDING and chosen_recipe.type in _TWO_BITS:
             return "q4_K"
         layer = _OF_LAYER.fullmatch(name)
         rule = chosen_recipe.rules.get(layer[2]) if layer else None
