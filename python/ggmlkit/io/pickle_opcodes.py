@@ -42,22 +42,6 @@ _LINES = {
 _SHORT = frozenset({"FLOAT", "INT", "LONG", "GET", "PUT", "LONG1", "LONG4"})
 
 
-class Opcode(NamedTuple):
-    """One opcode.
-
-    Attributes:
-        name: as in Python's ``pickletools``.
-        argument: None, a number, bytes, or a list of two lines.
-        place: where in the text it stands.
-        end: where the next one begins.
-    """
-
-    name: str
-    argument: Any
-    place: int
-    end: int
-
-
 class _Kind(NamedTuple):
     """What follows an opcode: a number, bytes that it counts, or lines."""
 
@@ -81,8 +65,10 @@ def _kinds() -> dict[int, _Kind]:
 _KINDS = _kinds()
 
 
-def opcodes(text: bytes, start: int) -> Iterator[Opcode]:
-    """The opcodes from ``start`` to the first STOP.
+def opcodes(text: bytes, start: int) -> Iterator[tuple[str, Any, int, int]]:
+    """The opcodes from ``start`` to the first STOP: name, argument, place and end of each.
+
+    Names are those of Python's ``pickletools``; an argument is None, a number, bytes, or two lines.
 
     Raises UnpicklingError for other opcodes, more than any checkpoint has, and the end of the text.
     """
@@ -110,7 +96,7 @@ def opcodes(text: bytes, start: int) -> Iterator[Opcode]:
             argument, at = _lines(text, at, lines)
         if name in _SHORT and len(argument) > _LONGEST_NUMBER:
             raise UnpicklingError(f"a number of {len(argument)} bytes at {place}")
-        yield Opcode(name, argument, place, at)
+        yield name, argument, place, at
         if name == "STOP":
             return
     raise UnpicklingError(f"more than {_MOST} opcodes")

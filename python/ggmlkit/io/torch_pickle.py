@@ -12,7 +12,7 @@ from math import prod
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
-from ggmlkit.io.pickle_opcodes import Opcode, opcodes
+from ggmlkit.io.pickle_opcodes import opcodes
 
 STORAGES = {
     "DoubleStorage": "f64",
@@ -90,14 +90,15 @@ def unpickled(text: bytes, start: int = 0) -> Unpickled:
     Raises:
         UnpicklingError: the pickle is damaged, or asks for more than tensors.
     """
-    machine = _Machine()
-    for opcode in opcodes(text, start):
-        try:
-            machine.do(opcode)
-        except (IndexError, KeyError, ValueError, TypeError) as error:
-            reason = f"{opcode.name} at {opcode.place} does not fit what is before it"
-            raise UnpicklingError(reason) from error
-    return Unpickled(machine.result, machine.storages, opcode.end)
+    machine = _Machine(most_pairs=len(text) - start)
+    name, place, end = "", start, start
+    try:
+        for opcode in opcodes(text, start):
+            name, argument, place, end = opcode
+            _STEPS[name](machine, argument)
+    except (IndexError, KeyError, ValueError, TypeError) as error:
+        raise UnpicklingError(f"{name} at {place} does not fit what is before it") from error
+    return Unpickled(machine.result, machine.storages, end)
 
 
 def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -115,18 +116,14 @@ class _Name(NamedTuple):
 class _Machine:
     """A stack of values, on which an opcode works."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_pairs: int) -> None:
         self.result: Any = None
         self.storages: dict[str, Storage] = {}
         self._stack: list[Any] = []
         self._outer: list[list[Any]] = []  # what lies below each mark
         self._memo: dict[int, Any] = {}
-        self._pairs = 0  # that made dictionaries of lists: the same list may do so many times
-        self._opcodes = 0
-
-    def do(self, opcode: Opcode) -> None:
-        self._opcodes += 1
-        _STEPS[opcode.name](self, opcode.argument)
+        # Pairs that make dictionaries of lists, as the same list may do many times.
+        self._pairs_left = most_pairs
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
@@ -238,8 +235,8 @@ class _Machine:
         if type(pairs) not in (list, tuple):
             raise TypeError
         assert isinstance(pairs, (list, tuple))
-        self._pairs += len(pairs)
-        if self._pairs > self._opcodes:
+        self._pairs_left -= len(pairs)
+        if self._pairs_left < 0:
             raise UnpicklingError("it makes many dictionaries of one list")
         if not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
             raise TypeError
