@@ -45,11 +45,11 @@ def damaged_pickle(raw: bytes, rng: Random) -> bytes:
 def _piece(rng: Random) -> bytes:
     number = rng.randrange(8)
     kind = rng.random()
-    if kind < 0.6:
-        return rng.choice(_PIECES)
     if kind < 0.7:
+        return rng.choice(_PIECES)
+    if kind < 0.88:
         return rng.choice((b"q", b"h")) + bytes([number])
-    if kind < 0.8:
+    if kind < 0.96:
         return rng.choice((b"r", b"j")) + struct.pack("<I", rng.choice((number, 2**32 - 1)))
     return _doubled(rng, number)
 
@@ -59,4 +59,4 @@ def _doubled(rng: Random, number: int) -> bytes:
     starts, steps = _DOUBLED
     memo = b"q" + bytes([number])
     step = rng.choice(steps) % (number, number)
-    return rng.choice(starts) + memo + (b"0" + step + memo) * rng.choice((2, 60))
+    return rng.choice(starts) + memo + (b"0" + step + memo) * rng.choice((2, 2, 40))

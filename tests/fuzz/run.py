@@ -28,7 +28,7 @@ _MEMORY = Path("/dev/shm")
 # buffers, and torch's where it is loaded, count too.
 _LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=65536"]
 # Bytes of an input, where long ones only take longer. What the kernels' lack is read as zeros.
-_LONGEST = {KERNELS: 2048, "pickle-opcodes": 4096, "template": 200, "template-families": 400}
+_LONGEST = {KERNELS: 2048, "pickle-opcodes": 600, "template": 200, "template-families": 400}
 _NOISE = ("#", '"', "INFO:", "stat::", "WARNING: Failed to find function", "Done ")
 _BLIND = "Is the code instrumented for coverage?"
 _DONE = re.compile(r"stat::number_of_executed_units:\s*(\d+)|Done (\d+) runs")
