@@ -258,7 +258,10 @@ class _Process:
         else:
             how = f"signal {_signal_name(-status)}" if status < 0 else f"status {status}"
             return ModelError(f"the chat template ended the process that renders it ({how})")
-        return ModelError(f"the chat template takes more than {limit}: it is of no use, or hostile")
+        return ModelError(
+            f"the chat template takes more than {limit}, which no prompt needs: it is broken or "
+            "hostile, so write the prompt without it"
+        )
 
 
 def _command(bounds: Bounds) -> list[str]:
