@@ -7,7 +7,7 @@ import datetime
 import decimal
 import enum
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,20 @@ def test_values_that_no_template_is_given(value: object) -> None:
 def test_a_key_that_no_template_is_given() -> None:
     with pytest.raises(ModelError, match=r"^tools\[0\], a key of it, is of type tuple"):
         plain([{(1, 2): 3}], "tools")
+
+
+class Model:
+    """As pydantic's models are."""
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter([("role", "user"), ("content", "a")])
+
+
+def test_messages_of_classes_of_their_own() -> None:
+    tokenizer = gk.Tokenizer.from_metadata(seeds.spm_vocabulary())
+    messages: list[Any] = [Model(), Message(role="b", content="c")]
+    template = "{% for m in messages %}{{ m.role }}{{ m['content'] }}{% endfor %}"
+    assert render(template, messages, tokenizer) == "userabc"
 
 
 def test_messages_that_are_none() -> None:

@@ -69,8 +69,20 @@ def render(
     if len(source) > _MAX_TEMPLATE:
         raise ModelError(f"a chat template of {len(source)} characters is none")
     given = {**_special_tokens(tokenizer), "tools": None, "documents": None, **variables}
-    given |= {"messages": list(messages), "add_generation_prompt": add_generation_prompt}
+    given |= {
+        "messages": list(map(_message, messages)),
+        "add_generation_prompt": add_generation_prompt,
+    }
     return RENDERERS.rendered(source, {name: plain(given[name], name) for name in given})
+
+
+def _message(message: object) -> object:
+    """A message as a dict, if it is anything that Python makes one of: clients of servers have
+    classes of their own."""
+    try:
+        return message if isinstance(message, Mapping) else dict(message)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        return message
 
 
 def fallback_template(tokenizer: Tokenizer) -> str:

@@ -190,7 +190,7 @@ class _Process:
                 self._socket.close()
                 raise _no_process(error) from error
 
-    def answer(self, request: bytes) -> tuple[bytes, bytes]:
+    def answer(self, request: bytes) -> tuple[bytes, bytearray]:
         """Kind and text of the answer; ModelError if the process ends instead."""
         try:
             for part in (REQUEST.pack(len(request)), request):
@@ -223,7 +223,7 @@ class _Process:
         self._socket.close()
         self._process.returncode = 0
 
-    def _received(self) -> tuple[bytes, bytes]:
+    def _received(self) -> tuple[bytes, bytearray]:
         kind, last, size = ANSWER.unpack(self._bytes(ANSWER.size))
         if size > _LONGEST:
             self.kill()
@@ -233,7 +233,7 @@ class _Process:
             self.kill()
         return kind, text
 
-    def _bytes(self, count: int) -> bytes:
+    def _bytes(self, count: int) -> bytearray:
         found = bytearray(count)
         left = memoryview(found)
         while left:
@@ -241,7 +241,7 @@ class _Process:
             if received == 0:
                 raise ConnectionResetError
             left = left[received:]
-        return bytes(found)
+        return found
 
     def _ended(self) -> ModelError:
         """Why there is no answer."""

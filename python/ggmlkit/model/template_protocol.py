@@ -34,7 +34,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def decoded(text: bytes) -> str:
+def decoded(text: bytes | bytearray) -> str:
     """The text of :func:`encoded` bytes; of others as much as can be read."""
     try:
         return text.decode("utf-8", "surrogatepass")
