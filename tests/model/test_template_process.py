@@ -273,8 +273,9 @@ def test_more_than_it_can_be_given(renderers: Renderers, monkeypatch: pytest.Mon
     monkeypatch.setattr(template_process, "_LONGEST", 1 << 20)
     with pytest.raises(ModelError, match="messages of 2 MB are more than a chat template can"):
         renderers.rendered("a", {"a": "x" * (2 << 20)})
-    with pytest.raises(ModelError, match="makes a text that is far too long"):
-        renderers.rendered("{{ a * 2000000 }}", {"a": "x"})
+    with pytest.raises(ModelError, match="makes 8 MB of text of these messages, far too much"):
+        renderers.rendered("{{ a * 9000000 }}", {"a": "x"})
+    assert len(renderers.rendered("{{ a * 8 }}", {"a": "x" * 900_000})) == 7_200_000
     assert renderers.rendered("a", {}) == "a"
 
 

@@ -39,7 +39,10 @@ _BOUNDS = Bounds()
 _MOST_PROCESSES = 4
 _PATIENCE = 60.0  # seconds without a word; a machine may be busy, or a process stopped
 _SECONDS_TO_END = 5.0
-_LONGEST = 64 << 20  # bytes of a request, or of an answer
+_LONGEST = 64 << 20  # bytes of a request
+# Bytes of an answer, and more for each byte of the request: whoever reads it takes longer than it
+# took to make.
+_LONGEST_TEXT, _TEXT_OF_A_BYTE = 4 << 20, 4
 _BOOT = """\
 import sys
 sys.path[:] = [p for p in sys.path if p] + sys.argv[3:]
@@ -196,8 +199,8 @@ class _Process:
             for part in (REQUEST.pack(len(request)), request):
                 self._socket.sendall(part, socket.MSG_NOSIGNAL)
             if not self._is_ready:
-                self._is_ready = self._received()[0] == READY
-            return self._received()
+                self._is_ready = self._received(0)[0] == READY
+            return self._received(_LONGEST_TEXT + _TEXT_OF_A_BYTE * len(request))
         except TimeoutError:
             self.kill()
             raise ModelError(
@@ -223,11 +226,14 @@ class _Process:
         self._socket.close()
         self._process.returncode = 0
 
-    def _received(self) -> tuple[bytes, bytearray]:
+    def _received(self, longest: int) -> tuple[bytes, bytearray]:
         kind, last, size = ANSWER.unpack(self._bytes(ANSWER.size))
-        if size > _LONGEST:
+        if size > longest:
             self.kill()
-            raise ModelError("the chat template makes a text that is far too long for a prompt")
+            raise ModelError(
+                f"the chat template makes {size >> 20} MB of text of these messages, far too much "
+                "for a prompt: it is broken or hostile"
+            )
         text = self._bytes(size)
         if last:
             self.kill()
