@@ -29,6 +29,7 @@ Fields fields_of(Type type) {
     case Type::q4_2:
     case Type::iq4_nl:
     case Type::iq4_xs:
+    case Type::q2_0:
       return {0};
     case Type::q4_1:
     case Type::q5_1:

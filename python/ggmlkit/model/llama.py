@@ -343,7 +343,8 @@ class Llama:
             settings: as for :meth:`generate`.
 
         Raises:
-            ModelError: the file has no chat template, or the conversation does not fit.
+            ModelError: the file has no chat template, it fails or takes too much time or memory, or
+                the conversation does not fit.
         """
         from ggmlkit.model.chat import render
 
