@@ -242,7 +242,7 @@ def _unstorable(
         holders = tuple(
             kind.name
             for kind in types.ALL
-            if columns % kind.block_size == 0 and _holds(kind, beside)
+            if kind != target and columns % kind.block_size == 0 and _holds(kind, beside)
         )
     return UnstorableError(name, place, value, target.name, holders)
 

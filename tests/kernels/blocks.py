@@ -78,7 +78,7 @@ def awkward_groups(blocks: int, seed: int = 0) -> NDArray[np.float32]:
 
 def storable(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """The values, made as small as every type can hold."""
-    return np.clip(x, np.float32(-60000), np.float32(60000))
+    return np.clip(x, np.float32(-30000), np.float32(30000))
 
 
 def stored_rows(
