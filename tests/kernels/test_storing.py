@@ -15,6 +15,7 @@ HALF_SCALES = {
     "q4_0": 6e5, "q4_1": 1.1e6, "q5_0": 1.2e6, "q5_1": 2.2e6, "q8_0": 8.4e6, "q5_0_v1": 1.2e6,
     "q5_1_v1": 2.2e6, "q4_2": 6e5, "q4_3": 1.1e6, "q2_K": 3.1e6, "q3_K": 8.6e6, "q4_K": 6.5e7,
     "q5_K": 1.4e8, "q6_K": 2.8e8, "iq4_nl": 8.5e6, "iq4_xs": 2.8e8, "tq1_0": 6.6e4, "tq2_0": 6.6e4,
+    "q2_0": 6.6e4,
 }  # fmt: skip
 GROUPS = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_xs"]
 WEIGHED = [t.name for t in gk.types.ALL if t.takes_importance]
