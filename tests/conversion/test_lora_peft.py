@@ -42,14 +42,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 BOUND = 1e-3
 
 
-@pytest.fixture
-def base(tiny_hf: MakeHf, tmp_path: Path) -> tuple[Path, Any]:
-    """A model in grouped attention, as base.gguf in f32 too."""
-    folder, model = tiny_hf("base")
-    gk.convert(folder, tmp_path / "base.gguf", type="f32")
-    return folder, model
-
-
 def run(model: Path, *lora: Any, **settings: Any) -> Any:
     return gk.Llama(model, lora=lora, threads=2, **settings).logits(TOKENS)
 
