@@ -13,7 +13,7 @@ from measure import Comparison, Roof
 from tokens_per_second import Work, systems
 
 SIZE = "213M"
-_TYPES = ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs", "mxfp4")
+_TYPES = ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs", "mxfp4", "q2_0")
 _PROMPT = 256
 
 

@@ -16,7 +16,7 @@ from measure import OURS, Comparison, Measure, Roof, best
 
 _ROWS, _COLUMNS = 16384, 4096  # 256 MiB of float32
 _READ_BOUND = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0")  # their arithmetic takes less than reading
-_ROUNDED = (*_READ_BOUND, "tq1_0", "tq2_0", "mxfp4")
+_ROUNDED = (*_READ_BOUND, "tq1_0", "tq2_0", "q2_0", "mxfp4")
 # Peers search for the scales of these at some million weights a second: a part of the rows will do.
 _SEARCHED = ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs")
 _SEARCHED_ROWS = _ROWS // 16

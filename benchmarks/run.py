@@ -29,6 +29,7 @@ import products
 import quality
 import speed
 import store
+import tokenizing
 from bench import Bench, Step
 from fit import growths
 from inputs import Inputs
@@ -38,7 +39,9 @@ from shapes import SHAPES
 
 _HERE = Path(__file__).parent
 # The quick first, by and large.
-_GROUPS = (memory, quality, processes, conversion, speed, grouped, products, growth)
+_GROUPS = (
+    memory, quality, processes, tokenizing, conversion, speed, grouped, products, growth,
+)  # fmt: skip
 
 
 def main() -> int:

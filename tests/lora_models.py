@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +46,11 @@ def logits(model: Any) -> NDArray[np.float32]:
 def distance(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     """Root mean square of the difference, relative to the spread of the second."""
     return float(np.sqrt(np.mean((ours - theirs).astype(np.float64) ** 2)) / theirs.std())
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the settings of an adapter that was saved."""
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))

@@ -1,6 +1,8 @@
 #include "bindings/bindings.h"
 #include "core/thread_pool.h"
+#include "quant/interleaved.h"
 #include "quant/quantize.h"
+#include "quant/stored_scales.h"
 
 namespace py = pybind11;
 
@@ -57,6 +59,29 @@ std::ptrdiff_t convert_weighted_into(std::size_t from, const ByteArray& src, std
                           threads);
 }
 
+std::ptrdiff_t first_not_finite_of(const ByteArray& halves) {
+  const std::size_t n = static_cast<std::size_t>(halves.size()) / 2;
+  const std::byte* in = bytes_of(halves);
+  py::gil_scoped_release release;
+  const std::size_t found = first_not_finite_half(in, n);
+  return found == n ? -1 : static_cast<std::ptrdiff_t>(found);
+}
+
+void put_in_row_order_into(const ByteArray& src, ByteArray dst, std::size_t rows, std::size_t piece,
+                           std::uint8_t flipped, bool swapped, std::size_t blocks) {
+  const InterleavedLayout layout{rows, piece, flipped, swapped};
+  if (!is_interleaving(layout) || blocks == 0) throw py::value_error("no such layout");
+  const auto bytes = static_cast<std::size_t>(src.size());
+  const std::size_t group_bytes = rows * blocks * kNibbleBlockBytes;
+  if (blocks > bytes || bytes % group_bytes != 0 || src.size() != dst.size()) {
+    throw py::value_error("the bytes are not whole groups of rows");
+  }
+  const std::byte* in = bytes_of(src);
+  auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
+  py::gil_scoped_release release;
+  put_in_row_order(layout, in, out, bytes / group_bytes, blocks);
+}
+
 }  // namespace
 
 void bind_quant(py::module_& m) {
@@ -65,10 +90,15 @@ void bind_quant(py::module_& m) {
         py::arg("threads"));
   m.def("convert", &convert_into, py::arg("source"), py::arg("src"), py::arg("target"),
         py::arg("dst").noconvert(), py::arg("threads"),
-        "Returns -1, or the index of the first value that is not finite.");
+        "Returns -1, or the index of the first value that the target type can't hold.");
   m.def("convert_weighted", &convert_weighted_into, py::arg("source"), py::arg("src"),
         py::arg("target"), py::arg("dst").noconvert(), py::arg("importance").noconvert(),
         py::arg("threads"), "The same for rows as long as `importance`.");
+  m.def("first_not_finite_half", &first_not_finite_of, py::arg("halves"),
+        "Returns -1, or the index of the first float16 number that is not finite.");
+  m.def("put_in_row_order", &put_in_row_order_into, py::arg("src"), py::arg("dst").noconvert(),
+        py::arg("rows"), py::arg("piece"), py::arg("flipped"), py::arg("swapped"),
+        py::arg("blocks"), "Whole groups of interleaved rows of `blocks` blocks to rows in order.");
 }
 
 }  // namespace ggmlkit

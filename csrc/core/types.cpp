@@ -27,7 +27,7 @@ constexpr TypeInfo kTypes[kTypeCount] = {
     {"f64", 28, 1, 8, "gguf"},         {"iq1_m", 29, 256, 56, "gguf"},
     {"tq1_0", 34, 256, 54, "gguf"},    {"tq2_0", 35, 256, 66, "gguf"},
     {"mxfp4", 39, 32, 17, "gguf"},     {"nvfp4", 40, 64, 36, "gguf"},
-    {"q1_0", 41, 128, 18, "gguf"},
+    {"q1_0", 41, 128, 18, "gguf"},     {"q2_0", 42, 64, 18, "gguf"},
 };
 
 }  // namespace

@@ -53,6 +53,7 @@ enum class Type : std::uint8_t {
   mxfp4,
   nvfp4,
   q1_0,
+  q2_0,
   count
 };
 

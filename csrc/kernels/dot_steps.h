@@ -25,14 +25,15 @@ inline BlockSums sums_at(const ActivationView& x, std::size_t i) {
 template <class L, PackedKind kind, int offset>
 typename L::Int start16(const BlockSums& a, std::size_t part) {
   using Int = typename L::Int;
-  static_assert(offset == 0 || offset == 4 || offset == 8 || offset == 12 || offset == 16 ||
-                offset == 32);
+  static_assert(offset == 0 || offset == 1 || offset == 4 || offset == 8 || offset == 12 ||
+                offset == 16 || offset == 32);
   if constexpr (offset == 0) return L::zero();
   Int eight = L::broadcast32(a.start);
   if constexpr (Packed<kind>::parts == 2) {
     const Int first = L::broadcast32(a.first);
     eight = part == 0 ? first : L::subtract16(eight, first);
   }
+  if constexpr (offset == 1) return L::half16(L::half16(L::half16(eight)));
   if constexpr (offset == 4) return L::half16(eight);
   if constexpr (offset == 12) return L::add16(eight, L::half16(eight));
   if constexpr (offset == 16) return L::add16(eight, eight);

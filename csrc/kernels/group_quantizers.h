@@ -28,6 +28,7 @@ void set_group_quantizers(KernelTable& table) {
   set(Type::mxfp4, quantize_mxfp4);
   set(Type::tq1_0, quantize_ternary<Tq1_0>);
   set(Type::tq2_0, quantize_ternary<Tq2_0>);
+  set(Type::q2_0, quantize_ternary<Q2_0>);
 }
 
 }  // namespace

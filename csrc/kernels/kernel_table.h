@@ -27,6 +27,7 @@ enum class PackedKind : std::uint8_t {
   iq4_nl,
   iq4_xs,
   mxfp4,
+  q2_0,
   count
 };
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);

@@ -13,14 +13,16 @@ namespace {  // see core/convert.h: nothing here may be shared between instructi
 // By way of the logarithm in float32, which rounds up just below a power of two: in [64, 128) its
 // neighbours are 2^-17 apart, so that at most 45 floats below the power do. Elsewhere the exponent
 // of a normal float says the same without it. An exponent below zero wraps around, as the
-// conversion to a byte does on x86.
+// conversion to a byte does on x86; such blocks are of zeros, whatever their exponent. But not to
+// the byte of all ones, which by the format's own definition is no number.
 inline std::uint8_t mxfp4_exponent(float magnitude) {
   if (!(magnitude > 0.0f)) return 0;
   const std::uint32_t bits = float_bits(magnitude);
   const bool is_plain = bits >= 0x00800000u && (bits & 0x007fffffu) < 0x007ffe00u;
   const int logarithm = is_plain ? static_cast<int>(bits >> 23) - 127
                                  : static_cast<int>(std::floor(std::log2(magnitude)));
-  return static_cast<std::uint8_t>(logarithm - 2 + 127);
+  const int exponent = logarithm - 2 + 127;
+  return static_cast<std::uint8_t>(exponent == -1 ? 0 : exponent);
 }
 
 // Midways between kE2M1Values. Times a power of two they are exact, and so are the differences

@@ -1,8 +1,9 @@
-// Packers of k-quants and codebook types: codes and scales as they are in the file, moved.
+// Packers of k-quants, codebook types and q2_0: codes and scales as they are in the file, moved.
 #pragma once
 
 #include "kernels/k_blocks.h"
 #include "kernels/packed.h"
+#include "kernels/ternary_blocks.h"
 
 namespace ggmlkit {
 namespace {
@@ -87,6 +88,23 @@ inline Words words_of(const Q6K& block, int g) {
   plane_words<2, 32>(block.high, g, w.high);
   return w;
 }
+// Neighbours share a byte in the file, elements eight apart in a word: of the five binary digits of
+// a code's place, (4 3 2 1 0) becomes (2 1 0 4 3). Each step exchanges two.
+inline Words words_of(const Q2_0& block, int g) {
+  auto x = load_at<std::uint64_t>(block.quants, static_cast<std::size_t>(g));
+  const auto exchange = [&x](std::uint64_t mask, int distance) {
+    const std::uint64_t t = (x ^ (x >> distance)) & mask;
+    x ^= t ^ (t << distance);
+  };
+  // Masks pick the lower of each pair of codes whose places differ in the two digits.
+  exchange(0x0c0c0c0c0c0c0c0cu, 2);   // digits 1 and 0: (4 3 2 0 1)
+  exchange(0x00f000f000f000f0u, 4);   // digits 2 and 1: (4 3 0 2 1)
+  exchange(0x0000cccc0000ccccu, 14);  // digits 3 and 0: (4 1 0 2 3)
+  exchange(0x00000000f0f0f0f0u, 28);  // digits 4 and 1: (2 1 0 4 3)
+  Words w;
+  store_at(w.low, x);
+  return w;
+}
 // Codebook types have them in the file.
 template <class B>
 inline Words words_of(const B& block, int g) {
@@ -167,6 +185,12 @@ template <PackedKind kind, std::size_t R>
 inline void place_scales(const Iq4Nl& block, const Lane<kind, R>& lane, std::size_t b) {
   std::memcpy(lane.scale(b, 0), block.d, 2);
 }
+template <PackedKind kind, std::size_t R>
+inline void place_scales(const Q2_0& block, const Lane<kind, R>& lane, std::size_t b) {
+  for (std::size_t i = 0; i < Q2_0::size / kBlock; ++i) {
+    std::memcpy(lane.scale(b + i, 0), block.d, 2);
+  }
+}
 // A power of two is its sign and exponent, the upper half of a float; the two smallest are
 // subnormal and have their bit there too.
 template <PackedKind kind, std::size_t R>
@@ -207,6 +231,7 @@ void fill_pack_groups(KernelTable& table) {
   pack(Type::iq4_nl) = pack_groups<Iq4Nl, PackedKind::iq4_nl, R>;
   pack(Type::iq4_xs) = pack_groups<Iq4Xs, PackedKind::iq4_xs, R>;
   pack(Type::mxfp4) = pack_groups<Mxfp4, PackedKind::mxfp4, R>;
+  pack(Type::q2_0) = pack_groups<Q2_0, PackedKind::q2_0, R>;
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ PackedKind packed_kind_of(Type type) {
       return PackedKind::iq4_xs;
     case Type::mxfp4:
       return PackedKind::mxfp4;
+    case Type::q2_0:
+      return PackedKind::q2_0;
     default:
       return PackedKind::count;
   }

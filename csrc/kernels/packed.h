@@ -56,6 +56,7 @@ constexpr Kind kKinds[kPackedKinds] = {
     {4, 0, 0, 1, false, Scales::f16, kNormalValues},     // iq4_nl
     {4, 0, 0, 1, false, Scales::nested, kNormalValues},  // iq4_xs
     {4, 0, 0, 1, false, Scales::bf16, kE2M1Values},      // mxfp4, whose scales float16 lacks
+    {2, 0, 1, 1, false, Scales::f16, nullptr},           // q2_0
 };
 
 constexpr std::size_t kBlocksOfSuper = 8;

@@ -1,4 +1,4 @@
-// tq1_0, tq2_0 and q1_0 to float32.
+// tq1_0, tq2_0, q1_0 and q2_0 to float32.
 #include "kernels/scalar.h"
 #include "kernels/ternary_blocks.h"
 
@@ -24,6 +24,7 @@ void fill_scalar_ternary(KernelTable& table) {
   set(Type::tq1_0, dequantize<Tq1_0>);
   set(Type::tq2_0, dequantize<Tq2_0>);
   set(Type::q1_0, dequantize<Q1_0>);
+  set(Type::q2_0, dequantize<Q2_0>);
 }
 
 }  // namespace ggmlkit

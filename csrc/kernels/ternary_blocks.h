@@ -1,5 +1,5 @@
-// Blocks of one scale and elements of two or three levels. Layouts: GGML_FORMATS, section 3, and
-// the gguf package; q1_0's is llama.cpp's.
+// Blocks of one scale and elements of two to four levels. Layouts: GGML_FORMATS, section 3, and the
+// gguf package; q1_0's and q2_0's are llama.cpp's.
 #pragma once
 
 #include "kernels/bytes.h"
@@ -13,6 +13,7 @@ namespace {  // see core/convert.h: nothing here may be shared between instructi
 // with four trits).
 struct Tq1_0 {
   static constexpr int size = 256;
+  static constexpr int of_tiny = 1;
 
   std::uint8_t quants[48];
   std::uint8_t high[4];
@@ -57,6 +58,7 @@ struct Tq1_0 {
 
 struct Tq2_0 {
   static constexpr int size = 256;
+  static constexpr int of_tiny = 1;
 
   std::uint8_t quants[64];
   std::uint8_t d[2];
@@ -82,7 +84,33 @@ struct Q1_0 {
   }
 };
 
-static_assert(sizeof(Tq1_0) == 54 && sizeof(Tq2_0) == 66 && sizeof(Q1_0) == 18);
+// Elements from -1 to 2, though the quantizer writes no 2; neighbours share a byte.
+struct Q2_0 {
+  static constexpr int size = 64;
+  static constexpr int of_tiny = 0;
+
+  std::uint8_t d[2];
+  std::uint8_t quants[16];  // element j at bit 2 · (j mod 4) of byte j / 4
+
+  void unpack(std::int8_t* q) const {
+    for (int j = 0; j < size; ++j) {
+      q[j] = static_cast<std::int8_t>(((quants[j / 4] >> (2 * (j % 4))) & 3) - 1);
+    }
+  }
+  // Eight elements, in the low bits of a byte each, become two bytes.
+  void pack(const std::uint8_t* q) {
+    for (std::size_t i = 0; i < size / 8; ++i) {
+      auto x = load_at<std::uint64_t>(q, i);
+      x = (x | x >> 6) & 0x000f000f000f000fu;
+      x |= x >> 12;
+      quants[2 * i] = static_cast<std::uint8_t>(x);
+      quants[2 * i + 1] = static_cast<std::uint8_t>(x >> 32);
+    }
+  }
+};
+
+static_assert(sizeof(Tq1_0) == 54 && sizeof(Tq2_0) == 66);
+static_assert(sizeof(Q1_0) == 18 && sizeof(Q2_0) == 18);
 
 }  // namespace
 }  // namespace ggmlkit

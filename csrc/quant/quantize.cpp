@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/kernel_table.h"
+#include "quant/stored_scales.h"
 
 namespace ggmlkit {
 namespace {
@@ -22,15 +23,51 @@ int useful_threads(std::size_t n, int threads) { return n < kSerial ? 1 : thread
 // first cache.
 constexpr std::size_t kPart = 1024;
 
-// Kernels name some blocks: the element, from there on.
+// Floats quantized at a time: their blocks are still in the first cache when they are checked.
+constexpr std::size_t kChecked = 4096;
+
 std::size_t first_not_finite(const float* src, std::size_t i, std::size_t n) {
   while (i < n && std::isfinite(src[i])) ++i;
   return i;
 }
 
-// n, or the index of the first value that is not finite.
+// The index of the first value of the greatest magnitude: what makes a block's scale.
+std::size_t greatest_of(const float* src, std::size_t n) {
+  const auto less = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
+  return static_cast<std::size_t>(std::max_element(src, src + n, less) - src);
+}
+
+// n, or the index of the first value that the blocks made of n floats don't hold.
+std::size_t first_lost_value(Type type, const float* src, const std::byte* dst, std::size_t n,
+                             bool weighted) {
+  const std::size_t i = first_lost(type, src, dst, n, weighted);
+  return i == n ? n : i + greatest_of(src + i, info(type).block_size);
+}
+
+// Quantizes n floats with quantize(src, dst, n), which is a kernel. Returns n, or the index of the
+// first value that is not finite or that its block doesn't hold.
+template <class Kernel>
+std::size_t checked(Type type, Kernel quantize, const float* src, std::byte* dst, std::size_t n,
+                    bool weighted) {
+  const std::size_t end = quantize(src, dst, n);
+  if (end == n) return first_lost_value(type, src, dst, n, weighted);
+  // Kernels name some blocks that hold a value which is not finite. Those before it are quantized
+  // too, so that which value is named does not depend on how many blocks a kernel takes together.
+  const std::size_t bad = first_not_finite(src, end, n);
+  const std::size_t whole = bad / info(type).block_size * info(type).block_size;
+  quantize(src, dst, whole);
+  const std::size_t lost = first_lost_value(type, src, dst, whole, weighted);
+  return lost == whole ? bad : lost;
+}
+
 std::size_t quantize_floats(Type type, const float* src, std::byte* dst, std::size_t n) {
-  return first_not_finite(src, kernels(type).quantize(src, dst, n), n);
+  for (std::size_t i = 0; i < n; i += kChecked) {
+    const std::size_t part = std::min(kChecked, n - i);
+    std::byte* out = dst + row_bytes(type, i);
+    const std::size_t end = checked(type, kernels(type).quantize, src + i, out, part, false);
+    if (end < part) return i + end;
+  }
+  return n;
 }
 
 void prefetch(const std::byte* p, std::size_t bytes) {
@@ -126,9 +163,11 @@ std::ptrdiff_t convert_weighted(Type from, const std::byte* src, Type to, std::b
             x = row.data();
           }
           std::byte* out = dst + i * row_bytes(to, cols);
-          const std::size_t end = kernels(to).quantize_weighted(x, importance, out, cols);
-          if (end == cols) continue;
-          return bad.name(i * cols + first_not_finite(x, end, cols));
+          const auto quantize = [&](const float* floats, std::byte* blocks, std::size_t n) {
+            return kernels(to).quantize_weighted(floats, importance, blocks, n);
+          };
+          const std::size_t end = checked(to, quantize, x, out, cols, true);
+          if (end < cols) return bad.name(i * cols + end);
         }
       },
       useful_threads(rows * cols, threads));

@@ -20,8 +20,9 @@ void dequantize(Type type, const std::byte* src, float* dst, std::size_t n, Thre
                 int threads = 0);
 
 // n elements of one type to another by way of float32, a few KiB at a time: no float array is made.
-// n is a multiple of both block sizes. Returns -1, or the index of the first value that is not
-// finite and would have to be (dst is then unspecified).
+// n is a multiple of both block sizes. Returns -1, or the index of the first value that `to` can't
+// hold, whatever the threads (dst is then unspecified): one that is not finite, for quantized
+// types; one too large, for float types; the greatest of a block whose scale would be infinite.
 std::ptrdiff_t convert(Type from, const std::byte* src, Type to, std::byte* dst, std::size_t n,
                        ThreadPool& pool, int threads = 0);
 

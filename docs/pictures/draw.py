@@ -187,6 +187,7 @@ FAMILIES: dict[str, dict[str, Fields]] = {
         "tq1_0": (("five elements a byte", 48), ("four", 4), ("d", 2)),
         "tq2_0": (("2 bits each", 64), ("d", 2)),
         "q1_0": (("d", 2), ("1 bit each", 16)),
+        "q2_0": (("d", 2), ("2 bits each", 16)),
     },
 }
 # Colour by the first of these words in a field's label.

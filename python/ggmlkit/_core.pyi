@@ -24,6 +24,16 @@ def convert_weighted(
     importance: NDArray[np.float32],
     threads: int,
 ) -> int: ...
+def first_not_finite_half(halves: NDArray[np.uint8]) -> int: ...
+def put_in_row_order(
+    src: NDArray[np.uint8],
+    dst: NDArray[np.uint8],
+    rows: int,
+    piece: int,
+    flipped: int,
+    swapped: bool,
+    blocks: int,
+) -> None: ...
 def start_writeback(descriptor: int) -> None: ...
 
 class MappingGuard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import isfinite
 
 
 class GgmlkitError(Exception):
@@ -32,6 +33,40 @@ class UnsupportedTypeError(GgmlkitError):
 
 class ConversionError(GgmlkitError):
     """A checkpoint cannot be turned into what was asked for."""
+
+
+class UnstorableError(ConversionError, ValueError):
+    """A weight has no place in the type that it was to be stored in: no number, or too large.
+
+    Attributes:
+        tensor: its name; empty where it has none.
+        index: of the weight, one number for each size of the shape.
+        value: the weight.
+        type: that was asked for.
+        holders: the types that this build writes and that hold it.
+    """
+
+    def __init__(
+        self,
+        tensor: str,
+        index: tuple[int, ...],
+        value: float,
+        type: str,
+        holders: tuple[str, ...] = (),
+    ) -> None:
+        self.tensor = tensor
+        self.index = index
+        self.value = value
+        self.type = type
+        self.holders = holders
+        what = f"tensor {tensor!r}" if tensor else "the array"
+        fault = f"too large for {type}" if isfinite(value) else f"but {type} needs finite values"
+        way_out = f"; use {', '.join(holders)}" if holders else ""
+        super().__init__(f"{what} holds {value:.9g} at {index}, {fault}{way_out}")
+
+
+class ImportanceError(ConversionError, ValueError):
+    """An importance matrix does not fit the weights that it is given for."""
 
 
 class ModelError(GgmlkitError):

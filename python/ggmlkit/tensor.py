@@ -11,6 +11,7 @@ import numpy as np
 
 from ggmlkit import _core, types
 from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.storing import Importance, as_floats, store
 from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Tensor:
             )
 
     @property
+    def stored_as(self) -> str:
+        """What the file calls its type: the type's name, but of a retired layout its own."""
+        return self.type.name
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
@@ -127,6 +133,7 @@ class Tensor:
         Raises:
             UnsupportedTypeError: the type is quantized; use :meth:`dequantize`.
         """
+        self._check_known()
         dtype = _NUMPY_DTYPES.get(self.type.name)
         if dtype is None:
             raise UnsupportedTypeError(
@@ -151,6 +158,7 @@ class Tensor:
             UnsupportedTypeError: this build has no kernel for the type.
             ValueError: ``out`` has another shape.
         """
+        self._check_known()
         if out is not None and out.shape != self.shape:
             raise ValueError(f"out has shape {out.shape}, the tensor {self.shape}")
         direct = out is not None and out.dtype == np.float32 and out.flags.c_contiguous
@@ -182,9 +190,10 @@ class Tensor:
             threads: at most this many; the default is all that the process may use.
 
         Raises:
-            ValueError: a value is not finite and the type can't hold it (the index is named).
+            UnstorableError: the type can't hold a value, which is named with its index.
             UnsupportedTypeError: this build can't read the one type or write the other.
         """
+        self._check_known()
         target = types.get(type)
         if target == self.type and out is None:
             return self
@@ -195,7 +204,11 @@ class Tensor:
         """For ``x @ tensor.T``: the quantized matrix product."""
         from ggmlkit.products import Transposed
 
+        self._check_known()
         return Transposed(self)
+
+    def _check_known(self) -> None:
+        """Raise UnsupportedTypeError where nobody knows the values, as of no ordinary tensor."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -225,48 +238,40 @@ def quantize(
             read where they are.
         type: a type this build can write (``gk.types.ALL``, ``can_quantize``).
         importance: how much an error in each column counts, such as the mean square of the inputs
-            that column meets: one number a column, for types with ``takes_importance``.
+            that column meets, for types with ``takes_importance``: ``(columns,)``, or of an array
+            of several matrices ``(matrices, columns)``. Where no column of a matrix counts, it is
+            stored as without importance.
         name: of the resulting tensor.
         out: uint8 array of the result's size to hold its blocks, instead of a new one.
         threads: at most this many.
 
     Raises:
-        ValueError: the rows are not whole blocks, or a value is not finite (the index is named), or
-            ``out`` has another size, or ``importance`` is not a finite number from 0 on for each
-            column.
+        UnstorableError: a weight is too large for the type, or a quantized type shall hold one
+            that is not finite; it is the first such in the order of the rows.
+        ImportanceError: ``importance`` has another shape, or a number in it is negative or not
+            finite.
+        ValueError: the rows are not whole blocks, or ``out`` has another size. The errors above
+            are ValueErrors too.
         UnsupportedTypeError: the type cannot be written, or has no use for ``importance``.
     """
     target = types.get(type)
     if isinstance(array, Tensor):
-        source = Tensor(array.type, array.shape, array._data, name or array.name)
+        source = array if not name else array.renamed(name)
     else:
-        source = _float_tensor(array, name)
+        source = _float_tensor(as_numpy(array), target, name)
+    counted = None
     if importance is not None:
-        importance = _column_importance(importance, source, target)
-    return _converted(source, target, out, threads, importance)
+        if not target.takes_importance:
+            raise UnsupportedTypeError(f"rounding to {target} has no use for importance")
+        counted = Importance.of(as_numpy(importance), source.shape, source.name)
+    return _converted(source, target, out, threads, counted)
 
 
-def _column_importance(
-    importance: ArrayLike, source: Tensor, target: TensorType
-) -> NDArray[np.float32]:
-    columns = source.shape[-1] if source.shape else 1
-    with np.errstate(over="ignore"):
-        weights = np.ascontiguousarray(as_numpy(importance), np.float32)
-    if not target.takes_importance:
-        raise UnsupportedTypeError(f"rounding to {target} has no use for importance")
-    if weights.shape != (columns,):
-        raise ValueError(f"importance has shape {weights.shape}, not {(columns,)}: one a column")
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ValueError("importance must be finite and not negative")
-    return weights
-
-
-def _float_tensor(array: ArrayLike, name: str) -> Tensor:
+def _float_tensor(values: NDArray[Any], target: TensorType, name: str) -> Tensor:
     """The array as f16 or bf16 if it is that, else as f32; a view of it where it can be."""
-    values = as_numpy(array)
     kind = {"float16": "f16", "bfloat16": "bf16"}.get(values.dtype.name, "f32")
-    contiguous = np.ascontiguousarray(values, np.float32 if kind == "f32" else None)
-    return Tensor(kind, contiguous.shape, contiguous.reshape(-1).view(np.uint8), name)
+    own = as_floats(values, target.name, name) if kind == "f32" else np.ascontiguousarray(values)
+    return Tensor(kind, own.shape, own.reshape(-1).view(np.uint8), name)
 
 
 def _converted(
@@ -274,7 +279,7 @@ def _converted(
     target: TensorType,
     out: Bytes | None,
     threads: int | None,
-    importance: NDArray[np.float32] | None = None,
+    importance: Importance | None = None,
 ) -> Tensor:
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
@@ -282,31 +287,18 @@ def _converted(
     result = Tensor(
         target, source.shape, np.empty(nbytes, np.uint8) if out is None else out, source.name
     )
-    if not source.type.can_dequantize:
-        source = _float_tensor(source.dequantize(threads=threads), source.name)
-    data = source.data
-    if importance is None or not source.size:
-        bad = _core.convert(source.type.index, data, target.index, result.data, threads or 0)
-    else:
-        bad = _core.convert_weighted(
-            source.type.index, data, target.index, result.data, importance, threads or 0
-        )
+    store(
+        source.type,
+        source.data,
+        source.shape,
+        target,
+        result.data,
+        name=source.name,
+        importance=importance,
+        threads=threads,
+    )
     source.check()
-    if bad >= 0:
-        index = tuple(int(i) for i in np.unravel_index(bad, source.shape or (1,)))
-        what = f"tensor {source.name!r}" if source.name else "the array"
-        raise ValueError(
-            f"{what} holds {_element(source, bad)} at {index}; {target} needs finite values"
-        )
     return result
-
-
-def _element(tensor: Tensor, index: int) -> np.float32:
-    """The value at a place of the flattened tensor."""
-    kind = tensor.type
-    start = index // kind.block_size * kind.block_bytes
-    block = Tensor(kind, (kind.block_size,), tensor.data[start : start + kind.block_bytes])
-    return np.float32(block.dequantize()[index % kind.block_size])
 
 
 def dequantize(tensor: Tensor, dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -321,5 +313,7 @@ def as_numpy(array: ArrayLike) -> NDArray[Any]:
     # A torch tensor that needs gradients, or of bfloat16, refuses numpy's protocol.
     detach = getattr(array, "detach", None)
     if detach is not None:
-        return np.asarray(detach().float().cpu())
+        values = detach().cpu()
+        is_double = str(values.dtype) == "torch.float64"
+        return np.asarray(values if is_double else values.float())
     return np.asarray(array)

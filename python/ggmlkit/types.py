@@ -90,6 +90,11 @@ def get(name: str | TensorType) -> TensorType:
 _V1_QUANTIZED = {2, 3, 4, 5, 6, 7, 8}
 
 
+def is_known(ggml_id: int) -> bool:
+    """Whether a type number means a layout in gguf files that this version reads as it is."""
+    return (ggml_id, "gguf") in _BY_ID
+
+
 def by_id(ggml_id: int, generation: str = "gguf") -> TensorType:
     """The layout that type number ``ggml_id`` means in a container of ``generation``.
 

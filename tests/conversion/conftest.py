@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+import ggmlkit as gk
 import tiny_models
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+
+
+MakeHf = Callable[..., tuple[Path, Any]]
 
 
 @pytest.fixture
@@ -39,3 +43,11 @@ def tiny_hf(tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
         return tmp_path / name, tiny_models.save_tiny("Llama", tmp_path / name, shard, **changes)
 
     return make
+
+
+@pytest.fixture
+def base(tiny_hf: MakeHf, tmp_path: Path) -> tuple[Path, Any]:
+    """A model in grouped attention, as base.gguf in f32 too."""
+    folder, model = tiny_hf("base")
+    gk.convert(folder, tmp_path / "base.gguf", type="f32")
+    return folder, model

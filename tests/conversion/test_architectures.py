@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.conversion import ConversionWarning, convert
+from ggmlkit.conversion import convert
 from ggmlkit.conversion.export import export
+from ggmlkit.conversion.hf_config import from_hf_config
+from ggmlkit.conversion.hf_families import FAMILIES
 from ggmlkit.errors import ConversionError
 from tiny_models import VARIANTS, save_tiny, save_variant
 
@@ -151,31 +153,57 @@ def renamed(folder: Path, model_type: str, **settings: Any) -> None:
     path.write_text(json.dumps({**config, "model_type": model_type, **settings}))
 
 
-def test_an_unknown_type_with_llama_s_names_is_taken_for_llama_with_a_warning(
-    make: Make, tmp_path: Path
+@pytest.mark.parametrize(
+    ("model_type", "own_class", "settings"),
+    [
+        ("ministral", "MinistralForCausalLM", {"sliding_window": 24}),
+        ("internlm3", "InternLM3ForCausalLM", {}),
+        ("iquestcoder", "IQuestCoderForCausalLM", {"attention_bias": True, "mlp_bias": True}),
+    ],
+)
+def test_types_that_compute_what_llama_does(
+    tmp_path: Path, model_type: str, own_class: str, settings: dict[str, Any]
 ) -> None:
-    folder, model = make("llama")
-    renamed(folder, "cousin")
-    with pytest.warns(ConversionWarning, match="model_type 'cousin' is not known here"):
-        convert(folder, tmp_path / "m.gguf", type="f32")
-    assert error(gk.Llama(tmp_path / "m.gguf").logits(TOKENS), logits(model)) < BOUND
+    folder = tmp_path / "tiny"
+    family = "Ministral" if model_type == "ministral" else "Llama"
+    save_tiny(
+        family, folder, **{"initializer_range": 0.12, "pad_token_id": None}, head_dim=16, **settings
+    )
+    renamed(folder, model_type, architectures=[own_class])
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    ours = gk.Llama(tmp_path / "m.gguf").logits(TOKENS[:200])
+    assert error(ours, logits(model, TOKENS[:200])) < BOUND
 
 
-def test_an_unknown_type_with_other_tensors_is_refused_by_name(make: Make, tmp_path: Path) -> None:
-    folder, _ = make("qwen3")
-    renamed(folder, "stranger")
-    with pytest.raises(ConversionError, match=r"[qk]_norm.*model_type 'stranger' is not supported"):
-        convert(folder, tmp_path / "m.gguf")
+def test_a_type_with_llama_s_names_and_another_rotation_is_refused_by_name(tmp_path: Path) -> None:
+    """Helium's settings and tensors are llama's in name; its heads turn otherwise."""
+    save_tiny("Helium", tmp_path / "tiny", head_dim=16, pad_token_id=None)
+    with pytest.raises(ConversionError, match="model_type 'helium' is not supported, only llama,"):
+        convert(tmp_path / "tiny", tmp_path / "m.gguf")
     assert not (tmp_path / "m.gguf").exists()
 
 
-def test_an_unknown_type_with_settings_of_its_own_is_refused_by_name(
-    make: Make, tmp_path: Path
-) -> None:
-    folder, _ = make("llama")
-    renamed(folder, "stranger", warp_factor=9)
-    with pytest.raises(ConversionError, match=r"'stranger' is not supported.*warp_factor"):
-        convert(folder, tmp_path / "m.gguf")
+def test_every_causal_model_of_transformers_is_known_or_refused_by_name() -> None:
+    """Each with the settings of llama alone, which say nothing of what it does otherwise."""
+    from transformers.models.auto import modeling_auto
+
+    settings = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 320,
+    }
+    known = set(FAMILIES)
+    for kind in {
+        *modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        "baichuan",
+        "yi",
+        "deci",
+    } - known:
+        with pytest.raises(ConversionError, match=f"model_type '{kind}' is not supported"):
+            from_hf_config({**settings, "model_type": kind})
 
 
 def test_a_bias_that_the_config_does_not_promise_is_named(make: Make, tmp_path: Path) -> None:

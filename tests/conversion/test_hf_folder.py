@@ -13,6 +13,7 @@ import pytest
 import ggmlkit as gk
 from ggmlkit.conversion import convert
 from ggmlkit.errors import ConversionError, FormatError
+from tiny_models import save_tiny
 
 torch = pytest.importorskip("torch")
 
@@ -176,6 +177,152 @@ def test_a_missing_tensor_is_named(tiny_hf: MakeHf, tmp_path: Path) -> None:
     del state["lm_head.weight"]
     torch.save(state, folder / "pytorch_model.bin")
     with pytest.raises(ConversionError, match=r"no tensor output\.weight"):
+        convert(folder, tmp_path / "m.gguf")
+
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def saved_anew(folder: Path, change: Change, way: str) -> None:
+    """The folder's weights changed and saved in one file, in two, or as a pickle."""
+    from safetensors.torch import load_file, save_file
+
+    state = change(load_file(folder / "model.safetensors"))
+    (folder / "model.safetensors").unlink()
+    if way == "bin":
+        torch.save(state, folder / "pytorch_model.bin")
+        return
+    parts = [state] if way == "whole" else [dict([item]) for item in state.items()]
+    files = (
+        ["model.safetensors"] if way == "whole" else [f"{n}.safetensors" for n in range(len(parts))]
+    )
+    for file, part in zip(files, parts, strict=True):
+        save_file(part, folder / file)
+    if way == "sharded":
+        where = {name: file for file, part in zip(files, parts, strict=True) for name in part}
+        index = folder / "model.safetensors.index.json"
+        index.write_text(json.dumps({"metadata": {}, "weight_map": where}))
+
+
+@pytest.mark.parametrize("way", ["whole", "sharded", "bin"])
+@pytest.mark.parametrize("before", ["", "transformer.", "base.", "_orig_mod.model."])
+@pytest.mark.parametrize("tied", [True, False])
+def test_whatever_precedes_the_names(
+    tiny_hf: MakeHf, tmp_path: Path, before: str, way: str, tied: bool
+) -> None:
+    """The base model alone, or under another name, its head beside it."""
+    folder, model = tiny_hf(tie_word_embeddings=tied)
+    renamed = lambda state: {  # noqa: E731
+        before + name.removeprefix("model.") if name.startswith("model.") else name: values
+        for name, values in state.items()
+    }
+    saved_anew(folder, renamed, way)
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+
+def test_names_that_are_not_of_one_model(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, _ = tiny_hf()
+    saved_anew(folder, lambda state: state | {"score.weight": torch.ones(2, 64)}, "whole")
+    with pytest.raises(ConversionError, match=r"no place for the tensor score\.weight"):
+        convert(folder, tmp_path / "m.gguf")
+    saved_anew(
+        folder, lambda state: {n.removeprefix("model."): v for n, v in state.items()}, "whole"
+    )
+    with pytest.raises(ConversionError, match=r"no place for the tensor model\.score\.weight"):
+        convert(folder, tmp_path / "m.gguf")
+
+
+def transformers_logits(folder: Path) -> Any:
+    """What transformers computes with the folder as it is."""
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        return model(torch.tensor([TOKENS])).logits[0].numpy()
+
+
+TOKENS = list(range(2, 60))
+
+
+@pytest.mark.parametrize("way", ["whole", "sharded", "bin"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_head_saved_with_tied_embeddings_is_used_where_it_differs(
+    tiny_hf: MakeHf, tmp_path: Path, way: str, dtype: Any
+) -> None:
+    folder, _ = tiny_hf(tie_word_embeddings=True)
+    head = torch.randn(320, 64).to(dtype)
+    head[:319] = torch.zeros(319, 64)
+    saved_anew(folder, lambda state: state | {"lm_head.weight": head}, way)
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    assert not gk.Llama(tmp_path / "m.gguf", threads=1).config.tied
+    ours = gk.Llama(tmp_path / "m.gguf", threads=1).logits(TOKENS)
+    theirs = transformers_logits(folder)
+    assert np.abs(ours - theirs).max() < 3e-3 * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize("way", ["whole", "sharded", "bin"])
+def test_a_head_that_is_the_embeddings_is_left_out(
+    tiny_hf: MakeHf, tmp_path: Path, way: str
+) -> None:
+    folder, model = tiny_hf(tie_word_embeddings=True)
+    embeddings = "model.embed_tokens.weight"
+    saved_anew(folder, lambda state: state | {"lm_head.weight": state[embeddings].clone()}, way)
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+    saved_anew_bin = {"lm_head.weight": model.state_dict()[embeddings], **model.state_dict()}
+    for file in folder.glob("*model*"):
+        file.unlink()
+    torch.save(saved_anew_bin, folder / "pytorch_model.bin")  # one storage under two names
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+
+def test_embeddings_saved_as_the_head_alone(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf(tie_word_embeddings=True)
+    embeddings = "model.embed_tokens.weight"
+    saved_anew(folder, lambda state: {"lm_head.weight": state.pop(embeddings), **state}, "whole")
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+
+def test_a_head_that_differs_where_files_hold_none_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    save_tiny("Gemma", folder, head_dim=32)
+    saved_anew(folder, lambda state: state | {"lm_head.weight": torch.ones(320, 64)}, "whole")
+    with pytest.raises(
+        ConversionError, match=r"lm_head\.weight differs from the embeddings, .*gemma"
+    ):
+        convert(folder, tmp_path / "m.gguf")
+
+
+def test_buffers_of_old_code_are_left_out(tiny_hf: MakeHf, tmp_path: Path) -> None:
+    folder, model = tiny_hf()
+    own = "model.layers.1.self_attn"
+    buffers = {
+        f"{own}.rotary_emb.inv_freq": torch.ones(8),
+        f"{own}.rotary_emb.cos_cached": torch.ones(1, 1, 8, 8),
+        "model.rotary_emb.original_inv_freq": torch.ones(8),
+        f"{own}.bias": torch.ones(1, 1, 8, 8),
+        f"{own}.masked_bias": torch.tensor(-1e9),
+    }
+    saved_anew(folder, lambda state: state | buffers, "bin")
+    convert(folder, tmp_path / "m.gguf", type="f32")
+    check(tmp_path / "m.gguf", model)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.0.self_attn.bias",  # as long as a matrix's rows: no mask
+        "model.layers.0.mlp.up_proj.weight_scale",
+        "model.layers.0.mlp.up_proj.weight.absmax",
+        "optimizer.state.0.exp_avg",
+    ],
+)
+def test_what_else_a_checkpoint_holds_is_named(tiny_hf: MakeHf, tmp_path: Path, name: str) -> None:
+    folder, _ = tiny_hf()
+    saved_anew(folder, lambda state: state | {name: torch.ones(64)}, "whole")
+    with pytest.raises(ConversionError, match=f"no place for the tensor {name}"):
         convert(folder, tmp_path / "m.gguf")
 
 

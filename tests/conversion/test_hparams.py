@@ -11,9 +11,6 @@ from ggmlkit.conversion.gguf_keys import from_metadata
 from ggmlkit.conversion.hf_config import from_hf_config, to_hf_config
 from ggmlkit.conversion.hparams import ConversionWarning
 from ggmlkit.conversion.meta_params import (
-    from_meta_params,
-    meta_ffn,
-    meta_ffn_rule,
     to_meta_params,
 )
 from ggmlkit.errors import ConversionError
@@ -138,9 +135,18 @@ def test_linear_and_yarn_keys() -> None:
             "layer_types",
         ),
         ({"model_type": "mistral", "sliding_window": -1}, "sliding_window"),
+        ({"layer_types": ["linear_attention"] * 2}, "layer_types"),
+        ({"model_type": "iquestcoder", "use_sliding_window": True}, "use_sliding_window"),
         ({"model_type": "phi3", "partial_rotary_factor": 1e-9}, "partial_rotary_factor"),
         ({"max_position_embeddings": 10**400}, "max_position_embeddings"),
-        ({"model_type": "helium", "sliding_window": 16}, "helium"),
+        ({"model_type": "helium"}, "model_type 'helium' is not supported, only llama, mistral"),
+        ({"model_type": ["llama"]}, "is not supported"),
+        ({"architectures": ["LlamaBidirectionalModel"]}, "'LlamaBidirectionalModel', which is not"),
+        (
+            {"model_type": None, "architectures": ["HeliumForCausalLM"]},
+            "'HeliumForCausalLM', which",
+        ),
+        ({"is_causal": False}, "is_causal = False"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "differ between layers"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
@@ -169,6 +175,20 @@ def test_a_sliding_window_of_a_model_without_any_is_left_out_with_a_warning() ->
     assert from_hf_config(config(sliding_window=4096)).context == 1024
 
 
+@pytest.mark.parametrize(
+    ("changes", "architecture"),
+    [
+        ({"model_type": None}, "llama"),  # as training runs save them
+        ({"model_type": None, "architectures": ["LLaMAForCausalLM"]}, "llama"),
+        ({"model_type": None, "architectures": ["Qwen2Model"]}, "qwen2"),
+        ({"architectures": ["Qwen2ForCausalLM", "LlamaForCausalLM"]}, "llama"),
+        ({"architectures": None, "hidden_act": "swish"}, "llama"),
+    ],
+)
+def test_which_family_a_config_names(changes: dict[str, Any], architecture: str) -> None:
+    assert from_hf_config(config(**changes)).architecture == architecture
+
+
 def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
     with pytest.warns(ConversionWarning, match="left out: galaxy, orbit"):
         from_hf_config(config(orbit=1, galaxy=None))
@@ -180,6 +200,7 @@ def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
         ({"model_type": "mistral", "sliding_window": 64}, 64, ()),
         ({"model_type": "mistral", "sliding_window": 1024}, 0, ()),
         ({"model_type": "mistral", "sliding_window": None}, 0, ()),
+        ({"model_type": "mistral", "max_position_embeddings": 8192}, 4096, ()),
         ({"model_type": "phi3", "sliding_window": 64}, 64, ()),
         ({"model_type": "qwen2", "sliding_window": 64}, 0, ()),
         ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True}, 0, ()),
@@ -305,50 +326,6 @@ def test_factors_that_do_not_fit_are_named(key: str, factors: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim", "multiple_of", "multiplier", "ffn"),
-    [(4096, 256, None, 11008), (8192, 4096, 1.3, 28672), (4096, 1024, 1.3, 14336)],
-)
-def test_meta_s_feed_forward_rule(
-    dim: int, multiple_of: int, multiplier: float | None, ffn: int
-) -> None:
-    assert meta_ffn(dim, multiple_of, multiplier) == ffn
-
-
-@pytest.mark.parametrize("dim", [64, 576, 2048, 4096])
-@pytest.mark.parametrize("ffn", [96, 1536, 5632, 11008, 14337, 40000])
-def test_some_rule_gives_every_width(dim: int, ffn: int) -> None:
-    multiple_of, multiplier = meta_ffn_rule(dim, ffn)
-    assert meta_ffn(dim, multiple_of, multiplier) == ffn
-
-
-def meta(**changes: Any) -> dict[str, Any]:
-    return {"dim": 64, "n_layers": 2, "n_heads": 4, "norm_eps": 1e-5, "vocab_size": -1, **changes}
-
-
-@pytest.mark.parametrize(
-    ("changes", "context"),
-    [
-        ({"norm_eps": 1e-6}, 2048),
-        ({}, 4096),
-        ({"rope_theta": 1e6}, 16384),
-        ({"rope_theta": 500000.0}, 8192),
-        ({"rope_theta": 500000.0, "use_scaled_rope": True}, 131072),
-        ({"max_seq_len": 512}, 512),
-    ],
-)
-def test_the_context_meta_does_not_store(changes: dict[str, Any], context: int) -> None:
-    assert from_meta_params(meta(**changes), vocab=384, ffn=96, tied=False).context == context
-
-
-@pytest.mark.parametrize(("dim", "factor"), [(2048, 32.0), (3072, 32.0), (4096, 8.0), (8192, 8.0)])
-def test_the_scale_of_llama_3_1_and_3_2(dim: int, factor: float) -> None:
-    params = meta(dim=dim, use_scaled_rope=True, rope_theta=500000.0)
-    scaling = from_meta_params(params, vocab=384, ffn=96, tied=False).llama3
-    assert scaling is not None
-    assert scaling.factor == factor
-
-
-@pytest.mark.parametrize(
     "changes",
     [
         {},
@@ -406,13 +383,6 @@ def test_config_to_gguf_keys_and_back(changes: dict[str, Any]) -> None:
     )
     assert again == hparams
     assert from_hf_config(to_hf_config(again)) == hparams
-
-
-def test_params_and_back() -> None:
-    params = meta(n_kv_heads=2, use_scaled_rope=True, rope_theta=500000.0)
-    hparams = from_meta_params(params, vocab=384, ffn=96, tied=True)
-    written = to_meta_params(hparams)
-    assert from_meta_params(written, vocab=384, ffn=96, tied=True) == hparams
 
 
 def test_what_params_cannot_hold() -> None:

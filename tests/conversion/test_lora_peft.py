@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,9 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.conversion.lora import open_adapter
 from ggmlkit.errors import ConversionError, FormatError, ModelError
-from ggmlkit.io.torch_writer import write_torch
-from lora_models import ATTENTION, LINEAR, TOKENS, distance, logits, saved_adapter
+from lora_models import ATTENTION, LINEAR, TOKENS, distance, edited, logits, saved_adapter
+from tiny_models import save_variant
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
@@ -39,14 +40,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 # Keys and values are kept in float16, which is all that differs: see test_logits_transformers.
 BOUND = 1e-3
-
-
-@pytest.fixture
-def base(tiny_hf: MakeHf, tmp_path: Path) -> tuple[Path, Any]:
-    """A model in grouped attention, as base.gguf in f32 too."""
-    folder, model = tiny_hf("base")
-    gk.convert(folder, tmp_path / "base.gguf", type="f32")
-    return folder, model
 
 
 def run(model: Path, *lora: Any, **settings: Any) -> Any:
@@ -129,193 +122,198 @@ def test_heads_are_told_by_a_config_at_hand(base: tuple[Path, Any], tmp_path: Pa
     written.add((tmp_path / "named.ggla").read_bytes())
     assert len(written) == 1
     settings.write_text(json.dumps(config | {"base_model_name_or_path": "org/model"}))
-    with pytest.raises(ConversionError, match="depends on the number of heads; give the base"):
+    with pytest.raises(ConversionError, match=r"depends on the model it is for.*give the base"):
         gk.convert(tmp_path / "a", tmp_path / "out.gguf")
 
 
-def test_an_adapter_of_no_queries_or_keys_needs_no_base(
+def test_a_model_that_was_downloaded_before_tells_too(
+    base: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    saved_adapter(tmp_path / "a", base[1])
+    edited(tmp_path / "a", lambda config: config.update(base_model_name_or_path="org/model"))
+    cached = tmp_path / "cache" / "models--org--model"
+    (cached / "snapshots" / "abc").mkdir(parents=True)
+    shutil.copy(base[0] / "config.json", cached / "snapshots" / "abc")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    gk.convert(tmp_path / "a", tmp_path / "a.gguf")
+    gk.convert(tmp_path / "a", tmp_path / "b.gguf", base=base[0])
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+# ------------------------------------------------------------------- other architectures
+
+FUSED = ["qkv_proj", "gate_up_proj", "o_proj", "down_proj"]
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    ("qwen2", {"target_modules": ["gate_proj", "up_proj", "down_proj"]}),
+    ("qwen2-tied", {"target_modules": ["v_proj", "q_proj"], "use_rslora": True}),
+    ("gemma2", {"target_modules": ["o_proj"]}),
+    ("phi3", {"target_modules": FUSED, "rank_pattern": {"qkv_proj": 8}}),
+    ("phi3", {"target_modules": ["qkv_proj"], "alpha_pattern": {"qkv_proj": 3}}),
+    ("phi3-part", {"target_modules": ["gate_up_proj"]}),
+]
+
+
+@pytest.mark.parametrize(("variant", "settings"), OTHERS)
+def test_adapters_of_every_architecture_give_pefts_logits(
+    tmp_path: Path, variant: str, settings: dict[str, Any]
+) -> None:
+    model = save_variant(variant, tmp_path / "base")
+    base, adapter, written = (tmp_path / name for name in ("base.gguf", "a", "a.gguf"))
+    gk.convert(tmp_path / "base", base, type="f32")
+    expected = logits(saved_adapter(adapter, model, **settings))
+    assert distance(logits(model), expected) > 50 * BOUND
+
+    assert distance(run(base, adapter), expected) < BOUND
+    gk.convert(adapter, written, base=tmp_path / "base")
+    with gk.open(written) as file:
+        assert file.metadata["general.architecture"] == variant.partition("-")[0]
+    assert distance(run(base, written), expected) < BOUND
+    gk.apply_lora(base, [adapter], tmp_path / "merged.gguf")
+    assert distance(run(tmp_path / "merged.gguf"), expected) < BOUND
+    with pytest.raises(ConversionError, match="ggla holds adapters of llama alone, not of"):
+        gk.convert(adapter, tmp_path / "a.ggla", base=base)
+
+
+def test_an_adapter_whose_model_is_not_at_hand_asks_for_it(
     base: tuple[Path, Any], tmp_path: Path
 ) -> None:
+    """The architecture is not guessed, even where the heads don't matter."""
     saved_adapter(tmp_path / "a", base[1], target_modules=["v_proj", "down_proj"])
-    gk.convert(tmp_path / "a", tmp_path / "a.gguf")
+    for name in ("a.gguf", "a.ggla"):
+        with pytest.raises(ConversionError, match=r"which architecture .*\(--base\)"):
+            gk.convert(tmp_path / "a", tmp_path / name)
+    gk.convert(tmp_path / "a", tmp_path / "a.gguf", base=base[0] / "config.json")
     one, other = (run(tmp_path / "base.gguf", tmp_path / name) for name in ("a", "a.gguf"))
     np.testing.assert_allclose(one, other, atol=1e-6)
 
+    model = save_variant("phi3", tmp_path / "phi3")
+    saved_adapter(tmp_path / "b", model, target_modules=["qkv_proj"])
+    with pytest.raises(ConversionError, match=r"qkv_proj\.lora_A.* depends on the model.*--base"):
+        gk.convert(tmp_path / "b", tmp_path / "b.gguf")
+    with pytest.raises(ConversionError, match=r"no place for .*qkv_proj.* architecture 'llama'"):
+        gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "b.gguf")
+
+
+def test_what_wraps_modules_in_training_is_no_part_of_their_names(
+    base: tuple[Path, Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    saved_adapter(tmp_path / "a", base[1])
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    weights = tmp_path / "b" / "adapter_model.safetensors"
+    wrapped = {
+        name.replace(".layers.0.", ".layers.0._fsdp_wrapped_module."): values
+        for name, values in load_file(weights).items()
+    }
+    save_file(wrapped, weights)
+    one, other = (run(tmp_path / "base.gguf", tmp_path / name) for name in "ab")
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_without_its_head_has_shorter_names(base: tuple[Path, Any], tmp_path: Path) -> None:
+    """PEFT on the model that AutoModel loads."""
+    saved_adapter(tmp_path / "a", base[1])
+    saved_adapter(tmp_path / "b", base[1].model)
+    one, other = (run(tmp_path / "base.gguf", tmp_path / name) for name in "ab")
+    np.testing.assert_array_equal(one, other)
+
+
+# --------------------------------------------------- DoRA, whole modules, trained biases
+
+
+def trained(folder: Path, model: Any, **settings: Any) -> Any:
+    """An adapter whose magnitudes, biases and whole modules moved from where they began."""
+    adapted = saved_adapter(folder, model, **settings)
+    with torch.no_grad():
+        for name, values in adapted.named_parameters():
+            if values.requires_grad and "lora_A" not in name and "lora_B" not in name:
+                values *= 1 + 0.5 * torch.rand_like(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of embeddings that are saved too
+        adapted.save_pretrained(folder)
+    return adapted
+
+
+MERGED: list[tuple[str, dict[str, Any], str]] = [
+    ("llama", {"use_dora": True, "use_rslora": True, "rank_pattern": {"q_proj": 8}}, "use_dora"),
+    ("llama", {"use_dora": True, "target_modules": ["lm_head", "k_proj"]}, "use_dora"),
+    ("phi3", {"use_dora": True, "target_modules": FUSED}, "use_dora"),
+    ("llama", {"modules_to_save": ["lm_head", "q_proj", "norm"]}, "modules_to_save"),
+    ("gemma2", {"modules_to_save": ["input_layernorm", "post_attention_layernorm"]}, "whole blk"),
+    ("qwen2", {"bias": "all", "use_dora": True}, "a trained bias"),
+    ("qwen2", {"bias": "lora_only", "target_modules": ["k_proj"]}, "a trained bias"),
+    ("qwen2-tied", {"modules_to_save": ["embed_tokens"]}, r"whole token_embd\.weight"),
+    ("qwen2-tied", {"modules_to_save": ["lm_head", "embed_tokens"]}, r"whole output\.weight"),
+    ("qwen2-tied", {"target_modules": ["embed_tokens"]}, "output matrix too; add it .*apply-lora"),
+    ("qwen2-tied", {"target_modules": ["lm_head"]}, r"in this model is token_embd.*; add it"),
+]
+
+
+@pytest.mark.parametrize(("variant", "settings", "named"), MERGED)
+def test_what_is_more_than_a_product_is_merged_and_else_refused_by_name(
+    tmp_path: Path, variant: str, settings: dict[str, Any], named: str
+) -> None:
+    model = save_variant(variant, tmp_path / "base")
+    targets = [name for name in LINEAR if name not in settings.get("modules_to_save", ())]
+    adapter, merged = tmp_path / "a", tmp_path / "merged.gguf"
+    expected = logits(trained(adapter, model, **{"target_modules": targets} | settings))
+    assert distance(logits(model), expected) > 50 * BOUND
+
+    gk.convert(tmp_path / "base", tmp_path / "base.gguf", type="f32")
+    for base in (tmp_path / "base", tmp_path / "base.gguf"):
+        gk.apply_lora(base, [adapter], merged, type="f32")
+        assert distance(run(merged), expected) < BOUND
+    with pytest.raises(ModelError, match=named):
+        run(tmp_path / "base.gguf", adapter)
+    with pytest.raises(ConversionError, match=named):
+        gk.convert(adapter, tmp_path / "a.gguf", base=tmp_path / "base")
+
+
+def test_what_sets_a_weight_as_a_whole_is_applied_once_and_alone(
+    base: tuple[Path, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.gguf"
+    saved_adapter(tmp_path / "dora", base[1], use_dora=True)
+    saved_adapter(tmp_path / "head", base[1], modules_to_save=["lm_head"])
+    saved_adapter(tmp_path / "plain", base[1], target_modules=["lm_head", "q_proj"])
+    dora, head, plain = (tmp_path / name for name in ("dora", "head", "plain"))
+    for one in (dora, head):
+        with pytest.raises(ConversionError, match=r"can't be applied 0\.5 times, only 1"):
+            gk.apply_lora(base[0], [(one, 0.5)], out)
+        for pair in ([one, plain], [plain, one]):
+            with pytest.raises(ConversionError, match="and another adapter both change"):
+                gk.apply_lora(base[0], pair, out)
+    assert not out.exists()
+
+
+def test_one_matrix_for_both_stays_one_where_files_hold_one(tmp_path: Path) -> None:
+    model = save_variant("gemma2", tmp_path / "base")
+    saved_adapter(tmp_path / "a", model, target_modules=["embed_tokens"])
+    with pytest.raises(ConversionError, match="files of the architecture 'gemma2' have one matrix"):
+        gk.apply_lora(tmp_path / "base", [tmp_path / "a"], tmp_path / "out.gguf")
+
+
+def test_dora_whose_magnitudes_are_not_as_told(base: tuple[Path, Any], tmp_path: Path) -> None:
+    saved_adapter(tmp_path / "a", base[1], use_dora=True)
+    edited(tmp_path / "a", lambda config: config.update(use_dora=False))
+    with pytest.raises(FormatError, match=r"use_dora is False, but .* has a lora_magnitude_vector"):
+        gk.apply_lora(base[0], [tmp_path / "a"], tmp_path / "out.gguf")
+    saved_adapter(tmp_path / "b", base[1])
+    edited(tmp_path / "b", lambda config: config.update(use_dora=True))
+    with pytest.raises(FormatError, match=r"use_dora is True, but .* has no lora_magnitude_vector"):
+        gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "out.gguf")
+    saved_adapter(tmp_path / "c", base[1], use_dora=True, target_modules=["embed_tokens"])
+    with pytest.raises(ConversionError, match=r"DoRA .* of embeddings is not supported"):
+        gk.apply_lora(base[0], [tmp_path / "c"], tmp_path / "out.gguf")
+    edited(tmp_path / "b", lambda config: config.update(use_dora=None, modules_to_save=["score"]))
+    with pytest.raises(
+        ConversionError, match="modules_to_save has 'score', but no tensor is of it"
+    ):
+        gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "out.gguf")
+
 
 # ------------------------------------------------------------------ what is not supported
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"use_dora": True}, "use_dora = True"),
-        ({"bias": "all"}, "bias = all"),
-        ({"lora_bias": True}, "lora_bias = True"),
-        ({"modules_to_save": ["lm_head"]}, r"modules_to_save = \['lm_head'\]"),
-        ({"init_lora_weights": "pissa"}, "init_lora_weights = pissa"),
-        ({"trainable_token_indices": [1, 2]}, "trainable_token_indices"),
-        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
-    ],
-)
-def test_what_is_more_than_lora_is_refused_by_name(
-    base: tuple[Path, Any], tmp_path: Path, settings: dict[str, Any], named: str
-) -> None:
-    saved_adapter(tmp_path / "a", base[1], **settings)
-    with pytest.raises(ConversionError, match=named) as caught:
-        open_adapter(tmp_path / "a")
-    assert str(tmp_path / "a" / "adapter_config.json") in str(caught.value)
-
-
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
-def test_another_kind_of_adapter_is_refused_by_name(tiny_hf: MakeHf, tmp_path: Path) -> None:
-    import peft
-
-    _, model = tiny_hf()
-    config = peft.IA3Config(target_modules=["k_proj"], feedforward_modules=[])
-    peft.get_peft_model(model, config).save_pretrained(tmp_path / "a")
-    with pytest.raises(ConversionError, match="peft_type 'IA3' is not supported"):
-        open_adapter(tmp_path / "a")
-
-
-def test_an_adapter_for_another_model_is_refused_by_name(tiny_hf: MakeHf, tmp_path: Path) -> None:
-    folder, _ = tiny_hf("small")
-    gk.convert(folder, tmp_path / "small.gguf")
-    for changes, reason in (
-        ({"num_hidden_layers": 3}, r"changes blk\.2\.\S+, which the model doesn't have"),
-        ({"hidden_size": 128}, r"changes blk\.\S+ as if of shape \(\d+, \d+\), but it is"),
-    ):
-        _, other = tiny_hf("other", **changes)
-        saved_adapter(tmp_path / "a", other)
-        with pytest.raises(ConversionError, match=reason):
-            gk.apply_lora(folder, [tmp_path / "a"], tmp_path / "out.gguf")
-        with pytest.raises(ConversionError, match=reason):
-            gk.convert(tmp_path / "a", tmp_path / "out.gguf", base=folder)
-        with pytest.raises(ModelError, match=reason):
-            gk.Llama(tmp_path / "small.gguf", lora=[tmp_path / "a"])
-        assert not (tmp_path / "out.gguf").exists()
-
-
-def test_embeddings_that_are_the_output_too_are_refused(tiny_hf: MakeHf, tmp_path: Path) -> None:
-    folder, model = tiny_hf("tied", tie_word_embeddings=True)
-    for module, reason in (
-        ("embed_tokens", "which is this model's output matrix too"),
-        ("lm_head", r"changes output\.weight, which in this model is token_embd\.weight"),
-    ):
-        saved_adapter(tmp_path / module, model, target_modules=[module])
-        with pytest.raises(ConversionError, match=reason):
-            gk.apply_lora(folder, [tmp_path / module], tmp_path / "out.gguf")
-
-
-# ------------------------------------------------------------------------------- damage
-
-
-def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = folder / "adapter_config.json"
-    config = json.loads(path.read_text())
-    change(config)
-    path.write_text(json.dumps(config))
-
-
-BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
-    ({"r": 0}, "r is 0, no positive integer"),
-    ({"r": "4"}, "r is '4'"),
-    ({"r": 5}, r"q_proj has rank 4, not 5|has rank 4, not 5"),
-    ({"lora_alpha": None}, "lora_alpha is None, no number"),
-    ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
-    ({"rank_pattern": [4]}, "rank_pattern is no object"),
-    ({"rank_pattern": {"(": 4}}, "is no expression"),
-    ({"rank_pattern": {"q_proj": "x"}}, "gives 'q_proj' the value 'x'"),
-    ({"rank_pattern": {"(a+)+$": 4}}, "is not supported"),
-    ({"rank_pattern": {".*.*.*.*x": 4}}, "is not supported"),
-    ({"rank_pattern": {"(.|.)(.|.)": 4}}, "is not supported"),
-    ({"alpha_pattern": {f"a.*{n}": 4 for n in range(99)}}, "too many"),
-    ({"peft_type": None}, "peft_type None"),
-]
-
-
-@pytest.mark.parametrize(("settings", "reason"), BAD_SETTINGS, ids=lambda value: str(value)[:40])
-def test_settings_that_make_no_sense(
-    tiny_hf: MakeHf, tmp_path: Path, settings: dict[str, Any], reason: str
-) -> None:
-    folder, model = tiny_hf()
-    saved_adapter(tmp_path / "a", model)
-    edited(tmp_path / "a", lambda config: config.update(settings))
-    with pytest.raises(ConversionError, match=reason):
-        gk.convert(tmp_path / "a", tmp_path / "out.gguf", base=folder)
-    assert not (tmp_path / "out.gguf").exists()
-
-
-def floats(*shape: int) -> gk.Tensor:
-    return gk.quantize(np.ones(shape, np.float32), "f32")
-
-
-MODULE = "base_model.model.model.layers.0.mlp.up_proj"
-BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
-    (
-        {f"{MODULE}.lora_A.weight": floats(4, 64)},
-        FormatError,
-        "has lora_A, which is no pair",
-    ),
-    (
-        {f"{MODULE}.lora_B.weight": floats(96, 4)},
-        FormatError,
-        "has lora_B, which is no pair",
-    ),
-    (
-        {f"{MODULE}.lora_A.weight": floats(4, 64), f"{MODULE}.lora_B.weight": floats(96, 3)},
-        FormatError,
-        r"have the shapes \(4, 64\) and \(96, 3\)",
-    ),
-    (
-        {f"{MODULE}.lora_A.weight": floats(64), f"{MODULE}.lora_B.weight": floats(96, 4)},
-        FormatError,
-        r"have the shapes \(64,\)",
-    ),
-    (
-        {f"{MODULE}.lora_A.weight": floats(0, 64), f"{MODULE}.lora_B.weight": floats(96, 0)},
-        FormatError,
-        r"have the shapes \(0, 64\)",
-    ),
-    (
-        {
-            f"{MODULE}.lora_A.weight": floats(4, 64),
-            f"{MODULE}.lora_A.default.weight": floats(4, 64),
-        },
-        FormatError,
-        "two tensors are lora_A of",
-    ),
-    ({f"{MODULE}.lora_magnitude_vector": floats(96)}, ConversionError, "is no half of a change"),
-    ({"base_model.model.lm_head.weight": floats(320, 64)}, ConversionError, "no half of a change"),
-    ({f"{MODULE}.base_layer.weight": floats(96, 64)}, FormatError, "a base_layer, but no change"),
-    ({"base_model.model.visual.q.lora_A.weight": floats(4, 4)}, ConversionError, "no place for"),
-]
-
-
-@pytest.mark.parametrize(
-    ("tensors", "error", "reason"), BAD_TENSORS, ids=[reason for _, _, reason in BAD_TENSORS]
-)
-def test_tensors_that_make_no_adapter(
-    tiny_hf: MakeHf,
-    tmp_path: Path,
-    tensors: dict[str, gk.Tensor],
-    error: type[Exception],
-    reason: str,
-) -> None:
-    _, model = tiny_hf()
-    saved_adapter(tmp_path / "a", model, safe=False)
-    with (tmp_path / "a" / "adapter_model.bin").open("w+b") as file:
-        write_torch(file, tensors)
-    with pytest.raises(error, match=reason):
-        open_adapter(tmp_path / "a")
-
-
-def test_a_folder_without_weights_or_settings(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=r"adapter_config\.json is missing"):
-        open_adapter(tmp_path)
-    settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 8}
-    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ConversionError, match=r"neither adapter_model\.safetensors nor"):
-        open_adapter(tmp_path)
-    (tmp_path / "adapter_config.json").write_text("[]")
-    with pytest.raises(FormatError, match="not a JSON object"):
-        open_adapter(tmp_path)

@@ -93,7 +93,10 @@ def test_values_beyond_float16_are_refused(golden: Path, tmp_path: Path) -> None
     values = np.full((384, 64), 1e6, np.float32)
     big = Tensor("f32", values.shape, values.reshape(-1).view(np.uint8), "output.weight")
     gk.save(tmp_path / "big.gguf", {**tensors, "output.weight": big}, metadata)
-    with pytest.raises(ConversionError, match=r"output\.weight has values outside float16"):
+    with pytest.raises(
+        ConversionError,
+        match=r"output\.weight' holds 1000000 at \(0, 0\), too large for f16; use f32, bf16",
+    ):
         convert(tmp_path / "big.gguf", tmp_path / "m.gguf", type="f16")
     convert(tmp_path / "big.gguf", tmp_path / "m.gguf", type="bf16")
 

@@ -151,7 +151,7 @@ def test_integers_become_blocks_without_rounding(
 ) -> None:
     config, pack, settings = LAYOUTS[layout]
     folder = Folder(tiny_hf(), config, pack, **settings)
-    gk.convert(folder.path, tmp_path / "m.gguf", type=type)
+    gk.convert(folder.path, tmp_path / "m.gguf", type=type, pure=True)
     found = gk.open(tmp_path / "m.gguf")
     for module, name, layer in folder.items():
         assert found[name].type.name == type

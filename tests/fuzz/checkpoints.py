@@ -55,7 +55,9 @@ def tokenizer_json() -> dict[str, Any]:
         "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}]},
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": "<s>"}}],
+            "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+            "pair": [],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
         },
         "model": {
             "type": "BPE",
@@ -72,7 +74,19 @@ def byte_level_json() -> dict[str, Any]:
     vocab = {piece: number for number, piece in enumerate([*seeds.LETTERS, "c"])}
     return {
         "added_tokens": [{"id": 0, "content": "<|im_start|>", "special": True}],
+        "normalizer": {"type": "Sequence", "normalizers": []},
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        "post_processor": {
+            "type": "Sequence",
+            "processors": [
+                {"type": "ByteLevel"},
+                {
+                    "type": "TemplateProcessing",
+                    "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}],
+                    "special_tokens": {"x": {"ids": [0]}},
+                },
+            ],
+        },
         "model": {"type": "BPE", "vocab": vocab, "merges": seeds.MERGES},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -36,6 +37,14 @@ def damaged_text(raw: bytes, rng: Random) -> bytes:
     times = rng.choice((0, 1, 2, 50, 300))
     place = rng.randrange(len(text) + 1)
     return (text[:place] + piece[:100] * times + text[place:]).encode("utf-8", "replace")
+
+
+def damaged_template(raw: bytes, rng: Random) -> bytes:
+    """A copy, or a piece, of a template: short ones take less time to compile."""
+    if rng.random() < 0.8:
+        start = rng.choice([m.start() for m in re.finditer(rb"\{[{%]", raw)] or [0])
+        raw = raw[start : start + rng.choice((20, 50, 100))]
+    return damaged_text(raw, rng)
 
 
 def damaged_json(raw: bytes, rng: Random) -> bytes:

@@ -27,6 +27,8 @@ _MEMORY = Path("/dev/shm")
 # Of libFuzzer: seconds and megabytes that one input may take. The compiled core's threads and
 # buffers, and torch's where it is loaded, count too.
 _LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=65536"]
+# Bytes of an input, where long ones only take longer. What the kernels' lack is read as zeros.
+_LONGEST = {KERNELS: 2048, "pickle-opcodes": 600, "template": 200, "template-families": 400}
 _NOISE = ("#", '"', "INFO:", "stat::", "WARNING: Failed to find function", "Done ")
 _BLIND = "Is the code instrumented for coverage?"
 _DONE = re.compile(r"stat::number_of_executed_units:\s*(\d+)|Done (\d+) runs")
@@ -124,9 +126,10 @@ def command(name: str, limits: list[str], folder: str) -> list[str]:
         "-print_final_stats=1",
         f"-artifact_prefix={BUILD}/failed-{name}-",
     ]
+    if name in _LONGEST:
+        options.append(f"-max_len={_LONGEST[name]}")
     if name == KERNELS:
-        # What an input lacks is read as zeros; long ones only take longer.
-        return [str(NATIVE), *options, "-max_len=2048", str(corpus(name))]
+        return [str(NATIVE), *options, str(corpus(name))]
     return [sys.executable, __file__, "--inside", name, folder, *options]
 
 

@@ -13,6 +13,7 @@ import ggmlkit as gk
 from ggmlkit.io.imatrix import read_imatrix, save_imatrix
 from ggmlkit.io.split import split_file
 from ggmlkit.tensor import Tensor
+from raw_gguf import Entry, raw_gguf
 
 DIM, FFN, HEADS = 32, 96, 2
 PIECES = ["<unk>", "<s>", "</s>", "<0x0A>", "▁", "a", "b", "▁a", "ab", "▁ab", "<x>"]
@@ -137,6 +138,20 @@ def gguf(path: Path, **settings: Any) -> None:
         gk.quantize(data[:3], "f32", name="third"),
     ]
     gk.save(path, parts, metadata, container="gguf", **settings)
+
+
+def unusual_gguf(path: Path) -> None:
+    """Two interleaved tensors between plain ones, and one of a type that nobody knows."""
+    block = np.arange(18, dtype=np.uint8)
+    numbers = np.arange(8, dtype="<f4").tobytes()
+    entries = [
+        Entry("first", (8,), 0, numbers),
+        Entry("by four", (2, 4, 64), 31, np.tile(block, 16).tobytes()),
+        Entry("unknown", (4, 64), 77, bytes(100)),
+        Entry("by eight", (8, 32), 38, np.tile(block, 8).tobytes()),
+        Entry("last", (8,), 0, numbers),
+    ]
+    path.write_bytes(raw_gguf(entries))
 
 
 def split(folder: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from pickle import UnpicklingError
 from random import Random
 from typing import Any
 
@@ -18,6 +19,7 @@ import checkpoints
 import ggmlkit as gk
 import other_checkpoints as others
 import seeds
+import templates
 from ggmlkit.conversion.source import open_source
 from ggmlkit.conversion.vocabulary import (
     metadata_from_tiktoken,
@@ -26,10 +28,14 @@ from ggmlkit.conversion.vocabulary import (
 )
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.io.imatrix import read_imatrix
-from ggmlkit.model.chat import render
+from ggmlkit.io.torch_pickle import unpickled
+from ggmlkit.io.torch_state import settings, state_dict
+from ggmlkit.io.unknown_tensor import UnknownTensor, with_kept_bytes
+from ggmlkit.model.template_process import Bounds, Renderers
 from ggmlkit.model.vocab_keys import CARRIED
 from ggmlkit.tensor import Tensor
-from mutators import damaged, damaged_header, damaged_json, damaged_text
+from mutators import damaged, damaged_header, damaged_json, damaged_template, damaged_text
+from pickles import damaged_pickle
 
 TEXT = "ab a<s>b\n <|im_start|>é 😀 aab"
 _MESSAGES = [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "a"}]
@@ -61,6 +67,15 @@ def read_tensors(path: Path) -> None:
     with gk.open(path) as file:
         assert len(file.metadata) >= 0
         _read_all(file.tensors)
+
+
+def copy_tensors(path: Path) -> None:
+    """Read what can be read, and write all of it anew."""
+    with gk.open(path) as file:
+        _read_all({n: t for n, t in file.items() if not isinstance(t, UnknownTensor)})
+        copies = with_kept_bytes(file.tensors)
+        out = path.with_name("copy.gguf")
+        gk.save(out, copies, file.metadata, byte_order=file.byte_order)
 
 
 def _read_all(tensors: dict[str, Tensor]) -> None:
@@ -140,9 +155,31 @@ def _use_tokenizer(tokenizer: gk.Tokenizer) -> None:
 
 
 def read_template(path: Path) -> None:
-    """Render a chat template."""
+    """Render a chat template, within bounds that are reached soon."""
     template = path.read_bytes().decode("utf-8", "replace")
-    render(template, _MESSAGES, _vocabulary("llama"))
+    try:
+        _renderers().rendered(template, {"messages": _MESSAGES, "bos_token": "<s>", "tools": None})
+    except gk.ModelError as error:
+        reason = str(error)
+        assert reason.startswith("the chat template ")
+        assert "open files" not in reason
+        assert "ended the process" not in reason
+        raise
+
+
+@cache
+def _renderers() -> Renderers:
+    return Renderers(Bounds(seconds=0.03, megabytes=100))
+
+
+def read_pickle(path: Path) -> None:
+    """Interpret a pickle, and walk through what it holds."""
+    try:
+        tree = unpickled(path.read_bytes()).tree
+    except UnpicklingError as error:
+        raise gk.FormatError(path, None, str(error)) from error
+    assert len(state_dict(tree)) < 1000
+    assert len(json.dumps(settings(tree))) < 1 << 20
 
 
 def read_text(path: Path) -> None:
@@ -229,6 +266,7 @@ TARGETS = {
         _container("gguf", seeds.gguf),
         _container("gguf-v1", seeds.gguf, version=1),
         _container("gguf-big-endian", seeds.gguf, byte_order="big"),
+        Target("gguf-unusual", "u", _file("u", seeds.unusual_gguf), copy_tensors),
         Target("gguf-part", "m-00002-of-00003.gguf", seeds.split, read_first_part),
         *(
             _container(name, seeds.legacy, container=container, version=version, matrix=matrix)
@@ -242,6 +280,8 @@ TARGETS = {
         Target("torch", "t", _file("t", checkpoints.small_torch), read_tensors),
         Target("torch-pickle", "p", _file("p", checkpoints.torch_pickle),
                checkpoints.read_torch_pickle),
+        Target("pickle-opcodes", "p", _file("p", checkpoints.torch_pickle), read_pickle,
+               damaged_pickle),
         Target("torch-old", "t", _file("t", others.old_torch), read_loose),
         Target("flax", "f", _file("f", others.flax_tree), read_loose),
         Target("flax-stream", "f", _file("f", others.flax_stream), read_loose),
@@ -276,7 +316,9 @@ TARGETS = {
         Target("text", "t", _file("t", lambda p: p.write_text(TEXT)), read_text, damaged_text,
                named=False),
         Target("template", "t", _file("t", lambda p: p.write_text(seeds.TEMPLATE)), read_template,
-               damaged_text, named=False),
+               damaged_template, named=False),
+        Target("template-families", "t", _file("t", lambda p: p.write_text("{{ 1 }}")),
+               read_template, lambda _, rng: templates.made(rng).encode(), named=False),
         *(
             Target(f"keys-{name}", "keys.json", partial(_keys, vocabulary), use_keys, damaged_json,
                    named=False)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import alternative_core  # noqa: F401
 import ggmlkit as gk
 from ggmlkit import _core
+from ggmlkit.errors import UnstorableError
 
 TYPES = ["f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
 LEGACY = [
@@ -28,7 +29,7 @@ LEGACY = [
 
 # Written by a search for the scales of groups, or of one element in three.
 SEARCHED = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs"]
-SMALL = ["tq1_0", "tq2_0", "mxfp4"]
+SMALL = ["tq1_0", "tq2_0", "q2_0", "mxfp4"]
 # Written with the importance of each column, if told.
 WEIGHED = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
 
@@ -41,7 +42,7 @@ def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
     x[kind == 0] = 0
     x[kind == 1] *= np.float32(1e-42)
     x[kind == 2] = rng.choice(np.array([-1, 1], np.float32), (int((kind == 2).sum()), 32))
-    x[kind == 3] *= np.float32(65504)
+    x[kind == 3] = storable(x[kind == 3] * np.float32(65504))
     x[kind == 4] = np.round(x[kind == 4] * 4) / 4  # many equal magnitudes, halves
     x[kind == 5] = x[kind == 5].astype(np.float16).astype(np.float32)
     x[kind == 6] *= np.float32(1e-4)
@@ -49,7 +50,10 @@ def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def awkward_groups(blocks: int, seed: int = 0) -> NDArray[np.float32]:
-    """float32 ``(blocks, 256)``: groups of 16 of many kinds side by side, blocks of many scales."""
+    """float32 ``(blocks, 256)``: groups of 16 of many kinds side by side, blocks of many scales.
+
+    Some are too large for a float16 scale.
+    """
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((blocks, 256)).astype(np.float32)
     groups = x.reshape(blocks, 16, 16)
@@ -72,6 +76,26 @@ def awkward_groups(blocks: int, seed: int = 0) -> NDArray[np.float32]:
     return x
 
 
+def storable(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values, made as small as every type can hold."""
+    return np.clip(x, np.float32(-30000), np.float32(30000))
+
+
+def stored_rows(
+    x: NDArray[np.float32], type: str, importance: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Each row's blocks, uint8 ``(rows, bytes)``, and which rows are refused: those are zeros."""
+    found = np.zeros((len(x), gk.types.get(type).row_bytes(x.shape[1])), np.uint8)
+    refused = np.zeros(len(x), np.bool_)
+    for row, values in enumerate(x):
+        try:
+            gk.quantize(values, type, importance=importance, out=found[row])
+        except UnstorableError:
+            found[row] = 0
+            refused[row] = True
+    return found, refused
+
+
 def importances(columns: int, seed: int = 0) -> NDArray[np.float32]:
     """float32 ``(columns,)``: mean squares as activations have, some zero, some large."""
     rng = np.random.default_rng(seed)
@@ -89,7 +113,7 @@ def digests(blocks: int) -> dict[str, str]:
         q = gk.quantize(x, name)
         values = q.dequantize()
         result[name] = hashlib.sha256(q.data.tobytes() + values.tobytes()).hexdigest()
-    groups = awkward_groups(blocks // 16)
+    groups = storable(awkward_groups(blocks // 16))
     for name in SEARCHED + SMALL:
         q = gk.quantize(groups, name)
         values = np.nan_to_num(q.dequantize())

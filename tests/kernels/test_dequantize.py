@@ -94,6 +94,15 @@ def test_signs_with_a_scale() -> None:
     assert_same(tensor.dequantize(), np.where(bits == 1, scale, -scale))
 
 
+def test_two_bits_with_a_scale() -> None:
+    tensor = random_blocks("q2_0", 500, 1)
+    blocks = tensor.data.reshape(500, -1)
+    levels = np.stack([blocks[:, 2:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=-1)
+    scale = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    with np.errstate(all="ignore"):
+        assert_same(tensor.dequantize(), scale * (levels.reshape(500, 64).astype(np.float32) - 1))
+
+
 @pytest.mark.parametrize("type", NUMBERS)
 def test_numbers_are_cast(type: str) -> None:
     tensor = random_blocks(type, 5000, 2)

@@ -23,10 +23,10 @@ CASES = [
     *(f"matmul {type} {tokens}" for type in ("q4_0", "q5_0", "q8_0") for tokens in (1, 8, 64)),
     *(
         f"matmul {type} {tokens}"
-        for type in ("q2_K", "q3_K", "q4_K", "q6_K", "iq4_nl", "mxfp4")
+        for type in ("q2_K", "q3_K", "q4_K", "q6_K", "iq4_nl", "mxfp4", "q2_0")
         for tokens in (1, 64)
     ),
-    *(f"pack {type}" for type in ("q3_K", "q4_K", "q6_K", "iq4_nl")),
+    *(f"pack {type}" for type in ("q3_K", "q4_K", "q6_K", "iq4_nl", "q2_0")),
     *(
         f"{kernel} {type}"
         for kernel in ("quantize", "dequantize", "pack", "stored")

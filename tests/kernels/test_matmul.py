@@ -16,7 +16,7 @@ import ggmlkit as gk
 import matrices
 from blocks import LEGACY, SEARCHED, TYPES
 
-GROUPED = [*SEARCHED, "mxfp4"]  # nested scales, and lists of values
+GROUPED = [*SEARCHED, "mxfp4", "q2_0"]  # nested scales, lists of values, two bits
 EIGHT_BIT = 1 / 127  # activations lose at most half a step of their block's largest value
 
 
@@ -165,7 +165,7 @@ def test_long_rows_as_stored_give_the_bits_of_packed_ones(name: str, cols: int) 
 @pytest.mark.parametrize("name", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", *GROUPED])
 def test_packing_takes_about_the_tensors_memory(name: str) -> None:
     w = gk.quantize(np.ones((512, 1024), np.float32), name)
-    assert w.nbytes <= gk.PackedMatrix(w).nbytes < 1.07 * w.nbytes
+    assert w.nbytes <= gk.PackedMatrix(w).nbytes < 1.12 * w.nbytes
 
 
 def test_float_matrices_are_used_where_they_lie() -> None:

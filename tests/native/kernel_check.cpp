@@ -392,7 +392,7 @@ void check_products(Checked& c) {
     check_product(c, type, 9, 64, 293);   // more tokens than any set takes at a time
   }
   for (const Type type :
-       {Type::q2_K, Type::q3_K, Type::q4_K, Type::q5_K, Type::q6_K, Type::iq4_xs}) {
+       {Type::q2_K, Type::q3_K, Type::q4_K, Type::q5_K, Type::q6_K, Type::iq4_xs, Type::q2_0}) {
     for (std::size_t tokens = 0; tokens <= 17; ++tokens) {
       check_product(c, type, 13, 512, tokens);
       check_product(c, type, tokens + 16, 256, 3);
@@ -402,7 +402,7 @@ void check_products(Checked& c) {
   }
   for (const Type type :
        {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0, Type::q2_K, Type::q3_K,
-        Type::q4_K, Type::q5_K, Type::q6_K, Type::iq4_nl, Type::iq4_xs, Type::mxfp4}) {
+        Type::q4_K, Type::q5_K, Type::q6_K, Type::iq4_nl, Type::iq4_xs, Type::mxfp4, Type::q2_0}) {
     for (const std::size_t tokens : {1, 7}) check_specification(c, type, 13, tokens);
   }
 }

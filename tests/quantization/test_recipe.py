@@ -7,7 +7,7 @@ import pytest
 
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
-from ggmlkit.quantization.recipe import plan
+from ggmlkit.quantization.recipe import plan, planned, recipe
 from ggmlkit.tensor import Tensor
 
 
@@ -104,6 +104,19 @@ def test_a_mixture_gives_more_bits_where_rounding_shows() -> None:
     assert fine == {i for i in range(16) if chosen[f"blk.{i}.attn_v.weight"] == "q6_K"}
 
 
+@pytest.mark.parametrize(("type", "file_type"), [("tq1_0", 36), ("tq2_0", 37), ("q2_0", 41)])
+def test_two_bits_leave_the_embedding_more(type: str, file_type: int) -> None:
+    assert recipe(type).file_type == file_type
+    chosen = names(plan(deep(1), type))
+    assert (chosen["token_embd.weight"], chosen["output.weight"]) == ("q4_K", "q6_K")
+    assert chosen["blk.0.attn_v.weight"] == chosen["blk.0.ffn_down.weight"] == type
+
+
+def test_rows_of_half_a_two_bit_block() -> None:
+    model = {f"{n}.weight": tensor(8, n) for n in (576, 96, 100)}
+    assert list(names(plan(model, "q2_0", pure=True)).values()) == ["q2_0", "q4_0", "f16"]
+
+
 def test_shared_keys_are_worth_more_bits() -> None:
     assert names(plan(deep(2), "q2_k"))["blk.1.attn_v.weight"] == "q4_K"
     assert names(plan(deep(2, kv_heads=4), "q2_k"))["blk.1.attn_v.weight"] == "q3_K"
@@ -130,3 +143,30 @@ def test_a_pattern_decides_before_the_recipe() -> None:
         plan(MODEL, "q4_0", tensor_types=[("(", "q8_0")])
     with pytest.raises(UnsupportedTypeError, match="no kernel to write iq2_xs"):
         plan(MODEL, "q4_0", tensor_types=[("attn", "iq2_xs")])
+
+
+def test_what_got_another_type_and_why_is_said_in_a_few_lines() -> None:
+    model = {f"blk.{n}.attn_q.weight": tensor(576, 576) for n in range(30)}
+    model |= {f"blk.{n}.ffn_down.weight": tensor(576, 1536) for n in range(30)}
+    model |= {"token_embd.weight": tensor(96, 576), "output_norm.weight": tensor(576)}
+    chosen = planned(model, "q4_K_M")
+    assert chosen.notes(model) == [
+        "31 of 61 matrices have rows of 576 weights, no whole blocks of 256: 30 q5_0 instead of "
+        "q4_K, 1 q8_0 instead of q6_K"
+    ]
+    assert chosen.types == plan(model, "q4_K_M")
+    assert {name: kind.name for name, kind in chosen.wanted.items()} == {
+        name: "q6_K" if name == "token_embd.weight" else "q4_K"
+        for name, kind in model.items()
+        if kind.shape == (576, 576) or name == "token_embd.weight"
+    }
+
+
+def test_that_weights_lose_twice_is_said() -> None:
+    model = {f"blk.{n}.attn_q.weight": tensor(32, 256, type="q4_1") for n in range(3)}
+    model["output.weight"] = tensor(32, 256, type="q6_K")
+    assert planned(model, "q4_K_M").notes(model) == [
+        "3 matrices were quantized before (q4_1) and lose a second time; quantized from f32, f16 "
+        "or bf16 they lose once"
+    ]
+    assert planned(model, "f16").notes(model) == []

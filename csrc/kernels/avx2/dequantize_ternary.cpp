@@ -1,4 +1,4 @@
-// tq1_0, tq2_0 and q1_0 to float32.
+// tq1_0, tq2_0, q1_0 and q2_0 to float32.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/planes.h"
 #include "kernels/avx2/stores.h"
@@ -7,7 +7,7 @@
 namespace ggmlkit::avx2 {
 namespace {
 
-// Eight elements from 0 to 2, each less one, times d.
+// Eight elements from 0 to 3, each less one, times d.
 template <class Store>
 void put8(float* dst, __m256 d, __m256i levels) {
   const __m256i centred = _mm256_sub_epi32(levels, _mm256_set1_epi32(1));
@@ -78,6 +78,16 @@ struct Block {
     }
     return dst;
   }
+
+  static float* put(const Q2_0& b, __m256 d, float* dst) {
+    const __m256i to_bottom = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    for (std::size_t i = 0; i < Q2_0::size / 8; ++i, dst += 8) {
+      const __m256i eight = _mm256_set1_epi32(load_at<std::uint16_t>(b.quants, i));
+      const __m256i levels = _mm256_srlv_epi32(eight, to_bottom);
+      put8<Store>(dst, d, _mm256_and_si256(levels, _mm256_set1_epi32(3)));
+    }
+    return dst;
+  }
 };
 
 template <class B, class Store>
@@ -100,6 +110,7 @@ void fill_dequantize_ternary(KernelTable& table) {
   set<Tq1_0>(table, Type::tq1_0);
   set<Tq2_0>(table, Type::tq2_0);
   set<Q1_0>(table, Type::q1_0);
+  set<Q2_0>(table, Type::q2_0);
 }
 
 }  // namespace ggmlkit::avx2

@@ -32,7 +32,9 @@ def chat(
     """Talk with a model; /reset forgets what was said, /quit ends."""
     from ggmlkit.cli.decoder import open_decoder
     from ggmlkit.cli.stream import print_stream, print_summary
+    from ggmlkit.model.template_process import RENDERERS
 
+    RENDERERS.prepare()  # while the model is loaded
     llama = open_decoder(
         model,
         context=context,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ggmlkit.cli.command_line import Argument, Option, UsageError
 from ggmlkit.cli.options import Container, Json, Threads, Type, Vocab
-from ggmlkit.cli.plain import plain, printable, short
+from ggmlkit.cli.plain import plain, print_notes, printable, short
 
 if TYPE_CHECKING:
     from ggmlkit.conversion.plan import ConversionPlan
@@ -33,6 +33,7 @@ def convert(
     ],
     out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
     type: Type = None,
+    pure: Annotated[bool, Option("--pure", help="Give every matrix the same type.")] = False,
     container: Container = None,
     vocab: Vocab = None,
     version: Annotated[
@@ -62,6 +63,7 @@ def convert(
         raise UsageError("'--gguf-version' is for gguf files.")
     settings: dict[str, Any] = {
         "type": type,
+        "pure": pure,
         "container": container,
         "version": version,
         "byte_order": byte_order.value,
@@ -71,9 +73,11 @@ def convert(
     if dry_run:
         with planned(source, out, **settings | {"type": type or "f16"}) as plan:
             _print(plan, as_json)
+            print_notes(plan.notes)
         return
     with progress("convert" if type is None else f"convert to {type}") as report:
-        convert_model(source, out, **settings, base=base, progress=report)
+        notes = convert_model(source, out, **settings, base=base, progress=report)
+    print_notes(notes)
 
 
 def _print(plan: ConversionPlan, as_json: bool) -> None:

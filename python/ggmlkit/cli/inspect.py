@@ -40,24 +40,42 @@ def _document(file: ModelFile) -> dict[str, Any]:
         "parts": [str(path) for path in file.paths] if len(file.paths) > 1 else [],
         "metadata": {key: plain(value) for key, value in (file.metadata | file.notes).items()},
         "tensors": [
-            {"name": name, "type": t.type.name, "shape": list(t.shape), "nbytes": t.nbytes}
+            {"name": name, "type": t.stored_as, "shape": list(t.shape), "nbytes": _size(t)}
             for name, t in tensors.items()
         ],
         "types": _by_type(tensors),
     }
 
 
-def _by_type(tensors: dict[str, Tensor]) -> dict[str, dict[str, int]]:
+def _size(tensor: Tensor) -> int | None:
+    """Bytes of a tensor; ``None`` where its type is unknown."""
+    from ggmlkit.io.unknown_tensor import UnknownTensor
+
+    return None if isinstance(tensor, UnknownTensor) else tensor.nbytes
+
+
+def _by_type(tensors: dict[str, Tensor]) -> dict[str, dict[str, int | None]]:
     """How many tensors, elements and bytes each type has, in order of appearance."""
-    sums: dict[str, dict[str, int]] = defaultdict(
-        lambda: {"tensors": 0, "elements": 0, "nbytes": 0}
-    )
+    kinds: dict[str, list[Tensor]] = defaultdict(list)
     for tensor in tensors.values():
-        row = sums[tensor.type.name]
-        row["tensors"] += 1
-        row["elements"] += tensor.size
-        row["nbytes"] += tensor.nbytes
-    return dict(sums)
+        kinds[tensor.stored_as].append(tensor)
+    return {
+        name: {
+            "tensors": len(of_kind),
+            "elements": sum(tensor.size for tensor in of_kind),
+            "nbytes": _sum([_size(tensor) for tensor in of_kind]),
+        }
+        for name, of_kind in kinds.items()
+    }
+
+
+def _sum(sizes: list[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def _bytes(size: int | None, width: int) -> str:
+    return f"{'?' if size is None else format(size, ','):>{width}}"
 
 
 def _print(file: ModelFile) -> None:
@@ -76,17 +94,18 @@ def _print(file: ModelFile) -> None:
     for tensor in document["tensors"]:
         shape = " x ".join(map(str, tensor["shape"]))
         name = printable(tensor["name"])
-        print(f"  {name:{width}}  {tensor['type']:6} {tensor['nbytes']:>12,}  {shape}")
+        print(f"  {name:{width}}  {tensor['type']:6} {_bytes(tensor['nbytes'], 12)}  {shape}")
 
     print("\ntypes")
     for name, row in document["types"].items():
-        bits = 8 * row["nbytes"] / max(1, row["elements"])
+        size = row["nbytes"]
+        bits = "" if size is None else f"  {8 * size / max(1, row['elements']):.2f} bits each"
         print(
             f"  {name:6} {row['tensors']:>5} tensors {row['elements']:>14,} weights"
-            f" {row['nbytes']:>14,} bytes  {bits:.2f} bits each"
+            f" {_bytes(size, 14)} bytes{bits}"
         )
-    total = sum(row["nbytes"] for row in document["types"].values())
+    total = _bytes(_sum([tensor["nbytes"] for tensor in document["tensors"]]), 14)
     weights = sum(row["elements"] for row in document["types"].values())
-    print(
-        f"  all    {len(document['tensors']):>5} tensors {weights:>14,} weights {total:>14,} bytes"
-    )
+    print(f"  all    {len(document['tensors']):>5} tensors {weights:>14,} weights {total} bytes")
+    if unknown := [name for name, row in document["types"].items() if row["nbytes"] is None]:
+        print(f"\n{', '.join(unknown)}: not known to this version; the other tensors can be read")

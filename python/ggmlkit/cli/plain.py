@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 _SHOWN_ELEMENTS = 6
@@ -33,6 +35,12 @@ def printable(text: str, kept: str = "") -> str:
 
 def _printable(letter: str, kept: str) -> str:
     return letter if letter.isprintable() or letter in kept else repr(letter)[1:-1]
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Say on stderr what a command's user should know of what was written."""
+    for note in notes:
+        print(f"ggmlkit: note: {printable(note)}", file=sys.stderr)
 
 
 def short(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from ggmlkit.cli.command_line import Argument, Option, UsageError
 from ggmlkit.cli.options import Container, Threads
+from ggmlkit.cli.plain import print_notes
 
 
 def quantize(
@@ -39,7 +40,7 @@ def quantize(
     own = [_pair(text) for text in tensor_types or []]
     importance = None if imatrix is None else read_imatrix(imatrix).importance
     with progress(f"quantize to {type}") as report:
-        quantize_file(
+        notes = quantize_file(
             source,
             out,
             type,
@@ -50,6 +51,7 @@ def quantize(
             threads=threads,
             progress=report,
         )
+    print_notes(notes)
 
 
 def _pair(text: str) -> tuple[str, str]:

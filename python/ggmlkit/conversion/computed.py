@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor
 
 
@@ -15,10 +16,17 @@ def computed(
     function: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
     shape: tuple[int, ...] | None = None,
 ) -> Tensor:
-    """A lazy float32 tensor made of another's values."""
+    """A lazy float32 tensor made of another's values.
+
+    Reading it raises UnstorableError where finite values became infinite.
+    """
 
     def data() -> npt.NDArray[np.uint8]:
-        values = np.ascontiguousarray(function(tensor.dequantize()), np.float32)
+        given = tensor.dequantize()
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.ascontiguousarray(function(given), np.float32)
+        if np.isfinite(given).all() or tensor.type.name == "f64":  # which can be too large to read
+            check_finite(values, tensor.name)
         return values.reshape(-1).view(np.uint8)
 
     return Tensor("f32", shape or tensor.shape, data, tensor.name, [tensor])

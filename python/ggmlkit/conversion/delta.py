@@ -29,10 +29,11 @@ from ggmlkit.conversion.hf_model import hf_source
 from ggmlkit.conversion.hf_writer import write_hf_folder
 from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.pipeline import write_model
-from ggmlkit.conversion.plan import conversion_plan, finite, stored_types
+from ggmlkit.conversion.plan import conversion_plan, stored_types
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.stream import Part, PartedTensor
 from ggmlkit.quantization.file import in_type, row_runs
+from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -154,7 +155,7 @@ def _combined(
     for name, tensor in own.items():
         _check_pair(name, tensor, theirs[name], base, folder)
         exact = _sum(tensor, theirs[name], sign)
-        combined[name] = finite(in_type(exact, types.get(type or tensor.type), threads))
+        combined[name] = in_type(exact, types.get(type or tensor.type), threads)
     return combined
 
 
@@ -183,13 +184,15 @@ def _check_pair(name: str, own: Tensor, other: Tensor, base: Path, folder: Path)
 def _sum(own: Tensor, other: Tensor, sign: float) -> Tensor:
     def parts() -> Iterator[Part]:
         # Rows as long as each other are cut alike; the other tensor may end sooner.
-        for (_, part), beside in zip_longest(row_runs(own), row_runs(other)):
-            yield Part(4 * part.size, partial(_add, part, beside and beside[1], sign))
+        for (first, part), beside in zip_longest(row_runs(own), row_runs(other)):
+            yield Part(4 * part.size, partial(_add, own, first, part, beside and beside[1], sign))
 
     return PartedTensor("f32", own.shape, parts, own.name, sources=[own, other])
 
 
 def _add(
+    own: Tensor,
+    first: int,
     part: Tensor,
     other: Tensor | None,
     sign: float,
@@ -199,5 +202,6 @@ def _add(
     values = out.view(np.float32).reshape(part.shape)
     part.dequantize(out=values, threads=threads)
     if other is not None:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             values[: other.rows] += np.float32(sign) * other.dequantize(threads=threads)
+    check_finite(values, own.name, own.shape, first * part.shape[-1])

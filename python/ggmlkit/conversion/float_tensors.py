@@ -8,7 +8,7 @@ import numpy as np
 
 from ggmlkit import types
 from ggmlkit.conversion import names
-from ggmlkit.conversion.plan import finite
+from ggmlkit.errors import UnstorableError
 from ggmlkit.tensor import Tensor
 
 FLOATS = ("f32", "f16", "bf16")
@@ -44,10 +44,12 @@ def float_tensors(
         converted = in_type(tensor, target, threads)
         if not rounding and len(tensor.shape) < 2 and not _is_exact(tensor, converted):
             converted = in_type(tensor, types.get("f32"), threads)
-        found[name] = finite(converted)
+        found[name] = converted
     return found
 
 
 def _is_exact(tensor: Tensor, converted: Tensor) -> bool:
-    with np.errstate(over="ignore"):
+    try:
         return np.array_equal(tensor.dequantize(), converted.dequantize())
+    except UnstorableError:
+        return False

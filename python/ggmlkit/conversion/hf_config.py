@@ -20,12 +20,9 @@ from ggmlkit.errors import ConversionError
 def from_hf_config(config: Mapping[str, Any]) -> Hparams:
     """Hyper-parameters of a config.json.
 
-    A ``model_type`` that is not known is read as llama's, if it has no setting beside llama's:
-    whether it is one, its tensors must show.
-
     Raises ConversionError, naming the setting, for anything the decoder does not honour.
     """
-    family = family_of(config) or FAMILIES["llama"]
+    family = family_of(config)
     _refuse_unsupported(config, family)
     dim = count(config, "hidden_size")
     heads = count(config, "num_attention_heads")
@@ -72,18 +69,12 @@ def _refuse_unsupported(config: Mapping[str, Any], family: Family) -> None:
         if key not in honoured and config.get(key) is not None and config[key] not in off:
             raise ConversionError(f"{key} = {config[key]!r} in config.json is not supported")
     unknown = sorted(key for key in config if key not in honoured | OFF.keys() | HARMLESS)
-    if not unknown:
-        return
-    if family_of(config) is None:
-        raise ConversionError(
-            f"model_type {config.get('model_type')!r} is not supported: nothing is known here of "
-            f"its setting {unknown[0]} in config.json"
+    if unknown:
+        warnings.warn(
+            f"settings in config.json that are not known here are left out: {', '.join(unknown)}",
+            ConversionWarning,
+            stacklevel=2,
         )
-    warnings.warn(
-        f"settings in config.json that are not known here are left out: {', '.join(unknown)}",
-        ConversionWarning,
-        stacklevel=2,
-    )
 
 
 def _own_settings(family: Family) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 from ggmlkit.conversion import names, permute
 from ggmlkit.conversion.computed import computed
 from ggmlkit.conversion.hf_config import from_hf_config
-from ggmlkit.conversion.hf_families import family_of
-from ggmlkit.conversion.hparams import ConversionWarning, Hparams
+from ggmlkit.conversion.hparams import Hparams
+from ggmlkit.conversion.prefixes import own_names
 from ggmlkit.conversion.source import Source, checkpoint_source
+from ggmlkit.conversion.tied_head import with_head_as_saved
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
@@ -23,43 +23,29 @@ from ggmlkit.tensor import Tensor
 def hf_source(
     folder: Path,
     config: Mapping[str, Any],
-    own_names: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
     files: list[ModelFile],
 ) -> Source:
     """The Source of a checkpoint whose tensors have Hugging Face's names and row order.
 
-    A ``model_type`` that is not known is taken for llama where its settings and tensors are those
-    of llama, with a warning.
-
     Args:
         folder: where config.json and the tokenizer lie.
         config: what config.json says.
-        own_names: tensors by their names in the checkpoint, lazy.
+        tensors: by their names in the checkpoint, whatever precedes all of them; lazy.
         files: open files behind the tensors.
 
     Raises ConversionError, naming the setting or tensor, for what the decoder lacks.
     """
-    kind = config.get("model_type")
-    is_known = family_of(config) is not None
     try:
         hparams = from_hf_config(config)
     except ConversionError as error:
         raise ConversionError(f"{folder / 'config.json'}: {error}") from None
-    try:
-        found = _gguf_tensors(folder, own_names, hparams)
-        source = checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
-    except ConversionError as error:
-        if is_known:
-            raise
-        raise ConversionError(f"{error}; model_type {kind!r} is not supported") from None
-    if not is_known:
-        warnings.warn(
-            f"model_type {kind!r} is not known here; its settings and tensors have llama's names, "
-            "so it was taken for llama",
-            ConversionWarning,
-            stacklevel=2,
-        )
-    return source
+    named = own_names(folder, tensors)
+    if named.way != "hf":
+        raise ConversionError(f"{folder}: config.json is Hugging Face's, the tensors' names Meta's")
+    found = _gguf_tensors(folder, named.tensors, hparams)
+    hparams, found = with_head_as_saved(folder, hparams, found)
+    return checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
 
 
 def hf_values(tensors: Mapping[str, Tensor], hparams: Hparams) -> dict[str, Tensor]:
@@ -75,18 +61,16 @@ def hf_values(tensors: Mapping[str, Tensor], hparams: Hparams) -> dict[str, Tens
 
 
 def _gguf_tensors(
-    folder: Path, own_names: Mapping[str, Tensor], hparams: Hparams
+    folder: Path, tensors: Mapping[str, Tensor], hparams: Hparams
 ) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     parts = hparams.layer_shapes()
-    for own_name, tensor in own_names.items():
-        if names.is_derived(own_name):
+    for own_name, tensor in tensors.items():
+        if names.is_derived(own_name) or names.is_mask(own_name, tensor.shape):
             continue
         name = names.hf_to_gguf(own_name, hparams.architecture)
         if name is None or (name.startswith("blk.") and name.split(".", 2)[2] not in parts):
             raise ConversionError(f"{folder}: no place for the tensor {own_name}")
-        if hparams.tied and name == "output.weight":
-            continue  # the same values as the embeddings
         try:
             found[name] = gguf_values(name, tensor, hparams).renamed(name)
         except ConversionError as error:

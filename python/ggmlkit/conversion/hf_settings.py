@@ -30,6 +30,7 @@ OFF: Mapping[str, tuple[Any, ...]] = {
     "dim_model_base": (),
     "embedding_multiplier": (1,),
     "final_logit_softcapping": (),
+    "is_causal": (True,),
     "is_encoder_decoder": (False,),
     "logit_scale": (1,),
     "logits_scaling": (1,),

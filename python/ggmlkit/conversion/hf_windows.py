@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ggmlkit.conversion.fields import flag
-from ggmlkit.conversion.hf_families import Family, family_of
+from ggmlkit.conversion.hf_families import Family
 from ggmlkit.conversion.hparams import ConversionWarning, Hparams
 from ggmlkit.errors import ConversionError
 from ggmlkit.model.architectures import ARCHITECTURES, slides
@@ -18,12 +18,15 @@ def windows_of(
 ) -> tuple[int, tuple[bool, ...]]:
     """Positions that a token sees, 0 for all; and which layers slide, empty for the usual ones."""
     usual_window = ARCHITECTURES[family.architecture].window
-    window = config.get("sliding_window", usual_window) or 0
+    window = config.get("sliding_window", family.window) or 0
     if isinstance(window, bool) or not isinstance(window, int) or window < 0:
         raise ConversionError(f"sliding_window = {window!r} in config.json is no count")
+    told = _sliding_layers(config, family, layers)
     if not family.has_windows:
+        if family.own_stem and flag(config, "use_sliding_window"):  # its own code has windows
+            raise ConversionError("use_sliding_window = True in config.json is not supported")
         if 0 < window < context:
-            _tell_of_a_window_left_out(config, window)
+            _tell_of_a_window_left_out(family, window)
         return 0, ()
     if usual_window and not window:
         shown = config["sliding_window"]
@@ -34,20 +37,16 @@ def windows_of(
         return 0, ()  # it never hides anything
     period = ARCHITECTURES[family.architecture].window_period
     usual = tuple(slides(layer, period) for layer in range(layers))
-    sliding = _sliding_layers(config, family, layers) or usual
+    sliding = told or usual
     if not any(sliding) and not usual_window:
         return 0, ()
     return window, () if sliding == usual else sliding
 
 
-def _tell_of_a_window_left_out(config: Mapping[str, Any], window: int) -> None:
-    kind = config.get("model_type", "llama")
-    if family_of(config) is None:
-        raise ConversionError(
-            f"model_type {kind!r} with sliding_window = {window} is not supported"
-        )
+def _tell_of_a_window_left_out(family: Family, window: int) -> None:
     warnings.warn(
-        f"sliding_window {window} is left out: models of type {kind!r} see all positions",
+        f"sliding_window {window} is left out: models of type {family.model_type!r} see all "
+        "positions",
         ConversionWarning,
         stacklevel=4,
     )

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from ggmlkit.conversion.hf_families import FAMILIES
 from ggmlkit.conversion.hparams import Hparams
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
 
 PEFT_CONFIG = "adapter_config.json"
+MERGE = "add it to the model's weights with apply-lora"
 EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
 
 # Their product is a float32.
@@ -24,22 +26,44 @@ Scaled: TypeAlias = AdapterPath | tuple[AdapterPath, float]
 
 
 @dataclass(frozen=True)
+class BaseModel:
+    """The model that an adapter is for.
+
+    Attributes:
+        architecture: as gguf names it.
+        hparams: tells its hyper-parameters; asked for where the values' order depends on them.
+    """
+
+    architecture: str
+    hparams: Callable[[], Hparams]
+
+
+@dataclass(frozen=True)
 class Change:
     """What an adapter adds to one weight: ``scale * b @ a``.
+
+    With DoRA, each row of the sum gets the length that ``magnitude`` gives it (Liu et al., 2024).
 
     Attributes:
         a: ``(rank, in)``, lazy.
         b: ``(out, rank)``, lazy, its rows in Meta's order as the weight's.
         scale: alpha divided by the rank, or what the adapter has in its place.
+        magnitude: DoRA's ``(out,)``, lazy, in the order of the rows; None for plain LoRA.
     """
 
     a: Tensor
     b: Tensor
     scale: float
+    magnitude: Tensor | None = None
 
     @property
     def rank(self) -> int:
         return self.a.shape[0]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it is made of."""
+        return [each for each in (self.a, self.b, self.magnitude) if each is not None]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,16 +80,30 @@ class Adapter:
         architecture: of the models it is for, as gguf names it; None where nothing says.
         changes: by the gguf name of the weight.
         files: open files behind the tensors.
+        replaced: whole tensors that it has in place of the model's, by gguf name, lazy (PEFT's
+            ``modules_to_save`` and trained biases).
     """
 
     path: Path
     architecture: str | None
     changes: dict[str, Change]
     files: list[ModelFile] = field(default_factory=list)
+    replaced: dict[str, Tensor] = field(default_factory=dict)
 
     def close(self) -> None:
         for file in self.files:
             file.close()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of all weights that it changes or replaces, by gguf name."""
+        whole = {name: tensor.shape for name, tensor in self.replaced.items()}
+        return {name: change.shape for name, change in self.changes.items()} | whole
+
+    @property
+    def lengthened(self) -> set[str]:
+        """The weights whose rows get a length of their own (DoRA), by gguf name."""
+        return {name for name, each in self.changes.items() if each.magnitude is not None}
 
     def check_fits(self, shapes: Mapping[str, tuple[int, ...]], architecture: str) -> None:
         """Raise ConversionError unless a model with weights of these shapes can take it."""
@@ -74,22 +112,42 @@ class Adapter:
                 f"{self.path} is for models of the architecture {self.architecture!r}, "
                 f"not {architecture!r}"
             )
-        for name, change in self.changes.items():
-            if name == OUTPUT and OUTPUT not in shapes:
-                raise ConversionError(
-                    f"{self.path} changes {OUTPUT}, which in this model is {EMBEDDINGS}"
-                )
-            if name == EMBEDDINGS and OUTPUT not in shapes:
-                raise ConversionError(
-                    f"{self.path} changes {EMBEDDINGS}, which is this model's output matrix too"
-                )
+        for name, shape in self.shapes.items():
+            if name in (EMBEDDINGS, OUTPUT) and OUTPUT not in shapes:
+                raise ConversionError(self._why_not_tied(name, architecture))
             if name not in shapes:
                 raise ConversionError(f"{self.path} changes {name}, which the model doesn't have")
-            if shapes[name] != change.shape:
+            if shapes[name] != shape:
                 raise ConversionError(
-                    f"{self.path} changes {name} as if of shape {change.shape}, "
+                    f"{self.path} changes {name} as if of shape {shape}, "
                     f"but it is {tuple(shapes[name])}"
                 )
+
+    def _why_not_tied(self, name: str, architecture: str) -> str:
+        what = {
+            EMBEDDINGS: "which is this model's output matrix too",
+            OUTPUT: f"which in this model is {EMBEDDINGS}",
+        }
+        way_out = MERGE
+        if architecture in FAMILIES and FAMILIES[architecture].tied:
+            way_out = f"files of the architecture {architecture!r} have one matrix for both"
+        return f"{self.path} changes {name}, {what[name]}; {way_out}"
+
+    def check_is_low_rank(self, where: str) -> None:
+        """Raise ConversionError, naming it, for anything but products of two narrow matrices.
+
+        ``where`` says what can't have it: "a gguf adapter".
+        """
+        if self.replaced:
+            raise ConversionError(
+                f"{self.path} has a whole {min(self.replaced)} in place of the model's "
+                f"(modules_to_save, or a trained bias), which {where} can't have; {MERGE}"
+            )
+        if self.lengthened:
+            raise ConversionError(
+                f"{self.path} is DoRA (use_dora): it sets the length of each row of "
+                f"{min(self.lengthened)}, which {where} can't do; {MERGE}"
+            )
 
 
 def is_adapter(path: AdapterPath) -> bool:
@@ -107,14 +165,15 @@ def is_adapter(path: AdapterPath) -> bool:
         return opened.metadata.get("general.type") == "adapter"
 
 
-def open_adapter(path: AdapterPath, hparams: Callable[[], Hparams] | None = None) -> Adapter:
+def open_adapter(path: AdapterPath, base: BaseModel | None = None) -> Adapter:
     """Open a PEFT folder, or an adapter as a gguf or ggla file; only headers are read.
 
     Args:
         path: the folder or file.
-        hparams: tells those of the model that it is for, asked for by PEFT folders alone: their
-            rows of q and k are in Hugging Face's order, which depends on the number of heads.
-            Without, the folder's own config.json or its base model's tells.
+        base: the model that it is for, asked by PEFT folders alone: the architecture tells what
+            their tensors' names mean, and their rows of q and k are in Hugging Face's order, which
+            depends on the number of heads. Without, the folder's own config.json or its base
+            model's tells, where one is at hand.
 
     Raises:
         FormatError: the file is damaged, or has half of a change.
@@ -126,7 +185,7 @@ def open_adapter(path: AdapterPath, hparams: Callable[[], Hparams] | None = None
 
     path = Path(path)
     if path.is_dir():
-        return open_peft(path, hparams)
+        return open_peft(path, base)
     file = open_file(path)
     try:
         return file_adapter(file)

@@ -16,7 +16,7 @@ from ggmlkit.conversion import names
 from ggmlkit.conversion.base_model import hparams_of
 from ggmlkit.conversion.computed import computed
 from ggmlkit.conversion.float_tensors import FLOATS
-from ggmlkit.conversion.lora import EMBEDDINGS, Adapter, Change, open_adapter
+from ggmlkit.conversion.lora import EMBEDDINGS, Adapter, BaseModel, Change, open_adapter
 from ggmlkit.conversion.lora_files import HALVES, plain
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ByteOrder
@@ -45,8 +45,9 @@ def convert_adapter(
     Args:
         src: a PEFT folder, or an adapter as a gguf or ggla file.
         out: the file to write, replaced only when it is complete.
-        base: the model it is for, or its config.json: a PEFT adapter of q or k needs the number of
-            heads, and with it the shapes of all are checked.
+        base: the model it is for, or its config.json: a PEFT adapter's file must name the model's
+            architecture, and the number of heads gives the order of q's and k's rows. Needed where
+            neither the adapter's folder nor its base_model_name_or_path has a config.json here.
         type: f32, f16 or bf16; None for the one each tensor has. ggla holds f32 and f16.
         container: ``"gguf"`` or ``"ggla"``; by default the suffix of ``out`` tells.
         version: of gguf: 3 by default.
@@ -65,10 +66,17 @@ def convert_adapter(
     if type is not None and types.get(type).name not in FLOATS:
         raise ConversionError(f"an adapter is stored as f32, f16 or bf16, not {type}")
     known = None if base is None else hparams_of(base)
-    with closing(open_adapter(src, None if known is None else lambda: known)) as adapter:
+    model = None if known is None else BaseModel(known.architecture, lambda: known)
+    with closing(open_adapter(src, model)) as adapter:
+        adapter.check_is_low_rank(f"a {container} adapter")
         if known is not None:
-            shapes = dict(known.shapes())
-            adapter.check_fits(shapes, known.metadata()["general.architecture"])
+            adapter.check_fits(dict(known.shapes()), known.architecture)
+            adapter.architecture = known.architecture
+        if adapter.architecture is None:
+            raise ConversionError(
+                f"{adapter.path} doesn't say which architecture its model has, and no model is at "
+                "hand; give the base model (--base)"
+            )
         written = _gguf if container == "gguf" else _ggla
         tensors, metadata = written(adapter, None if type is None else types.get(type))
         io.save(
@@ -91,7 +99,7 @@ def _gguf(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor],
         for suffix, half in zip(HALVES, halves, strict=True):
             tensors[name + suffix] = _stored(half, type).renamed(name + suffix)
     metadata = {
-        "general.architecture": adapter.architecture or "llama",
+        "general.architecture": adapter.architecture,
         "general.type": "adapter",
         "general.name": adapter.path.resolve().name,
         "adapter.type": "lora",
@@ -109,6 +117,10 @@ def _alpha_of_most(changes: Mapping[str, Change]) -> float:
 
 def _ggla(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """One rank and one whole alpha for all: lower ranks are filled up with zeros."""
+    if adapter.architecture != "llama":
+        raise ConversionError(
+            f"ggla holds adapters of llama alone, not of {adapter.architecture}; write a gguf file"
+        )
     rank = max(change.rank for change in adapter.changes.values())
     alphas = {round(change.scale * rank, 6) for change in adapter.changes.values()}
     alpha = float(rank)
@@ -132,11 +144,10 @@ def _of_old(tensor: Tensor) -> Tensor:
 
 
 def _stored(tensor: Tensor, type: TensorType | None) -> Tensor:
-    from ggmlkit.conversion.plan import finite
     from ggmlkit.quantization.file import in_type
 
     own = plain(tensor)
-    return own if type is None else finite(in_type(own, type, 1))
+    return own if type is None else in_type(own, type, 1)
 
 
 def _multiplied(tensor: Tensor, factor: float) -> Tensor:

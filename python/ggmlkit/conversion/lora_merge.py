@@ -12,13 +12,26 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ggmlkit.conversion.lora import AdapterPath, Change, Scaled, open_adapter, with_scales
+from ggmlkit.conversion.hf_families import FAMILIES
+from ggmlkit.conversion.lora import (
+    EMBEDDINGS,
+    OUTPUT,
+    Adapter,
+    AdapterPath,
+    BaseModel,
+    Change,
+    Scaled,
+    open_adapter,
+    with_scales,
+)
 from ggmlkit.conversion.pipeline import write_model
 from ggmlkit.conversion.plan import container_of, conversion_plan, stored_types
-from ggmlkit.conversion.source import open_source
+from ggmlkit.conversion.source import Source, open_source
+from ggmlkit.errors import ConversionError
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor
 from ggmlkit.quantization.file import row_runs
+from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -35,6 +48,9 @@ def apply_lora(
 ) -> None:
     """Write a model with adapters added to its weights: ``W + scale · alpha / rank · B·A``.
 
+    Rows get the lengths that DoRA gives them, whole tensors that an adapter has (PEFT's
+    ``modules_to_save``, trained biases) take the place of the model's.
+
     The sum is computed in float32, a few rows at a time, and then rounded.
 
     Args:
@@ -48,8 +64,9 @@ def apply_lora(
         progress: as ``gk.save`` calls it.
 
     Raises:
-        ConversionError: an adapter doesn't fit the model, or has something that isn't supported;
-            or what ``gk.convert`` raises it for.
+        ConversionError: an adapter doesn't fit the model, has something that isn't supported, or
+            has DoRA or whole tensors and a scale other than 1; or what ``gk.convert`` raises it
+            for.
         FormatError: a file is damaged.
         UnsupportedTypeError: a type cannot be read or written.
         ValueError: a scale is no number up to a million.
@@ -58,19 +75,55 @@ def apply_lora(
     wanted = None if type is None else str(type).lower()
     with ExitStack() as open_files:
         source = open_files.enter_context(closing(open_source(base, wanted=wanted)))
-        stored = stored_types(source, type)
-        shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
         architecture = str(source.metadata.get("general.architecture", "llama"))
-        additions: dict[str, list[_Addition]] = {}
+        model = BaseModel(architecture, source.hparams)
+        opened = []
         for path, scale in with_scales(adapters):
-            adapter = open_files.enter_context(closing(open_adapter(path, source.hparams)))
-            adapter.check_fits(shapes, architecture)
-            for name, change in adapter.changes.items():
-                additions.setdefault(name, []).append(_Addition(change, scale * change.scale))
-        for name, changes in additions.items():
-            source.tensors[name] = _sum(source.tensors[name], changes)
+            opened.append((open_adapter(path, model), scale))
+            open_files.enter_context(closing(opened[-1][0]))
+        _untie(source, architecture, [adapter for adapter, _ in opened])
+        stored = stored_types(source, type)
+        _apply(source, architecture, opened)
         plan = conversion_plan(source, Path(out), stored, container=container, threads=threads)
         write_model(plan, threads=threads, progress=progress)
+
+
+def _untie(source: Source, architecture: str, adapters: Sequence[Adapter]) -> None:
+    """Give a model of one matrix for both an output matrix of its own where only one is changed.
+
+    So PEFT computes: what an adapter does to the embeddings, the head does not see.
+    """
+    changed = {name for adapter in adapters for name in adapter.shapes}
+    if OUTPUT in source.tensors or not changed & {EMBEDDINGS, OUTPUT}:
+        return
+    if not FAMILIES[architecture].tied:
+        source.tensors[OUTPUT] = source.tensors[EMBEDDINGS].renamed(OUTPUT)
+
+
+def _apply(source: Source, architecture: str, adapters: Sequence[tuple[Adapter, float]]) -> None:
+    """Put sums, lazy, in place of the source's tensors."""
+    shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
+    additions: dict[str, list[_Addition]] = {}
+    alone: set[str] = set()  # what an adapter has to itself
+    for adapter, scale in adapters:
+        adapter.check_fits(shapes, architecture)
+        own = adapter.replaced.keys() | adapter.lengthened
+        if own and scale != 1:
+            raise ConversionError(
+                f"{adapter.path} sets {min(own)} as a whole (DoRA, modules_to_save, or a trained "
+                f"bias), so it can't be applied {scale:g} times, only 1"
+            )
+        if twice := alone & adapter.shapes.keys() | own & additions.keys():
+            raise ConversionError(
+                f"{adapter.path} and another adapter both change {min(twice)}, which one of them "
+                "sets as a whole"
+            )
+        alone |= own
+        for name, change in adapter.changes.items():
+            additions.setdefault(name, []).append(_Addition(change, scale * change.scale))
+        source.tensors.update(adapter.replaced)
+    for name, changes in additions.items():
+        source.tensors[name] = _sum(source.tensors[name], changes)
 
 
 class _Addition(NamedTuple):
@@ -81,29 +134,41 @@ class _Addition(NamedTuple):
 
 
 class _Factors(NamedTuple):
-    """The same with its halves read: float32 ``(rank, in)``, ``(out, rank)``, the factor in b."""
+    """The same with its halves read: float32 ``(rank, in)``, ``(out, rank)``, the factor in b.
+
+    And DoRA's length of each row, ``(out,)``, which is set where there are no other changes.
+    """
 
     a: npt.NDArray[np.float32]
     b: npt.NDArray[np.float32]
+    magnitude: npt.NDArray[np.float32] | None
 
 
 def _sum(tensor: Tensor, additions: Sequence[_Addition]) -> Tensor:
     """The weight with the changes added, float32, computed when it is asked for."""
 
     def parts() -> Iterator[Part]:
-        factors = [
-            _Factors(each.change.a.dequantize(), each.change.b.dequantize() * np.float32(factor))
-            for each in additions
-            if (factor := each.factor)
-        ]
+        factors = [_factors(each) for each in additions if each.factor]
         for first, part in row_runs(tensor):
-            yield Part(4 * part.size, partial(_add, part, first, factors))
+            yield Part(4 * part.size, partial(_add, tensor, part, first, factors))
 
-    halves = [half for each in additions for half in (each.change.a, each.change.b)]
-    return PartedTensor("f32", tensor.shape, parts, tensor.name, sources=[tensor, *halves])
+    sources = [half for each in additions for half in each.change.tensors]
+    return PartedTensor("f32", tensor.shape, parts, tensor.name, sources=[tensor, *sources])
+
+
+def _factors(addition: _Addition) -> _Factors:
+    change, factor = addition
+    lengths = None if change.magnitude is None else change.magnitude.dequantize()
+    return _Factors(change.a.dequantize(), _multiplied(change.b, factor), lengths)
+
+
+def _multiplied(tensor: Tensor, factor: float) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):  # the sums are looked at
+        return tensor.dequantize() * np.float32(factor)
 
 
 def _add(
+    tensor: Tensor,
     part: Tensor,
     first: int,
     factors: Sequence[_Factors],
@@ -113,5 +178,10 @@ def _add(
     values = out.view(np.float32).reshape(part.shape)
     part.dequantize(out=values, threads=threads)
     release(part.data)
-    for a, b in factors:
-        values += b[first : first + part.rows] @ a
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # the sums are looked at
+        for a, b, magnitude in factors:
+            rows = slice(first, first + part.rows)
+            values += b[rows] @ a
+            if magnitude is not None:
+                values *= (magnitude[rows] / np.linalg.norm(values, axis=1))[:, None]
+    check_finite(values, tensor.name, tensor.shape, first * part.shape[-1])

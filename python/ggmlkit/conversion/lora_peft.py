@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ggmlkit.conversion import names
-from ggmlkit.conversion.hf_config import from_hf_config
 from ggmlkit.conversion.hf_model import gguf_values
-from ggmlkit.conversion.hparams import Hparams
 from ggmlkit.conversion.json_file import read_json
-from ggmlkit.conversion.lora import PEFT_CONFIG, Adapter, Change, checked_change
+from ggmlkit.conversion.lora import PEFT_CONFIG, Adapter, BaseModel, Change, checked_change
+from ggmlkit.conversion.lora_base import base_at_hand
 from ggmlkit.conversion.lora_patterns import Patterns
+from ggmlkit.conversion.peft_tensors import Changed, Parts, peft_parts
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.safetensors import open_safetensors
@@ -24,14 +21,7 @@ from ggmlkit.io.torch_checkpoint import open_torch
 from ggmlkit.io.transposed import transposed
 from ggmlkit.tensor import Tensor
 
-# base_model.model.MODULE.lora_A.weight; of embeddings, MODULE.lora_embedding_A. A model that was
-# never saved by PEFT has the adapter's name in it as well.
-_HALF = re.compile(
-    r"(?:base_model\.model\.)?(.+?)\.lora_((?:embedding_)?[AB])(?:\.default)?(?:\.weight)?"
-)
-# The base model's own values, which PEFT saves along with embeddings that it changes.
-_BASE_LAYER = re.compile(r"(?:base_model\.model\.)?(.+)\.base_layer\.weight")
-# What makes more of an adapter than B·A, where it is set.
+# What makes more of an adapter than B·A, DoRA and whole tensors, where it is set.
 _UNSUPPORTED = (
     "alora_invocation_tokens",
     "arrow_config",
@@ -39,16 +29,15 @@ _UNSUPPORTED = (
     "layer_replication",
     "lora_bias",
     "megatron_config",
-    "modules_to_save",
     "monteclora_config",
     "target_parameters",
     "trainable_token_indices",
 )
+_HONOURED = ("use_rslora", "use_dora")
 # Ways to begin the training that leave the base model as it is; others take from it what they give
 # to the adapter.
 _HARMLESS_BEGINNINGS = (True, False, None, "gaussian", "eva", "orthogonal")
-_LONGEST_PATH = 4000
-_MERGE = "merge the adapter with peft (merge_and_unload) and convert the model"
+_BY_PEFT = "merge the adapter with peft (merge_and_unload) and convert the model"
 
 
 @dataclass(frozen=True)
@@ -61,6 +50,7 @@ class _Settings:
     ranks: Patterns
     alphas: Patterns
     by_root: bool  # alpha is divided by the root of the rank
+    has_magnitudes: bool  # of each row (DoRA)
 
     def scale(self, module: str, rank: int) -> float:
         """What the change of a module is multiplied by; ConversionError if the rank isn't its."""
@@ -72,24 +62,36 @@ class _Settings:
         return (self.alpha if alpha is None else alpha) / (sqrt(rank) if self.by_root else rank)
 
 
-def open_peft(folder: Path, hparams: Callable[[], Hparams] | None = None) -> Adapter:
+def open_peft(folder: Path, base: BaseModel | None = None) -> Adapter:
     """The adapter in a folder that PEFT's ``save_pretrained`` wrote; see :func:`open_adapter`."""
     path = folder / PEFT_CONFIG
     config = read_json(path)
     settings = _settings(path, config)
+    base = base or base_at_hand(folder, config)
     file = _open_weights(folder)
     try:
-        order = _Order(folder, config, hparams)
+        parts = peft_parts(file, None if base is None else base.architecture)
+        _check_saved(path, config.get("modules_to_save"), parts)
+        order = _Order(folder, base)
         changes = {
-            weight.gguf: _change(file.path, weight, halves, settings, order)
-            for weight, halves in _halves(file).items()
+            each.gguf: _change(file.path, each, halves, settings, order)
+            for each, halves in parts.changed.items()
         }
-        if not changes:
+        replaced = {name: order.applied(name, t) for name, t in parts.whole.items()}
+        if not changes and not replaced:
             raise ConversionError(f"{file.path} changes no weight")
     except BaseException:
         file.close()
         raise
-    return Adapter(folder, order.architecture, changes, [file])
+    architecture = None if base is None else base.architecture
+    return Adapter(folder, architecture, changes, [file], replaced)
+
+
+def _check_saved(path: Path, modules: object, parts: Parts) -> None:
+    """Refuse an adapter that lacks a module which it says it replaces."""
+    for name in modules if isinstance(modules, list) else []:
+        if not any(f".{name}." in f".{module}." for module in parts.whole_modules):
+            raise ConversionError(f"{path}: modules_to_save has {name!r}, but no tensor is of it")
 
 
 # ------------------------------------------------------------------- adapter_config.json
@@ -109,37 +111,30 @@ def _settings(path: Path, config: Mapping[str, Any]) -> _Settings:
         Patterns(path, "rank_pattern", config.get("rank_pattern")),
         Patterns(path, "alpha_pattern", config.get("alpha_pattern")),
         by_root=config.get("use_rslora") is True,
+        has_magnitudes=config.get("use_dora") is True,
     )
 
 
 def _refuse_unsupported(path: Path, config: Mapping[str, Any]) -> None:
-    """What isn't plain LoRA is refused by name.
+    """What isn't LoRA or DoRA is refused by name.
 
-    ``fan_in_fan_out`` is no such thing: PEFT unsets it for the linear layers that LLaMA has.
+    ``fan_in_fan_out`` is no such thing: PEFT unsets it for the linear layers that LLaMA has. Nor is
+    ``bias``: the biases that were trained are in the file.
     """
     if config.get("peft_type") != "LORA":
         raise ConversionError(f"{path}: peft_type {config.get('peft_type')!r} is not supported")
     found = [key for key in _UNSUPPORTED if config.get(key)]
     found += [key for key in config if key.startswith("use_") and config[key]]
-    if config.get("bias") not in (None, "none"):
-        found.append("bias")
     if config.get("init_lora_weights") not in _HARMLESS_BEGINNINGS:
         found.append("init_lora_weights")
     for key in found:
-        if key != "use_rslora":
+        if key not in _HONOURED:
             raise ConversionError(
-                f"{path}: {key} = {str(config[key])[:80]} is not supported; {_MERGE}"
+                f"{path}: {key} = {str(config[key])[:80]} is not supported; {_BY_PEFT}"
             )
 
 
 # ------------------------------------------------------------------------------- weights
-
-
-class _Weight(NamedTuple):
-    """One weight that is changed: its module in the checkpoint, and its gguf name."""
-
-    module: str
-    gguf: str
 
 
 def _open_weights(folder: Path) -> ModelFile:
@@ -150,88 +145,67 @@ def _open_weights(folder: Path) -> ModelFile:
     raise ConversionError(f"{folder} has neither adapter_model.safetensors nor adapter_model.bin")
 
 
-def _halves(file: ModelFile) -> dict[_Weight, dict[str, Tensor]]:
-    """The tensors of each weight, "A" and "B" or "embedding_A" and so on, all there are."""
-    found: dict[_Weight, dict[str, Tensor]] = {}
-    unchanged = set()
-    for own_name, tensor in file.items():
-        if base := _BASE_LAYER.fullmatch(own_name):
-            unchanged.add(base[1])
-            continue
-        match = _HALF.fullmatch(own_name)
-        if match is None:
-            raise ConversionError(f"{file.path}: {own_name} is no half of a change; {_MERGE}")
-        module, half = match.groups()
-        name = names.to_gguf(f"{module}.weight")
-        if name is None or names.to_hf(name) != f"{module}.weight":
-            raise ConversionError(f"{file.path}: no place for the tensor {own_name}")
-        halves = found.setdefault(_Weight(module, name), {})
-        if half in halves:
-            raise FormatError(file.path, None, f"two tensors are lora_{half} of {module}")
-        halves[half] = tensor
-    if alone := unchanged - {weight.module for weight in found}:
-        raise FormatError(file.path, None, f"{min(alone)} has a base_layer, but no change")
-    return found
-
-
 def _change(
-    path: Path, weight: _Weight, halves: Mapping[str, Tensor], settings: _Settings, order: _Order
+    path: Path,
+    changed: Changed,
+    halves: Mapping[str, Tensor],
+    settings: _Settings,
+    order: _Order,
 ) -> Change:
     kind = "embedding_" if "embedding_A" in halves else ""
-    if halves.keys() != {f"{kind}A", f"{kind}B"}:
-        told = " and ".join(f"lora_{half}" for half in sorted(halves))
-        raise FormatError(path, None, f"{weight.module} has {told}, which is no pair")
+    pair = halves.keys() - {"magnitude"}
+    if pair != {f"{kind}A", f"{kind}B"}:
+        told = " and ".join(f"lora_{half}" for half in sorted(pair)) or "a magnitude alone"
+        raise FormatError(path, None, f"{changed.module} has {told}, which is no pair")
     a, b = halves[f"{kind}A"], halves[f"{kind}B"]
-    checked_change(path, weight.module, a, b, 1.0)
-    scale = settings.scale(weight.module, a.shape[0])
+    checked_change(path, changed.module, a, b, 1.0)
+    scale = settings.scale(changed.module, a.shape[0])
     if kind:
         # W's rows are tokens, and PEFT's B·A is W transposed.
         a, b = transposed(b), transposed(a)
-    return checked_change(path, weight.gguf, a, order.applied(weight.gguf, b), scale)
+    change = checked_change(path, changed.gguf, a, order.applied(changed.gguf, b), scale)
+    magnitude = halves.get("magnitude")
+    if (magnitude is not None) != settings.has_magnitudes:
+        raise FormatError(
+            path,
+            None,
+            f"use_dora is {settings.has_magnitudes}, but {changed.module} has "
+            f"{'a' if magnitude is not None else 'no'} lora_magnitude_vector (DoRA)",
+        )
+    if magnitude is None:
+        return change
+    if kind:
+        raise ConversionError(
+            f"{path}: DoRA (use_dora) of embeddings is not supported: {changed.module}; {_BY_PEFT}"
+        )
+    if magnitude.shape != (change.shape[0],):
+        raise FormatError(
+            path,
+            None,
+            f"lora_magnitude_vector of {changed.module} has shape {magnitude.shape}, "
+            f"not {(change.shape[0],)}",
+        )
+    rows = order.applied(changed.gguf.removesuffix(".weight") + ".bias", magnitude)
+    return replace(change, magnitude=rows)
 
 
 class _Order:
-    """Puts the rows of q and k in gguf's order, once it is known how many heads there are."""
+    """Puts rows of q and k in gguf's order, and norms as they multiply, for the base model."""
 
-    def __init__(
-        self, folder: Path, config: Mapping[str, Any], hparams: Callable[[], Hparams] | None
-    ) -> None:
+    def __init__(self, folder: Path, base: BaseModel | None) -> None:
         self._folder = folder
-        self._config = config
-        self._tell = hparams
-        self._hparams: Hparams | None = None
+        self._base = base
 
-    @property
-    def architecture(self) -> str | None:
-        """Of the base model, if it had to be asked for."""
-        if self._hparams is None:
-            return None
-        return str(self._hparams.metadata()["general.architecture"])
-
-    def applied(self, name: str, b: Tensor) -> Tensor:
-        if not name.endswith((".attn_q.weight", ".attn_k.weight")):
-            return b
-        if self._hparams is None:
-            self._hparams = self._tell() if self._tell is not None else self._found()
+    def applied(self, name: str, tensor: Tensor) -> Tensor:
+        needs_model = ".attn_q." in name or ".attn_k." in name or name.endswith("norm.weight")
+        if not needs_model:
+            return tensor.renamed(name)
+        if self._base is None:
+            raise ConversionError(
+                f"{self._folder}: the order of the values of {name} depends on the model it is "
+                "for, which is not at hand; give the base model (--base)"
+            )
         try:
-            return gguf_values(name, b.renamed(name), self._hparams)
+            return gguf_values(name, tensor.renamed(name), self._base.hparams())
         except ConversionError as error:
             raise ConversionError(f"{self._folder}: {error}") from None
-
-    def _found(self) -> Hparams:
-        """The base model's hyper-parameters, out of a config.json at hand."""
-        for folder in (self._folder, _folder_named(self._config)):
-            with suppress(OSError):  # a name that can't be one
-                if folder is not None and (folder / "config.json").is_file():
-                    return from_hf_config(read_json(folder / "config.json"))
-        raise ConversionError(
-            f"{self._folder}: the order of q's and k's rows depends on the number of heads; "
-            "give the base model (--base)"
-        )
-
-
-def _folder_named(config: Mapping[str, Any]) -> Path | None:
-    name = config.get("base_model_name_or_path")
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_PATH or "\0" in name:
-        return None
-    return Path(name)

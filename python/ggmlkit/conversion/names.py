@@ -50,8 +50,11 @@ _GGUF_LAYER_NAME = re.compile(r"blk\.(0|[1-9][0-9]{0,5})\.(.+)\.(weight|bias)")
 _DERIVED = re.compile(
     r"rope\.freqs"
     r"|layers\.\d+\.attention\.inner_attention\.rope\.freqs"
-    r"|model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
+    r"|model\.(layers\.\d+\.self_attn\.)?rotary_emb\.((original_)?inv_freq|(cos|sin)_cached)"
 )
+# The causal mask, (1, 1, context, context), as older code saves it with each layer; and the score
+# that stands for "hidden".
+_MASK = re.compile(r"model\.layers\.\d+\.self_attn\.(bias|masked_bias)")
 
 
 def to_gguf(name: str) -> str | None:
@@ -97,6 +100,11 @@ def _hf_parts(architecture: str) -> dict[str, str]:
 def is_derived(name: str) -> bool:
     """Whether a checkpoint's tensor is only a table computed from the hyper-parameters."""
     return _DERIVED.fullmatch(name) is not None
+
+
+def is_mask(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a checkpoint's tensor is a causal mask or its number, not a bias of any matrix."""
+    return _MASK.fullmatch(name) is not None and len(shape) in (0, 4)
 
 
 def block_names(layer: int) -> list[str]:

@@ -22,6 +22,7 @@ def convert(
     out: str | os.PathLike[str],
     *,
     type: str | TensorType | None = None,
+    pure: bool = False,
     container: str | None = None,
     version: int | None = None,
     byte_order: ByteOrder = "little",
@@ -29,8 +30,10 @@ def convert(
     base: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: io.Progress | None = None,
-) -> None:
-    """Write the model in ``src`` as one model file, all matrices in ``type``.
+) -> list[str]:
+    """Write the model in ``src`` as one model file, its matrices in ``type``.
+
+    The result is what :func:`ggmlkit.quantize_file` makes of the same weights in f32.
 
     A LoRA adapter becomes an adapter file, as :func:`convert_adapter` writes it.
 
@@ -40,9 +43,11 @@ def convert(
             quantized by GPTQ or AWQ keep their integers where ``type`` has room for them. Or an
             adapter: a PEFT folder, a gguf or a ggla file.
         out: the file to write, replaced only when it is complete.
-        type: of the matrices: f32, f16 (the default), bf16, q8_0, q5_0, q5_1, q4_0 or q4_1.
-            Vectors are stored as f32, matrices whose rows are not whole blocks as f16. An adapter's
-            tensors keep their types by default.
+        type: a type or a mixture of several such as ``"q4_K_M"``, one of
+            ``ggmlkit.quantization.NAMES``; f16 by default. ``ggmlkit.quantization.plan`` says which
+            tensor gets what: vectors f32, matrices whose rows are no whole blocks a type of smaller
+            blocks. An adapter's tensors keep their types by default.
+        pure: give every matrix the same type.
         container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells. ``"ggla"`` for
             an adapter.
         version: of the container: gguf 1, 2 or 3, ggjt 1, 2 or 3; the newest by default.
@@ -53,7 +58,11 @@ def convert(
         threads: at most this many; all the process may use when None.
         progress: as ``gk.save`` calls it.
 
+    Returns:
+        What is worth knowing of the file, a sentence each, as ``gk.quantize_file`` tells it.
+
     Raises:
+        UnstorableError: a weight isn't finite, or too large for the type.
         ConversionError: the model has something that this library or the container cannot hold,
             or there is no tokenizer.
         FormatError: the input is damaged.
@@ -64,7 +73,7 @@ def convert(
 
         if vocab is not None:
             raise ConversionError(f"{os.fspath(src)} is an adapter, which has no vocabulary")
-        return convert_adapter(
+        convert_adapter(
             src,
             out,
             base=base,
@@ -74,12 +83,14 @@ def convert(
             byte_order=byte_order,
             progress=progress,
         )
+        return []
     if base is not None:
         raise ConversionError(f"{os.fspath(src)} is no adapter, which alone has a base model")
     with planned(
         src,
         out,
         type=type or "f16",
+        pure=pure,
         container=container,
         version=version,
         byte_order=byte_order,
@@ -87,7 +98,7 @@ def convert(
         threads=threads,
     ) as plan:
         write_model(plan, threads=threads, progress=progress)
-    return None
+        return list(plan.notes)
 
 
 def write_model(
@@ -101,6 +112,7 @@ def write_model(
         container=plan.container,
         version=plan.version,
         byte_order=plan.byte_order,
+        value_types=plan.value_types,
         threads=threads,
         progress=progress,
     )
@@ -112,6 +124,7 @@ def planned(
     out: str | os.PathLike[str],
     *,
     type: str | TensorType = "f16",
+    pure: bool = False,
     container: str | None = None,
     version: int | None = None,
     byte_order: ByteOrder = "little",
@@ -127,6 +140,7 @@ def planned(
             source,
             Path(out),
             type,
+            pure=pure,
             container=container,
             version=version,
             byte_order=byte_order,

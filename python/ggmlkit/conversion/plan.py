@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from ggmlkit import types
 from ggmlkit.conversion import names
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
-from ggmlkit.io.stream import Part, PartedTensor, parts_of
+from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
 _LAYOUT_VERSION = 2  # general.quantization_version of today's block layouts
-_FLOAT16_INFINITY = 0x7C00
 
 
 class PlannedTensor(NamedTuple):
@@ -33,10 +28,17 @@ class PlannedTensor(NamedTuple):
 
 
 class StoredTypes(NamedTuple):
-    """The types of a model's tensors in a file, and what the file calls them all."""
+    """The types of a model's tensors in a file, and what the file calls them all.
+
+    Attributes:
+        by_name: the types.
+        file_type: ``general.file_type``.
+        notes: what is worth knowing of them, a sentence each.
+    """
 
     by_name: Mapping[str, TensorType]
     file_type: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class ConversionPlan:
         byte_order: of its numbers.
         metadata: by gguf key.
         tensors: by gguf name, lazy, in the order of the file.
+        notes: what is worth knowing of their types, a sentence each.
+        value_types: GGUF types to keep of metadata that was read, by key.
     """
 
     out: Path
@@ -58,6 +62,8 @@ class ConversionPlan:
     byte_order: ByteOrder
     metadata: dict[str, Any]
     tensors: dict[str, PlannedTensor]
+    notes: tuple[str, ...] = ()
+    value_types: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def targets(self) -> dict[str, Tensor]:
@@ -75,6 +81,7 @@ def conversion_plan(
     out: Path,
     type: str | TensorType | StoredTypes,
     *,
+    pure: bool = False,
     container: str | None = None,
     version: int | None = None,
     byte_order: ByteOrder = "little",
@@ -91,11 +98,12 @@ def conversion_plan(
 
     container = container or container_of(out)
     tensors = source.tensors
+    refuse_unknown(tensors.values())
     if container == "ggjt":
         _check_fits_ggjt(source)
         # All ones, or it would be a scaling, which was refused.
         tensors = {name: t for name, t in tensors.items() if name != names.ROPE_FREQS}
-    stored = type if isinstance(type, StoredTypes) else stored_types(source, type)
+    stored = type if isinstance(type, StoredTypes) else stored_types(source, type, pure=pure)
     return ConversionPlan(
         out=out,
         container=container,
@@ -107,21 +115,30 @@ def conversion_plan(
             "general.quantization_version": _LAYOUT_VERSION,
         },
         tensors={
-            name: PlannedTensor(tensor, finite(in_type(tensor, stored.by_name[name], threads)))
+            name: PlannedTensor(tensor, in_type(tensor, stored.by_name[name], threads))
             for name, tensor in tensors.items()
         },
+        notes=stored.notes,
+        value_types=source.value_types,
     )
 
 
-def stored_types(source: Source, type: str | TensorType | None) -> StoredTypes:
-    """The types of a file with all matrices in ``type``; None: each in its own, vectors as f32.
+def stored_types(
+    source: Source, type: str | TensorType | None, *, pure: bool = False
+) -> StoredTypes:
+    """The types of a file quantized to ``type``, as :func:`ggmlkit.quantization.plan` tells them.
+
+    None: each matrix in its own type, vectors as f32.
 
     Raises UnsupportedTypeError where a matrix is in a layout that today's files don't have.
     """
-    from ggmlkit.quantization.recipe import plan, recipe
+    from ggmlkit.quantization.recipe import planned, recipe
 
+    refuse_unknown(source.tensors.values())
     if type is not None:
-        return StoredTypes(plan(source.tensors, type, pure=True), recipe(type).file_type)
+        chosen = planned(source.tensors, type, pure=pure)
+        notes = tuple(chosen.notes(source.tensors))
+        return StoredTypes(chosen.types, recipe(type).file_type, notes)
     kept = {name: _kept_type(tensor) for name, tensor in source.tensors.items()}
     file_type = source.metadata.get("general.file_type")
     if not isinstance(file_type, int):
@@ -152,27 +169,6 @@ def container_of(out: Path) -> str:
     raise ConversionError(
         f"the suffix of {out.name} names no container; use .gguf or .bin, or say which"
     )
-
-
-def finite(tensor: Tensor) -> Tensor:
-    """The same tensor, refusing values that became infinite in float16."""
-    if tensor.type.name != "f16":
-        return tensor
-
-    def parts() -> Iterator[Part]:
-        for part in parts_of(tensor):
-            yield Part(part.nbytes, partial(_make_finite, tensor.name, part))
-
-    threads = tensor.threads if isinstance(tensor, PartedTensor) else None
-    return PartedTensor(tensor.type, tensor.shape, parts, tensor.name, threads, [tensor])
-
-
-def _make_finite(name: str, part: Part, out: npt.NDArray[np.uint8], threads: int | None) -> None:
-    """Make a part of a float16 tensor; ConversionError if a value is infinite."""
-    part.make(out, threads)
-    bits = out.view(np.uint16)
-    if ((bits & _FLOAT16_INFINITY) == _FLOAT16_INFINITY).any():
-        raise ConversionError(f"{name} has values outside float16's range; use type bf16 or f32")
 
 
 def _check_fits_ggjt(source: Source) -> None:

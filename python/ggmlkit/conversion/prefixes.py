@@ -19,6 +19,9 @@ _ANCHORS: tuple[tuple[Way, str, str], ...] = (
     ("hf", "model.embed_tokens.weight", ""),
     ("meta", "tok_embeddings.weight", ""),
     ("hf", "embed_tokens.weight", "model."),  # the model without its head
+    # Where the embeddings are saved as the head alone.
+    ("hf", "model.layers.0.input_layernorm.weight", ""),
+    ("hf", "layers.0.input_layernorm.weight", "model."),
 )
 _HEAD = "lm_head."
 
@@ -37,29 +40,44 @@ def own_names(path: Path, tensors: Mapping[str, Tensor]) -> Named:
     """
     bare: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        unwrapped = _WRAPPERS.sub("", name)
-        if unwrapped in bare:
-            raise ConversionError(f"{path}: two tensors are both {unwrapped}")
-        bare[unwrapped] = tensor
+        own = unwrapped(name)
+        if own in bare:
+            raise ConversionError(f"{path}: two tensors are both {own}")
+        bare[own] = tensor
     for way, anchor, becomes in _ANCHORS:
         found = [name for name in bare if name == anchor or name.endswith(f".{anchor}")]
         if len(found) > 1:
             raise ConversionError(f"{path} holds several models: {found[0]} and {found[1]}")
         if found:
             prefix = found[0].removesuffix(anchor)
-            return Named(way, dict(_renamed(path, bare, prefix, becomes)))
+            return Named(way, _renamed(path, bare, prefix, becomes))
     raise ConversionError(
         f"{path}: the tensors have neither Hugging Face's nor Meta's names of a LLaMA"
     )
 
 
+def unwrapped(name: str) -> str:
+    """The name without the layers that torch.compile and FSDP put between modules."""
+    return _WRAPPERS.sub("", name)
+
+
 def _renamed(
     path: Path, bare: Mapping[str, Tensor], prefix: str, becomes: str
-) -> list[tuple[str, Tensor]]:
-    found = []
+) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
     for name, tensor in bare.items():
-        if not name.startswith(prefix):
+        own = _own_name(name, prefix, becomes)
+        if own is None:
             raise ConversionError(f"{path}: no place for the tensor {name}")
-        own = name.removeprefix(prefix)
-        found.append((own if own.startswith(_HEAD) else becomes + own, tensor))
+        if own in found:
+            raise ConversionError(f"{path}: two tensors are both {own}")
+        found[own] = tensor
     return found
+
+
+def _own_name(name: str, prefix: str, becomes: str) -> str | None:
+    """What the model calls a parameter; None for one outside it. The head may lie further out."""
+    outside, head, rest = name.rpartition(_HEAD)
+    if head and prefix.startswith(outside):
+        return head + rest
+    return becomes + name.removeprefix(prefix) if name.startswith(prefix) else None

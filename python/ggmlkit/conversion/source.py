@@ -42,6 +42,7 @@ class Source:
         tensors: by gguf name, in Meta's row order, lazy.
         files: open files behind the tensors.
         special: token ids that the checkpoint's own configuration gives.
+        value_types: GGUF types to keep of metadata that was read, by key.
         vocabulary_fault: why there is no vocabulary, or it cannot be used; None if all is well.
     """
 
@@ -50,6 +51,7 @@ class Source:
     tensors: dict[str, Tensor]
     files: list[ModelFile] = field(default_factory=list)
     special: Mapping[str, int] = field(default_factory=dict)
+    value_types: dict[str, int] = field(default_factory=dict)
     vocabulary_fault: GgmlkitError | None = None
 
     def close(self) -> None:
@@ -117,7 +119,7 @@ def _opened(path: Path, wanted: str | None) -> Source:
     except BaseException:
         file.close()
         raise
-    return Source(path, metadata, tensors, [file])
+    return Source(path, metadata, tensors, [file], value_types=dict(file.value_types))
 
 
 def _function(opener: str) -> Callable[[Any, str | None], Source]:
@@ -159,7 +161,7 @@ def checkpoint_source(
     # Only now is it certain that the number of tokens is that of the embeddings.
     vocabulary, fault = _vocabulary(path, hparams.vocab, special)
     metadata = {**hparams.metadata(), "general.name": path.resolve().name, **vocabulary}
-    return Source(path, metadata, tensors, files, special, fault)
+    return Source(path, metadata, tensors, files, special, vocabulary_fault=fault)
 
 
 def _vocabulary(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggmlkit.conversion import vocabulary
 from ggmlkit.errors import ConversionError
+from ggmlkit.io.stored_values import StoredValues
 from ggmlkit.model.special_ids import HF_NAMES
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def give_vocabulary(source: Source, vocab: Path) -> None:
     found = vocabulary_of(vocab, source.hparams().vocab, source.special)
     kept = {k: v for k, v in source.metadata.items() if not k.startswith(_KEYS)}
     source.metadata = {**kept, **found}
+    kinds = {key: kind for key, kind in source.value_types.items() if key in kept}
+    if isinstance(found, StoredValues):
+        kinds |= {key: kind for key, kind in found.value_types.items() if key in found}
+    source.value_types = kinds
     source.vocabulary_fault = None
 
 
@@ -98,7 +103,8 @@ def _of_model_file(path: Path, n_vocab: int) -> dict[str, Any]:
     from ggmlkit import io
 
     with io.open(path) as file:
-        found = {key: value for key, value in file.metadata.items() if key.startswith(_KEYS)}
+        found = StoredValues((k, v) for k, v in file.metadata.items() if k.startswith(_KEYS))
+        found.value_types = file.value_types
     tokens = found.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or not tokens:
         raise ConversionError(f"{path} has no vocabulary")

@@ -18,6 +18,7 @@ from ggmlkit.io.gguf_writer import write_gguf
 from ggmlkit.io.legacy import LegacyFile
 from ggmlkit.io.legacy_part import MAGICS, VERSIONS
 from ggmlkit.io.stream import Progress
+from ggmlkit.io.unknown_tensor import with_kept_bytes
 
 _CHUNK = 1 << 20
 _MOST_LAYERS = 1000  # that are looked for by name: no file has more
@@ -75,7 +76,7 @@ def _repair_gguf(path: Path, out: Path, progress: Progress | None) -> RepairRepo
         _check_any(path, file.names)
         write_gguf(
             out,
-            file.tensors,
+            with_kept_bytes(file.tensors),
             {key: value for key, value in file.metadata.items() if key not in KEYS},
             version=file.version or 3,
             byte_order=file.byte_order,

@@ -30,4 +30,4 @@ def runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 def is_readable(type: TensorType) -> bool:
     """Whether this build can tell the values of a type."""
-    return type.can_dequantize or not type.is_quantized
+    return type.can_dequantize or (not type.is_quantized and type.block_bytes > 0)

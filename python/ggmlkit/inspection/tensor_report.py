@@ -12,6 +12,7 @@ import numpy as np
 
 from ggmlkit.inspection.runs import is_readable, runs
 from ggmlkit.inspection.scales import broken_blocks
+from ggmlkit.io.unknown_tensor import UnknownTensor
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -35,9 +36,9 @@ class TensorReport:
 
     Attributes:
         name: of the tensor.
-        type: likewise.
+        type: as the file has it.
         shape: numpy order.
-        nbytes: of its data.
+        nbytes: of its data; ``None`` where its type is unknown.
         statistics: ``None`` for a tensor without finite values, or of a type that this build can't
             read; its scales are looked at all the same.
         problems: in words; empty if all is well.
@@ -47,7 +48,7 @@ class TensorReport:
     name: str
     type: str
     shape: tuple[int, ...]
-    nbytes: int
+    nbytes: int | None
     statistics: Statistics | None
     problems: list[str]
     sha256: str | None
@@ -57,6 +58,8 @@ def tensor_report(
     name: str, tensor: Tensor, *, sha256: bool = False, threads: int | None = None
 ) -> TensorReport:
     """Look through a tensor's blocks and values."""
+    if isinstance(tensor, UnknownTensor):
+        return _unknown_report(name, tensor)
     digest = hashlib.sha256() if sha256 else None
     sums, broken, odd = _Sums(), _Count(), _Count()
     for first, part in runs(tensor):
@@ -72,7 +75,7 @@ def tensor_report(
             sums.add(values)
     return TensorReport(
         name,
-        tensor.type.name,
+        tensor.stored_as,
         tensor.shape,
         tensor.nbytes,
         sums.statistics(),
@@ -82,6 +85,14 @@ def tensor_report(
         ],
         None if digest is None else digest.hexdigest(),
     )
+
+
+def _unknown_report(name: str, tensor: UnknownTensor) -> TensorReport:
+    problem = (
+        f"tensor {name!r} has type number {tensor.type.ggml_id}, which this version of ggmlkit "
+        "doesn't know, so its values were not looked at"
+    )
+    return TensorReport(name, tensor.stored_as, tensor.shape, None, None, [problem], None)
 
 
 def _other_places(

@@ -73,7 +73,10 @@ def save(
             where the suffix doesn't say.
         version: of the container; 3 for gguf and ggjt by default.
         byte_order: of the numbers; only gguf v3 can be ``"big"``.
-        value_types: GGUF types to keep, as :class:`ModelFile` has them.
+        value_types: GGUF types to keep, as :class:`ModelFile` has them; by default those of
+            metadata that was read from a gguf file. Of other values a whole number becomes u32 if
+            that holds it, a float f32 where that holds it exactly or readers know the key as f32,
+            else f64.
         stored_values: of unchanged keys, as :meth:`ModelFile.stored_values` gives them, to copy
             instead of writing `metadata`'s where the container is the same.
         threads: that read, convert and write at once; None for all the process may use.

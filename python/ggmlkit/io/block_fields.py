@@ -53,6 +53,7 @@ FIELDS: dict[str, Fields] = {
     "mxfp4": (),
     "nvfp4": (),
     "q1_0": _HALF,
+    "q2_0": _HALF,
 }
 # The earlier layouts, of which no big-endian file was ever written.
 LEGACY_FIELDS: dict[str, Fields] = {

@@ -38,6 +38,7 @@ _TYPES = {
     "int8": "i8",
 }
 _MOST_DIMENSIONS = 8
+_LONGEST_NAME = 4096
 _PAIR = 0x92
 
 
@@ -83,6 +84,9 @@ def _leaves(
     reader: MsgpackReader, keys: tuple[str, ...], tree: Any
 ) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors in a tree; numbers and empty branches are none."""
+    # Every array's name repeats those of the branches: a few long ones would make much of little.
+    if sum(map(len, keys)) > _LONGEST_NAME:
+        raise FormatError(reader.file.path, None, f"a name of more than {_LONGEST_NAME} characters")
     name = "/".join(keys)
     if isinstance(tree, Binary):
         if tree.kind in (_ARRAY, _SCALAR):

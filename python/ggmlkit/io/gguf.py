@@ -5,18 +5,31 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ggmlkit import types
 from ggmlkit.errors import FormatError
 from ggmlkit.io.base import LostTensor
+from ggmlkit.io.extents import certain_sizes
 from ggmlkit.io.gguf_header import DEFAULT_ALIGNMENT, HeaderReader, TensorEntry, version_and_order
+from ggmlkit.io.interleaved import RETIRED
 from ggmlkit.io.mapped import mapped_while_read
 from ggmlkit.io.mapped_model import MappedModelFile
-from ggmlkit.io.mapped_tensor import mapped_tensor
+from ggmlkit.io.mapped_tensor import (
+    interleaved_tensor,
+    keep_bytes,
+    mapped_tensor,
+    unknown_tensor,
+)
 from ggmlkit.io.stored_values import StoredValues
+from ggmlkit.io.unknown_tensor import UnknownTensor
 from ggmlkit.tensor import Tensor
 
 
 class GgufFile(MappedModelFile):
     """A gguf file. Opening reads the header only.
+
+    A tensor of a type that this version doesn't know is an
+    :class:`~ggmlkit.io.unknown_tensor.UnknownTensor`: its name and shape can be read. One of the
+    interleaved layouts of 2024 has the plain type's blocks (:mod:`ggmlkit.io.interleaved`).
 
     Args:
         path: the file.
@@ -37,9 +50,11 @@ class GgufFile(MappedModelFile):
         self._value_ranges: dict[str, tuple[int, int]] = {}
         with mapped_while_read(path) as self._file:
             version, order = version_and_order(self._file)
+            metadata = StoredValues()
             super().__init__(
-                Path(path), "gguf", version=version, byte_order=order, metadata=StoredValues()
+                Path(path), "gguf", version=version, byte_order=order, metadata=metadata
             )
+            metadata.value_types = self.value_types
             self._tensors = self._read(HeaderReader(self._file, version, order))
 
     @property
@@ -53,9 +68,12 @@ class GgufFile(MappedModelFile):
         return {key: buffer[start:end] for key, (start, end) in self._value_ranges.items()}
 
     def ranges(self) -> list[tuple[int, int, str]]:
-        """Where each tensor's data lies: start, size and name."""
+        """Where each tensor's data lies: start, size and name.
+
+        One of an unknown type has at least a byte.
+        """
         return [
-            (self.data_start + offset, self._tensors[name].nbytes, name)
+            (self.data_start + offset, _least_size(self._tensors[name]), name)
             for name, offset in self._offsets.items()
         ]
 
@@ -97,7 +115,36 @@ class GgufFile(MappedModelFile):
                 if self._lost is None:
                     raise
                 self._lost.append(LostTensor(entry.name, entry.place, error.reason))
+        self._keep_unknown_bytes(
+            tensors, {entry.name: self.data_start + entry.offset for entry in entries}
+        )
         return tensors
+
+    def _keep_unknown_bytes(self, tensors: dict[str, Tensor], starts: dict[str, int]) -> None:
+        """Find the bytes of tensors of unknown types; where that fails, these may be lost.
+
+        Tensors that are lost end the one before them all the same.
+        """
+        unknown = {n: t for n, t in tensors.items() if isinstance(t, UnknownTensor)}
+        if not unknown:
+            return
+        known = {n: t for n, t in tensors.items() if n not in unknown}
+        empty = {n for n, t in unknown.items() if not t.size}
+        # Writers pad the last tensor too: another end is that of a file cut short.
+        padded = (self._file.size - self.data_start) % self.alignment == 0
+        sizes = certain_sizes(
+            [(starts[name], tensor.nbytes) for name, tensor in known.items()],
+            {n: start for n, start in starts.items() if n not in known and n not in empty},
+            self._file.size if padded else None,
+        )
+        for name, tensor in unknown.items():
+            size = sizes.get(name) if tensor.size else 0
+            if size is not None:
+                keep_bytes(self._file, tensor, starts[name], size, self.byte_order)
+            elif self._lost is not None:
+                del tensors[name], self._offsets[name]
+                reason = f"nobody knows how many bytes it has, as its {tensor.type} is not known"
+                self._lost.append(LostTensor(name, tensor.place, reason))
 
     def _alignment(self) -> int:
         alignment = self.metadata.get("general.alignment", DEFAULT_ALIGNMENT)
@@ -119,12 +166,20 @@ class GgufFile(MappedModelFile):
                 f"tensor {entry.name!r} starts at {entry.offset} of the data, "
                 f"which is no multiple of {self.alignment}",
             )
+        file, name, number, shape = self._file, entry.name, entry.type_id, entry.shape
+        if number in RETIRED:
+            return interleaved_tensor(
+                file, name, RETIRED[number], shape, start, entry.place, self.byte_order
+            )
+        if not types.is_known(number):
+            return unknown_tensor(file, name, number, shape, start, entry.place)
         return mapped_tensor(
-            self._file,
-            entry.name,
-            entry.type_id,
-            entry.shape,
-            start,
-            entry.place,
-            byte_order=self.byte_order,
+            file, name, number, shape, start, entry.place, byte_order=self.byte_order
         )
+
+
+def _least_size(tensor: Tensor) -> int:
+    """Bytes that a tensor's data has at least; of a known type, exactly."""
+    if not isinstance(tensor, UnknownTensor):
+        return tensor.nbytes
+    return min(1, tensor.size) if tensor.kept is None else tensor.kept.nbytes

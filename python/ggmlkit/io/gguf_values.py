@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ARRAY_OF, ByteOrder
 from ggmlkit.io.gguf_header import ARRAY, BOOL, NUMPY_CODES, STRING
 
-_U32, _I32, _F32, _U64, _I64 = 4, 5, 6, 10, 11
+_U32, _I32, _F32, _U64, _I64, _F64 = 4, 5, 6, 10, 11, 12
 _TYPE_OF_CODE = {np.dtype(code): number for number, code in NUMPY_CODES.items()}
 
 # Whole numbers are written as u32 unless negative or too large; these keys differ.
@@ -21,8 +21,30 @@ _TYPE_OF_KEY = {
     "split.count": 2,
     "split.tensors.count": _I32,
     "tokenizer.ggml.token_type": ARRAY_OF + _I32,
-    "tokenizer.ggml.scores": ARRAY_OF + _F32,
 }
+
+# Keys that llama.cpp reads as f32 and refuses in any other type, with an architecture before the
+# first dot or without. Their arrays are of f32, too.
+_F32_KEYS = frozenset((
+    "activation.situ_beta", "activation.situ_linear_beta", "attention.clamp_kqv",
+    "attention.compress_rope_freq_base", "attention.group_norm_epsilon",
+    "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon",
+    "attention.max_alibi_bias", "attention.output_scale", "attention.scale",
+    "attention.temperature_scale", "attention.value_scale", "attn_logit_softcapping",
+    "embedding_scale", "expert_group_scale", "expert_weights_scale", "final_logit_softcapping",
+    "hyper_connection.epsilon", "hyper_connection.magnitude", "kda.gate_lower_bound",
+    "logit_scale", "residual_scale", "rope.freq_base", "rope.freq_base_swa", "rope.scale_linear",
+    "rope.scaling.alpha", "rope.scaling.attn_factor", "rope.scaling.factor",
+    "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier", "router_logit_softcapping",
+    "swiglu_clamp_exp", "swiglu_clamp_shexp", "xielu.alpha_n", "xielu.alpha_p", "xielu.beta",
+    "xielu.eps", "adapter.lora.alpha", "tokenizer.ggml.scores",
+    "general.sampling.min_p", "general.sampling.mirostat_eta", "general.sampling.mirostat_tau",
+    "general.sampling.penalty_repeat", "general.sampling.temp", "general.sampling.top_p",
+    "general.sampling.xtc_probability", "general.sampling.xtc_threshold",
+    "vision.image_mean", "vision.image_std", "vision.attention.layer_norm_epsilon",
+    "audio.attention.layer_norm_epsilon",
+))  # fmt: skip
 
 # Short names, as people write them; an array's is that of its elements and "[]".
 TYPE_NAMES = {
@@ -78,7 +100,13 @@ def numbers(values: Any, kind: int, byte_order: ByteOrder = "little") -> bytes:
         limits = np.iinfo(dtype)
         if source.size and not (limits.min <= int(source.min()) <= int(source.max()) <= limits.max):
             raise OverflowError(f"out of range for {dtype.name}")
-    return source.astype(dtype).tobytes()
+    elif source.size and source.dtype.kind not in "iuf":
+        raise ValueError("no number where one belongs")
+    with np.errstate(over="ignore"):
+        found = source.astype(dtype)
+    if dtype.kind == "f" and (np.isinf(found) & np.isfinite(source.astype(np.float64))).any():
+        raise OverflowError(f"out of range for {dtype.name}")
+    return found.tobytes()
 
 
 def packed_as(value: Any, kind: int) -> int | None:
@@ -107,9 +135,9 @@ def natural_type(key: str, value: Any) -> int:
 
     Raises ConversionError for what gguf has no type for.
     """
-    usual = _TYPE_OF_KEY.get(key)
-    if usual is not None and packed_as(value, usual) is not None:
-        return usual
+    for usual in _usual_types(key):
+        if packed_as(value, usual) is not None:
+            return usual
     if isinstance(value, (str, bytes)):
         return STRING
     if isinstance(value, (list, tuple)):
@@ -121,10 +149,25 @@ def natural_type(key: str, value: Any) -> int:
             raise ConversionError(f"{key} is a {array.dtype} array, which gguf has no type for")
         return kind + ARRAY_OF if array.ndim else kind
     if isinstance(value, float):
-        return _F32
+        return _float_type([value])
     if isinstance(value, int):
         return _whole_type(key, value, value)
     raise ConversionError(f"{key} is a {type(value).__name__}, which gguf has no type for")
+
+
+def _usual_types(key: str) -> tuple[int, ...]:
+    """The types that every reader expects of a key, if there are such."""
+    if key in _F32_KEYS or key.partition(".")[2] in _F32_KEYS:
+        return _F32, ARRAY_OF + _F32
+    return (_TYPE_OF_KEY[key],) if key in _TYPE_OF_KEY else ()
+
+
+def _float_type(values: Sequence[Any]) -> int:
+    """f32 where it holds the numbers exactly, else f64."""
+    wide = np.asarray(values, np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = wide.astype(np.float32)
+    return _F32 if np.array_equal(narrow.astype(np.float64), wide, equal_nan=True) else _F64
 
 
 def _element_type(key: str, values: Iterable[Any]) -> int:
@@ -141,7 +184,7 @@ def _element_type(key: str, values: Iterable[Any]) -> int:
         low, high = int(min(elements)), int(max(elements))
         return _I32 if low >= -(1 << 31) and high < 1 << 31 else _whole_type(key, low, high)
     if all(isinstance(v, (int, float, np.number)) for v in elements):
-        return _F32
+        return _float_type(elements)
     raise ConversionError(f"the elements of {key} are of several kinds; gguf arrays have one")
 
 

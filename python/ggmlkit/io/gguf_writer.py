@@ -15,8 +15,13 @@ from ggmlkit.io.base import ARRAY_OF, ByteOrder
 from ggmlkit.io.byteswap import in_other_order
 from ggmlkit.io.gguf_header import ARRAY, DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, STRING
 from ggmlkit.io.gguf_values import natural_type, numbers, packed_as
+from ggmlkit.io.interleaved import plain_file_type
+from ggmlkit.io.stored_values import StoredValues
 from ggmlkit.io.stream import Progress, write_tensors
+from ggmlkit.io.unknown_tensor import KeptBytes, refuse_unknown
 from ggmlkit.tensor import Tensor
+
+_FILE_TYPE = "general.file_type"
 
 
 def write_gguf(
@@ -39,7 +44,8 @@ def write_gguf(
         metadata: by key; ``general.alignment`` is obeyed.
         version: 1, 2 or 3.
         byte_order: of all numbers; ``"big"`` needs version 3.
-        value_types: as :class:`ModelFile` has them, for the keys whose type is to be kept.
+        value_types: as :class:`ModelFile` has them, for the keys whose type is to be kept; by
+            default those of ``metadata`` that was read from a gguf file.
         stored_values: as :meth:`ModelFile.stored_values` gives them, for the keys whose value is
             unchanged; copied, unless version 1 or big-endian numbers are asked for.
         threads: that read, convert and write at once; None for all the process may use.
@@ -47,7 +53,9 @@ def write_gguf(
 
     Raises:
         ConversionError: something gguf has no place for: a legacy block layout, an odd value.
-        UnsupportedTypeError: data of a type that can't be turned to the other byte order.
+        UnsupportedTypeError: data of a type that can't be turned to the other byte order, or a
+            tensor of an unknown type; :func:`ggmlkit.io.unknown_tensor.with_kept_bytes` makes bytes
+            to copy of it.
         OSError: the disk is full, the folder can't be written.
     """
     plan = planned(tensors, metadata, version, byte_order, value_types, stored_values)
@@ -88,22 +96,43 @@ def planned(
 ) -> FilePlan:
     """The file that these arguments of :func:`write_gguf` make; raises as that does."""
     _check_version(version, byte_order)
+    refuse_unknown(tensors.values())
+    metadata, stored_values = _of_plain_types(metadata, stored_values or {})
     alignment = int(metadata.get("general.alignment", DEFAULT_ALIGNMENT))
     if not 0 < alignment < 1 << 31 or alignment & (alignment - 1):
         raise ConversionError(f"general.alignment is {alignment}, which is no power of two")
     header = HeaderBytes(version, byte_order)
     header.start(len(tensors), len(metadata))
-    header.pairs(metadata, value_types or {}, stored_values or {})
+    if value_types is None:
+        value_types = metadata.value_types if isinstance(metadata, StoredValues) else {}
+    header.pairs(metadata, value_types, stored_values)
     offset = 0
     places = []
     for name, tensor in tensors.items():
         header.tensor_entry(name, tensor, offset)
-        stored = tensor if byte_order == sys.byteorder else in_other_order(tensor)
-        places.append((offset, name, stored))
+        places.append((offset, name, _in_order(tensor, byte_order)))
         offset += tensor.nbytes + -tensor.nbytes % alignment
     start = len(header.bytes) + -len(header.bytes) % alignment
     placed = [(start + at, name, tensor) for at, name, tensor in places]
     return FilePlan(bytes(header.bytes), placed, start + offset)
+
+
+def _of_plain_types(
+    metadata: Mapping[str, Any], stored_values: Mapping[str, bytes]
+) -> tuple[Mapping[str, Any], Mapping[str, bytes]]:
+    """Metadata that no longer tells of interleaved layouts: tensors of these are written plain."""
+    found = metadata.get(_FILE_TYPE)
+    if type(found) is not int or plain_file_type(found) == found:
+        return metadata, stored_values
+    stored = {key: value for key, value in stored_values.items() if key != _FILE_TYPE}
+    return {**metadata, _FILE_TYPE: plain_file_type(found)}, stored
+
+
+def _in_order(tensor: Tensor, byte_order: ByteOrder) -> Tensor:
+    """The tensor as a file of that order has it."""
+    if isinstance(tensor, KeptBytes):
+        return tensor.in_order(byte_order)
+    return tensor if byte_order == sys.byteorder else in_other_order(tensor)
 
 
 def _check_version(version: int, byte_order: ByteOrder) -> None:

@@ -24,6 +24,7 @@ _TYPES = {
     "<i2": "i16",
     "|i1": "i8",
 }
+_LONGEST_NAME = 4096
 
 
 def open_hdf5(path: str | os.PathLike[str]) -> TensorsFile:
@@ -46,6 +47,9 @@ def open_hdf5(path: str | os.PathLike[str]) -> TensorsFile:
     def visit(name: str | bytes, item: Any) -> None:
         if not isinstance(name, str):  # h5py hands these out as they are
             raise FormatError(path, None, f"the name {name[:80]!r} is no UTF-8")
+        # Every array's name repeats those of the groups: a few long ones would make much of little.
+        if len(name) > _LONGEST_NAME:
+            raise FormatError(path, None, f"a name of more than {_LONGEST_NAME} characters")
         if isinstance(item, h5py.Dataset) and item.dtype.str in _TYPES:
             tensors[name] = _tensor(path, name, item)
 

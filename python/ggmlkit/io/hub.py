@@ -136,6 +136,18 @@ def repository(place: HubPath) -> Repository:
     return Repository(place, files, reachable=True)
 
 
+def cached_folder(repository: str) -> Path | None:
+    """The folder in the local cache of ``OWNER/NAME``, where its main branch was downloaded before.
+
+    None where it was not, for another form of name, and without huggingface_hub.
+    """
+    try:
+        place = hub_path(f"{_SCHEME}{repository}")
+        return _cached_snapshot(place) if place == HubPath(repository) else None
+    except (HubError, ImportError):
+        return None
+
+
 def model_file(path: str | os.PathLike[str]) -> Path:
     """The model file that a hub path names, downloaded, with its siblings if it is in parts.
 

@@ -64,9 +64,16 @@ class Imatrix:
 
     @property
     def importance(self) -> dict[str, Floats]:
-        """Of each weight that is one matrix, the mean square of each column: ``(columns,)``."""
-        found = {name: entry.means for name, entry in self.entries.items()}
-        return {name: means[0] for name, means in found.items() if len(means) == 1}
+        """The mean square of each column of each weight, by name.
+
+        ``(columns,)``, or ``(experts, columns)`` of a weight that holds several experts. Zeros
+        where nothing was counted: such a matrix is quantized as if there were no importance.
+        """
+        found = {}
+        for name, entry in self.entries.items():
+            seen = np.where(entry.counts[:, np.newaxis] > 0, entry.means, np.float32(0))
+            found[name] = seen[0] if len(seen) == 1 else seen
+        return found
 
 
 def is_imatrix(file: ModelFile) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from ggmlkit.errors import FormatError
+from ggmlkit import types
+from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.base import LostTensor
 from ggmlkit.io.mapped import Cursor
 from ggmlkit.io.mapped_tensor import mapped_tensor
@@ -42,6 +43,7 @@ def read_tensors(
                 raise cursor.fail(f"tensor {name!r} is there twice", place)
             if aligned:
                 cursor.align(ALIGNMENT)
+            _check_type(cursor, name, type_id, generation, place)
             tensor = mapped_tensor(
                 cursor.file, name, type_id, shape, cursor.offset, place, generation=generation
             )
@@ -53,6 +55,16 @@ def read_tensors(
             break
         tensors[name] = tensor
     return tensors
+
+
+def _check_type(cursor: Cursor, name: str, type_id: int, generation: str, place: int) -> None:
+    """Tensors follow each other, and only a type says how long one is."""
+    try:
+        types.by_id(type_id, generation)
+    except UnsupportedTypeError as error:
+        raise cursor.fail(
+            f"tensor {name!r}: {error}, so nobody knows where the next tensor begins", place
+        ) from None
 
 
 def tensor_header(name: str, tensor: Tensor) -> bytes:

@@ -15,10 +15,12 @@ from ggmlkit import types
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io import legacy_vocabulary
 from ggmlkit.io.atomic import replacing
+from ggmlkit.io.interleaved import plain_file_type
 from ggmlkit.io.legacy import NORM_EPSILON, ROPE_BASE
 from ggmlkit.io.legacy_part import MAGICS, VERSIONS, Hyperparameters, generation
 from ggmlkit.io.legacy_tensors import ALIGNMENT, tensor_header
 from ggmlkit.io.stream import Progress, write_tensors
+from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.tensor import Tensor
 
 _MAGIC_OF = {name: magic for magic, name in MAGICS.items()}
@@ -61,6 +63,7 @@ def write_legacy(
         version = VERSIONS[container][-1]
     if version not in VERSIONS[container]:
         raise ConversionError(f"there is no {container} version {version}")
+    refuse_unknown(tensors.values())
     named = _with_meta_names(tensors)
     layouts = generation(container, version)
     for name, tensor in named.items():
@@ -203,7 +206,7 @@ def _hyperparameters(
         n_head=n_head,
         n_layer=number("llama.block_count"),
         n_rot=n_rot,
-        file_type=int(metadata.get("general.file_type", _file_type(tensors))),
+        file_type=plain_file_type(int(metadata.get("general.file_type", _file_type(tensors)))),
     )
 
 

@@ -11,7 +11,9 @@ from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.byteswap import swapped
+from ggmlkit.io.interleaved import Interleaved, check_groups, in_row_order
 from ggmlkit.io.mapped import MappedFile
+from ggmlkit.io.unknown_tensor import KeptBytes, UnknownTensor
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -74,13 +76,77 @@ def mapped_tensor(
         kind = types.by_id(type_id, generation)
     except UnsupportedTypeError as error:
         raise FormatError(file.path, place, f"tensor {name!r}: {error}") from None
+    nbytes = _checked_size(file, name, kind, shape, start, place)
+    data = MappedRange(file, start, nbytes, kind if byte_order != sys.byteorder else None)
+    return Tensor(kind, shape, data, name)
+
+
+def interleaved_tensor(
+    file: MappedFile,
+    name: str,
+    layout: Interleaved,
+    shape: tuple[int, ...],
+    start: int,
+    place: int,
+    byte_order: ByteOrder,
+) -> Tensor:
+    """The same of a retired layout: a lazy tensor of the plain type.
+
+    Raises:
+        FormatError: no whole blocks or groups of rows, or data outside the file.
+    """
+    nbytes = _checked_size(file, name, layout.plain, shape, start, place)
+    try:
+        check_groups(layout, shape)
+    except ValueError as error:
+        raise FormatError(file.path, place, f"tensor {name!r}: {error}") from None
+    stored = Tensor("i8", (nbytes,), MappedRange(file, start, nbytes), name)
+    return in_row_order(stored, layout, shape, byte_order)
+
+
+def unknown_tensor(
+    file: MappedFile, name: str, type_id: int, shape: tuple[int, ...], start: int, place: int
+) -> UnknownTensor:
+    """A tensor of a type that this version doesn't know.
+
+    Raises:
+        FormatError: an impossible shape, or a start outside the file.
+    """
+    _check_shape(file, name, shape, place)
+    if start + min(1, prod(shape)) > file.size:
+        raise FormatError(
+            file.path,
+            place,
+            f"tensor {name!r} starts at byte {start}, but the file has only {file.size}",
+        )
+    return UnknownTensor(file.path, type_id, shape, name, place)
+
+
+def keep_bytes(
+    file: MappedFile, tensor: UnknownTensor, start: int, size: int, byte_order: ByteOrder
+) -> None:
+    """Tell a tensor of an unknown type where its bytes are, to be copied."""
+    data = Tensor("i8", (size,), MappedRange(file, start, size), tensor.name)
+    tensor.kept = KeptBytes(tensor, data, byte_order)
+
+
+def _check_shape(file: MappedFile, name: str, shape: tuple[int, ...], place: int) -> None:
     if prod(max(1, n) for n in shape) > _MAX_ELEMENTS:
         raise FormatError(file.path, place, f"tensor {name!r} has the impossible shape {shape}")
 
+
+def _checked_size(
+    file: MappedFile,
+    name: str,
+    kind: types.TensorType,
+    shape: tuple[int, ...],
+    start: int,
+    place: int,
+) -> int:
+    """Bytes of a tensor's data, which are in the file."""
+    _check_shape(file, name, shape, place)
     try:
         nbytes = kind.row_bytes(shape[-1] if shape else 1) * prod(shape[:-1])
-        data = MappedRange(file, start, nbytes, kind if byte_order != sys.byteorder else None)
-        tensor = Tensor(kind, shape, data, name)
     except ValueError as error:
         raise FormatError(file.path, place, f"tensor {name!r}: {error}") from None
     if start + nbytes > file.size:
@@ -90,4 +156,4 @@ def mapped_tensor(
             f"the {nbytes} bytes of tensor {name!r} start at byte {start}, "
             f"but the file has only {file.size}",
         )
-    return tensor
+    return nbytes

@@ -13,6 +13,7 @@ from ggmlkit.errors import GgmlkitError
 from ggmlkit.io.gguf import GgufFile
 from ggmlkit.io.gguf_writer import HeaderBytes, write_gguf
 from ggmlkit.io.stream import Progress
+from ggmlkit.io.unknown_tensor import with_kept_bytes
 
 _ALIGNMENT_KEY = "general.alignment"
 
@@ -50,6 +51,8 @@ def edit_metadata(
         FormatError: the file is damaged, or no gguf file.
         GgmlkitError: a key to remove isn't there.
         ConversionError: a value has no place in gguf.
+        UnsupportedTypeError: all has to be written anew, and how many bytes a tensor of an unknown
+            type has is not certain.
         OSError: the file can't be written.
     """
     with GgufFile(path) as file:
@@ -68,7 +71,7 @@ def edit_metadata(
         if header is None:
             write_gguf(
                 path,
-                file.tensors,
+                with_kept_bytes(file.tensors),
                 metadata,
                 version=file.version or 3,
                 byte_order=file.byte_order,

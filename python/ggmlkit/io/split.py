@@ -15,6 +15,7 @@ from ggmlkit.io.gguf_parts import COUNT, NUMBER, TENSORS, GgufParts, part_name
 from ggmlkit.io.gguf_writer import FilePlan, planned, write_gguf
 from ggmlkit.io.progress import shifted
 from ggmlkit.io.stream import Progress
+from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.tensor import Tensor
 
 # As other programs count and as their files have it, whatever general.alignment says.
@@ -49,6 +50,7 @@ def split_file(
     Raises:
         FormatError: ``src`` is damaged.
         ConversionError: it is no gguf file, or would take too many parts.
+        UnsupportedTypeError: how many bytes a tensor of an unknown type has is not certain.
         ValueError: not exactly one limit, or one below 1.
     """
     limits = [limit for limit in (max_size, max_tensors) if limit is not None]
@@ -57,7 +59,7 @@ def split_file(
     with open_model(src) as file:
         if file.container != "gguf":
             raise ConversionError(f"{file.path} is {file.container}; gguf files can be split")
-        groups = _groups(file.tensors, max_size, max_tensors)
+        groups = _groups(with_kept_bytes(file.tensors), max_size, max_tensors)
         if len(groups) > _MOST_PARTS:
             raise ConversionError(
                 f"{file.path} would take {len(groups)} parts; {_MOST_PARTS} is the most"
@@ -80,13 +82,14 @@ def merge_files(
     Raises:
         FormatError: a part is missing, damaged, or none of this model.
         ConversionError: ``part`` is no part of a split model.
+        UnsupportedTypeError: how many bytes a tensor of an unknown type has is not certain.
     """
     with open_model(part) as file:
         if not isinstance(file, GgufParts):
             raise ConversionError(f"{file.path} is no part of a split gguf model")
         write_gguf(
             out,
-            file.tensors,
+            with_kept_bytes(file.tensors),
             file.metadata,
             byte_order=file.byte_order,
             value_types=file.value_types,

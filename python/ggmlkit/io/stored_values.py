@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from types import MappingProxyType
 from typing import Any
 
 from ggmlkit import _core
@@ -13,7 +14,13 @@ class StoredValues(dict[str, Any]):
 
     A vocabulary's 10⁵ strings take longer to make than a small model takes to answer, and most of
     what opens a model never looks at them.
+
+    Attributes:
+        value_types: GGUF types of the keys, as :class:`ggmlkit.io.ModelFile` has them: a writer
+            that is told no others keeps these.
     """
+
+    value_types: Mapping[str, int] = MappingProxyType({})
 
     def stored(self, key: str) -> _core.StoredStrings | None:
         """The strings of ``key`` as the file has them, if nobody has read them yet."""
@@ -23,6 +30,7 @@ class StoredValues(dict[str, Any]):
     def copy(self) -> StoredValues:
         """A copy, with the same strings still to be made."""
         other = StoredValues()
+        other.value_types = self.value_types
         for key in self:
             dict.__setitem__(other, key, dict.__getitem__(self, key))
         return other
@@ -81,7 +89,12 @@ class StoredValues(dict[str, Any]):
 
     def __or__(self, other: Any) -> Any:
         self._make_all()
-        return super().__or__(other)
+        merged = super().__or__(other)
+        if merged is NotImplemented:
+            return merged
+        result = StoredValues(merged)
+        result.value_types = self.value_types
+        return result
 
     def __ror__(self, other: Any) -> Any:
         self._make_all()

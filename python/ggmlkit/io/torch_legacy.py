@@ -36,7 +36,7 @@ class LegacyTorch:
         if self._next().tree != _VERSION:
             raise FormatError(path, 0, "a checkpoint of an unknown version")
         machine = self._next().tree
-        if isinstance(machine, dict) and not dict.get(machine, "little_endian", True):
+        if isinstance(machine, dict) and not machine.get("little_endian", True):
             raise FormatError(path, 0, "big-endian PyTorch checkpoints are not supported")
         self.content = self._next()
         self._places = self._placed(self._next().tree, size)
@@ -66,7 +66,7 @@ class LegacyTorch:
         for key in keys:
             storage = self.content.storages.get(key) if isinstance(key, str) else None
             if storage is None or key in places:
-                raise FormatError(self.path, at, f"storage {str(key)[:80]!r} is no tensor's")
+                raise FormatError(self.path, at, f"storage {_spelled(key)} is no tensor's")
             if at + 8 > size:
                 raise FormatError(self.path, at, f"the file ends before storage {key!r}")
             elements = int.from_bytes(FileRange(self.path, at, 8)().tobytes(), "little")
@@ -77,6 +77,11 @@ class LegacyTorch:
             places[key] = FileRange(self.path, at + 8, nbytes)
             at += 8 + nbytes
         return places
+
+
+def _spelled(key: object) -> str:
+    """What an error calls a storage; other values than text may have no end."""
+    return repr(key[:80]) if isinstance(key, str) else f"of a key of type {type(key).__name__}"
 
 
 def element_bytes(storage: Storage) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from ggmlkit.io.torch_pickle import Stored
 
@@ -11,22 +12,27 @@ _HOLDERS = ("state_dict", "model_state_dict", "model", "module")
 _SETTINGS = ("hyper_parameters", "model_args", "hparams", "config", "args")
 _DEPTH = 4
 _MOST_SETTINGS = 10_000
+_T = TypeVar("_T")
 
 
-def state_dict(tree: object, depth: int = _DEPTH) -> dict[str, Stored]:
+def state_dict(tree: object) -> dict[str, Stored]:
     """The tensors by name: those of the dictionary, or of the one in it that holds the weights.
 
     Whatever else was saved, such as the optimizer's own tensors, is left out.
     """
-    if not isinstance(tree, dict) or depth == 0:
+    return _weights(tree, _DEPTH, {})
+
+
+def _weights(tree: object, depth: int, seen: dict[int, int]) -> dict[str, Stored]:
+    """Of dictionaries nested so deeply at most; a pickle can name one of them many times over."""
+    if not isinstance(tree, dict) or depth <= seen.get(id(tree), 0):
         return {}
+    seen[id(tree)] = depth
     for holder in _HOLDERS:
-        found = state_dict(dict.get(tree, holder), depth - 1)
+        found = _weights(tree.get(holder), depth - 1, seen)
         if found:
             return found
-    # An OrderedDict may have an attribute called items.
-    pairs = dict.items(tree)
-    return {n: v for n, v in pairs if isinstance(n, str) and isinstance(v, Stored)}
+    return {n: v for n, v in tree.items() if isinstance(n, str) and isinstance(v, Stored)}
 
 
 def settings(tree: object) -> dict[str, Any]:
@@ -36,7 +42,7 @@ def settings(tree: object) -> dict[str, Any]:
     budget = _Budget(_MOST_SETTINGS)
     found: dict[str, Any] = {}
     for name in _SETTINGS:
-        value = dict.get(tree, name)
+        value = tree.get(name)
         if isinstance(value, dict):
             found[name] = _plain(value, budget, _DEPTH)
     return found
@@ -46,22 +52,24 @@ class _Budget:
     """How much may still be copied: pickles can name one list many times over."""
 
     def __init__(self, left: int) -> None:
-        self.left = left
+        self._left = left
 
-    def spend(self) -> bool:
-        self.left -= 1
-        return self.left >= 0
+    def spent_on(self, items: Iterable[_T]) -> Iterator[_T]:
+        """The items, as far as it reaches."""
+        for item in items:
+            if self._left <= 0:
+                return
+            self._left -= 1
+            yield item
 
 
 def _plain(value: object, budget: _Budget, depth: int) -> Any:
     """A copy without what is neither number, text, list nor dictionary; None for the rest."""
-    if not budget.spend() or depth < 0:
-        return None
-    if isinstance(value, dict):
-        pairs = dict.items(value)
+    if isinstance(value, dict) and depth > 0:
+        pairs = budget.spent_on(value.items())
         return {n: _plain(v, budget, depth - 1) for n, v in pairs if isinstance(n, str)}
-    if isinstance(value, (list, tuple)) and not isinstance(value, Stored):
-        return [_plain(v, budget, depth - 1) for v in value]
+    if isinstance(value, (list, tuple)) and not isinstance(value, Stored) and depth > 0:
+        return [_plain(v, budget, depth - 1) for v in budget.spent_on(value)]
     if isinstance(value, int):
         return value if abs(value) < 1 << 63 else None
     return value if isinstance(value, (float, str)) else None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.conversion.lora import AdapterPath, Scaled, open_adapter, with_scales
+from ggmlkit.conversion.lora import AdapterPath, BaseModel, Scaled, open_adapter, with_scales
 from ggmlkit.conversion.source import Source
 from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
+from ggmlkit.model.config import LlamaConfig
+from ggmlkit.model.fused import fused_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,27 +29,33 @@ class _Halves(NamedTuple):
 
 
 def add_adapters(
-    session: _core.LlamaSession, file: ModelFile, adapters: AdapterPath | Sequence[Scaled]
+    session: _core.LlamaSession,
+    file: ModelFile,
+    config: LlamaConfig,
+    adapters: AdapterPath | Sequence[Scaled],
 ) -> None:
     """Make a session that was loaded from ``file``, and not started, apply these adapters.
 
-    Raises ModelError where one is not for the model, FormatError where it is damaged, ValueError
-    for a scale that is no number up to a million.
+    Raises ModelError where one is not for the model or is more than products of two narrow
+    matrices, FormatError where it is damaged, ValueError for a scale that is no number up to a
+    million.
     """
     metadata, tensors = as_gguf(file)
-    source = Source(file.path, metadata, tensors)
+    base = BaseModel(config.architecture, Source(file.path, metadata, tensors).hparams)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    architecture = str(metadata.get("general.architecture", "llama"))
     halves: dict[str, list[_Halves]] = {}
     scaled = with_scales(adapters)
     try:
         for path, scale in scaled:
-            with closing(open_adapter(path, source.hparams)) as adapter:
-                adapter.check_fits(shapes, architecture)
+            with closing(open_adapter(path, base)) as adapter:
+                adapter.check_is_low_rank("a model at run time")
+                adapter.check_fits(shapes, base.architecture)
                 for name, change in adapter.changes.items():
                     if factor := np.float32(scale * change.scale):
                         a, b = change.a.dequantize(), factor * change.b.dequantize().T
-                        halves.setdefault(name, []).append(_Halves(a, b))
+                        rows = fused_rows(name, tensors, config)
+                        for part, part_of_b in _divided(name, b, rows):
+                            halves.setdefault(part, []).append(_Halves(a, part_of_b))
         for name, found in halves.items():
             # Ranks beside each other: B·A of all is the sum of each one's.
             a = np.concatenate([each.a for each in found])
@@ -55,3 +63,14 @@ def add_adapters(
             session.set_change(name, a, np.ascontiguousarray(b))
     except (ConversionError, ValueError) as error:
         raise ModelError(str(error)) from error
+
+
+def _divided(
+    name: str, b: NDArray[np.float32], rows: dict[str, int] | None
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Columns of ``(rank, out)`` for each matrix that the weight holds; A is one for all."""
+    if rows is None:
+        yield name, b
+        return
+    ends = np.cumsum(list(rows.values()))
+    yield from zip(rows, np.split(b, ends[:-1], axis=1), strict=True)

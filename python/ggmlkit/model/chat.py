@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
-from typing import Any, NoReturn
-
-import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension
-from jinja2.parser import Parser
+from typing import Any
 
 from ggmlkit.errors import ModelError
-from ggmlkit.model.template_sandbox import BoundedEnvironment, rendered
+from ggmlkit.model.template_process import RENDERERS
+from ggmlkit.model.template_values import plain
 from ggmlkit.model.tokenizer import Tokenizer
 
 _MAX_TEMPLATE = 50_000  # characters; the longest in use have some 20 000
@@ -57,36 +50,39 @@ def render(
 ) -> str:
     """The prompt for a conversation; encode it with ``add_special=False, parse_special=True``.
 
+    The template runs in a process of its own, started with the first, in a sandbox, for a second of
+    processor time and in 200 MB of memory at most. Any number of threads may render.
+
     Args:
-        template: a jinja2 template, run in a sandbox where it must end soon; None for the one that
-            suits the vocabulary.
-        messages: mappings with ``role`` and ``content``.
+        template: a jinja2 template; None for the one that suits the vocabulary.
+        messages: mappings with ``role`` and ``content``. They, and other variables, are copied to
+            that process: they are text, numbers, bool, None, and lists, tuples and dicts of such.
         tokenizer: names the first and last token of a text to the template.
         add_generation_prompt: end with the words that begin the assistant's turn.
         variables: more that the template may use, such as ``tools``.
 
     Raises:
-        ModelError: the template is no jinja2, fails, or refuses the messages.
+        ModelError: the template is no jinja2, fails, takes too much time or memory, or refuses the
+            messages; they hold something else; no process can be started.
     """
     source = fallback_template(tokenizer) if template is None else template
     if len(source) > _MAX_TEMPLATE:
         raise ModelError(f"a chat template of {len(source)} characters is none")
+    given = {**tokenizer.special_texts, "tools": None, "documents": None, **variables}
+    given |= {
+        "messages": list(map(_message, messages)),
+        "add_generation_prompt": add_generation_prompt,
+    }
+    return RENDERERS.rendered(source, {name: plain(given[name], name) for name in given})
+
+
+def _message(message: object) -> object:
+    """A message as a dict, if it is anything that Python makes one of: clients of servers have
+    classes of their own."""
     try:
-        return rendered(
-            _compiled(source),
-            messages=[dict(message) for message in messages],
-            add_generation_prompt=add_generation_prompt,
-            **{**tokenizer.special_texts, "tools": None, "documents": None, **variables},
-        )
-    except ModelError:
-        raise
-    except jinja2.TemplateSyntaxError as error:
-        raise ModelError(
-            f"the chat template has an error on line {error.lineno}: {error}"
-        ) from error
-    # A template is a program of somebody else's: whatever it raises is the file's fault.
-    except Exception as error:
-        raise ModelError(f"the chat template failed: {error}") from error
+        return message if isinstance(message, Mapping) else dict(message)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        return message
 
 
 def fallback_template(tokenizer: Tokenizer) -> str:
@@ -96,51 +92,3 @@ def fallback_template(tokenizer: Tokenizer) -> str:
     if tokenizer.token_id("<|start_header_id|>") is not None:
         return LLAMA3
     return PLAIN
-
-
-class _Generation(Extension):
-    """``{% generation %}…{% endgeneration %}`` marks the assistant's words for training only."""
-
-    tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return list(parser.parse_statements(("name:endgeneration",), drop_needle=True))
-
-
-@lru_cache(maxsize=8)
-def _compiled(source: str) -> jinja2.Template:
-    environment = BoundedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols", _Generation],
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    return environment.from_string(source)
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """jinja2's own filter escapes for HTML, which a prompt must not be."""
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise ModelError(f"the chat template refuses these messages: {message}")
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)

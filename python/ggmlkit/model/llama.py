@@ -51,7 +51,7 @@ class Llama:
         mlock: keep the weights from being swapped out.
         lora: adapters to apply, each a path or a pair of a path and a scale (or one path): PEFT
             folders, gguf or ggla files. What they add is computed in float32 beside the weights,
-            which stay as they are.
+            which stay as they are. DoRA and whole tensors need ``gk.apply_lora``.
 
     Raises:
         FormatError: the file, or an adapter, is damaged.
@@ -106,7 +106,7 @@ class Llama:
             if lora:
                 from ggmlkit.model.adapters import add_adapters
 
-                add_adapters(self._session, file, lora)
+                add_adapters(self._session, file, self.config, lora)
             start(self._session, room, sequences, kv_type, activation_bits)
         release(tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
@@ -343,7 +343,8 @@ class Llama:
             settings: as for :meth:`generate`.
 
         Raises:
-            ModelError: the file has no chat template, or the conversation does not fit.
+            ModelError: the file has no chat template, it fails or takes too much time or memory, or
+                the conversation does not fit.
         """
         from ggmlkit.model.chat import render
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ggmlkit import _core
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.pages import release
+from ggmlkit.io.unknown_tensor import UnknownTensor, refuse_unknown
 from ggmlkit.model.config import ROPE_TENSORS, LlamaConfig
 from ggmlkit.model.fused import unfused
 from ggmlkit.tensor import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Bytes of the file that are packed at a time: enough that threads meet seldom, little beside a
 # model, as they and what becomes of them are in memory together.
@@ -41,7 +46,8 @@ def gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
     """Warn of matrices that no kernel multiplies with as they are."""
-    matrices = (t.type for t in tensors.values() if len(t.shape) == 2)
+    known = [t for t in tensors.values() if not isinstance(t, UnknownTensor)]
+    matrices = (t.type for t in known if len(t.shape) == 2)
     kinds = sorted({kind.name for kind in matrices if not kind.has_product})
     if kinds:
         warnings.warn(
@@ -55,9 +61,10 @@ def load(
     config: LlamaConfig, tensors: Mapping[str, Tensor], threads: int, repack: bool
 ) -> _core.LlamaSession:
     """All weights, in the decoder."""
+    refuse_unknown(tensors.values())
     try:
         session = _core.LlamaSession(config.asdict(), threads, repack)
-        waiting: list[Tensor] = []
+        waiting: list[tuple[Tensor, NDArray[np.uint8]]] = []
         for name, tensor in unfused(tensors, config):
             if name in ROPE_TENSORS:
                 continue  # parts of the configuration
@@ -65,11 +72,13 @@ def load(
                 session.set_vector(name, tensor.dequantize())
             elif len(tensor.shape) == 2:
                 rows, cols = tensor.shape
-                if session.set_matrix(name, tensor.type.index, rows, cols, tensor.data):
-                    waiting.append(tensor)
+                data = tensor.data
+                if session.set_matrix(name, tensor.type.index, rows, cols, data):
+                    waiting.append((tensor, data))
                 else:
                     tensor.check()
-                if sum(t.nbytes for t in waiting) >= _PACKED_AT_ONCE:
+                del data  # of tensors that are computed, it is all there is of it
+                if sum(t.nbytes for t, _ in waiting) >= _PACKED_AT_ONCE:
                     _pack(session, waiting)
             else:
                 raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
@@ -81,10 +90,10 @@ def load(
     return session
 
 
-def _pack(session: _core.LlamaSession, waiting: list[Tensor]) -> None:
+def _pack(session: _core.LlamaSession, waiting: list[tuple[Tensor, NDArray[np.uint8]]]) -> None:
     session.pack()
-    for tensor in waiting:
-        release(tensor.data)
+    for tensor, data in waiting:
+        release(data)
         tensor.check()
     waiting.clear()
 

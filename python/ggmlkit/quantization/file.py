@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from ggmlkit import io, types
 from ggmlkit.conversion.view import as_gguf
-from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.pages import release
-from ggmlkit.io.stream import Part, PartedTensor
-from ggmlkit.quantization.recipe import plan, recipe
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.io.stream import Part, PartedTensor, parts_of
+from ggmlkit.io.unknown_tensor import refuse_unknown
+from ggmlkit.quantization.importance import fitted
+from ggmlkit.quantization.recipe import planned, recipe
+from ggmlkit.storing import Importance, check_finite_halves, store
+from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
 # Elements converted at a time: what is made is written while it is still in the cache, and memory
@@ -43,7 +46,7 @@ def quantize_file(
     container: str | None = None,
     threads: int | None = None,
     progress: io.Progress | None = None,
-) -> None:
+) -> list[str]:
     """Rewrite the model file `src` as `out` with its matrices in `type`.
 
     Args:
@@ -54,25 +57,32 @@ def quantize_file(
             `recipe.plan` says which tensor gets what.
         pure: give every matrix the same type.
         tensor_types: regular expressions and types for the matrices whose names they are found in.
-        importance: how much each column of a matrix counts, float32 `(columns,)` by gguf name, for
-            the types that use it; see `Imatrix.importance`.
+        importance: how much each column of a matrix counts, `(columns,)` by gguf name, or of a
+            tensor of several experts `(experts, columns)`, for the types that use it; see
+            `Imatrix.importance`. What counts nothing at all is stored as without importance.
         threads: at most this many; all the process may use when None.
         progress: as `gk.save` calls it.
+
+    Returns:
+        What is worth knowing of the file, a sentence each, such as which matrices got another type
+        than the recipe's, and why. Empty if there is nothing.
 
     Raises:
         FormatError: `src` is damaged.
         UnsupportedTypeError: `type` can't be written, or a tensor of `src` can't be read.
-        ConversionError: a weight isn't finite.
-        ValueError: an expression is none, or an importance does not fit its matrix.
+        UnstorableError: a weight isn't finite, or too large for the type.
+        ImportanceError: an importance does not fit its matrix, or isn't finite.
+        ValueError: an expression is none.
     """
     target = recipe(type)
-    importance = importance or {}
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
-        chosen = plan(
-            tensors, type, pure=pure, weighted=bool(importance), tensor_types=tensor_types
+        refuse_unknown(tensors.values())
+        weights, notes = fitted(importance or {}, tensors)
+        chosen = planned(
+            tensors, type, pure=pure, weighted=bool(weights), tensor_types=tensor_types
         )
-        _check_readable(tensors, chosen)
+        _check_readable(tensors, chosen.types)
         told: dict[str, Any] = {"general.file_type": target.file_type}
         if types.get(target.type).is_quantized:
             told["general.quantization_version"] = _LAYOUT_VERSION
@@ -80,7 +90,7 @@ def quantize_file(
         io.save(
             Path(out),
             {
-                name: in_type(tensors[name], chosen[name], threads, importance.get(name))
+                name: in_type(tensors[name], chosen.types[name], threads, weights.get(name))
                 for name in tensors
             },
             {**metadata, **told},
@@ -90,50 +100,80 @@ def quantize_file(
             threads=threads,
             progress=progress,
         )
+    return [*chosen.notes(tensors), *notes]
 
 
 def in_type(
     tensor: Tensor,
     target: TensorType,
     threads: int | None = None,
-    importance: NDArray[np.float32] | None = None,
+    importance: Importance | None = None,
 ) -> Tensor:
-    """`tensor` stored in `target`: the same shape and name, converted when its data is read."""
+    """`tensor` stored in `target`: the same shape and name, converted when its data is read.
+
+    Reading raises UnstorableError for a weight that `target` can't hold. In files f16 holds finite
+    numbers alone, for it is the type that weights become infinite in.
+    """
     if tensor.type == target:
-        return tensor
+        return _finite_halves(tensor) if target.name == "f16" else tensor
     if not target.takes_importance:
         importance = None
-    if importance is not None and importance.shape != tensor.shape[-1:]:
-        raise ValueError(
-            f"{tensor.name} has {tensor.shape[-1]} columns, its importance {importance.size}"
-        )
 
     def parts() -> Iterator[Part]:
         for row, rows, read in _read_runs(tensor):
             yield Part(
                 rows * target.row_bytes(tensor.shape[-1] if tensor.shape else 1),
-                _maker(tensor, row, read, target, importance),
+                partial(_make, tensor, row, read, target, importance),
             )
 
     return PartedTensor(target, tensor.shape, parts, tensor.name, threads, [tensor])
 
 
-def _maker(
+def _make(
     tensor: Tensor,
     row: int,
     read: _Read,
     target: TensorType,
-    importance: NDArray[np.float32] | None,
-) -> Callable[[NDArray[np.uint8], int | None], None]:
-    def make(out: NDArray[np.uint8], threads: int | None) -> None:
-        part = read(threads)
-        try:
-            quantize(part, target, importance=importance, out=out, threads=threads)
-        except ValueError:
-            raise ConversionError(_not_finite(tensor, row, part, target)) from None
-        release(part.data)
+    importance: Importance | None,
+    out: NDArray[np.uint8],
+    threads: int | None,
+) -> None:
+    part = read(threads)
+    store(
+        part.type,
+        part.data,
+        part.shape,
+        target,
+        out,
+        name=tensor.name,
+        importance=importance,
+        whole=tensor.shape,
+        first_row=row,
+        threads=threads,
+    )
+    if target.name == "f16":
+        check_finite_halves(out, tensor.shape, tensor.name, row * part.shape[-1])
+    release(part.data)
 
-    return make
+
+def _finite_halves(tensor: Tensor) -> Tensor:
+    """A float16 tensor as it is; reading it refuses what is not finite."""
+
+    def parts() -> Iterator[Part]:
+        first = 0
+        for part in parts_of(tensor):
+            yield Part(part.nbytes, partial(_make_finite, tensor, part, first))
+            first += part.nbytes // 2
+
+    threads = tensor.threads if isinstance(tensor, PartedTensor) else None
+    return PartedTensor(tensor.type, tensor.shape, parts, tensor.name, threads, [tensor])
+
+
+def _make_finite(
+    tensor: Tensor, part: Part, first: int, out: NDArray[np.uint8], threads: int | None
+) -> None:
+    part.make(out, threads)
+    check_finite_halves(out, tensor.shape, tensor.name, first)
 
 
 def _read_runs(tensor: Tensor) -> Iterator[tuple[int, int, _Read]]:
@@ -176,15 +216,6 @@ def row_runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
         rows = min(step, tensor.rows - row)
         part = data[row * row_bytes : (row + rows) * row_bytes]
         yield row, Tensor(tensor.type, (rows, columns), part, tensor.name)
-
-
-def _not_finite(tensor: Tensor, first_row: int, part: Tensor, target: TensorType) -> str:
-    """What is wrong with the part that could not be quantized, by its place in the tensor."""
-    values = part.dequantize().reshape(-1)
-    bad = int(np.argmin(np.isfinite(values)))
-    flat = first_row * part.shape[-1] + bad
-    index = tuple(int(i) for i in np.unravel_index(flat, tensor.shape or (1,)))
-    return f"{tensor.name} holds {values[bad]} at {index}; {target} needs finite values"
 
 
 def _check_readable(tensors: dict[str, Tensor], chosen: dict[str, TensorType]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ggmlkit import types
 from ggmlkit.errors import UnsupportedTypeError
@@ -23,6 +25,7 @@ _FILE_TYPES: dict[str, int] = {
     "tq1_0": 36,
     "tq2_0": 37,
     "mxfp4": 38,
+    "q2_0": 41,
 }
 # What a file can be quantized to: types, and mixtures of them.
 NAMES: tuple[str, ...] = (*_FILE_TYPES, *MIXTURES, *ALIASES)
@@ -37,6 +40,7 @@ _SMALLER_BLOCKS: dict[str, str] = {
     "iq4_xs": "iq4_nl",
     "tq1_0": "q4_0",
     "tq2_0": "q4_0",
+    "q2_0": "q4_0",
 }
 
 _OUTPUT = "output.weight"
@@ -49,7 +53,7 @@ _KEPT_SUFFIXES = ("ffn_gate_inp.weight",)
 _FLOATS = frozenset({"f32", "f16", "bf16", "f64"})
 _INTEGERS = frozenset({"i8", "i16", "i32", "i64"})
 # Files of these give the embedding, where it makes no logits, more bits than the other matrices.
-_TERNARY = frozenset({"tq1_0", "tq2_0"})
+_TWO_BITS = frozenset({"tq1_0", "tq2_0", "q2_0"})
 
 
 def recipe(name: TensorType | str) -> Mixture:
@@ -67,6 +71,57 @@ def recipe(name: TensorType | str) -> Mixture:
             f"a file can't be quantized to {str(name)!r}; choose one of {', '.join(NAMES)}"
         )
     return Mixture(plain, _FILE_TYPES[plain], {})
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a file will hold.
+
+    Attributes:
+        types: of each tensor, by its gguf name.
+        wanted: the recipe's types for the matrices that get another, by name: their rows are no
+            whole blocks of it.
+    """
+
+    types: dict[str, TensorType]
+    wanted: dict[str, TensorType]
+
+    def notes(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """What is worth knowing of it, a sentence each.
+
+        Args:
+            tensors: that the types are for.
+        """
+        return [*self._fallbacks(tensors), *self._twice(tensors)]
+
+    def _fallbacks(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+        matrices = sum(len(tensor.shape) > 1 for tensor in tensors.values())
+        groups: dict[tuple[int, int], Counter[tuple[str, str]]] = {}
+        for name, wanted in self.wanted.items():
+            sizes = (tensors[name].shape[-1], wanted.block_size)
+            kinds = (wanted.name, self.types[name].name)
+            groups.setdefault(sizes, Counter())[kinds] += 1
+        for (columns, size), counts in groups.items():
+            became = ", ".join(f"{n} {got} instead of {w}" for (w, got), n in counts.items())
+            yield (
+                f"{sum(counts.values())} of {matrices} matrices have rows of {columns} weights, "
+                f"no whole blocks of {size}: {became}"
+            )
+
+    def _twice(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+        again = Counter(
+            tensor.type.name
+            for name, tensor in tensors.items()
+            if tensor.type.is_quantized
+            and self.types[name].is_quantized
+            and tensor.type != self.types[name]
+        )
+        if again:
+            kinds = ", ".join(again)
+            yield (
+                f"{sum(again.values())} matrices were quantized before ({kinds}) and lose a second "
+                "time; quantized from f32, f16 or bf16 they lose once"
+            )
 
 
 def plan(
@@ -96,6 +151,19 @@ def plan(
         UnsupportedTypeError: a type is unknown or can't be written.
         ValueError: an expression is none.
     """
+    chosen = planned(tensors, type, pure=pure, weighted=weighted, tensor_types=tensor_types)
+    return chosen.types
+
+
+def planned(
+    tensors: Mapping[str, Tensor],
+    type: TensorType | str,
+    *,
+    pure: bool = False,
+    weighted: bool = False,
+    tensor_types: Sequence[tuple[str, TensorType | str]] = (),
+) -> Planned:
+    """The types that :func:`plan` gives, and where they are not the recipe's."""
     chosen_recipe = recipe(type)
     own = _compiled(tensor_types)
     logits = _OUTPUT if _OUTPUT in tensors else _EMBEDDING
@@ -109,21 +177,26 @@ def plan(
             return chosen_recipe.type
         if name == logits:
             return "q8_0" if chosen_recipe.type == "q8_0" else "q6_K"
-        if name == _EMBEDDING and chosen_recipe.type in _TERNARY:
+        if name == _EMBEDDING and chosen_recipe.type in _TWO_BITS:
             return "q4_K"
         layer = _OF_LAYER.fullmatch(name)
         rule = chosen_recipe.rules.get(layer[2]) if layer else None
         found = rule(place_of(int(layer[1]))) if rule and layer else None
         return found or chosen_recipe.type
 
-    def chosen(name: str, tensor: Tensor) -> TensorType:
+    chosen: dict[str, TensorType] = {}
+    replaced: dict[str, TensorType] = {}
+    for name, tensor in tensors.items():
         if tensor.type.name in _INTEGERS or name.endswith(_KEPT_SUFFIXES):
-            return tensor.type
-        if len(tensor.shape) < 2:
-            return types.get("f32")
-        return _with_whole_blocks(types.get(wanted(name)), tensor.shape[-1])
-
-    return {name: chosen(name, tensor) for name, tensor in tensors.items()}
+            chosen[name] = tensor.type
+        elif len(tensor.shape) < 2:
+            chosen[name] = types.get("f32")
+        else:
+            kind = types.get(wanted(name))
+            chosen[name] = _with_whole_blocks(kind, tensor.shape[-1])
+            if chosen[name] != kind:
+                replaced[name] = kind
+    return Planned(chosen, replaced)
 
 
 def _compiled(

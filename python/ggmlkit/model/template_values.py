@@ -1,0 +1,113 @@
+"""What a chat template may be given: values that look the same in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from ggmlkit.errors import ModelError
+
+_MOST = 500_000  # parts; a conversation of 10 000 messages has some 40 000
+_DEEPEST = 200  # in each other
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_BASES: dict[type, Callable[[Any], Any]] = {
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+}
+_OTHER_SEQUENCES = (str, bytes, bytearray, memoryview)
+_Place: TypeAlias = "tuple[_Place, object] | str"  # what it lies in, and where there
+
+
+def plain(value: object, name: str) -> Any:
+    """A copy of a value, of text, numbers, bool, None, lists, tuples and dicts alone.
+
+    Subclasses of these become what they extend, other mappings dicts, other sequences lists, and
+    numpy's scalars Python's.
+
+    Args:
+        value: the value.
+        name: what to call it in an error.
+
+    Raises:
+        ModelError: a part of it is something else, or it is nested too deeply, or too large.
+    """
+    return _Copier().copied(value, name, 0)
+
+
+class _Copier:
+    def __init__(self) -> None:
+        self._left = _MOST
+
+    def copied(self, value: Any, place: _Place, depth: int) -> Any:
+        kind = type(value)
+        if kind in _SCALARS:
+            return value
+        if kind is dict or isinstance(value, Mapping):
+            self._count(value, place, depth)
+            return {
+                k if type(k) is str else self._key(k, place): (
+                    v if type(v) in _SCALARS else self.copied(v, (place, k), depth + 1)
+                )
+                for k, v in value.items()
+            }
+        if kind is list or kind is tuple or _is_sequence(value):
+            self._count(value, place, depth)
+            items = (
+                v if type(v) in _SCALARS else self.copied(v, (place, i), depth + 1)
+                for i, v in enumerate(value)
+            )
+            return tuple(items) if isinstance(value, tuple) else list(items)
+        return self._scalar(value, place)
+
+    def _key(self, key: Any, place: _Place) -> Any:
+        return self._scalar(key, (place, "a key"))
+
+    def _scalar(self, value: Any, place: _Place) -> Any:
+        # An enum of text counts as its text, which is what templates compare with.
+        for base, without_more in _BASES.items():
+            if isinstance(value, base):
+                return without_more(value)
+        if value is None:
+            return None
+        if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
+            found = value.item()
+            if type(found) in _SCALARS:
+                return found
+        raise ModelError(
+            f"{_spelled(place)} is of type {type(value).__qualname__}, which no chat template "
+            "can be given: make it text, a number, a list or a dict"
+        )
+
+    def _count(self, value: Any, place: _Place, depth: int) -> None:
+        self._left -= len(value)
+        if self._left < 0:
+            raise ModelError(f"{_root(place)} has more than {_MOST} parts, too many for a prompt")
+        if depth > _DEEPEST:
+            raise ModelError(
+                f"{_root(place)} is nested too deeply for a chat template, or holds itself"
+            )
+
+
+def _is_sequence(value: object) -> bool:
+    """Whether it is a list by another name; a named tuple is an object with attributes."""
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, _OTHER_SEQUENCES)
+        and not hasattr(value, "_fields")
+    )
+
+
+def _root(place: _Place) -> str:
+    while not isinstance(place, str):
+        place = place[0]
+    return place
+
+
+def _spelled(place: _Place) -> str:
+    """``messages[0]['content']``"""
+    steps: list[str] = []
+    while not isinstance(place, str):
+        place, step = place
+        steps.append(f"[{step!r:.80}]" if step != "a key" else ", a key of it,")
+    return place + "".join(reversed(steps))

@@ -1,0 +1,58 @@
+"""Importance by tensor name, fitted to the tensors of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggmlkit.storing import Importance
+from ggmlkit.tensor import Tensor
+
+
+def fitted(
+    importance: Mapping[str, NDArray[Any]], tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Importance], list[str]]:
+    """The importance of each tensor that has a use for it, and sentences about what has not.
+
+    Raises ImportanceError where one does not fit its tensor, or holds what is no importance.
+    """
+    found: dict[str, Importance] = {}
+    unseen: list[str] = []
+    for name, values in importance.items():
+        if name not in tensors:
+            continue
+        own = Importance.of(values, tensors[name].shape, name)
+        seen: NDArray[np.bool_] = own.weights.max(axis=1, initial=0) > 0
+        if seen.any():
+            found[name] = own
+        if not seen.all():
+            unseen.append(name if len(seen) == 1 else f"{name} (experts {_numbers(seen)})")
+    return found, _notes(importance, tensors, unseen) if importance else []
+
+
+def _notes(
+    importance: Mapping[str, NDArray[Any]], tensors: Mapping[str, Tensor], unseen: list[str]
+) -> list[str]:
+    notes = []
+    lacking = [name for name in importance if name not in tensors]
+    if lacking:
+        notes.append(
+            f"{len(lacking)} of {len(importance)} entries of the importance matrix are of tensors "
+            f"that the model lacks: {some(lacking)}"
+        )
+    if unseen:
+        notes.append(f"no importance was counted for {some(unseen)}: quantized without")
+    return notes
+
+
+def _numbers(seen: NDArray[np.bool_]) -> str:
+    return some([str(number) for number in np.flatnonzero(~seen)])
+
+
+def some(names: Sequence[str], most: int = 4) -> str:
+    """The first few of some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
