@@ -370,7 +370,7 @@ def gpt2(**keys: Any) -> dict[str, Any]:
         (gpt2(merges=None), "merges is missing"),
         (gpt2(merges=["ab"]), "entry 0 is no pair"),
         (gpt2(merges=[5]), "entry 0 is no pair"),
-        (gpt2(merges=["a c"]), "makes no byte-level BPE"),
+        (gpt2(merges=["a c"]), "makes no BPE"),
         (gpt2(pre="martian"), "'martian' is none of those known"),
         (gpt2(pre=7), "no text"),
         (gpt2(eos_token_id=3), "eos_token_id 3 is outside 3 tokens"),

@@ -14,6 +14,7 @@ from ggmlkit.model.tokenizers_library import tokenizers_library
 
 # The words of a stretch of text. The second argument: whether it begins the whole text.
 Words = Callable[[str, bool], list[str]]
+_MOST_STEPS = 10  # each pair could double the number of words
 _BEHAVIORS = {
     "Isolated": "isolated",
     "Removed": "removed",
@@ -28,7 +29,10 @@ def words_of(pre_tokenizer: object) -> Words:
 
     Raises ModelError for one that is not known.
     """
-    steps = [_step(step) for step in flat_steps(pre_tokenizer)]
+    found = flat_steps(pre_tokenizer)
+    if len(found) > _MOST_STEPS:
+        raise ModelError(f"the pre-tokenizer has {len(found)} steps, more than {_MOST_STEPS}")
+    steps = [_step(step) for step in found]
 
     def words(text: str, first: bool) -> list[str]:
         found = [text] if text else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from ggmlkit.model.tokenizers_library import tokenizers_library
 Normalize = Callable[[str], str]
 _CHARSMAP = "the vocabulary's precompiled_charsmap"
 _LONGEST = 64  # characters that one is replaced by; a file could make text grow without end
+_MOST_STEPS = 50
+_MOST_GROWTH = 64  # of all steps together: how many times as long a text may become
 # One character or set of them, some number of times: found in one walk through a text.
 _SIMPLE_REGEX = re.compile(
     r"(\\[stnrd]|\[\^?[^\\\[\]^&]+\]|[^\\()\[\]{}*+?|.^$])([+]|\{\d{1,2},?\d{0,2}\})?"
@@ -32,9 +35,18 @@ def normalizer_of(normalizer: object) -> Normalize | None:
     """
     if normalizer is not None and not isinstance(normalizer, Mapping):
         raise ModelError(f"the normalizer is {str(normalizer)[:80]!r}, no object")
-    steps = [_step(step) for step in flat_steps(normalizer)]
+    found = flat_steps(normalizer)
+    if len(found) > _MOST_STEPS:
+        raise ModelError(f"the normalizer has {len(found)} steps, more than {_MOST_STEPS}")
+    steps = [_step(step) for step in found]
     if not steps:
         return None
+    growth = math.prod(map(_growth, found))
+    if growth > _MOST_GROWTH:
+        raise ModelError(
+            f"the normalizer makes text up to {growth:.0f} times as long,"
+            f" more than {_MOST_GROWTH} times"
+        )
 
     def normalize(text: str) -> str:
         for step in steps:
@@ -50,10 +62,38 @@ def precompiled(charsmap: bytes) -> Normalize:
     size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
     if size > left:
         raise ModelError(f"{_CHARSMAP} has a table of {size} bytes in {max(left, 0)}")
+    longest = _longest_text(charsmap)
+    if longest > _LONGEST:
+        raise ModelError(f"{_CHARSMAP} has a text of {longest} characters, more than {_LONGEST}")
     try:
         return _of_library("Precompiled", charsmap)
     except ValueError as error:
         raise ModelError(f"{_CHARSMAP} is damaged: {error}") from None
+
+
+def _longest_text(charsmap: bytes) -> int:
+    """Characters of the longest text that a compiled normalizer puts in."""
+    texts = charsmap[4 + int.from_bytes(charsmap[:4], "little") :].split(b"\0")
+    return max(len(text.decode("utf-8", "replace")) for text in texts)
+
+
+def _growth(step: Mapping[str, Any]) -> float:
+    """How many times as long a step that is known may make a text; what it puts before aside.
+
+    Unicode's own forms are left out: text that has one of them stays as it is.
+    """
+    if step.get("type") == "Precompiled":
+        return max(1, _longest_text(_decoded(step)))
+    if step.get("type") == "Replace":
+        return max(1, len(step["content"]) / len(step["pattern"].get("String") or " "))
+    return 1
+
+
+def _decoded(step: Mapping[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(step.get("precompiled_charsmap") or b"", validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise ModelError(f"{_CHARSMAP} is no base64") from None
 
 
 def _step(step: Mapping[str, Any]) -> Normalize:
@@ -69,11 +109,7 @@ def _step(step: Mapping[str, Any]) -> Normalize:
         left, right = bool(step.get("strip_left", True)), bool(step.get("strip_right", True))
         return _of_library("Strip", left, right)
     if kind == "Precompiled":
-        try:
-            charsmap = base64.b64decode(step.get("precompiled_charsmap") or b"", validate=True)
-        except (binascii.Error, TypeError, ValueError):
-            raise ModelError(f"{_CHARSMAP} is no base64") from None
-        return precompiled(charsmap)
+        return precompiled(_decoded(step))
     if kind == "BertNormalizer":
         settings = {
             name: bool(step.get(name))
@@ -94,7 +130,10 @@ def _replacing(pattern: object, content: str) -> Normalize:
     if regex == TRIMMED and not content:
         return lambda text: text.lstrip(" ").rstrip(" ▁")
     if isinstance(regex, str) and len(regex) <= _LONGEST and _SIMPLE_REGEX.fullmatch(regex):
-        return _of_library("Replace", tokenizers_library().Regex(regex), content)
+        try:
+            return _of_library("Replace", tokenizers_library().Regex(regex), content)
+        except Exception as error:  # the library raises no other class
+            raise ModelError(f"the normalizer replaces {regex!r}: {error}") from None
     raise ModelError(f"the normalizer replaces {str(pattern)[:80]}, which is not supported")
 
 
