@@ -99,11 +99,12 @@ std::vector<TokenFinder::Match> TokenFinder::leftmost_longest(std::string_view t
     std::size_t end = at + p.text.size();
     at = end;
     if ((p.special && !special) || (p.single_word && in_word(text, begin, end))) continue;
-    if (p.strip_left) begin = without_spaces_left(text, begin, taken);
+    if (p.strip_left) begin = std::max(without_spaces_left(text, begin, taken), taken);
     if (p.strip_right) {  // many tokens may stand within the same white space
       if (end >= spaces_end) spaces_end = without_spaces_right(text, end);
       end = spaces_end;
     }
+    if (begin >= end) continue;  // all of it went to the token before
     found.push_back({begin, end, p.token});
     taken = end;
   }
