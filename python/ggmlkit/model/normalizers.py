@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from ggmlkit.errors import ModelError
 from ggmlkit.model.tokenizer_steps import flat_steps
 from ggmlkit.model.tokenizers_library import tokenizers_library
@@ -62,13 +64,34 @@ def precompiled(charsmap: bytes) -> Normalize:
     size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
     if size > left:
         raise ModelError(f"{_CHARSMAP} has a table of {size} bytes in {max(left, 0)}")
+    if not _stays_inside(charsmap, size):
+        raise ModelError(f"{_CHARSMAP} is damaged: its table points outside")
     longest = _longest_text(charsmap)
     if longest > _LONGEST:
         raise ModelError(f"{_CHARSMAP} has a text of {longest} characters, more than {_LONGEST}")
     try:
         return _of_library("Precompiled", charsmap)
-    except ValueError as error:
+    except Exception as error:  # the library raises no other class
         raise ModelError(f"{_CHARSMAP} is damaged: {error}") from None
+
+
+def _stays_inside(charsmap: bytes, size: int) -> bool:
+    """Whether no text leads outside the table, or to what is no beginning of a character.
+
+    The library looks without checks, and where that fails writes to standard error.
+    """
+    if size == 0 or size % 4:
+        return False
+    units, texts = np.frombuffer(charsmap, "<u4", size // 4, 4), charsmap[4 + size :]
+    nodes = np.flatnonzero(units >> 31 == 0)
+    unit = units[nodes]
+    children = nodes ^ (unit >> 10 << ((unit >> 6) & 8))  # the first; others differ in 8 bits
+    if ((children | 0xFF) >= len(units)).any():
+        return False
+    values = units[children[(unit >> 8) & 1 == 1]] & 0x7FFFFFFF
+    if (values >= len(texts)).any():
+        return False
+    return bool((np.frombuffer(texts, np.uint8)[values] >> 6 != 2).all())
 
 
 def _longest_text(charsmap: bytes) -> int:
