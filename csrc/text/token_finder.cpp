@@ -87,6 +87,7 @@ std::vector<TokenFinder::Match> TokenFinder::leftmost_longest(std::string_view t
                                                               bool special) const {
   std::vector<Match> found;
   std::size_t taken = 0;
+  std::size_t spaces_end = 0;  // of the white space that was looked through last
   for (std::size_t at = 0; at < text.size();) {
     const std::int32_t number = longest_at(text, at, text.size(), true);
     if (number == kNone) {
@@ -98,8 +99,12 @@ std::vector<TokenFinder::Match> TokenFinder::leftmost_longest(std::string_view t
     std::size_t end = at + p.text.size();
     at = end;
     if ((p.special && !special) || (p.single_word && in_word(text, begin, end))) continue;
-    if (p.strip_left) begin = without_spaces_left(text, begin, taken);
-    if (p.strip_right) end = without_spaces_right(text, end);
+    if (p.strip_left) begin = std::max(without_spaces_left(text, begin, taken), taken);
+    if (p.strip_right) {  // many tokens may stand within the same white space
+      if (end >= spaces_end) spaces_end = without_spaces_right(text, end);
+      end = spaces_end;
+    }
+    if (begin >= end) continue;  // all of it went to the token before
     found.push_back({begin, end, p.token});
     taken = end;
   }

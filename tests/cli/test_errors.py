@@ -205,3 +205,12 @@ def test_the_command_starts_without_the_heavy_modules() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_chat_without_standard_input_ends() -> None:
+    """As where a service starts it with the stream closed."""
+    command = '"$0" -m ggmlkit chat -m "$1" -t 1 <&-'
+    arguments = ["bash", "-c", command, sys.executable, str(GOLDEN / "gguf-v1-f16.bin")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

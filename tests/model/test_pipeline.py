@@ -233,6 +233,16 @@ def test_the_order_of_merges_is_kept(
     assert written["model"]["merges"] == tokenizer["model"]["merges"]
 
 
+def test_tokens_of_white_space_that_take_more_along(tmp_path: Path, spaced: dict[str, Any]) -> None:
+    """One within the white space that another took is dropped if it takes what is to its left."""
+    size = max(spaced["model"]["vocab"].values()) + 1
+    options = {"lstrip": True, "rstrip": True, "single_word": False, "special": False}
+    token = {"id": size, "content": "  ", "normalized": False, **options}
+    added = [*spaced["added_tokens"], token]
+    ours, theirs = both(tmp_path, {**spaced, "added_tokens": added})
+    assert_same_ids(ours, theirs, ["a" + " " * count + "b" for count in range(12)])
+
+
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [

@@ -69,6 +69,14 @@ def test_a_text_of_one_token_over_and_over() -> None:
         assert finder.split(" " * 200_000, False, longest_first=False) == [31] * 6451 + [19]
 
 
+def test_tokens_within_white_space_that_each_takes_along() -> None:
+    """The white space after them is looked through once."""
+    finder = _core.TokenFinder([("\n", 1, False, False, True, False)])
+    with bounded():
+        found = finder.split("\n" * 200_000 + "a", False, longest_first=False)
+    assert found == [1] * 200_000 + ["a"]
+
+
 def test_no_tokens_and_empty_ones() -> None:
     assert _core.TokenFinder([]).split("ab", True, True) == ["ab"]
     assert _core.TokenFinder([plain("")]).split("ab", True, False) == ["ab"]

@@ -72,6 +72,8 @@ def chat(
 
 def _line() -> str | None:
     """The next line said by the user; None at the end of input or Ctrl-C."""
+    if sys.stdin is None:  # closed when the program was started
+        return None
     if sys.stdin.isatty():
         print("> ", end="", file=sys.stderr, flush=True)
     try:

@@ -20,6 +20,7 @@ from ggmlkit.model.white_space import WHITE_SPACE
 # The words of a stretch of text. The second argument: whether it begins the whole text. An empty
 # word comes first where the beginning was left out, so that no other word takes its place.
 Words = Callable[[str, bool], list[str]]
+_MOST_STEPS = 10  # each pair could double the number of words
 _BEHAVIORS = {
     "Isolated": "isolated",
     "Removed": "removed",
@@ -35,7 +36,10 @@ def words_of(pre_tokenizer: object) -> Words:
 
     Raises ModelError for a step that is not known, or that could take forever.
     """
-    steps = [_step(step) for step in flat_steps(pre_tokenizer)]
+    found = flat_steps(pre_tokenizer)
+    if len(found) > _MOST_STEPS:
+        raise ModelError(f"the pre-tokenizer has {len(found)} steps, more than {_MOST_STEPS}")
+    steps = [_step(step) for step in found]
 
     def words(text: str, first: bool) -> list[str]:
         found = [text]

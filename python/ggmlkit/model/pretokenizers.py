@@ -47,7 +47,7 @@ def by_name(name: str) -> PreTokenizer:
     family = _BY_NAME.get(ALIASES.get(name, name))
     if family is None:
         raise ModelError(
-            f"pre-tokenizer {name!r} is none of those known: {', '.join(known_names())}"
+            f"pre-tokenizer {name[:80]!r} is none of those known: {', '.join(known_names())}"
         )
     return replace(
         family,

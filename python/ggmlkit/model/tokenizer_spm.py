@@ -43,7 +43,7 @@ class SpmEncoder:
 
         Raises ModelError for a vocabulary whose merges and pieces do not agree.
         """
-        if merge_order not in _TIES:
+        if not isinstance(merge_order, str | None) or merge_order not in _TIES:
             raise ModelError(f"the order of merges, {str(merge_order)[:80]!r}, is not known")
         types = vocab.types
         unknown = np.flatnonzero(types == TokenType.UNKNOWN)

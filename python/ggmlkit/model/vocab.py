@@ -59,7 +59,7 @@ class Vocab:
                 f"tokenizer model {str(model)[:80]!r} is not supported, only {', '.join(MODELS)}"
             )
         pieces = _pieces(metadata)
-        types = _numbers(metadata, "token_type", len(pieces))
+        types = _types(metadata, len(pieces))
         scored = model in ("llama", "t5")
         scores = _numbers(metadata, "scores", len(pieces)) if scored else None
         pre = metadata.get(PREFIX + "pre", "default")
@@ -182,6 +182,16 @@ def _numbers(metadata: Mapping[str, Any], key: str, size: int) -> NDArray[np.flo
         raise ModelError(f"tokenizer.ggml.{key} is not a list of {size} numbers") from None
 
 
+def _types(metadata: Mapping[str, Any], size: int) -> NDArray[np.int32] | None:
+    values = _numbers(metadata, "token_type", size)
+    if values is None:
+        return None
+    types = np.nan_to_num(values, nan=-1).clip(-(2**31), 2**31 - 1).astype(np.int32)
+    if (types != values).any():
+        raise ModelError(f"{PREFIX}token_type holds something that is no whole number")
+    return types
+
+
 def _merges(metadata: Mapping[str, Any], model: str) -> Sequence[str | bytes]:
     stored = _stored(metadata, "merges")
     if stored is not None:
@@ -212,4 +222,6 @@ def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:
 
 def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     """Whether this is a list or array; a Sequence as far as reading goes."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))

@@ -116,6 +116,10 @@ CUT = base64.b64encode((2**32 - 16).to_bytes(4, "little") + b"rules").decode()
             {"type": "Replace", "pattern": {"Regex": "("}, "content": ""},
             "is not supported",
         ),
+        (
+            {"type": "Replace", "pattern": {"Regex": "[b-a]"}, "content": ""},
+            "empty range in char class",
+        ),
         ({"type": "Sequence", "normalizers": None}, "'Sequence' is not known"),
         ({"type": "Precompiled", "precompiled_charsmap": CUT}, "a table of 4294967280 bytes in 5"),
         ({"type": "Precompiled", "precompiled_charsmap": "!"}, "no base64"),
