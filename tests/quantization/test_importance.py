@@ -113,11 +113,11 @@ def test_entries_of_tensors_that_the_model_lacks(model: Path) -> None:
     ones = np.ones(COLUMNS, np.float32)
     names = [f"blk.{n}.attn_q.weight" for n in range(7)]
     notes = quantized(model, {name: entry(ones, 1) for name in names})
-    assert notes[-1] == (
+    assert (
         "6 of 7 entries of the importance matrix are of tensors that the model lacks: "
         "blk.1.attn_q.weight, blk.2.attn_q.weight, blk.3.attn_q.weight, blk.4.attn_q.weight and 2 "
         "more"
-    )
+    ) in notes
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
@@ -129,3 +129,20 @@ def test_what_is_no_importance(model: Path, bad: float) -> None:
     with pytest.raises(ImportanceError, match=rf"attn_q\.weight must be finite.* is {bad} at 7"):
         gk.quantize_file(model, model.with_name("o.gguf"), "q4_K", importance={Q: sums})
     assert not model.with_name("o.gguf").exists()
+
+
+def test_matrices_that_get_no_importance_are_told(model: Path) -> None:
+    some = entry(np.ones(COLUMNS, np.float32), 1)
+    notes = quantized(model, {Q: some})
+    with gk.open(model) as file:
+        others = [name for name, tensor in file.tensors.items() if len(tensor.shape) > 1]
+    others.remove(Q)
+    assert (
+        f"{len(others)} of {len(others) + 1} matrices have no entry in the importance" in notes[-1]
+    )
+    assert others[0] in notes[-1]
+    useless = gk.quantize_file(
+        model, model.with_name("o.gguf"), "q8_0", importance={Q: np.ones(COLUMNS, np.float32)}
+    )
+    assert "q8_0 can't use importance: such matrices are made without" in useless
+    assert "importance" not in str(gk.quantize_file(model, model.with_name("o.gguf"), "q4_K"))

@@ -197,7 +197,7 @@ def open_adapter(path: AdapterPath, base: BaseModel | None = None) -> Adapter:
 def with_scales(adapters: AdapterPath | Sequence[Scaled]) -> list[tuple[Path, float]]:
     """Each adapter's path, or the only one's, and how strongly it is applied: 1 if nothing is said.
 
-    Raises ValueError for a strength beyond reason, or that is no number.
+    Raises ConversionError for a strength that is no number, or beyond a million times.
     """
     if isinstance(adapters, (str, os.PathLike)):
         adapters = [adapters]
@@ -205,7 +205,9 @@ def with_scales(adapters: AdapterPath | Sequence[Scaled]) -> list[tuple[Path, fl
     for adapter in adapters:
         path, scale = adapter if isinstance(adapter, tuple) else (adapter, 1.0)
         if not abs(scale) <= _MOST_TIMES:
-            raise ValueError(f"an adapter can't be applied {scale} times")
+            raise ConversionError(
+                f"adapter {path} can't be applied {scale:g} times, at most {_MOST_TIMES:g}"
+            )
         found.append((Path(path), float(scale)))
     return found
 

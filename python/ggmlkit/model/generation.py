@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ggmlkit.errors import ModelError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -64,7 +66,7 @@ def pieces(
             logits = llama.eval([token])
         if ignore_eos:
             logits[ends] = -np.inf
-        token = int(sampler.sample(logits))
+        token = _sampled(sampler, logits)
         sampler.accept(token)
         stats.decode_tokens += 1
         stats.decode_seconds += time.perf_counter() - start
@@ -74,6 +76,16 @@ def pieces(
             yield piece
     if rest := text.flush():
         yield rest
+
+
+def _sampled(sampler: _core.Sampler, logits: NDArray[np.float32]) -> int:
+    try:
+        return int(sampler.sample(logits))
+    except ValueError:
+        raise ModelError(
+            "the model gives no logit that is a number; `ggmlkit verify` shows its weights that "
+            "are not finite"
+        ) from None
 
 
 def _read(llama: Llama, prompt: list[int]) -> tuple[NDArray[np.float32], int]:

@@ -18,7 +18,7 @@ from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.pages import release
 from ggmlkit.io.stream import Part, PartedTensor, parts_of
 from ggmlkit.io.unknown_tensor import refuse_unknown
-from ggmlkit.quantization.importance import fitted
+from ggmlkit.quantization.importance import fitted, left_out
 from ggmlkit.quantization.recipe import planned, recipe
 from ggmlkit.storing import Importance, check_finite_halves, store
 from ggmlkit.tensor import Tensor
@@ -82,6 +82,7 @@ def quantize_file(
         chosen = planned(
             tensors, type, pure=pure, weighted=bool(weights), tensor_types=tensor_types
         )
+        notes += left_out(importance or {}, tensors, chosen.types)
         _check_readable(tensors, chosen.types)
         told: dict[str, Any] = {"general.file_type": target.file_type}
         if types.get(target.type).is_quantized:

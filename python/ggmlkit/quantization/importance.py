@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ggmlkit.storing import Importance
 from ggmlkit.tensor import Tensor
+from ggmlkit.types import TensorType
 
 
 def fitted(
@@ -45,6 +46,35 @@ def _notes(
         )
     if unseen:
         notes.append(f"no importance was counted for {some(unseen)}: quantized without")
+    return notes
+
+
+def left_out(
+    importance: Mapping[str, NDArray[Any]],
+    tensors: Mapping[str, Tensor],
+    chosen: Mapping[str, TensorType],
+) -> list[str]:
+    """Sentences about matrices that are quantized without importance although some was given.
+
+    ``chosen`` is the type that each tensor is stored in.
+    """
+    if not importance:
+        return []
+    made = [
+        name
+        for name, target in chosen.items()
+        if target.is_quantized and tensors[name].type != target
+    ]
+    useless = sorted({chosen[name].name for name in made if not chosen[name].takes_importance})
+    lacking = [n for n in made if chosen[n].takes_importance and n not in importance]
+    notes = []
+    if useless:
+        notes.append(f"{', '.join(useless)} can't use importance: such matrices are made without")
+    if lacking:
+        notes.append(
+            f"{len(lacking)} of {len(made)} matrices have no entry in the importance matrix and "
+            f"are quantized without: {some(lacking)}"
+        )
     return notes
 
 
