@@ -151,8 +151,8 @@ def test_what_got_another_type_and_why_is_said_in_a_few_lines() -> None:
     model |= {"token_embd.weight": tensor(96, 576), "output_norm.weight": tensor(576)}
     chosen = planned(model, "q4_K_M")
     assert chosen.notes(model) == [
-        "31 of 61 matrices have rows of 576 weights, no whole blocks of 256: 30 q5_0 instead of "
-        "q4_K, 1 q8_0 instead of q6_K"
+        "rows of 576 weights cannot be cut into blocks of 256, so 31 of 61 matrices get another "
+        "type: 30 q5_0 instead of q4_K, 1 q8_0 instead of q6_K"
     ]
     assert chosen.types == plan(model, "q4_K_M")
     assert {name: kind.name for name, kind in chosen.wanted.items()} == {
@@ -166,7 +166,7 @@ def test_that_weights_lose_twice_is_said() -> None:
     model = {f"blk.{n}.attn_q.weight": tensor(32, 256, type="q4_1") for n in range(3)}
     model["output.weight"] = tensor(32, 256, type="q6_K")
     assert planned(model, "q4_K_M").notes(model) == [
-        "3 matrices were quantized before (q4_1) and lose a second time; quantized from f32, f16 "
-        "or bf16 they lose once"
+        "3 matrices are quantized already (q4_1), and lose precision a second time; start from an "
+        "f32, f16 or bf16 file to lose it only once"
     ]
     assert planned(model, "f16").notes(model) == []

@@ -83,7 +83,7 @@ Type = Annotated[
         "--type",
         metavar="TYPE",
         help="f32, f16, bf16, q8_0, q6_K, q5_K_M, q5_K_S, q5_1, q5_0, q4_K_M, q4_K_S, q4_1, q4_0, "
-        "iq4_xs, iq4_nl, q3_K_L, q3_K_M, q3_K_S, q2_K, q2_K_S, mxfp4, tq2_0 or tq1_0.",
+        "iq4_xs, iq4_nl, q3_K_L, q3_K_M, q3_K_S, q2_K, q2_K_S, mxfp4, tq2_0, q2_0 or tq1_0.",
     ),
 ]
 Container = Annotated[

@@ -104,8 +104,8 @@ class Planned:
         for (columns, size), counts in groups.items():
             became = ", ".join(f"{n} {got} instead of {w}" for (w, got), n in counts.items())
             yield (
-                f"{sum(counts.values())} of {matrices} matrices have rows of {columns} weights, "
-                f"no whole blocks of {size}: {became}"
+                f"rows of {columns} weights cannot be cut into blocks of {size}, so "
+                f"{sum(counts.values())} of {matrices} matrices get another type: {became}"
             )
 
     def _twice(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
@@ -119,8 +119,8 @@ class Planned:
         if again:
             kinds = ", ".join(again)
             yield (
-                f"{sum(again.values())} matrices were quantized before ({kinds}) and lose a second "
-                "time; quantized from f32, f16 or bf16 they lose once"
+                f"{sum(again.values())} matrices are quantized already ({kinds}), and lose "
+                "precision a second time; start from an f32, f16 or bf16 file to lose it only once"
             )
 
 
