@@ -218,9 +218,11 @@ def test_text_becomes_a_value(text: str, type: str | None, value: Any) -> None:
         ("1", "i8[]", r"no i8\[\]"),
         ("[1]", "str[]", r"no str\[\]"),
         ("[256]", "u8[]", r"no u8\[\]"),
+        ("1e400", "f64", "'1e400' holds a number beyond float64"),
+        ("[1, 1e400]", None, "a number beyond float64"),
         ("1", "u128", "there is no type 'u128'"),
     ],
 )
-def test_text_that_is_no_such_value_is_told(text: str, type: str, message: str) -> None:
+def test_text_that_is_no_such_value_is_told(text: str, type: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        parsed_value(text, value_type(type))
+        parsed_value(text, None if type is None else value_type(type))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -66,26 +67,27 @@ def parsed_value(text: str, kind: int | None) -> Any:
 
     Arrays are JSON. Raises ValueError where the text is no such value.
     """
-    if kind is None:
-        return _guessed(text)
     if kind == STRING:
         return text
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=_finite)
+    except OverflowError:
+        raise ValueError(f"{text!r} holds a number beyond float64") from None
     except ValueError:
-        value = None
+        value = None if kind is not None else text
+    if kind is None:
+        return text if value is None or isinstance(value, (dict, str)) else value
     if value is None or packed_as(value, kind) is None or isinstance(value, bool) != (kind == BOOL):
         name = next((n for n, k in TYPE_NAMES.items() if k == kind % ARRAY_OF), "array")
         raise ValueError(f"{text!r} is no {name}{'[]' if kind >= ARRAY_OF else ''}")
     return value
 
 
-def _guessed(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return text if value is None or isinstance(value, (dict, str)) else value
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise OverflowError(text)
+    return value
 
 
 def numbers(values: Any, kind: int, byte_order: ByteOrder = "little") -> bytes:
