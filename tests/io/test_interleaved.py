@@ -155,7 +155,7 @@ def through_edit(path: Path, out: Path) -> None:
 
 
 def through_convert(path: Path, out: Path) -> None:
-    convert(path, out, type="q4_0")
+    convert(path, out, type="q4_0", pure=True)
 
 
 def through_quantize(path: Path, out: Path) -> None:
