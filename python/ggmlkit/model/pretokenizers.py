@@ -18,6 +18,7 @@ from ggmlkit.model.pretokenizer_families import (
     PreTokenizer,
     sequence,
 )
+from ggmlkit.model.tokenizer_steps import flat_steps
 
 __all__ = [
     "FAMILIES",
@@ -74,7 +75,7 @@ def recognised(
     Of several, the one that is like ``nfc`` and ``ignore_merges`` as well, or most nearly so; then
     the one that is spelled alike.
     """
-    steps, meaning = _flat(pre_tokenizer), _meaning(pre_tokenizer)
+    steps, meaning = flat_steps(pre_tokenizer), _meaning(pre_tokenizer)
     alike = [
         family
         for family in FAMILIES
@@ -85,7 +86,7 @@ def recognised(
         alike,
         key=lambda family: (
             (family.nfc == nfc) + (family.ignore_merges == ignore_merges),
-            _flat(family.json) == steps,
+            flat_steps(family.json) == steps,
         ),
         default=None,
     )
@@ -100,25 +101,10 @@ def quick(regex: str) -> str:
     return expressions.LINEAR.get(regex, regex)
 
 
-def _flat(pre_tokenizer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    steps: list[Mapping[str, Any]] = []
-    left: list[Any] = [pre_tokenizer]  # no recursion: files nest as they like
-    while left:
-        step = left.pop()
-        if not isinstance(step, Mapping):
-            continue
-        parts = step.get("pretokenizers")
-        if step.get("type") == "Sequence" and isinstance(parts, list):
-            left += reversed(parts)
-        else:
-            steps.append(step)
-    return steps
-
-
 def _meaning(pre_tokenizer: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """What the steps do, without the fields that change no ids; known splits said plainly."""
     said: list[tuple[str, str]] = []
-    for step in _flat(pre_tokenizer):
+    for step in flat_steps(pre_tokenizer):
         if step.get("type") == "ByteLevel":
             if step.get("add_prefix_space"):
                 said.append(("prefix", ""))
