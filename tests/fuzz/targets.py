@@ -20,6 +20,7 @@ import ggmlkit as gk
 import other_checkpoints as others
 import seeds
 import templates
+from forked_renderer import ForkedRenderer
 from ggmlkit.conversion.source import open_source
 from ggmlkit.conversion.vocabulary import (
     metadata_from_tiktoken,
@@ -169,7 +170,7 @@ def read_template(path: Path) -> None:
 
 @cache
 def _renderers() -> Renderers:
-    return Renderers(Bounds(seconds=0.03, megabytes=100))
+    return Renderers(Bounds(seconds=0.01, megabytes=100), start=ForkedRenderer)
 
 
 def read_pickle(path: Path) -> None:

@@ -17,11 +17,11 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from ggmlkit.errors import ModelError
 from ggmlkit.model.template_protocol import (
@@ -59,6 +59,19 @@ _ENVIRONMENT = (
 )
 
 
+class Running(Protocol):
+    """A process, as ``subprocess`` has it."""
+
+    returncode: int
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+Start: TypeAlias = Callable[[Bounds, int], Running]
+
+
 class Renderers:
     """A few processes that render templates; any number of threads may use them.
 
@@ -66,6 +79,7 @@ class Renderers:
         bounds: what a template may take.
         most: how many processes there may be; more threads wait for each other.
         patience: seconds to wait for a process that says nothing.
+        start: starts a process that answers on the given end of a socket.
     """
 
     def __init__(
@@ -73,8 +87,10 @@ class Renderers:
         bounds: Bounds = _BOUNDS,
         most: int = _MOST_PROCESSES,
         patience: float = _PATIENCE,
+        start: Start | None = None,
     ) -> None:
         self._bounds, self._most, self._patience = bounds, most, patience
+        self._start = start or _started
         self._forget()
         _ALL.add(self)
 
@@ -161,7 +177,7 @@ class Renderers:
                     return process
                 process.kill()  # something else did already: its socket is still open
                 self._alive.discard(process)
-            process = _Process(self._bounds, self._patience)
+            process = _Process(self._start, self._bounds, self._patience)
             self._alive.add(process)
             return process
 
@@ -169,10 +185,9 @@ class Renderers:
 class _Process:
     """One process, and the socket to it."""
 
-    def __init__(self, bounds: Bounds, patience: float) -> None:
+    def __init__(self, start: Start, bounds: Bounds, patience: float) -> None:
         self._bounds = bounds
         self._is_ready = False
-        command = _command(bounds)
         try:
             self._socket, theirs = socket.socketpair()
         except OSError as error:
@@ -180,18 +195,13 @@ class _Process:
         self._socket.settimeout(patience)
         with theirs:
             try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    cwd="/",
-                    env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-                    start_new_session=True,  # a key that ends this program is not its business
-                )
+                self._process = start(bounds, theirs.fileno())
             except (OSError, subprocess.SubprocessError) as error:
                 self._socket.close()
                 raise _no_process(error) from error
+            except ModelError:
+                self._socket.close()
+                raise
 
     def answer(self, request: bytes) -> tuple[bytes, bytearray]:
         """Kind and text of the answer; ModelError if the process ends instead."""
@@ -268,6 +278,19 @@ class _Process:
             f"the chat template takes more than {limit}, which no prompt needs: it is broken or "
             "hostile, so write the prompt without it"
         )
+
+
+def _started(bounds: Bounds, channel: int) -> subprocess.Popen[bytes]:
+    """A new process, which answers on its standard input."""
+    return subprocess.Popen(
+        _command(bounds),
+        stdin=channel,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        start_new_session=True,  # a key that ends this program is not its business
+    )
 
 
 def _command(bounds: Bounds) -> list[str]:

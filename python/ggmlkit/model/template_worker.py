@@ -29,9 +29,9 @@ from ggmlkit.model.template_sandbox import Sandbox, TemplateFailure
 _CHANNEL = 0  # standard input
 
 
-def serve(bounds: Bounds) -> None:
+def serve(bounds: Bounds, sandbox: Sandbox | None = None) -> None:
     """Answer requests until there are no more, then end the process."""
-    sandbox = Sandbox()
+    sandbox = sandbox or Sandbox()
     signal.signal(OVERTIME, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [OVERTIME])
     memory = _Memory(bounds.megabytes << 20)
