@@ -138,6 +138,7 @@ def main() -> int:
     if sys.argv[1:2] == ["--inside"]:
         fuzz(sys.argv[2], Path(sys.argv[3]), sys.argv[4:])
         return 0
+    sys.path.append(str(ROOT / "tests"))
     from targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__)
