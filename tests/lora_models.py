@@ -22,6 +22,7 @@ def saved_adapter(
 ) -> Any:
     """A random adapter of a copy of ``model``, saved to a folder; the model with it applied."""
     import peft
+
     import torch
 
     torch.manual_seed(seed)

@@ -87,7 +87,7 @@ def byte_level_tokenizer() -> Any:
     tokenizers = pytest.importorskip("tokenizers")
     from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
-    from ggmlkit.model import pretokenizers as families
+    from ggmlkit.text.splitting import families
 
     tokenizer = tokenizers.Tokenizer(models.BPE(ignore_merges=True))
     split = families.by_name("llama-bpe").steps[0]["pattern"]["Regex"]

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/kernel_table.h"
-#include "kernels/kv_group.h"
+#include "kernels/layouts/kv_group.h"
 
 namespace py = pybind11;
 

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "llama/adapter.h"
-#include "llama/decoder.h"
-#include "llama/sampler.h"
-#include "llama/weights.h"
+#include "engine/adapter.h"
+#include "engine/decoder.h"
+#include "engine/sampler.h"
+#include "engine/weights.h"
 
 namespace py = pybind11;
 

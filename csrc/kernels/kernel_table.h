@@ -11,7 +11,7 @@ namespace ggmlkit {
 
 constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and activations alike
 
-// What a packed tile holds; see kernels/packed.h for the layout. Kinds named after a type hold its
+// What a packed tile holds; see kernels/layouts/packed_tiles.h for the layout. Kinds named after a type hold its
 // codes and scales as they are in the file.
 enum class PackedKind : std::uint8_t {
   nibble,
@@ -120,7 +120,7 @@ using FloatKernel = void (*)(const std::byte* w, std::size_t rows, std::size_t c
 // How keys and values are cached.
 enum class KvType : std::uint8_t { f16, q8_0, count };
 constexpr std::size_t kKvTypes = static_cast<std::size_t>(KvType::count);
-constexpr std::size_t kKvGroup = 16;  // positions that lie together; see kernels/kv_group.h
+constexpr std::size_t kKvGroup = 16;  // positions that lie together; see kernels/layouts/kv_group.h
 
 // Attention of one head over cached positions in one of these types. Rows are dense, of `d`
 // elements; `ld` floats lie between rows of scores or weights.

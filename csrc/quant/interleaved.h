@@ -1,4 +1,4 @@
-// Rows of q4_0 or iq4_nl that lie interleaved in files of 2024 (python/ggmlkit/io/interleaved.py
+// Rows of q4_0 or iq4_nl that lie interleaved in files of 2024 (python/ggmlkit/io/gguf/interleaved.py
 // has the layouts).
 #pragma once
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/packed.h"
+#include "kernels/layouts/packed_tiles.h"
 
 namespace ggmlkit {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/packed.h"
+#include "kernels/layouts/packed_tiles.h"
 #include "quant/quantize.h"
 
 namespace ggmlkit {

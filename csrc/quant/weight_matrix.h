@@ -1,4 +1,4 @@
-// A weight matrix made ready for matmul: quantized rows packed into tiles (kernels/packed.h),
+// A weight matrix made ready for matmul: quantized rows packed into tiles (kernels/layouts/packed_tiles.h),
 // float rows used where they lie.
 #pragma once
 

@@ -13,10 +13,12 @@ from ggmlkit._version import __version__
 
 if TYPE_CHECKING:
     from ggmlkit import errors, types
+    from ggmlkit.arch.hparams import ConversionWarning
+    from ggmlkit.conversion.convert import convert
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
-    from ggmlkit.conversion.lora_merge import apply_lora
-    from ggmlkit.conversion.pipeline import convert
+    from ggmlkit.conversion.lora.merge import apply_lora
+    from ggmlkit.engine.llama import Llama
     from ggmlkit.errors import (
         ConversionError,
         FormatError,
@@ -28,30 +30,30 @@ if TYPE_CHECKING:
         UnsupportedTypeError,
     )
     from ggmlkit.io import open, save
-    from ggmlkit.model.llama import Llama
-    from ggmlkit.model.tokenizer import Tokenizer
     from ggmlkit.products import PackedMatrix, matmul
     from ggmlkit.quantization import quantize_file
     from ggmlkit.tensor import Tensor, dequantize, quantize
+    from ggmlkit.text.tokenizer import Tokenizer
     from ggmlkit.types import TensorType
 
 _LAZY = {
     "ConversionError": "ggmlkit.errors",
+    "ConversionWarning": "ggmlkit.arch.hparams",
     "FormatError": "ggmlkit.errors",
     "GgmlkitError": "ggmlkit.errors",
     "HubError": "ggmlkit.errors",
     "ImportanceError": "ggmlkit.errors",
-    "Llama": "ggmlkit.model.llama",
+    "Llama": "ggmlkit.engine.llama",
     "ModelError": "ggmlkit.errors",
     "PackedMatrix": "ggmlkit.products",
     "Tensor": "ggmlkit.tensor",
     "TensorType": "ggmlkit.types",
-    "Tokenizer": "ggmlkit.model.tokenizer",
+    "Tokenizer": "ggmlkit.text.tokenizer",
     "UnstorableError": "ggmlkit.errors",
     "UnsupportedTypeError": "ggmlkit.errors",
     "apply_delta": "ggmlkit.conversion.delta",
-    "apply_lora": "ggmlkit.conversion.lora_merge",
-    "convert": "ggmlkit.conversion.pipeline",
+    "apply_lora": "ggmlkit.conversion.lora.merge",
+    "convert": "ggmlkit.conversion.convert",
     "dequantize": "ggmlkit.tensor",
     "export": "ggmlkit.conversion.export",
     "make_delta": "ggmlkit.conversion.delta",
@@ -65,6 +67,7 @@ _MODULES = ("errors", "types")
 
 __all__ = [
     "ConversionError",
+    "ConversionWarning",
     "FormatError",
     "GgmlkitError",
     "HubError",

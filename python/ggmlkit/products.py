@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ggmlkit import _core
+from ggmlkit.arrays import as_numpy
 from ggmlkit.errors import UnsupportedTypeError
-from ggmlkit.tensor import Tensor, as_numpy
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from ggmlkit.types import TensorType
+
+
+class Weights(Protocol):
+    """What a product needs of a :class:`ggmlkit.Tensor`."""
+
+    @property
+    def type(self) -> TensorType: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def data(self) -> NDArray[np.uint8]: ...
+    def check(self) -> None: ...
 
 
 class PackedMatrix:
@@ -38,7 +50,7 @@ class PackedMatrix:
     type: TensorType
     shape: tuple[int, int]
 
-    def __init__(self, weights: Tensor, threads: int | None = None) -> None:
+    def __init__(self, weights: Weights, threads: int | None = None) -> None:
         self.shape = _matrix_shape(weights)
         self.type = weights.type
         self._core = _core.PackedMatrix(self.type.index, weights.data, *self.shape, threads or 0)
@@ -64,7 +76,7 @@ class Transposed:
     __array_ufunc__ = None  # numpy must hand `x @ W.T` to __rmatmul__
     __slots__ = ("weights",)
 
-    def __init__(self, weights: Tensor | PackedMatrix) -> None:
+    def __init__(self, weights: Weights | PackedMatrix) -> None:
         self.weights = weights
 
     def __rmatmul__(self, x: ArrayLike) -> NDArray[np.float32]:
@@ -72,7 +84,7 @@ class Transposed:
 
 
 def matmul(
-    x: ArrayLike, weights: Tensor | PackedMatrix, threads: int | None = None
+    x: ArrayLike, weights: Weights | PackedMatrix, threads: int | None = None
 ) -> NDArray[np.float32]:
     """``x @ weights.T`` with the weights as they are stored, or packed.
 
@@ -107,7 +119,7 @@ def matmul(
     return out
 
 
-def _matrix_shape(weights: Tensor) -> tuple[int, int]:
+def _matrix_shape(weights: Weights) -> tuple[int, int]:
     if len(weights.shape) != 2:
         raise ValueError(f"weights of shape {weights.shape} are no matrix")
     if not weights.type.can_dequantize:

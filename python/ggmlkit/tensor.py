@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit import _core, types
+from ggmlkit.arrays import as_numpy
 from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.products import Transposed
 from ggmlkit.storing import Importance, as_floats, store
 from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
-
-    from ggmlkit.products import Transposed
 
     Bytes = NDArray[np.uint8]
 
@@ -202,8 +202,6 @@ class Tensor:
     @property
     def T(self) -> Transposed:
         """For ``x @ tensor.T``: the quantized matrix product."""
-        from ggmlkit.products import Transposed
-
         self._check_known()
         return Transposed(self)
 
@@ -304,16 +302,3 @@ def _converted(
 def dequantize(tensor: Tensor, dtype: DTypeLike = np.float32) -> NDArray[Any]:
     """The values of a tensor; the same as :meth:`Tensor.dequantize`."""
     return tensor.dequantize(dtype)
-
-
-def as_numpy(array: ArrayLike) -> NDArray[Any]:
-    """The array as numpy sees it: of a quantized tensor the values, of a torch one its floats."""
-    if isinstance(array, Tensor):
-        return array.dequantize()
-    # A torch tensor that needs gradients, or of bfloat16, refuses numpy's protocol.
-    detach = getattr(array, "detach", None)
-    if detach is not None:
-        values = detach().cpu()
-        is_double = str(values.dtype) == "torch.float64"
-        return np.asarray(values if is_double else values.float())
-    return np.asarray(array)

@@ -13,9 +13,9 @@ from ggmlkit import io
 from ggmlkit.cli.adapters import scaled
 from ggmlkit.cli.app import run
 from ggmlkit.cli.command_line import UsageError
-from ggmlkit.conversion.source import open_source
+from ggmlkit.conversion.open_source import open_source
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 GGLA = GOLDEN / "lora-ggla.bin"
 BASE = GOLDEN / "gguf-v1-f16.bin"
 SETTINGS = ["-p", "Hello", "-n", "8", "--ignore-eos", "--temp", "0", "-t", "1"]

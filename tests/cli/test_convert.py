@@ -13,9 +13,9 @@ import pytest
 
 from command import ggmlkit
 from ggmlkit import io
-from ggmlkit.conversion.view import as_gguf
+from ggmlkit.io.gguf_view import as_gguf
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 META = GOLDEN / "meta"
 
 

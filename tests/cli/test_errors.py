@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+from paths import GOLDEN
+
 F16 = GOLDEN / "gguf-v1-f16.bin"
 
 

@@ -15,8 +15,8 @@ import other_checkpoints as others
 from command import ggmlkit
 from ggmlkit import io
 from ggmlkit.tensor import Tensor
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
 
 
@@ -119,10 +119,10 @@ def test_split_and_merge(tmp_path: Path, limit: list[str], parts: int) -> None:
 
 def other_files(folder: Path) -> dict[str, Path]:
     """A file of each container that isn't a model's own."""
-    from ggmlkit.io.atomic import replacing
+    from ggmlkit.io.foreign.safetensors import safetensors_header
     from ggmlkit.io.imatrix import read_imatrix, save_imatrix
-    from ggmlkit.io.safetensors import safetensors_header
-    from ggmlkit.io.torch_writer import write_torch
+    from ggmlkit.io.torch.writer import write_torch
+    from ggmlkit.io.writing.atomic import replacing
 
     tensor = Tensor("f32", (2, 3), np.ones(24, np.uint8), "w")
     files = {name: folder / name for name in ("a.safetensors", "a.pth", "a.dat", "a.gguf")}

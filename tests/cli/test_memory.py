@@ -16,7 +16,8 @@ TENSOR = 8 << 20
 MEASURE = """
 import sys
 from ggmlkit.cli.app import run
-import ggmlkit.conversion.source, ggmlkit.inspection.compare, ggmlkit.io.split, ggmlkit.quantization
+import ggmlkit.conversion.open_source, ggmlkit.inspection.compare
+import ggmlkit.io.gguf.split, ggmlkit.quantization
 before = peak()
 code = run(sys.argv[1:])
 print(peak() - before)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-F16 = Path(__file__).parents[1] / "data" / "golden" / "gguf-v1-f16.bin"
+from paths import GOLDEN
+
+F16 = GOLDEN / "gguf-v1-f16.bin"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from command import ggmlkit
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
 
 
@@ -58,7 +58,7 @@ def test_settings_of_the_decoder_reach_it() -> None:
 def test_ctrl_c_stops_cleanly_with_the_speed() -> None:
     script = (
         "import sys, time\n"
-        "from ggmlkit.model.llama import Llama\n"
+        "from ggmlkit.engine.llama import Llama\n"
         "generate = Llama.generate\n"
         "def slow(*a, **k):\n"
         "    for piece in generate(*a, **k):\n"

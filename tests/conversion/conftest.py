@@ -11,9 +11,7 @@ import pytest
 
 import ggmlkit as gk
 import tiny_models
-
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
-
+from paths import GOLDEN
 
 MakeHf = Callable[..., tuple[Path, Any]]
 

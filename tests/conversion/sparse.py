@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-from ggmlkit.io.safetensors import safetensors_header
+from ggmlkit.io.foreign.safetensors import safetensors_header
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 Shapes = dict[str, tuple[int, ...]]
 
 

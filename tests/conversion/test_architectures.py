@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.conversion import convert
+from ggmlkit.arch.hf_config import from_hf_config
+from ggmlkit.arch.hf_families import FAMILIES
+from ggmlkit.conversion.convert import convert
 from ggmlkit.conversion.export import export
-from ggmlkit.conversion.hf_config import from_hf_config
-from ggmlkit.conversion.hf_families import FAMILIES
 from ggmlkit.errors import ConversionError
 from tiny_models import VARIANTS, save_tiny, save_variant
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.conversion import convert
+from ggmlkit.conversion.convert import convert
 from ggmlkit.conversion.export import export
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.safetensors import open_safetensors
+from ggmlkit.io.foreign.safetensors import open_safetensors
 
 torch = pytest.importorskip("torch")
 

@@ -18,7 +18,7 @@ serialization = pytest.importorskip("flax.serialization")
 msgpack = pytest.importorskip("msgpack")
 
 from flax_trees import easylm_tree, flax_tree, nested  # noqa: E402
-from test_hf_folder import check  # noqa: E402
+from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 

@@ -16,7 +16,7 @@ h5py = pytest.importorskip("h5py")
 pytest.importorskip("flax")
 
 from flax_trees import flax_tree  # noqa: E402
-from test_hf_folder import check  # noqa: E402
+from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 

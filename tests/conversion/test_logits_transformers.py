@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.conversion import convert
+from ggmlkit.conversion.convert import convert
 from ggmlkit.conversion.export import export
 
 torch = pytest.importorskip("torch")

@@ -18,7 +18,7 @@ from ggmlkit.errors import ConversionError
 
 torch = pytest.importorskip("torch")
 
-from test_hf_folder import check  # noqa: E402
+from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 Wrap = Callable[[dict[str, Any]], dict[str, Any]]

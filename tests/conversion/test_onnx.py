@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-from test_hf_folder import check  # noqa: E402
+from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 

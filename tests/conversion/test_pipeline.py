@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.conversion import as_gguf, convert
+from ggmlkit.conversion.convert import convert
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.tensor import Tensor
+from paths import GOLDEN
 from peak_memory import printed
 
 MakeHf = Callable[..., tuple[Path, Any]]
-GOLDEN_FILES = sorted((Path(__file__).parents[1] / "data" / "golden").glob("gg*.bin"))
+GOLDEN_FILES = sorted(GOLDEN.glob("gg*.bin"))
 
 
 @pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda p: p.name)
@@ -120,8 +122,8 @@ def test_a_failed_conversion_leaves_the_old_file(meta_copy: Path, tmp_path: Path
 
 MEASURE = """
 import sys
-from ggmlkit.conversion import convert
-import ggmlkit.quantization.file, ggmlkit.conversion.hf_folder, ggmlkit.io.gguf_writer
+from ggmlkit.conversion.convert import convert
+import ggmlkit.quantization.file, ggmlkit.conversion.hf.folder, ggmlkit.io.gguf.writer
 before = peak()
 convert(sys.argv[1], sys.argv[2], type=sys.argv[3])
 print(peak() - before)

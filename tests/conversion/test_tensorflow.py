@@ -10,16 +10,17 @@ import pytest
 
 import ggmlkit as gk
 from ggmlkit.errors import ConversionError
+from paths import DATA
 
 pytest.importorskip("torch")
 pytest.importorskip("flax")
 
 import other_checkpoints
 from flax_trees import flax_tree
-from test_hf_folder import check
+from folder_checks import check
 
 MakeHf = Callable[..., tuple[Path, Any]]
-DATA = Path(__file__).parents[1] / "data" / "tensorflow"
+DATA = DATA / "tensorflow"
 
 
 def test_variables_by_module(tiny_hf: MakeHf, tmp_path: Path) -> None:

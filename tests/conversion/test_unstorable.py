@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import UnstorableError
-from ggmlkit.io.split import split_file
+from ggmlkit.io.gguf.split import split_file
+from ggmlkit.io.gguf_view import as_gguf
 
 Q = "blk.1.attn_q.weight"
 LAST = (63, 63)

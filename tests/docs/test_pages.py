@@ -13,8 +13,8 @@ import pytest
 
 import ggmlkit as gk
 from layouts import LAYOUTS
+from paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     "docs/adapters.md",

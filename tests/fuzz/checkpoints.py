@@ -12,8 +12,8 @@ import numpy as np
 
 import ggmlkit as gk
 import seeds
-from ggmlkit.io.safetensors import safetensors_header
-from ggmlkit.io.torch_writer import write_torch
+from ggmlkit.io.foreign.safetensors import safetensors_header
+from ggmlkit.io.torch.writer import write_torch
 
 
 def safetensors(path: Path) -> None:

@@ -14,9 +14,9 @@ import sys
 import time
 from functools import cache
 
-from ggmlkit.model.template_process import Bounds
-from ggmlkit.model.template_sandbox import Sandbox
-from ggmlkit.model.template_worker import serve
+from ggmlkit.text.template.process import Bounds
+from ggmlkit.text.template.sandbox import Sandbox
+from ggmlkit.text.template.worker import serve
 
 _FORK, _STATUS = b"f", b"s"
 _LONGEST = 100  # bytes of a message
@@ -68,6 +68,7 @@ def _parent() -> tuple[subprocess.Popen[bytes], socket.socket]:
         process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=theirs.fileno(),
+            stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             start_new_session=True,
         )

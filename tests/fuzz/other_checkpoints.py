@@ -10,8 +10,8 @@ import numpy as np
 
 import checkpoints
 import seeds
-from ggmlkit.io.safetensors import safetensors_header
-from ggmlkit.io.torch_pickle import STORAGE_OF, dense_stride
+from ggmlkit.io.foreign.safetensors import safetensors_header
+from ggmlkit.io.torch.pickle import STORAGE_OF, dense_stride
 from ggmlkit.tensor import Tensor
 
 

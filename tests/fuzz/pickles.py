@@ -6,7 +6,7 @@ import pickle
 import struct
 from random import Random
 
-from ggmlkit.io.pickle_opcodes import opcodes
+from ggmlkit.io.torch.pickle_opcodes import opcodes
 from mutators import damaged
 
 _NAMES = [b"collections\nOrderedDict\n", b"torch._utils\n_rebuild_tensor_v2\n",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 import ggmlkit as gk
+from ggmlkit.io.gguf.split import split_file
 from ggmlkit.io.imatrix import read_imatrix, save_imatrix
-from ggmlkit.io.split import split_file
 from ggmlkit.tensor import Tensor
 from raw_gguf import Entry, raw_gguf
 

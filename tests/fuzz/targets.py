@@ -21,7 +21,7 @@ import other_checkpoints as others
 import seeds
 import templates
 from forked_renderer import ForkedRenderer
-from ggmlkit.conversion.source import open_source
+from ggmlkit.conversion.open_source import open_source
 from ggmlkit.conversion.vocabulary import (
     metadata_from_tiktoken,
     metadata_from_vocab_and_merges,
@@ -29,12 +29,12 @@ from ggmlkit.conversion.vocabulary import (
 )
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.io.imatrix import read_imatrix
-from ggmlkit.io.torch_pickle import unpickled
-from ggmlkit.io.torch_state import settings, state_dict
+from ggmlkit.io.torch.pickle import unpickled
+from ggmlkit.io.torch.state_dict import settings, state_dict
 from ggmlkit.io.unknown_tensor import UnknownTensor, with_kept_bytes
-from ggmlkit.model.template_process import Bounds, Renderers
-from ggmlkit.model.vocab_keys import CARRIED
 from ggmlkit.tensor import Tensor
+from ggmlkit.text.template.process import Bounds, Renderers
+from ggmlkit.text.vocab_keys import CARRIED
 from mutators import damaged, damaged_header, damaged_json, damaged_template, damaged_text
 from pickles import damaged_pickle
 

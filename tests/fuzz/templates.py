@@ -78,7 +78,7 @@ def made(rng: Random) -> str:
 
 def _statement(rng: Random, depth: int) -> str:
     kind = rng.random()
-    value = _expression(rng, 3)
+    value = _expression(rng, rng.choice((1, 2, 2, 3)))
     if kind < 0.7 or depth == 0:
         return f"{{{{ {value} }}}}"
     inner = _statement(rng, depth - 1)

@@ -12,8 +12,7 @@ import ggmlkit as gk
 from ggmlkit import io, types
 from ggmlkit.inspection.compare import Comparison, compare_files, compare_tensors
 from ggmlkit.tensor import Tensor
-
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+from paths import GOLDEN
 
 
 def saved(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Path:
@@ -72,7 +71,7 @@ def test_large_tensors_are_compared_in_runs(monkeypatch: pytest.MonkeyPatch) -> 
     values = np.random.default_rng(0).standard_normal((8, 1024)).astype(np.float32)
     one, two = gk.quantize(values, "q4_0"), gk.quantize(values, "q8_0")
     whole = compare_tensors("t", one, two)
-    monkeypatch.setattr("ggmlkit.inspection.runs._RUN", 1024)
+    monkeypatch.setattr("ggmlkit.inspection.row_ranges._RUN", 1024)
     parts = compare_tensors("t", one, two)
     assert whole.errors is not None
     assert parts.errors is not None

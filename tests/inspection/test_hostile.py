@@ -16,12 +16,12 @@ from ggmlkit import io
 from ggmlkit.inspection.compare import compare_files
 from ggmlkit.inspection.repair import repair_file
 from ggmlkit.inspection.verify import verify_file
+from ggmlkit.io.gguf.metadata_edit import edit_metadata
+from ggmlkit.io.gguf.split import merge_files, split_file
 from ggmlkit.io.imatrix import read_imatrix, save_imatrix
-from ggmlkit.io.metadata_edit import edit_metadata
-from ggmlkit.io.split import merge_files, split_file
 from ggmlkit.tensor import Tensor
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 MUTATIONS = 150
 
 

@@ -11,9 +11,9 @@ import pytest
 import ggmlkit as gk
 from ggmlkit import io
 from ggmlkit.inspection.repair import repair_file
-from ggmlkit.io.split import split_file
+from ggmlkit.io.gguf.split import split_file
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 STEMS = [
     "gguf-v1-q4_0",
     "gguf-v1-f16",

@@ -15,11 +15,10 @@ from ggmlkit import io, types
 from ggmlkit.inspection.scales import broken_blocks
 from ggmlkit.inspection.tensor_report import tensor_report
 from ggmlkit.inspection.verify import verify_file
-from ggmlkit.io.split import split_file
+from ggmlkit.io.gguf.split import split_file
 from ggmlkit.tensor import Tensor
 from layouts import LAYOUTS
-
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+from paths import GOLDEN
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.bin")), ids=lambda path: path.stem)
@@ -143,7 +142,7 @@ def test_doubles_keep_their_range() -> None:
 
 
 def test_problems_are_counted_over_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ggmlkit.inspection.runs._RUN", 64)
+    monkeypatch.setattr("ggmlkit.inspection.row_ranges._RUN", 64)
     values = np.zeros(300, np.float32)
     values[[130, 131, 290]] = np.inf
     assert tensor_report("t", f32(values.tolist())).problems == [

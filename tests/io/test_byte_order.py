@@ -6,20 +6,19 @@ import struct
 from argparse import Namespace
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 from gguf.scripts.gguf_convert_endian import convert_byteorder
 
 import ggmlkit as gk
+import gguf
 from decoders import decode
 from ggmlkit import io, types
 from ggmlkit.io.byteswap import in_other_order, swapped
-from ggmlkit.io.stream import Part, PartedTensor
+from ggmlkit.io.writing.stream import Part, PartedTensor
 from ggmlkit.tensor import Tensor
 from layouts import LAYOUTS
-
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+from paths import GOLDEN
 
 
 def random_tensor(name: str, blocks: int = 5) -> Tensor:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 
+import gguf
 from decoders import decode
 from ggmlkit import io
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 FILES = sorted(path for path in GOLDEN.glob("*.bin") if path.name != "lora-ggla.bin")
 LITTLE = [path for path in FILES if "-be-" not in path.name]
 NAME = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

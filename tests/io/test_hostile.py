@@ -12,8 +12,8 @@ import pytest
 import ggmlkit as gk
 from ggmlkit import io
 from ggmlkit.tensor import Tensor
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 STEMS = [
     "gguf-v1-q4_0",
     "gguf-v3-be-f16",

@@ -15,8 +15,8 @@ import checkpoints
 import ggmlkit as gk
 import seeds
 from ggmlkit.errors import HubError
+from ggmlkit.io.gguf.split import split_file
 from ggmlkit.io.hub import HubPath, Repository, hub_path, is_on_hub
-from ggmlkit.io.split import split_file
 from hub_server import COMMIT, Hub, serving
 
 pytest.importorskip("huggingface_hub")
@@ -56,8 +56,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 def shard(folder: Path) -> None:
     """The folder's weights in two files and an index."""
-    from ggmlkit.io.safetensors import open_safetensors
-    from ggmlkit.io.safetensors_writer import write_safetensors
+    from ggmlkit.io.foreign.safetensors import open_safetensors
+    from ggmlkit.io.foreign.safetensors_writer import write_safetensors
 
     tensors = open_safetensors(folder / "model.safetensors").tensors
     names = list(tensors)

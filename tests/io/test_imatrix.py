@@ -6,15 +6,15 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 
 import ggmlkit as gk
+import gguf
 from ggmlkit import io
 from ggmlkit.io.imatrix import Imatrix, ImatrixEntry, read_imatrix, save_imatrix
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 TAIL = struct.pack("<i", 5) + struct.pack("<i", 8) + b"wiki.raw"
 
 

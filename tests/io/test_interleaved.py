@@ -18,15 +18,16 @@ import pytest
 import ggmlkit as gk
 from command import ggmlkit
 from ggmlkit import Llama, io
-from ggmlkit.conversion.pipeline import convert
+from ggmlkit.conversion.convert import convert
+from ggmlkit.io.gguf.metadata_edit import edit_metadata
+from ggmlkit.io.gguf.split import merge_files, split_file
 from ggmlkit.io.interleaved import RETIRED, Interleaved, in_row_order, plain_file_type
-from ggmlkit.io.metadata_edit import edit_metadata
-from ggmlkit.io.split import merge_files, split_file
-from ggmlkit.io.stream import parts_of
+from ggmlkit.io.writing.stream import parts_of
 from ggmlkit.quantization.file import quantize_file
+from paths import DATA
 from raw_gguf import Entry, raw_gguf
 
-DATA = Path(__file__).parents[1] / "data" / "interleaved"
+DATA = DATA / "interleaved"
 PLAIN = DATA / "q4_0.gguf"
 FILE_TYPES = {"q4_0_4_4": 33, "q4_0_4_8": 34, "q4_0_8_8": 35}
 # By name: rows, bytes of a piece, what nibble bytes are XORed with; from the format facts.

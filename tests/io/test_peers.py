@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ggmlkit import io
+from paths import GOLDEN
 
 ctransformers = pytest.importorskip(
     "ctransformers", reason="install ctransformers==0.2.27 to compare with it"
 )
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 TOKENS = json.loads((GOLDEN / "manifest.json").read_text())["tokens"]
 
 

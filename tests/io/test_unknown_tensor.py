@@ -14,17 +14,17 @@ import pytest
 import ggmlkit as gk
 from command import ggmlkit
 from ggmlkit import Llama, io
-from ggmlkit.conversion.pipeline import convert
+from ggmlkit.conversion.convert import convert
 from ggmlkit.inspection.compare import compare_files
 from ggmlkit.inspection.repair import repair_file
 from ggmlkit.inspection.verify import verify_file
-from ggmlkit.io.metadata_edit import edit_metadata
-from ggmlkit.io.split import merge_files, split_file
+from ggmlkit.io.gguf.metadata_edit import edit_metadata
+from ggmlkit.io.gguf.split import merge_files, split_file
 from ggmlkit.io.unknown_tensor import UnknownTensor
 from ggmlkit.quantization.file import quantize_file
+from paths import DATA
 from raw_gguf import Entry, padded, raw_gguf
 
-DATA = Path(__file__).parents[1] / "data"
 KNOWN = {t.ggml_id for t in gk.types.ALL if t.generation == "gguf"} | {31, 32, 33, 36, 37, 38}
 NUMBERS = [4, 5, *range(43, 256), 2**31 - 1, 2**31, 2**32 - 1]
 VALUES = np.arange(32, dtype="<f4")

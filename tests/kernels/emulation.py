@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from paths import ROOT
+
 BLOCKS = Path(__file__).with_name("blocks.py")
 X86_SETS = ["avx2", "avxvnni", "avx512", "avx512vnni", "amx"]
 Result = subprocess.CompletedProcess[str]

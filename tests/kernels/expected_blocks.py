@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[2]
+from paths import ROOT
+
 EXPECTED = ROOT / "tests" / "data" / "blocks.npz"
 
 

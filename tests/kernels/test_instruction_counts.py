@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from paths import ROOT
+
 COUNTS = Path(__file__).with_name("instruction_counts.json")
 GROWTH = 1.10
 ISA = "avx2"  # valgrind 3.19 knows no AVX-512

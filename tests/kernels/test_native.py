@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from emulation import X86_SETS
+from paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 CROSS = "aarch64-linux-gnu-g++"
 EMULATOR = "qemu-aarch64-static"
 NEON = ["neon", "neon_dotprod", "neon_i8mm"]

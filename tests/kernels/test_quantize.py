@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gguf
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ggmlkit as gk
+import gguf
 from blocks import LEGACY, TYPES, awkward
 
 

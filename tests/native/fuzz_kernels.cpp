@@ -10,7 +10,7 @@
 
 #include "core/aligned.h"
 #include "kernels/kernel_table.h"
-#include "kernels/packed.h"
+#include "kernels/layouts/packed_tiles.h"
 #include "quant/activations.h"
 #include "text/byte_pairs.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/aligned.h"
-#include "kernels/packed.h"
+#include "kernels/layouts/packed_tiles.h"
 #include "quant/activations.h"
 
 namespace ggmlkit {

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 import ggmlkit as gk
+from ggmlkit.arch.tensor_names import to_hf
 from ggmlkit.conversion.base_model import hparams_of
-from ggmlkit.conversion.names import to_hf
-from ggmlkit.io.torch_writer import write_torch
+from ggmlkit.io.torch.writer import write_torch
 
 CONTEXT = 64
 TEXT = "The capital of France is Paris, and that of Italy is Rome, where all roads lead. " * 12

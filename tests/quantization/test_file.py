@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 
 import ggmlkit as gk
+import gguf
 from ggmlkit import io, types
-from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import ConversionError, FormatError, UnsupportedTypeError
+from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.quantization import file as quantize_module
 from ggmlkit.quantization import quantize_file
 from ggmlkit.tensor import Tensor
+from paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 F16 = GOLDEN / "gguf-v1-f16.bin"
 GENERATIONS = ["ggml", "ggmf-v1", "ggjt-v1", "ggjt-v2", "ggjt-v3", "gguf-v1"]
 

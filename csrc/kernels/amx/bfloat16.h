@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "kernels/avx512/lanes.h"
-#include "kernels/tile_weights.h"
+#include "kernels/generic/tile_weights.h"
 
 namespace ggmlkit {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "kernels/avx2/lanes.h"
-#include "kernels/dot_steps.h"
-#include "kernels/tile_weights.h"
+#include "kernels/generic/dot_steps.h"
+#include "kernels/generic/tile_weights.h"
 
 namespace ggmlkit::avx2 {
 namespace {

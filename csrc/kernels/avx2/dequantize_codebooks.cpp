@@ -1,7 +1,7 @@
 // iq4_nl, iq4_xs, mxfp4 and nvfp4 to float32: a byte shuffle looks sixteen values up at once.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/stores.h"
-#include "kernels/codebooks.h"
+#include "kernels/layouts/codebooks.h"
 
 namespace ggmlkit::avx2 {
 namespace {

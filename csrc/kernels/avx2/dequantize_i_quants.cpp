@@ -2,9 +2,9 @@
 // lanes, and what its few bits stand for looked up in a register.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/stores.h"
-#include "kernels/grids/iq1.h"
-#include "kernels/iq1_blocks.h"
-#include "kernels/iq2_iq3_blocks.h"
+#include "kernels/layouts/grids/iq1.h"
+#include "kernels/layouts/iq1_blocks.h"
+#include "kernels/layouts/iq2_iq3_blocks.h"
 
 namespace ggmlkit::avx2 {
 namespace {

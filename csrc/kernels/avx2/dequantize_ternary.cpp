@@ -2,7 +2,7 @@
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/planes.h"
 #include "kernels/avx2/stores.h"
-#include "kernels/ternary_blocks.h"
+#include "kernels/layouts/ternary_blocks.h"
 
 namespace ggmlkit::avx2 {
 namespace {

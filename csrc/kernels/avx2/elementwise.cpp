@@ -3,7 +3,7 @@
 
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
-#include "kernels/gelu.h"
+#include "kernels/generic/gelu.h"
 
 namespace ggmlkit::avx2 {
 namespace {

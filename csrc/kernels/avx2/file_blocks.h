@@ -1,4 +1,4 @@
-// Eight blocks of a row as a file has them, on 256-bit vectors (kernels/stored_product.h).
+// Eight blocks of a row as a file has them, on 256-bit vectors (kernels/generic/stored_product.h).
 #pragma once
 
 #include "kernels/avx2/columns.h"

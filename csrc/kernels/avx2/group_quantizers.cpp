@@ -1,9 +1,9 @@
 // Float32 to the types of group_quantizers.h.
-#include "kernels/group_quantizers.h"
+#include "kernels/generic/group_quantizers.h"
 
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/eight_lanes.h"
-#include "kernels/lane_pair.h"
+#include "kernels/generic/lane_pair.h"
 
 namespace ggmlkit::avx2 {
 

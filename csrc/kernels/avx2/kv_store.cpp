@@ -3,7 +3,7 @@
 
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
-#include "kernels/kv_group.h"
+#include "kernels/layouts/kv_group.h"
 
 namespace ggmlkit::avx2 {
 namespace {

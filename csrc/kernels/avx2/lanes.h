@@ -1,9 +1,9 @@
-// 256-bit vectors for kernels/tile_weights.h and tile_matmul.h: a tile has eight rows, a 32-bit
+// 256-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has eight rows, a 32-bit
 // lane each.
 #pragma once
 
-#include "kernels/bytes.h"
-#include "kernels/packed.h"
+#include "kernels/layouts/bytes.h"
+#include "kernels/layouts/packed_tiles.h"
 #include "kernels/simd.h"
 
 namespace ggmlkit {

@@ -1,8 +1,8 @@
 // File rows to packed tiles: eight rows at a time, transposed in registers.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
-#include "kernels/pack_groups.h"
-#include "kernels/pack_rows.h"
+#include "kernels/generic/pack_groups.h"
+#include "kernels/generic/pack_rows.h"
 
 namespace ggmlkit::avx2 {
 namespace {

@@ -1,4 +1,4 @@
-// Small integers packed as kernels/planes.h says, 32 at a time.
+// Small integers packed as kernels/layouts/planes.h says, 32 at a time.
 #pragma once
 
 #include <immintrin.h>

@@ -1,5 +1,5 @@
 // Products of one token with rows as a file holds them.
-#include "kernels/stored_product.h"
+#include "kernels/generic/stored_product.h"
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/file_blocks.h"
 #include "kernels/avx2/lanes.h"

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/blocks.h"
+#include "kernels/layouts/blocks.h"
 
 namespace ggmlkit::avx2 {
 namespace {

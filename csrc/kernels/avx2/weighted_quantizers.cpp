@@ -1,9 +1,9 @@
 // Float32 to blocks where columns differ in importance.
-#include "kernels/weighted_quantizers.h"
+#include "kernels/generic/weighted_quantizers.h"
 
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/eight_lanes.h"
-#include "kernels/lane_pair.h"
+#include "kernels/generic/lane_pair.h"
 
 namespace ggmlkit::avx2 {
 

@@ -1,9 +1,9 @@
-// Sixteen blocks of a row as a file has them, on 512-bit vectors (kernels/stored_product.h).
+// Sixteen blocks of a row as a file has them, on 512-bit vectors (kernels/generic/stored_product.h).
 #pragma once
 
 #include "kernels/avx512/columns.h"
 #include "kernels/avx512/lanes.h"
-#include "kernels/pack_rows.h"
+#include "kernels/generic/pack_rows.h"
 
 namespace ggmlkit {
 namespace {

@@ -1,6 +1,6 @@
 // Products with float weights, used where they lie.
 #include "kernels/avx512/avx512.h"
-#include "kernels/blocks.h"
+#include "kernels/layouts/blocks.h"
 #include "kernels/simd.h"
 
 namespace ggmlkit::avx512 {

@@ -1,8 +1,8 @@
-// 512-bit vectors for kernels/tile_weights.h and tile_matmul.h: a tile has sixteen rows, a 32-bit
+// 512-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has sixteen rows, a 32-bit
 // lane each.
 #pragma once
 
-#include "kernels/packed.h"
+#include "kernels/layouts/packed_tiles.h"
 #include "kernels/simd.h"
 
 namespace ggmlkit {

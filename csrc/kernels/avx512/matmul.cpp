@@ -2,8 +2,8 @@
 #include "kernels/avx512/avx512.h"
 #include "kernels/avx512/file_blocks.h"
 #include "kernels/avx512/lanes.h"
-#include "kernels/stored_product.h"
-#include "kernels/tile_matmul.h"
+#include "kernels/generic/stored_product.h"
+#include "kernels/generic/tile_matmul.h"
 
 namespace ggmlkit::avx512 {
 namespace {

@@ -1,7 +1,7 @@
 // File rows to packed tiles: sixteen rows at a time, transposed in registers.
 #include "kernels/avx512/avx512.h"
-#include "kernels/pack_groups.h"
-#include "kernels/pack_rows.h"
+#include "kernels/generic/pack_groups.h"
+#include "kernels/generic/pack_rows.h"
 #include "kernels/simd.h"
 
 namespace ggmlkit::avx512 {

@@ -1,8 +1,8 @@
 // AVX-512 with VNNI: the AVX-512 table, with products by vpdpbusd.
 #include "kernels/avx512/file_blocks.h"
 #include "kernels/avx512/lanes.h"
-#include "kernels/stored_product.h"
-#include "kernels/tile_matmul.h"
+#include "kernels/generic/stored_product.h"
+#include "kernels/generic/tile_matmul.h"
 
 namespace ggmlkit {
 namespace {

@@ -1,8 +1,8 @@
 // AVX2 with AVX-VNNI: the AVX2 table, with products by vpdpbusd.
 #include "kernels/avx2/file_blocks.h"
 #include "kernels/avx2/lanes.h"
-#include "kernels/stored_product.h"
-#include "kernels/tile_matmul.h"
+#include "kernels/generic/stored_product.h"
+#include "kernels/generic/tile_matmul.h"
 
 namespace ggmlkit {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "kernels/kv_tiles.h"
+#include "kernels/generic/attention.h"
 #include "kernels/neon/neon.h"
 #include "kernels/neon/vector.h"
 

@@ -1,7 +1,7 @@
 // Element-wise steps of the decoder: norm, rotation, softmax, gates.
 #include <cmath>
 
-#include "kernels/gelu.h"
+#include "kernels/generic/gelu.h"
 #include "kernels/neon/neon.h"
 #include "kernels/neon/vector.h"
 

@@ -1,7 +1,7 @@
 // Float32 to the types of group_quantizers.h.
-#include "kernels/group_quantizers.h"
+#include "kernels/generic/group_quantizers.h"
 
-#include "kernels/lane_pair.h"
+#include "kernels/generic/lane_pair.h"
 #include "kernels/neon/four_lanes.h"
 #include "kernels/neon/neon.h"
 

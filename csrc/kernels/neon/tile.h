@@ -1,9 +1,9 @@
-// A packed tile as NEON reads it: eight rows, so that a vector of the layout (kernels/packed.h) is
+// A packed tile as NEON reads it: eight rows, so that a vector of the layout (kernels/layouts/packed_tiles.h) is
 // two registers, each with four consecutive weights of four rows.
 #pragma once
 
 #include "kernels/neon/vector.h"
-#include "kernels/packed.h"
+#include "kernels/layouts/packed_tiles.h"
 
 namespace ggmlkit::neon {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "kernels/blocks.h"
+#include "kernels/layouts/blocks.h"
 
 namespace ggmlkit::neon {
 namespace {

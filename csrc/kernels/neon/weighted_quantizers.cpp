@@ -1,7 +1,7 @@
 // Float32 to blocks where columns differ in importance.
-#include "kernels/weighted_quantizers.h"
+#include "kernels/generic/weighted_quantizers.h"
 
-#include "kernels/lane_pair.h"
+#include "kernels/generic/lane_pair.h"
 #include "kernels/neon/four_lanes.h"
 #include "kernels/neon/neon.h"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ggmlkit.cli.command_line import HELP, Command, HelpAsked, UsageError, columns
-from ggmlkit.cli.plain import printable
+from ggmlkit.cli.metadata_text import printable
 from ggmlkit.errors import GgmlkitError
 
 _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
@@ -78,7 +78,7 @@ def _run(name: str, words: Sequence[str]) -> int:
 
 def _command(name: str) -> Command:
     own_name = name.replace("-", "_")
-    return Command(getattr(import_module(f"ggmlkit.cli.{own_name}"), own_name))
+    return Command(getattr(import_module(f"ggmlkit.cli.commands.{own_name}"), own_name))
 
 
 def _help() -> str:

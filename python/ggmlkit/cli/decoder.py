@@ -9,7 +9,7 @@ from ggmlkit.cli.adapters import scaled
 from ggmlkit.cli.options import BitsChoice, KvChoice
 
 if TYPE_CHECKING:
-    from ggmlkit.model.llama import Llama
+    from ggmlkit.engine.llama import Llama
 
 
 def open_decoder(
@@ -25,7 +25,7 @@ def open_decoder(
     lora: list[str] | None = None,
 ) -> Llama:
     """The model in a file; raises as :class:`Llama` does."""
-    from ggmlkit.model.llama import Llama
+    from ggmlkit.engine.llama import Llama
 
     return Llama(
         model,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from ggmlkit.cli.plain import printable
+from ggmlkit.cli.metadata_text import printable
 
 Progress = Callable[[int, int, str], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ggmlkit.model.llama import Llama
+    from ggmlkit.engine.llama import Llama
 
 
 def print_stream(pieces: Iterable[str]) -> str:

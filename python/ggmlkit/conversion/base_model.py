@@ -6,10 +6,10 @@ import os
 from contextlib import closing
 from pathlib import Path
 
-from ggmlkit.conversion.hf_config import from_hf_config
-from ggmlkit.conversion.hparams import Hparams
+from ggmlkit.arch.hf_config import from_hf_config
+from ggmlkit.arch.hparams import Hparams
 from ggmlkit.conversion.json_file import read_json
-from ggmlkit.conversion.source import open_source
+from ggmlkit.conversion.open_source import open_source
 from ggmlkit.errors import ConversionError
 
 

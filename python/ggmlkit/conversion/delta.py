@@ -22,16 +22,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ggmlkit import types
-from ggmlkit.conversion import names
+from ggmlkit.arch import tensor_names as names
 from ggmlkit.conversion.float_tensors import FLOATS
-from ggmlkit.conversion.hf_folder import open_weights
-from ggmlkit.conversion.hf_model import hf_source
-from ggmlkit.conversion.hf_writer import write_hf_folder
+from ggmlkit.conversion.hf.folder import open_weights
+from ggmlkit.conversion.hf.model import hf_source
+from ggmlkit.conversion.hf.writer import write_hf_folder
 from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.pipeline import write_model
 from ggmlkit.conversion.plan import conversion_plan, stored_types
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.stream import Part, PartedTensor
+from ggmlkit.io.writing.stream import Part, PartedTensor
 from ggmlkit.quantization.file import in_type, row_runs
 from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor

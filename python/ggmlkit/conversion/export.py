@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from ggmlkit.conversion.export_hf import hf_files, hf_tensors
+from ggmlkit.arch.meta_params import to_meta_params
+from ggmlkit.arch.tensor_names import to_meta
+from ggmlkit.conversion.checkpoint_files import (
+    SHARD_SIZE,
+    check_alone,
+    shards,
+    write_json,
+    write_shards,
+)
 from ggmlkit.conversion.float_tensors import FLOATS, float_tensors, shared_float_type
-from ggmlkit.conversion.hf_model import hf_values
-from ggmlkit.conversion.meta_params import to_meta_params
-from ggmlkit.conversion.names import to_meta
-from ggmlkit.conversion.source import Source, open_source
-from ggmlkit.conversion.tokenizer_files import give_vocabulary
+from ggmlkit.conversion.hf.export import hf_files, hf_tensors
+from ggmlkit.conversion.hf.model import hf_values
+from ggmlkit.conversion.open_source import open_source
+from ggmlkit.conversion.source import Source
 from ggmlkit.conversion.vocabulary import to_tokenizer_json
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.atomic import FileSet, replacing, replacing_together
-from ggmlkit.io.npz_writer import write_npz
-from ggmlkit.io.progress import shifted
-from ggmlkit.io.safetensors_writer import write_safetensors
-from ggmlkit.io.stream import Progress
-from ggmlkit.io.torch_writer import write_torch
+from ggmlkit.io.foreign.npz_writer import write_npz
+from ggmlkit.io.torch.writer import write_torch
+from ggmlkit.io.writing.atomic import FileSet, replacing, replacing_together
+from ggmlkit.io.writing.stream import Progress
 from ggmlkit.tensor import Tensor
-
-SHARD_SIZE = 5_000_000_000  # bytes; what the hub takes well
-# What readers of a folder look for: such a file of another model must not lie among ours.
-_CHECKPOINT_FILES = (
-    "*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.json",
-    "consolidated.*.pth", "config.json", "params.json", "generation_config.json",
-    "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ def export(
         raise ConversionError(f"a shard of {shard_size} bytes has no room")
     with closing(open_source(src, needs_vocabulary=vocab is None)) as source:
         if vocab is not None:
-            give_vocabulary(source, Path(vocab))
+            source.replace_vocabulary(Path(vocab))
         if format != "meta":
             source.tensors = hf_values(source.tensors, source.hparams())
         chosen = dtype or _kept_type(source, format)
@@ -130,46 +124,6 @@ def _write_hf(folder: Path, job: _Job) -> None:
         for name, value in files.items():
             write_json(together, name, value)
         write_shards(together, weights, job.threads, job.progress)
-
-
-def write_shards(
-    together: FileSet,
-    weights: Mapping[str, dict[str, Tensor]],
-    threads: int | None,
-    progress: Progress | None,
-) -> None:
-    """Write safetensors files, given by name."""
-    total = sum(tensor.nbytes for part in weights.values() for tensor in part.values())
-    done = 0
-    for name, part in weights.items():
-        with together.writing(name) as file:
-            write_safetensors(file, part, threads=threads, progress=shifted(progress, done, total))
-        done += sum(tensor.nbytes for tensor in part.values())
-
-
-def shards(
-    tensors: Mapping[str, Tensor], size: int
-) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any] | None]:
-    """Tensors by file, and the index that tells which tensor is where if the files are several."""
-    groups: list[dict[str, Tensor]] = [{}]
-    taken = 0
-    for name, tensor in tensors.items():
-        if groups[-1] and taken + tensor.nbytes > size:
-            groups.append({})
-            taken = 0
-        groups[-1][name] = tensor
-        taken += tensor.nbytes
-    if len(groups) == 1:
-        return {"model.safetensors": groups[0]}, None
-    files = {
-        f"model-{number + 1:05d}-of-{len(groups):05d}.safetensors": group
-        for number, group in enumerate(groups)
-    }
-    index = {
-        "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
-        "weight_map": {name: file for file, group in files.items() for name in group},
-    }
-    return files, index
 
 
 # ------------------------------------------------------------------- Meta, numpy
@@ -213,17 +167,6 @@ def _checkpoint(folder: Path, names: list[str], source: Source, last: str) -> It
         yield together
 
 
-def check_alone(folder: Path, names: set[str]) -> None:
-    """Refuse a folder with files of another checkpoint, which readers would take for part of it."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        name = path.name
-        if name not in names and any(fnmatchcase(name, form) for form in _CHECKPOINT_FILES):
-            raise ConversionError(
-                f"{folder} has {name} of another checkpoint, which would lie among the new files; "
-                "remove it or choose another folder"
-            )
-
-
 def _tokenizer_files(source: Source) -> dict[str, dict[str, Any]]:
     if "tokenizer.ggml.tokens" not in source.metadata:
         return {}
@@ -231,9 +174,3 @@ def _tokenizer_files(source: Source) -> dict[str, dict[str, Any]]:
         "tokenizer.json": to_tokenizer_json(source.metadata),
         "tokenizer_config.json": tokenizer_config(source.metadata),
     }
-
-
-def write_json(together: FileSet, name: str, value: Mapping[str, Any]) -> None:
-    """Write a JSON file."""
-    with together.writing(name) as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ggmlkit import types
-from ggmlkit.conversion import names
+from ggmlkit.arch import tensor_names as names
 from ggmlkit.errors import UnstorableError
+from ggmlkit.quantization.file import in_type
 from ggmlkit.tensor import Tensor
 
 FLOATS = ("f32", "f16", "bf16")
@@ -34,8 +35,6 @@ def float_tensors(
         rounding: whether vectors are rounded to ``dtype``; otherwise those that it does not hold
             exactly stay as they are. Files keep vectors as f32, whatever the checkpoint had.
     """
-    from ggmlkit.quantization.file import in_type
-
     target = types.get(dtype)
     found = {}
     for name, tensor in tensors.items():

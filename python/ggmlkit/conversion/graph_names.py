@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
-from ggmlkit.conversion import names
+from ggmlkit.arch import tensor_names as names
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.onnx import Node, OnnxFile
-from ggmlkit.io.transposed import transposed
+from ggmlkit.io.foreign.onnx import Node, OnnxFile
+from ggmlkit.lazy.transposed import transposed
 from ggmlkit.tensor import Tensor
 
 _MATMUL, _MULTIPLY, _COPY = "MatMul", "Mul", "Identity"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.transposed import transposed
+from ggmlkit.lazy.transposed import transposed
 from ggmlkit.tensor import Tensor
 
 _WEIGHTS = ("kernel", "embedding", "embeddings", "scale")

@@ -6,18 +6,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion import graph_names, layer_paths, names, permute
-from ggmlkit.conversion.hf_config import from_hf_config
-from ggmlkit.conversion.hf_model import hf_source
+from ggmlkit.arch import tensor_names as names
+from ggmlkit.arch.hf_config import from_hf_config
+from ggmlkit.conversion import graph_names, layer_paths
+from ggmlkit.conversion.hf.model import hf_source
+from ggmlkit.conversion.hf.quantized_layers import quantized
 from ggmlkit.conversion.json_file import read_json
-from ggmlkit.conversion.meta_folder import meta_source
+from ggmlkit.conversion.meta.folder import meta_source
 from ggmlkit.conversion.prefixes import Named, Way, own_names
-from ggmlkit.conversion.quantized_layers import quantized
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
-from ggmlkit.io.onnx import OnnxFile
-from ggmlkit.io.torch_checkpoint import TorchFile
+from ggmlkit.io.foreign.onnx import OnnxFile
+from ggmlkit.io.torch.checkpoint import TorchFile
+from ggmlkit.lazy import permuted as permute
 from ggmlkit.tensor import Tensor
 
 _FILES: dict[Way, str] = {"hf": "config.json", "meta": "params.json"}

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ggmlkit import types
-from ggmlkit.conversion import names
+from ggmlkit.arch import tensor_names as names
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.unknown_tensor import refuse_unknown
+from ggmlkit.quantization.file import in_type
+from ggmlkit.quantization.recipe import planned, recipe
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -94,8 +96,6 @@ def conversion_plan(
     Raises ConversionError for what the container cannot hold, UnsupportedTypeError for a type
     that cannot be written.
     """
-    from ggmlkit.quantization.file import in_type
-
     container = container or container_of(out)
     tensors = source.tensors
     refuse_unknown(tensors.values())
@@ -132,8 +132,6 @@ def stored_types(
 
     Raises UnsupportedTypeError where a matrix is in a layout that today's files don't have.
     """
-    from ggmlkit.quantization.recipe import planned, recipe
-
     refuse_unknown(source.tensors.values())
     if type is not None:
         chosen = planned(source.tensors, type, pure=pure)

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ggmlkit.conversion import names
-from ggmlkit.conversion.gguf_keys import from_metadata
-from ggmlkit.conversion.hparams import Hparams
-from ggmlkit.conversion.hub_source import hub_source
-from ggmlkit.conversion.tokenizer_files import folder_vocabulary
-from ggmlkit.conversion.view import as_gguf
+from ggmlkit.arch import tensor_names as names
+from ggmlkit.arch.gguf_keys import from_metadata
+from ggmlkit.arch.hparams import Hparams
+from ggmlkit.conversion.tokenizer_files import KEYS, folder_vocabulary, vocabulary_of
 from ggmlkit.errors import ConversionError, GgmlkitError
 from ggmlkit.io.base import ModelFile
-from ggmlkit.io.hub import hub_path, is_on_hub
-from ggmlkit.io.tensors_file import TensorsFile
+from ggmlkit.io.gguf.string_lists import StoredValues
 from ggmlkit.tensor import Tensor
-
-# The file that marks a folder, and the module and function that open one.
-_FOLDERS = (
-    ("config.json", "hf_folder:open_hf_folder"),
-    ("params.json", "meta_folder:open_meta_folder"),
-)
-# Who opens files that have their settings beside them.
-_LOOSE_FILE = "loose_file:open_loose_file"
 
 
 @dataclass
@@ -58,6 +45,17 @@ class Source:
         for file in self.files:
             file.close()
 
+    def replace_vocabulary(self, path: Path) -> None:
+        """Take the vocabulary of a tokenizer file, a folder that has one, or a model file."""
+        found = vocabulary_of(path, self.hparams().vocab, self.special)
+        kept = {k: v for k, v in self.metadata.items() if not k.startswith(KEYS)}
+        self.metadata = {**kept, **found}
+        kinds = {key: kind for key, kind in self.value_types.items() if key in kept}
+        if isinstance(found, StoredValues):
+            kinds |= {key: kind for key, kind in found.value_types.items() if key in found}
+        self.value_types = kinds
+        self.vocabulary_fault = None
+
     def hparams(self) -> Hparams:
         """The hyper-parameters, from the metadata and what the tensors show."""
         embedding = self.tensors.get("token_embd.weight")
@@ -73,61 +71,6 @@ class Source:
             long_rope=(rope[names.ROPE_SHORT], rope[names.ROPE_LONG]) if is_long else None,
             names=self.tensors,
         )
-
-
-def open_source(
-    path: str | os.PathLike[str], *, wanted: str | None = None, needs_vocabulary: bool = True
-) -> Source:
-    """Open a checkpoint folder, a file of tensors with its settings beside it, or a model file.
-
-    Args:
-        path: the folder or file, or such a thing on the hub.
-        wanted: a type of blocks that layers quantized by GPTQ or AWQ shall have where it holds
-            their integers as they are; otherwise these have float values.
-        needs_vocabulary: without, a checkpoint may lack a tokenizer or have one that cannot be
-            used.
-
-
-    Raises FormatError for damaged files, ConversionError for what is not supported, HubError for
-    what the hub does not give.
-    """
-    on_hub = is_on_hub(path)
-    source = _opened(hub_source(path) if on_hub else Path(path), wanted)
-    if needs_vocabulary and source.vocabulary_fault is not None:
-        source.close()
-        raise source.vocabulary_fault
-    if on_hub and source.path.is_dir():
-        source.metadata["general.name"] = hub_path(path).name
-    return source
-
-
-def _opened(path: Path, wanted: str | None) -> Source:
-    from ggmlkit import io
-
-    if path.is_dir():
-        for mark, opener in _FOLDERS:
-            if (path / mark).is_file():
-                return _function(opener)(path, wanted)
-        raise ConversionError(
-            f"{path} has neither config.json (Hugging Face) nor params.json (Meta)"
-        )
-    file = io.open(path)
-    try:
-        if isinstance(file, TensorsFile):
-            return _function(_LOOSE_FILE)(file, wanted)
-        metadata, tensors = as_gguf(file)
-    except BaseException:
-        file.close()
-        raise
-    return Source(path, metadata, tensors, [file], value_types=dict(file.value_types))
-
-
-def _function(opener: str) -> Callable[[Any, str | None], Source]:
-    module, _, name = opener.partition(":")
-    found: Callable[[Any, str | None], Source] = getattr(
-        import_module(f"ggmlkit.conversion.{module}"), name
-    )
-    return found
 
 
 def checkpoint_source(

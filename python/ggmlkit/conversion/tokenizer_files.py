@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ggmlkit import io
 from ggmlkit.conversion import vocabulary
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.stored_values import StoredValues
-from ggmlkit.model.special_ids import HF_NAMES
+from ggmlkit.io.gguf.string_lists import StoredValues
+from ggmlkit.text.special_ids import HF_NAMES
 
-if TYPE_CHECKING:
-    from ggmlkit.conversion.source import Source
-
-_KEYS = ("tokenizer.", "ggmlkit.tokenizer")  # prefixes of all that makes a vocabulary
+KEYS = ("tokenizer.", "ggmlkit.tokenizer")  # prefixes of all that makes a vocabulary
 _GIVE = (
     "tokenizer.model, tokenizer.json, or vocab.json with merges.txt; put them there, or name a "
     "file, a folder or a gguf file that has the vocabulary with --vocab (vocab= in Python)"
@@ -49,18 +47,6 @@ def vocabulary_of(path: Path, n_vocab: int, special: Mapping[str, int]) -> dict[
             raise ConversionError(f"{path} has no {_GIVE}")
         path = found
     return _with_special(_reader(path)(path, n_vocab), n_vocab, special)
-
-
-def give_vocabulary(source: Source, vocab: Path) -> None:
-    """Put what :func:`vocabulary_of` finds in the place of a source's own vocabulary."""
-    found = vocabulary_of(vocab, source.hparams().vocab, source.special)
-    kept = {k: v for k, v in source.metadata.items() if not k.startswith(_KEYS)}
-    source.metadata = {**kept, **found}
-    kinds = {key: kind for key, kind in source.value_types.items() if key in kept}
-    if isinstance(found, StoredValues):
-        kinds |= {key: kind for key, kind in found.value_types.items() if key in found}
-    source.value_types = kinds
-    source.vocabulary_fault = None
 
 
 def _with_special(
@@ -100,10 +86,8 @@ def _reader(path: Path) -> _Reader:
 
 def _of_model_file(path: Path, n_vocab: int) -> dict[str, Any]:
     """The vocabulary in a model file, filled up with tokens that no text leads to."""
-    from ggmlkit import io
-
     with io.open(path) as file:
-        found = StoredValues((k, v) for k, v in file.metadata.items() if k.startswith(_KEYS))
+        found = StoredValues((k, v) for k, v in file.metadata.items() if k.startswith(KEYS))
         found.value_types = file.value_types
     tokens = found.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or not tokens:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ggmlkit.conversion.source import Source, open_source
+from ggmlkit.conversion.open_source import open_source
+from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
-from ggmlkit.inspection.runs import is_readable, runs
+from ggmlkit.inspection.row_ranges import is_readable, runs
 from ggmlkit.io import Progress
 from ggmlkit.io import open as open_file
 from ggmlkit.io.unknown_tensor import UnknownTensor

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggmlkit.conversion import names
+from ggmlkit.arch import tensor_names as names
 from ggmlkit.errors import ConversionError, GgmlkitError
-from ggmlkit.io.atomic import replacing
 from ggmlkit.io.base import LostTensor
-from ggmlkit.io.gguf import GgufFile
-from ggmlkit.io.gguf_header import MAGIC
-from ggmlkit.io.gguf_parts import KEYS
-from ggmlkit.io.gguf_writer import write_gguf
-from ggmlkit.io.legacy import LegacyFile
-from ggmlkit.io.legacy_part import MAGICS, VERSIONS
-from ggmlkit.io.stream import Progress
+from ggmlkit.io.gguf.header import MAGIC
+from ggmlkit.io.gguf.parts import KEYS
+from ggmlkit.io.gguf.reader import GgufFile
+from ggmlkit.io.gguf.writer import write_gguf
+from ggmlkit.io.legacy.one_file import MAGICS, VERSIONS
+from ggmlkit.io.legacy.reader import LegacyFile
 from ggmlkit.io.unknown_tensor import with_kept_bytes
+from ggmlkit.io.writing.atomic import replacing
+from ggmlkit.io.writing.stream import Progress
 
 _CHUNK = 1 << 20
 _MOST_LAYERS = 1000  # that are looked for by name: no file has more

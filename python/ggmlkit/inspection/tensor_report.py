@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ggmlkit.inspection.runs import is_readable, runs
+from ggmlkit.inspection.row_ranges import is_readable, runs
 from ggmlkit.inspection.scales import broken_blocks
 from ggmlkit.io.unknown_tensor import UnknownTensor
 from ggmlkit.tensor import Tensor

@@ -11,7 +11,7 @@ from typing import Any
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.first_bytes import START, reader_of, refusal
-from ggmlkit.io.stream import Progress
+from ggmlkit.io.writing.stream import Progress
 from ggmlkit.tensor import Tensor
 
 __all__ = ["ModelFile", "Progress", "open", "save"]
@@ -86,7 +86,8 @@ def save(
         ConversionError: the container has no place for what it is given.
         OSError: the disk is full, the folder can't be written.
     """
-    from ggmlkit.io import gguf_writer, legacy_writer
+    from ggmlkit.io.gguf import writer as gguf_writer
+    from ggmlkit.io.legacy import writer as legacy_writer
 
     named = _by_name(tensors)
     kind = container or _SUFFIXES.get(Path(path).suffix.lower())
@@ -120,7 +121,7 @@ def save(
             progress=progress,
         )
     elif kind == "ggla":
-        from ggmlkit.io.lora import write_lora
+        from ggmlkit.io.legacy.ggla import write_lora
 
         write_lora(path, named, metadata, threads=threads, progress=progress)
     else:

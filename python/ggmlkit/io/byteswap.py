@@ -10,7 +10,7 @@ import numpy as np
 
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.block_fields import FIELDS
-from ggmlkit.io.stream import Part, PartedTensor
+from ggmlkit.io.writing.stream import Part, PartedTensor
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 

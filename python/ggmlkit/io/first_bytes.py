@@ -11,7 +11,7 @@ Test = Callable[[bytes], bool]
 
 
 def reader_of(start: bytes) -> str | None:
-    """Module and function, ``"gguf_parts:open_gguf"``, that open a file which begins so."""
+    """Module and function, ``"gguf.parts:open_gguf"``, that open a file which begins so."""
     return next((reader for test, reader in _READERS if test(start)), None)
 
 
@@ -73,16 +73,16 @@ def _is_imatrix_dat(start: bytes) -> bool:
 # The first that fits counts. Modules are imported when they are needed: a model's start to its
 # first token includes this.
 _READERS: tuple[tuple[Test, str], ...] = (
-    (_begins(b"GGUF"), "gguf_parts:open_gguf"),
-    (_begins(b"algg"), "lora:LoraFile"),
-    (_begins(b"lmgg", b"fmgg", b"tjgg", b"nsgg"), "legacy:LegacyFile"),
-    (_begins(b"PK\x03\x04"), "torch_checkpoint:open_torch"),
-    (_begins(b"\x89HDF\r\n\x1a\n"), "hdf5:open_hdf5"),
-    (_is_safetensors, "safetensors:open_safetensors"),
-    (_begins(b"\x80"), "torch_checkpoint:open_torch"),  # a pickle, of before the archives
-    (_is_msgpack, "flax:open_flax"),
-    (_is_onnx, "onnx:open_onnx"),
-    (_is_tensorflow_index, "tensorflow:open_tensorflow"),
+    (_begins(b"GGUF"), "gguf.parts:open_gguf"),
+    (_begins(b"algg"), "legacy.ggla:LoraFile"),
+    (_begins(b"lmgg", b"fmgg", b"tjgg", b"nsgg"), "legacy.reader:LegacyFile"),
+    (_begins(b"PK\x03\x04"), "torch.checkpoint:open_torch"),
+    (_begins(b"\x89HDF\r\n\x1a\n"), "foreign.hdf5:open_hdf5"),
+    (_is_safetensors, "foreign.safetensors:open_safetensors"),
+    (_begins(b"\x80"), "torch.checkpoint:open_torch"),  # a pickle, of before the archives
+    (_is_msgpack, "foreign.flax:open_flax"),
+    (_is_onnx, "foreign.onnx:open_onnx"),
+    (_is_tensorflow_index, "foreign.tensorflow:open_tensorflow"),
     (_is_imatrix_dat, "imatrix_dat:ImatrixDatFile"),
 )
 # Raw bytes, which only the name tells.

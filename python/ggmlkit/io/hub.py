@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ggmlkit.errors import HubError
-from ggmlkit.io.gguf_parts import part_name
+from ggmlkit.io.gguf.parts import part_name
 
 _SCHEME = "hf:"
 _FORM = re.compile(

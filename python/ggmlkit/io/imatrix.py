@@ -16,7 +16,7 @@ import numpy as np
 from ggmlkit.errors import FormatError
 from ggmlkit.io import open as open_file
 from ggmlkit.io.base import ModelFile
-from ggmlkit.io.gguf_writer import write_gguf
+from ggmlkit.io.gguf.writer import write_gguf
 from ggmlkit.io.imatrix_dat import CHUNK_COUNT, CHUNK_SIZE, COUNTS, DATASETS, SUMS
 from ggmlkit.tensor import Tensor
 

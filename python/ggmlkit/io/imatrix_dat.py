@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ggmlkit.io.base import ARRAY_OF
-from ggmlkit.io.mapped import Cursor, mapped_while_read
-from ggmlkit.io.mapped_model import MappedModelFile
+from ggmlkit.io.mapped_file import Cursor, mapped_while_read
+from ggmlkit.io.mapped_reader import MappedModelFile
 from ggmlkit.io.mapped_tensor import mapped_tensor
 from ggmlkit.tensor import Tensor
 

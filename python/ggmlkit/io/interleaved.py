@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ggmlkit import _core, types
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.pages import release
-from ggmlkit.io.stream import Part, PartedTensor
+from ggmlkit.io.writing.stream import Part, PartedTensor
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 

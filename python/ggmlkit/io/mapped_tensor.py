@@ -12,7 +12,7 @@ from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.base import ByteOrder
 from ggmlkit.io.byteswap import swapped
 from ggmlkit.io.interleaved import Interleaved, check_groups, in_row_order
-from ggmlkit.io.mapped import MappedFile
+from ggmlkit.io.mapped_file import MappedFile
 from ggmlkit.io.unknown_tensor import KeptBytes, UnknownTensor
 from ggmlkit.tensor import Tensor
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggmlkit import io, types
-from ggmlkit.conversion.view import as_gguf
 from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
-from ggmlkit.io.stream import Part, PartedTensor, parts_of
 from ggmlkit.io.unknown_tensor import refuse_unknown
+from ggmlkit.io.writing.stream import Part, PartedTensor, parts_of
 from ggmlkit.quantization.importance import fitted, left_out
 from ggmlkit.quantization.recipe import planned, recipe
 from ggmlkit.storing import Importance, check_finite_halves, store

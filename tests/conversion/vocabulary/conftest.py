@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ggmlkit.model import pretokenizers
+from ggmlkit.text.splitting import families as pretokenizers
 
 CORPUS = [
     "the  quick brown    fox ---- ====== jumps\tover aaaaaa abababab",

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary.end_tokens import end_keys, hf_end_ids
 from ggmlkit.errors import ConversionError
-from ggmlkit.model.tokenizer import Tokenizer
+from ggmlkit.text.tokenizer import Tokenizer
 
 TOKENS = ["a", "<0>", "<1>", "<2>", "<3>", "<4>", "<eom>"]
 IDS = "tokenizer.ggml.eos_token_ids"

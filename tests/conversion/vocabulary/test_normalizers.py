@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
 from ggmlkit.conversion.vocabulary.normalizers import (
     check_normalizer,
@@ -19,7 +19,7 @@ from ggmlkit.conversion.vocabulary.normalizers import (
     sentencepiece_keys,
 )
 from ggmlkit.errors import ConversionError
-from ggmlkit.model.vocab_keys import CARRIED
+from ggmlkit.text.vocab_keys import CARRIED
 
 EMPTY: dict[str, Any] = {"type": "Sequence", "normalizers": []}
 NOTHING: list[Any] = [

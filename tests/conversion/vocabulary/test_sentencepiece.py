@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from awkward import texts
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import (
     metadata_from_sentencepiece,
     metadata_from_tokenizer_json,
     to_tokenizer_json,
 )
 from ggmlkit.errors import ConversionError, FormatError
-from ggmlkit.model.tokenizer import Tokenizer
+from ggmlkit.text.tokenizer import Tokenizer
 
 Train = Callable[..., Any]
 

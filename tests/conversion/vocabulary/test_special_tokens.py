@@ -17,7 +17,7 @@ from ggmlkit.conversion.vocabulary.special_tokens import (
 from ggmlkit.conversion.vocabulary.token_table import AddedToken
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import FormatError
-from ggmlkit.model.special_ids import CARRIED_TEXTS
+from ggmlkit.text.special_ids import CARRIED_TEXTS
 
 TOKENS = ["<s>", "</s>", "<pad>", "<|eot_id|>", "<|eom_id|>", "a"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
 from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.errors import ConversionError
-from ggmlkit.model.tokenizer import Tokenizer
-from ggmlkit.model.vocab_keys import CARRIED
+from ggmlkit.text.tokenizer import Tokenizer
+from ggmlkit.text.vocab_keys import CARRIED
 
 SPECIAL = ["<|bos|>", "<|eos|>", "<|cls|>", "<|sep|>"]
 IDS = {name: 256 + number for number, name in enumerate(SPECIAL)}

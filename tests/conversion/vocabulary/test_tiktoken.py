@@ -13,9 +13,9 @@ import pytest
 from awkward import texts
 from ggmlkit.conversion.vocabulary import metadata_from_tiktoken, to_tokenizer_json
 from ggmlkit.errors import ConversionError, FormatError
-from ggmlkit.model import pretokenizers
-from ggmlkit.model.byte_letters import BYTE_OF_LETTER
-from ggmlkit.model.tokenizer import Tokenizer
+from ggmlkit.text.byte_letters import BYTE_OF_LETTER
+from ggmlkit.text.splitting import families as pretokenizers
+from ggmlkit.text.tokenizer import Tokenizer
 
 SPECIAL = 256
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from awkward import texts
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.conversion.vocabulary import metadata_from_tokenizer_json, to_tokenizer_json
 from ggmlkit.errors import ConversionError, FormatError, GgmlkitError
-from ggmlkit.model import pretokenizers
-from ggmlkit.model.tokenizer import Tokenizer
-from ggmlkit.model.vocab_keys import CARRIED
+from ggmlkit.text.splitting import families as pretokenizers
+from ggmlkit.text.tokenizer import Tokenizer
+from ggmlkit.text.vocab_keys import CARRIED
 
 Train = Callable[..., Any]
 FAMILIES = [family.name for family in pretokenizers.FAMILIES if family.byte_letters]

@@ -12,7 +12,7 @@ import pytest
 from awkward import texts
 from ggmlkit.conversion.vocabulary import metadata_from_vocab_and_merges
 from ggmlkit.errors import ConversionError, FormatError
-from ggmlkit.model.tokenizer import Tokenizer
+from ggmlkit.text.tokenizer import Tokenizer
 
 Train = Callable[..., Any]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.conversion.json_file import object_if_there
 from ggmlkit.errors import ConversionError, ModelError
-from ggmlkit.model.end_tokens import END_IDS, END_TEXTS, listed_ends
-from ggmlkit.model.vocab_keys import token_id
+from ggmlkit.text.end_tokens import END_IDS, END_TEXTS, listed_ends
+from ggmlkit.text.vocab_keys import token_id
 
 _EOS = "tokenizer.ggml.eos_token_id"
 _FILES = ("generation_config.json", "config.json")  # the first that tells counts

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.errors import ConversionError, ModelError
-from ggmlkit.model.normalizers import TRIMMED, normalizer_of
-from ggmlkit.model.tokenizer_steps import flat_steps, said
+from ggmlkit.text.splitting.normalizers import TRIMMED, normalizer_of
+from ggmlkit.text.tokenizer_steps import flat_steps, said
 
 _SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 # As to_tokenizer_json writes remove_extra_whitespaces.

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.conversion.sentencepiece_model import UNUSED, read_sentencepiece
-from ggmlkit.conversion.vocabulary.carried import carried_from_folder
+from ggmlkit.conversion.vocabulary.carried_json import carried_from_folder
+from ggmlkit.conversion.vocabulary.sentencepiece_model import UNUSED, read_sentencepiece
 from ggmlkit.conversion.vocabulary.special_tokens import added_tokens, special_keys
 from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
 from ggmlkit.errors import ConversionError
-from ggmlkit.model.vocab_keys import RULES, SENTENCEPIECE
+from ggmlkit.text.vocab_keys import RULES, SENTENCEPIECE
 
 NO_MERGE_SCORE = -1e6  # of single characters: no merge makes them, so it is never used
 

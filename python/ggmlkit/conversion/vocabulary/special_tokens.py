@@ -16,8 +16,8 @@ from ggmlkit.conversion.json_file import object_if_there
 from ggmlkit.conversion.vocabulary.end_tokens import end_keys
 from ggmlkit.conversion.vocabulary.token_table import AddedToken
 from ggmlkit.errors import ConversionError, FormatError, ModelError
-from ggmlkit.model.special_ids import CARRIED_TEXTS, HF_NAMES
-from ggmlkit.model.vocab import token_id
+from ggmlkit.text.special_ids import CARRIED_TEXTS, HF_NAMES
+from ggmlkit.text.vocab import token_id
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
 CHAT_TEMPLATES = "tokenizer.chat_templates"  # names of others, kept as tokenizer.chat_template.NAME

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ggmlkit.model.plain_pieces import SPACE
-from ggmlkit.model.special_ids import special_id
-from ggmlkit.model.tokenizer_unigram import all_bytes, scores_of
-from ggmlkit.model.vocab import TokenType, Vocab, flag
+from ggmlkit.text.encoding.unigram import all_bytes, scores_of
+from ggmlkit.text.plain_pieces import SPACE
+from ggmlkit.text.special_ids import special_id
+from ggmlkit.text.vocab import TokenType, Vocab, flag
 
 _USUAL_PREFIX = "##"
 _IN_MODEL = (TokenType.NORMAL, TokenType.UNKNOWN, TokenType.BYTE)

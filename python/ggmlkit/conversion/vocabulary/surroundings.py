@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.errors import ConversionError
-from ggmlkit.model.post_processor import tokens_around
-from ggmlkit.model.tokenizer_steps import flat_steps, said
+from ggmlkit.text.joining.post_processor import tokens_around
+from ggmlkit.text.tokenizer_steps import flat_steps, said
 
 _MODEL = "tokenizer.ggml.model"
 

@@ -13,12 +13,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion.sentencepiece_model import CONTROL
 from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
+from ggmlkit.conversion.vocabulary.sentencepiece_model import CONTROL
 from ggmlkit.conversion.vocabulary.special_tokens import special_keys
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
 from ggmlkit.errors import ConversionError, FormatError
-from ggmlkit.model.byte_letters import spelled
+from ggmlkit.text.byte_letters import spelled
 
 _LONGEST_TOKEN = 1000  # bytes; Llama 3's longest has 128
 # Named in the order of their ids, which follow the ranked tokens: Llama 3.1's names, of which

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ggmlkit.conversion.vocabulary.carried import carried_tokenizer
+from ggmlkit.conversion.vocabulary.carried_json import carried_tokenizer
 from ggmlkit.conversion.vocabulary.normalizers import normalizes_to_nfc
 from ggmlkit.conversion.vocabulary.subword_models import (
     scored_pieces,
@@ -15,12 +15,12 @@ from ggmlkit.conversion.vocabulary.subword_models import (
     wordpiece_parts,
 )
 from ggmlkit.errors import ConversionError, ModelError
-from ggmlkit.model import pretokenizers
-from ggmlkit.model.carried import MERGE_ORDER
-from ggmlkit.model.normalizers import TRIMMED
-from ggmlkit.model.plain_pieces import SPACE
-from ggmlkit.model.surroundings import Surroundings, surroundings
-from ggmlkit.model.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
+from ggmlkit.text.joining.surroundings import Surroundings, surroundings
+from ggmlkit.text.plain_pieces import SPACE
+from ggmlkit.text.splitting import families as pretokenizers
+from ggmlkit.text.splitting.normalizers import TRIMMED
+from ggmlkit.text.tokenizer_json import MERGE_ORDER
+from ggmlkit.text.vocab import TokenType, Vocab, charsmap, flag, merges_of, token_id
 
 _BPE = {
     "type": "BPE",

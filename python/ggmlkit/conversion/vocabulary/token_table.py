@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ggmlkit.conversion.hparams import ConversionWarning
-from ggmlkit.conversion.sentencepiece_model import (
+from ggmlkit.arch.hparams import ConversionWarning
+from ggmlkit.conversion.vocabulary.sentencepiece_model import (
     BYTE,
     CONTROL,
     NORMAL,

@@ -7,8 +7,8 @@ from typing import Any
 
 from ggmlkit.conversion.vocabulary.special_tokens import hf_chat_template, special_id
 from ggmlkit.errors import ConversionError, ModelError
-from ggmlkit.model.special_ids import HF_NAMES, carried_texts
-from ggmlkit.model.vocab import flag
+from ggmlkit.text.special_ids import HF_NAMES, carried_texts
+from ggmlkit.text.vocab import flag
 
 
 def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ggmlkit.conversion.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.conversion.json_file import list_of, read_json
-from ggmlkit.conversion.sentencepiece_model import BYTE, NORMAL, UNKNOWN
 from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
-from ggmlkit.conversion.vocabulary.carried import carried
+from ggmlkit.conversion.vocabulary.carried_json import carried
 from ggmlkit.conversion.vocabulary.normalizers import (
     check_normalizer,
     normalizer_steps,
@@ -19,19 +18,20 @@ from ggmlkit.conversion.vocabulary.normalizers import (
     sentencepiece_keys,
 )
 from ggmlkit.conversion.vocabulary.sentencepiece import NO_MERGE_SCORE
+from ggmlkit.conversion.vocabulary.sentencepiece_model import BYTE, NORMAL, UNKNOWN
 from ggmlkit.conversion.vocabulary.special_tokens import special_keys, special_names
 from ggmlkit.conversion.vocabulary.surroundings import surrounding_keys
 from ggmlkit.conversion.vocabulary.token_table import AddedToken, TokenTable
 from ggmlkit.conversion.vocabulary.unigram import UnigramTable
 from ggmlkit.conversion.vocabulary.wordpiece import wordpiece_keys
 from ggmlkit.errors import ConversionError, FormatError, ModelError
-from ggmlkit.model import pretokenizers
-from ggmlkit.model.carried import MERGE_ORDER, metaspace_prepends
-from ggmlkit.model.pre_tokenizer_steps import words_of
-from ggmlkit.model.tokenizer import Tokenizer
-from ggmlkit.model.tokenizer_steps import flat_steps, said
-from ggmlkit.model.vocab import Vocab, merges_of
-from ggmlkit.model.vocab_keys import CARRIED
+from ggmlkit.text.splitting import families as pretokenizers
+from ggmlkit.text.splitting.steps import words_of
+from ggmlkit.text.tokenizer import Tokenizer
+from ggmlkit.text.tokenizer_json import MERGE_ORDER, metaspace_prepends
+from ggmlkit.text.tokenizer_steps import flat_steps, said
+from ggmlkit.text.vocab import Vocab, merges_of
+from ggmlkit.text.vocab_keys import CARRIED
 
 
 def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:

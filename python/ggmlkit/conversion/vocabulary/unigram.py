@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ggmlkit.conversion.json_file import list_of
-from ggmlkit.conversion.sentencepiece_model import BYTE, NORMAL, UNKNOWN, UNUSED
 from ggmlkit.conversion.vocabulary.normalizers import sentencepiece_keys
+from ggmlkit.conversion.vocabulary.sentencepiece_model import BYTE, NORMAL, UNKNOWN, UNUSED
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
 from ggmlkit.errors import FormatError
-from ggmlkit.model.tokenizer_steps import flat_steps
-from ggmlkit.model.vocab import byte_value
-from ggmlkit.model.vocab_keys import SCORES
+from ggmlkit.text.tokenizer_steps import flat_steps
+from ggmlkit.text.vocab import byte_value
+from ggmlkit.text.vocab_keys import SCORES
 
 UNUSED_SCORE = -10000.0  # so that no program finds them in a text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ggmlkit.conversion.json_file import object_if_there, read_json
 from ggmlkit.conversion.vocabulary.byte_level import byte_level_keys
-from ggmlkit.conversion.vocabulary.carried import carried
+from ggmlkit.conversion.vocabulary.carried_json import carried
 from ggmlkit.conversion.vocabulary.special_tokens import added_tokens, special_keys, special_names
 from ggmlkit.conversion.vocabulary.to_tokenizer_json import to_tokenizer_json
 from ggmlkit.conversion.vocabulary.token_table import TokenTable

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ggmlkit.conversion.sentencepiece_model import NORMAL
+from ggmlkit.conversion.vocabulary.sentencepiece_model import NORMAL
 from ggmlkit.conversion.vocabulary.token_table import TokenTable
-from ggmlkit.model.plain_pieces import SPACE
-from ggmlkit.model.special_ids import USUAL
-from ggmlkit.model.tokenizer_steps import flat_steps
+from ggmlkit.text.plain_pieces import SPACE
+from ggmlkit.text.special_ids import USUAL
+from ggmlkit.text.tokenizer_steps import flat_steps
 
 _SPECIAL = ("cls", "seperator", "mask")  # gguf's names
 

@@ -1,0 +1,242 @@
+// Attention over cached positions, on vectors of any width: tiles of scores and of outputs in
+// registers. What a tile reads is converted to float once for all its rows.
+//
+// `V` describes a width: `Float`, its vectors of `lanes` floats; `rows`, how many a tile has, and
+// `sums`, how many it may hold; and what is done with them, see avx2/attention.cpp.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "core/convert.h"
+#include "kernels/layouts/kv_group.h"
+
+namespace ggmlkit {
+namespace {  // see core/convert.h: nothing here may be shared between instruction sets
+
+// Calls f with 0 … N - 1 as constants: of arrays that no variable ever indexes, the compiler keeps
+// every element in a register.
+template <class F, int... i>
+inline void for_constants(std::integer_sequence<int, i...>, F f) {
+  (f(std::integral_constant<int, i>()), ...);
+}
+template <int N, class F>
+inline void unrolled(F f) {
+  for_constants(std::make_integer_sequence<int, N>(), f);
+}
+
+// Calls f(first row, number of rows as a constant): `most` at a time while there are as many, then
+// what is left.
+template <int most, class F>
+void in_tiles_of_rows(std::size_t rows, F f, std::size_t r = 0) {
+  for (; r + most <= rows; r += most) f(r, std::integral_constant<int, most>());
+  if constexpr (most > 1) in_tiles_of_rows<most - 1>(rows, f, r);
+}
+
+// The largest power of two up to n, and at most `most`.
+constexpr int power_of_two_up_to(int n, int most) {
+  int power = 1;
+  while (2 * power <= n && 2 * power <= most) power *= 2;
+  return power;
+}
+
+template <class V, KvType type>
+struct KvTiles {
+  using Float = typename V::Float;
+  static constexpr int kLanes = V::lanes;
+  static constexpr int kOfGroup = static_cast<int>(kKvGroup) / kLanes;  // vectors of positions
+
+  // Elements from element `at` of a group on; for q8_0, as their integers.
+  static Float load(const std::byte* group, std::size_t at) {
+    if constexpr (type == KvType::f16) {
+      return V::halves(group + 2 * at);
+    } else {
+      return V::bytes(group + at);
+    }
+  }
+  static float load1(const std::byte* group, std::size_t at) {
+    return type == KvType::f16 ? half_to_float(load_u16(group + 2 * at))
+                               : static_cast<float>(static_cast<std::int8_t>(group[at]));
+  }
+
+  // sum[r][h] += row(r) · vector(h). The shorter side is held in registers, the other read as
+  // needed: sums leave no room for more.
+  template <int R, int H, class Row, class Vector>
+  static void add_products(Float (&sum)[R][H], Row row, Vector vector) {
+    if constexpr (R < H) {
+      Float held[R];
+      unrolled<R>([&](auto r) { held[r] = row(r); });
+      unrolled<H>([&](auto h) {
+        const Float v = vector(h);
+        unrolled<R>([&](auto r) { sum[r][h] = V::multiply_add(held[r], v, sum[r][h]); });
+      });
+    } else {
+      Float held[H];
+      unrolled<H>([&](auto h) { held[h] = vector(h); });
+      unrolled<R>([&](auto r) {
+        const Float a = row(r);
+        unrolled<H>([&](auto h) { sum[r][h] = V::multiply_add(a, held[h], sum[r][h]); });
+      });
+    }
+  }
+
+  // ----------------------------------------------------------------------- scores
+
+  // R rows of queries × G groups, over elements [begin, end), which share a scale. Adds to what
+  // earlier elements made, unless they are the first.
+  template <int R, int G>
+  static void score_tile(const float* q, std::size_t d, std::size_t begin, std::size_t end,
+                         const std::byte* keys, float* scores, std::size_t ld) {
+    constexpr int H = G * kOfGroup;
+    const std::size_t stride = kv_group_bytes(type, d);
+    const auto group_of = [=](int h) { return keys + h / kOfGroup * stride; };
+    Float sum[R][H];
+    unrolled<R>([&](auto r) { unrolled<H>([&](auto h) { sum[r][h] = V::broadcast(0.0f); }); });
+    for (std::size_t j = begin; j < end; ++j) {
+      add_products(
+          sum, [&](auto r) { return V::broadcast(q[r * d + j]); },
+          [&](auto h) { return load(group_of(h), key_at(h % kOfGroup * kLanes, j)); });
+    }
+    unrolled<H>([&](auto h) {
+      Float scale = V::broadcast(1.0f);
+      if constexpr (type == KvType::q8_0) {
+        scale = V::halves(group_of(h) + kv_scale_at(h % kOfGroup * kLanes, begin / kBlock, d));
+      }
+      unrolled<R>([&](auto r) {
+        float* at = scores + r * ld + kLanes * h;
+        const Float before = begin == 0 ? V::broadcast(0.0f) : V::load(at);
+        V::store(at, V::multiply_add(scale, sum[r][h], before));
+      });
+    });
+  }
+
+  template <int R, int G>
+  static void score_groups(const float* q, std::size_t d, const std::byte* keys, float* scores,
+                           std::size_t ld) {
+    if constexpr (type == KvType::f16) {
+      score_tile<R, G>(q, d, 0, d, keys, scores, ld);
+    } else {
+      for (std::size_t j = 0; j < d; j += kBlock) {
+        score_tile<R, G>(q, d, j, std::min(d, j + kBlock), keys, scores, ld);
+      }
+    }
+  }
+
+  // As many groups at a time as a tile holds, then half as many for what is left.
+  template <int R, int G>
+  static void score_rows(const float* q, std::size_t d, const std::byte* keys, std::size_t groups,
+                         float* scores, std::size_t ld) {
+    const std::size_t stride = kv_group_bytes(type, d);
+    for (; groups >= G; groups -= G, keys += G * stride, scores += G * kKvGroup) {
+      score_groups<R, G>(q, d, keys, scores, ld);
+    }
+    if constexpr (G > 1) score_rows<R, G / 2>(q, d, keys, groups, scores, ld);
+  }
+
+  // ----------------------------------------------------------------------- values
+
+  // R rows of weights × C vectors of columns from `column` on, over all positions.
+  template <int R, int C>
+  static void value_tile(const float* weights, std::size_t ld, std::size_t d,
+                         const std::byte* values, std::size_t positions, std::size_t column,
+                         float* out) {
+    constexpr int block = static_cast<int>(kBlock);
+    constexpr int blocks = std::max(1, C * kLanes / block);
+    const std::size_t stride = kv_group_bytes(type, d);
+    Float sum[R][C];
+    unrolled<R>([&](auto r) {
+      unrolled<C>([&](auto c) { sum[r][c] = V::load(out + r * d + column + kLanes * c); });
+    });
+    float scales[blocks][kKvGroup];  // of the blocks that the columns fall into
+    for (std::size_t first = 0; first < positions; first += kKvGroup, values += stride) {
+      if constexpr (type == KvType::q8_0) {
+        for (std::size_t b = 0; b < blocks; ++b) {
+          for (std::size_t p = 0; p < kKvGroup; p += kLanes) {
+            V::store(scales[b] + p, V::halves(values + kv_scale_at(p, column / kBlock + b, d)));
+          }
+        }
+      }
+      const std::size_t count = std::min(kKvGroup, positions - first);
+      for (std::size_t p = 0; p < count; ++p) {
+        add_products(
+            sum, [&](auto r) { return V::broadcast(weights[r * ld + first + p]); },
+            [&](auto c) {
+              const Float v = load(values, value_at(p, column + kLanes * c, d));
+              if constexpr (type == KvType::f16) return v;
+              return V::multiply(v, V::broadcast(scales[c * kLanes / block][p]));
+            });
+      }
+    }
+    unrolled<R>([&](auto r) {
+      unrolled<C>([&](auto c) { V::store(out + r * d + column + kLanes * c, sum[r][c]); });
+    });
+  }
+
+  // A column that belongs to no whole vector.
+  static void value_column(const float* weights, std::size_t ld, std::size_t rows, std::size_t d,
+                           const std::byte* values, std::size_t positions, std::size_t column,
+                           float* out) {
+    for (std::size_t p = 0; p < positions; ++p) {
+      const std::byte* group = values + p / kKvGroup * kv_group_bytes(type, d);
+      const std::size_t place = p % kKvGroup;
+      float v = load1(group, value_at(place, column, d));
+      if constexpr (type == KvType::q8_0) {
+        v *= half_to_float(load_u16(group + kv_scale_at(place, column / kBlock, d)));
+      }
+      for (std::size_t r = 0; r < rows; ++r) out[r * d + column] += weights[r * ld + p] * v;
+    }
+  }
+
+  template <int R, int C>
+  static void value_rows(const float* weights, std::size_t ld, std::size_t d,
+                         const std::byte* values, std::size_t positions, std::size_t column,
+                         float* out) {
+    for (; column + kLanes * C <= d; column += kLanes * C) {
+      value_tile<R, C>(weights, ld, d, values, positions, column, out);
+    }
+    if constexpr (C > 1) {
+      value_rows<R, C / 2>(weights, ld, d, values, positions, column, out);
+    } else {
+      for (; column < d; ++column) {
+        value_column(weights, ld, R, d, values, positions, column, out);
+      }
+    }
+  }
+
+  // ----------------------------------------------------------------------- all rows
+
+  static void scores(const float* q, std::size_t rows, std::size_t d, const std::byte* keys,
+                     std::size_t groups, float* scores, std::size_t ld) {
+    in_tiles_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
+      constexpr int R = decltype(count)::value;
+      constexpr int G = power_of_two_up_to(V::sums / (R * kOfGroup), 4);
+      score_rows<R, G>(q + r * d, d, keys, groups, scores + r * ld, ld);
+    });
+  }
+
+  static void add_values(const float* weights, std::size_t ld, std::size_t rows, std::size_t d,
+                         const std::byte* values, std::size_t positions, float* out) {
+    in_tiles_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
+      constexpr int R = decltype(count)::value;
+      constexpr int C = power_of_two_up_to(V::sums / R, 8);
+      value_rows<R, C>(weights + r * ld, ld, d, values, positions, 0, out + r * d);
+    });
+  }
+};
+
+template <class V, KvType type>
+void set_attention(KernelTable& table) {
+  KvKernels& kv = table.kv[static_cast<std::size_t>(type)];
+  kv.scores = KvTiles<V, type>::scores;
+  kv.add_values = KvTiles<V, type>::add_values;
+}
+
+template <class V>
+void fill_attention(KernelTable& table) {
+  set_attention<V, KvType::f16>(table);
+  set_attention<V, KvType::q8_0>(table);
+}
+
+}  // namespace
+}  // namespace ggmlkit

@@ -1,0 +1,1 @@
+"""What a model is: architectures, hyper-parameters, tensor names."""

@@ -1,0 +1,71 @@
+"""`ggmlkit verify`: whether a file is sound."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from ggmlkit.cli.command_line import Argument, Option
+from ggmlkit.cli.metadata_text import plain, printable
+from ggmlkit.cli.options import Json, Threads
+from ggmlkit.errors import GgmlkitError
+
+if TYPE_CHECKING:
+    from ggmlkit.inspection.tensor_report import TensorReport
+    from ggmlkit.inspection.verify import FileReport
+
+
+def verify(
+    path: Annotated[Path, Argument(metavar="FILE", help="File of any container.")],
+    sha256: Annotated[
+        bool, Option("--sha256", help="Print check sums of the file and of each tensor.")
+    ] = False,
+    as_json: Json = False,
+    threads: Threads = None,
+) -> None:
+    """Check a file's structure, scales and values, and show statistics of each tensor; exits with 1
+    if something is wrong."""
+    from ggmlkit.cli.progress import progress
+    from ggmlkit.inspection.verify import verify_file
+
+    with progress("verify") as report:
+        found = verify_file(path, sha256=sha256, threads=threads, progress=report)
+    if as_json:
+        print(json.dumps(_document(found), ensure_ascii=False, indent=1))
+    else:
+        _print(found)
+    problems = found.all_problems
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise GgmlkitError(f"{path}: {problems[0]}{more}")
+
+
+def _document(found: FileReport) -> dict[str, Any]:
+    document: dict[str, Any] = plain(asdict(found))
+    return {"sound": not found.all_problems, **document, "path": str(found.path)}
+
+
+def _print(found: FileReport) -> None:
+    width = max((len(printable(tensor.name)) for tensor in found.tensors), default=0)
+    print(f"{'':{width}}  {'type':6} {'min':>10} {'max':>10} {'mean':>10} {'rms':>10}")
+    for tensor in found.tensors:
+        print(f"{printable(tensor.name):{width}}  {tensor.type:6} {_numbers(tensor)}")
+        if tensor.sha256 is not None:
+            print(f"{'':{width}}  sha256 {tensor.sha256}")
+    for path, digest in found.sha256.items():
+        print(f"{digest}  {path}")
+    for problem in found.all_problems:
+        print(f"wrong: {printable(problem)}")
+    version = "" if found.version is None else f" v{found.version}"
+    end = f"{len(found.all_problems)} problems" if found.all_problems else "nothing is wrong"
+    print(f"{found.path}: {found.container}{version}, {len(found.tensors)} tensors, {end}")
+
+
+def _numbers(tensor: TensorReport) -> str:
+    values = tensor.statistics
+    if values is None:
+        return "no values that this build can read"
+    shown = (values.minimum, values.maximum, values.mean, values.rms)
+    return " ".join(f"{value:10.4g}" for value in shown)

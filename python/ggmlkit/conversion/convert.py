@@ -1,0 +1,95 @@
+"""Checkpoint or model file in, model file out."""
+
+from __future__ import annotations
+
+import os
+
+from ggmlkit import io
+from ggmlkit.conversion.lora.convert import convert_adapter
+from ggmlkit.conversion.lora.open_adapter import is_adapter
+from ggmlkit.conversion.pipeline import planned, write_model
+from ggmlkit.errors import ConversionError
+from ggmlkit.io.base import ByteOrder
+from ggmlkit.types import TensorType
+
+
+def convert(
+    src: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    type: str | TensorType | None = None,
+    pure: bool = False,
+    container: str | None = None,
+    version: int | None = None,
+    byte_order: ByteOrder = "little",
+    vocab: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    progress: io.Progress | None = None,
+) -> list[str]:
+    """Write the model in ``src`` as one model file, its matrices in ``type``.
+
+    The result is what :func:`ggmlkit.quantize_file` makes of the same weights in f32.
+
+    A LoRA adapter becomes an adapter file, as :func:`convert_adapter` writes it.
+
+    Args:
+        src: a Hugging Face or Meta folder, a file of tensors that has its settings beside it, any
+            model file ``gk.open`` reads, or such a thing on the hub: ``"hf:OWNER/NAME"``. Layers
+            quantized by GPTQ or AWQ keep their integers where ``type`` has room for them. Or an
+            adapter: a PEFT folder, a gguf or a ggla file.
+        out: the file to write, replaced only when it is complete.
+        type: a type or a mixture of several such as ``"q4_K_M"``, one of
+            ``ggmlkit.quantization.NAMES``; f16 by default. ``ggmlkit.quantization.plan`` says which
+            tensor gets what: vectors f32, matrices whose rows are no whole blocks a type of smaller
+            blocks. An adapter's tensors keep their types by default.
+        pure: give every matrix the same type.
+        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells. ``"ggla"`` for
+            an adapter.
+        version: of the container: gguf 1, 2 or 3, ggjt 1, 2 or 3; the newest by default.
+        byte_order: of the numbers; only gguf v3 can be ``"big"``.
+        vocab: a tokenizer file, a folder with one, or a model file, instead of the vocabulary
+            that ``src`` has or lacks.
+        base: the model that an adapter is for, or its config.json.
+        threads: at most this many; all the process may use when None.
+        progress: as ``gk.save`` calls it.
+
+    Returns:
+        What is worth knowing of the file, a sentence each, as ``gk.quantize_file`` tells it.
+
+    Raises:
+        UnstorableError: a weight isn't finite, or too large for the type.
+        ConversionError: the model has something that this library or the container cannot hold,
+            or there is no tokenizer.
+        FormatError: the input is damaged.
+        UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
+    """
+    if is_adapter(src):
+        if vocab is not None:
+            raise ConversionError(f"{os.fspath(src)} is an adapter, which has no vocabulary")
+        convert_adapter(
+            src,
+            out,
+            base=base,
+            type=type,
+            container=container,
+            version=version,
+            byte_order=byte_order,
+            progress=progress,
+        )
+        return []
+    if base is not None:
+        raise ConversionError(f"{os.fspath(src)} is no adapter, which alone has a base model")
+    with planned(
+        src,
+        out,
+        type=type or "f16",
+        pure=pure,
+        container=container,
+        version=version,
+        byte_order=byte_order,
+        vocab=vocab,
+        threads=threads,
+    ) as plan:
+        write_model(plan, threads=threads, progress=progress)
+        return list(plan.notes)

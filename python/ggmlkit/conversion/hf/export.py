@@ -1,0 +1,49 @@
+"""A model in Hugging Face's words: tensors by its names, and its JSON files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ggmlkit.arch import tensor_names as names
+from ggmlkit.arch.hf_config import to_hf_config
+from ggmlkit.conversion.float_tensors import TORCH_DTYPES
+from ggmlkit.conversion.source import Source
+from ggmlkit.conversion.vocabulary.end_tokens import hf_end_ids
+from ggmlkit.conversion.vocabulary.special_tokens import special_id
+from ggmlkit.errors import ConversionError
+from ggmlkit.tensor import Tensor
+
+_TOKENS = {"bos": "bos", "padding": "pad"}  # gguf: Hugging Face
+
+
+def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by Hugging Face's names."""
+    architecture = source.hparams().architecture
+    own: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        own_name = names.to_hf(name, architecture)
+        if own_name is None:
+            raise ConversionError(f"the layout has no name for the tensor {name}")
+        own[own_name] = tensor.renamed(own_name)
+    return own
+
+
+def hf_files(source: Source, dtype: str) -> dict[str, dict[str, Any]]:
+    """config.json and generation_config.json."""
+    ids = _token_ids(source.metadata)
+    config = {**to_hf_config(source.hparams()), **ids, "torch_dtype": TORCH_DTYPES[dtype]}
+    return {"config.json": config, "generation_config.json": ids}
+
+
+def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int | list[int]]:
+    """Special tokens; a list of all that end a turn where the file tells of several."""
+    ids: dict[str, int | list[int]] = {}
+    for ours, theirs in _TOKENS.items():
+        number = special_id(metadata, ours)
+        if number is not None:
+            ids[f"{theirs}_token_id"] = number
+    ends = hf_end_ids(metadata)
+    if ends is not None:
+        ids["eos_token_id"] = ends
+    return ids

@@ -1,0 +1,64 @@
+"""Opens whatever a model may come as."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ggmlkit import io
+from ggmlkit.conversion.hf.folder import open_hf_folder
+from ggmlkit.conversion.hf.hub import hub_source
+from ggmlkit.conversion.loose_file import open_loose_file
+from ggmlkit.conversion.meta.folder import open_meta_folder
+from ggmlkit.conversion.source import Source
+from ggmlkit.errors import ConversionError
+from ggmlkit.io.foreign.tensors_file import TensorsFile
+from ggmlkit.io.gguf_view import as_gguf
+from ggmlkit.io.hub import hub_path, is_on_hub
+
+# By the file that marks a folder.
+_FOLDERS = {"config.json": open_hf_folder, "params.json": open_meta_folder}
+
+
+def open_source(
+    path: str | os.PathLike[str], *, wanted: str | None = None, needs_vocabulary: bool = True
+) -> Source:
+    """Open a checkpoint folder, a file of tensors with its settings beside it, or a model file.
+
+    Args:
+        path: the folder or file, or such a thing on the hub.
+        wanted: a type of blocks that layers quantized by GPTQ or AWQ shall have where it holds
+            their integers as they are; otherwise these have float values.
+        needs_vocabulary: without, a checkpoint may lack a tokenizer or have one that cannot be
+            used.
+
+    Raises FormatError for damaged files, ConversionError for what is not supported, HubError for
+    what the hub does not give.
+    """
+    on_hub = is_on_hub(path)
+    source = _opened(hub_source(path) if on_hub else Path(path), wanted)
+    if needs_vocabulary and source.vocabulary_fault is not None:
+        source.close()
+        raise source.vocabulary_fault
+    if on_hub and source.path.is_dir():
+        source.metadata["general.name"] = hub_path(path).name
+    return source
+
+
+def _opened(path: Path, wanted: str | None) -> Source:
+    if path.is_dir():
+        for mark, open_folder in _FOLDERS.items():
+            if (path / mark).is_file():
+                return open_folder(path, wanted)
+        raise ConversionError(
+            f"{path} has neither config.json (Hugging Face) nor params.json (Meta)"
+        )
+    file = io.open(path)
+    try:
+        if isinstance(file, TensorsFile):
+            return open_loose_file(file, wanted)
+        metadata, tensors = as_gguf(file)
+    except BaseException:
+        file.close()
+        raise
+    return Source(path, metadata, tensors, [file], value_types=dict(file.value_types))

@@ -1,0 +1,77 @@
+"""LoRA adapters handed to the decoder, which adds what they change as it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ggmlkit import _core
+from ggmlkit.conversion.lora.adapter import AdapterPath, BaseModel, Scaled, with_scales
+from ggmlkit.conversion.lora.open_adapter import open_adapter
+from ggmlkit.conversion.source import Source
+from ggmlkit.engine.config import LlamaConfig
+from ggmlkit.engine.fused_tensors import fused_rows
+from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.io.base import ModelFile
+from ggmlkit.io.gguf_view import as_gguf
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class _Halves(NamedTuple):
+    """Of one weight's change: float32 ``(rank, in)`` and ``(rank, out)``, scales in the second."""
+
+    a: NDArray[np.float32]
+    b: NDArray[np.float32]
+
+
+def add_adapters(
+    session: _core.LlamaSession,
+    file: ModelFile,
+    config: LlamaConfig,
+    adapters: AdapterPath | Sequence[Scaled],
+) -> None:
+    """Make a session that was loaded from ``file``, and not started, apply these adapters.
+
+    Raises ModelError where one is not for the model or is more than products of two narrow
+    matrices, FormatError where it is damaged, ValueError for a scale that is no number up to a
+    million.
+    """
+    metadata, tensors = as_gguf(file)
+    base = BaseModel(config.architecture, Source(file.path, metadata, tensors).hparams)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    halves: dict[str, list[_Halves]] = {}
+    scaled = with_scales(adapters)
+    try:
+        for path, scale in scaled:
+            with closing(open_adapter(path, base)) as adapter:
+                adapter.check_is_low_rank("a model at run time")
+                adapter.check_fits(shapes, base.architecture)
+                for name, change in adapter.changes.items():
+                    if factor := np.float32(scale * change.scale):
+                        a, b = change.a.dequantize(), factor * change.b.dequantize().T
+                        rows = fused_rows(name, tensors, config)
+                        for part, part_of_b in _divided(name, b, rows):
+                            halves.setdefault(part, []).append(_Halves(a, part_of_b))
+        for name, found in halves.items():
+            # Ranks beside each other: B·A of all is the sum of each one's.
+            a = np.concatenate([each.a for each in found])
+            b = np.concatenate([each.b for each in found])
+            session.set_change(name, a, np.ascontiguousarray(b))
+    except (ConversionError, ValueError) as error:
+        raise ModelError(str(error)) from error
+
+
+def _divided(
+    name: str, b: NDArray[np.float32], rows: dict[str, int] | None
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Columns of ``(rank, out)`` for each matrix that the weight holds; A is one for all."""
+    if rows is None:
+        yield name, b
+        return
+    ends = np.cumsum(list(rows.values()))
+    yield from zip(rows, np.split(b, ends[:-1], axis=1), strict=True)

@@ -1,0 +1,111 @@
+"""A model file's weights, brought into the compiled decoder; errors name the file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ggmlkit import _core
+from ggmlkit.engine.config import ROPE_TENSORS, LlamaConfig
+from ggmlkit.engine.fused_tensors import unfused
+from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.io.base import ModelFile
+from ggmlkit.io.gguf_view import as_gguf
+from ggmlkit.io.pages import release
+from ggmlkit.io.unknown_tensor import UnknownTensor, refuse_unknown
+from ggmlkit.tensor import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Bytes of the file that are packed at a time: enough that threads meet seldom, little beside a
+# model, as they and what becomes of them are in memory together.
+_PACKED_AT_ONCE = 32 << 20
+
+
+@contextmanager
+def naming(file: ModelFile) -> Iterator[None]:
+    """Errors about the model say which file it is in."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{file.path}: {error}") from error
+
+
+def gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata and tensors under gguf's names, whatever the container."""
+    try:
+        return as_gguf(file)
+    except ConversionError as error:
+        raise ModelError(str(error)) from error
+
+
+def tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
+    """Warn of matrices that no kernel multiplies with as they are."""
+    known = [t for t in tensors.values() if not isinstance(t, UnknownTensor)]
+    matrices = (t.type for t in known if len(t.shape) == 2)
+    kinds = sorted({kind.name for kind in matrices if not kind.has_product})
+    if kinds:
+        warnings.warn(
+            f"{file.path}: matrices of type {', '.join(kinds)} are unpacked to float16, "
+            "in more memory",
+            stacklevel=3,
+        )
+
+
+def load(
+    config: LlamaConfig, tensors: Mapping[str, Tensor], threads: int, repack: bool
+) -> _core.LlamaSession:
+    """All weights, in the decoder."""
+    refuse_unknown(tensors.values())
+    try:
+        session = _core.LlamaSession(config.asdict(), threads, repack)
+        waiting: list[tuple[Tensor, NDArray[np.uint8]]] = []
+        for name, tensor in unfused(tensors, config):
+            if name in ROPE_TENSORS:
+                continue  # parts of the configuration
+            if len(tensor.shape) == 1:
+                session.set_vector(name, tensor.dequantize())
+            elif len(tensor.shape) == 2:
+                rows, cols = tensor.shape
+                data = tensor.data
+                if session.set_matrix(name, tensor.type.index, rows, cols, data):
+                    waiting.append((tensor, data))
+                else:
+                    tensor.check()
+                del data  # of tensors that are computed, it is all there is of it
+                if sum(t.nbytes for t, _ in waiting) >= _PACKED_AT_ONCE:
+                    _pack(session, waiting)
+            else:
+                raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
+        _pack(session, waiting)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except MemoryError as error:
+        raise ModelError("the weights do not fit into memory") from error
+    return session
+
+
+def _pack(session: _core.LlamaSession, waiting: list[tuple[Tensor, NDArray[np.uint8]]]) -> None:
+    session.pack()
+    for tensor, data in waiting:
+        release(data)
+        tensor.check()
+    waiting.clear()
+
+
+def start(
+    session: _core.LlamaSession, context: int, sequences: int, kv_type: str, activation_bits: int
+) -> None:
+    """Room for its contexts."""
+    try:
+        session.start(context, sequences, kv_type, activation_bits)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except MemoryError as error:
+        raise ModelError(
+            f"a context of {context} tokens does not fit into memory; ask for a smaller one"
+        ) from error

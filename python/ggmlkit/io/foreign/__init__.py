@@ -1,0 +1,1 @@
+"""Other programs' files of tensors, and their layouts of quantized layers."""

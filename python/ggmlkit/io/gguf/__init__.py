@@ -1,0 +1,1 @@
+"""gguf, and what one file of it holds."""

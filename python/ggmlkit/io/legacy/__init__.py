@@ -1,0 +1,1 @@
+"""The containers before gguf: ggml, ggmf, ggjt; and ggla, their adapters."""

@@ -1,0 +1,1 @@
+"""Tensors whose values are computed when they are read."""

@@ -1,0 +1,94 @@
+"""Chat messages to prompt text, by the template of the model's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ggmlkit.errors import ModelError
+from ggmlkit.text.template.process import RENDERERS
+from ggmlkit.text.template.values import plain
+from ggmlkit.text.tokenizer import Tokenizer
+
+_MAX_TEMPLATE = 50_000  # characters; the longest in use have some 20 000
+CHATML = """\
+{%- for message in messages -%}
+{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}
+"""
+LLAMA3 = """\
+{{- bos_token -}}
+{%- for message in messages -%}
+{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}
+{{- message['content'] | trim + '<|eot_id|>' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
+{%- endif -%}
+"""
+# For models that were never taught a form: Vicuna's, the plainest that many know.
+PLAIN = """\
+{{- bos_token -}}
+{%- for message in messages -%}
+{%- if message['role'] == 'user' -%}{{ 'USER: ' + message['content'] + '\n' }}
+{%- elif message['role'] == 'assistant' -%}
+{{ 'ASSISTANT: ' + message['content'] + eos_token + '\n' }}
+{%- else -%}{{ message['content'] + '\n\n' }}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}
+"""
+
+
+def render(
+    template: str | None,
+    messages: Sequence[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    add_generation_prompt: bool = True,
+    **variables: Any,
+) -> str:
+    """The prompt for a conversation; encode it with ``add_special=False, parse_special=True``.
+
+    The template runs in a process of its own, started with the first, in a sandbox, for a second of
+    processor time and in 200 MB of memory at most. Any number of threads may render.
+
+    Args:
+        template: a jinja2 template; None for the one that suits the vocabulary.
+        messages: mappings with ``role`` and ``content``. They, and other variables, are copied to
+            that process: they are text, numbers, bool, None, and lists, tuples and dicts of such.
+        tokenizer: names the first and last token of a text to the template.
+        add_generation_prompt: end with the words that begin the assistant's turn.
+        variables: more that the template may use, such as ``tools``.
+
+    Raises:
+        ModelError: the template is no jinja2, fails, takes too much time or memory, or refuses the
+            messages; they hold something else; no process can be started.
+    """
+    source = fallback_template(tokenizer) if template is None else template
+    if len(source) > _MAX_TEMPLATE:
+        raise ModelError(f"a chat template of {len(source)} characters is none")
+    given = {**tokenizer.special_texts, "tools": None, "documents": None, **variables}
+    given |= {
+        "messages": list(map(_message, messages)),
+        "add_generation_prompt": add_generation_prompt,
+    }
+    return RENDERERS.rendered(source, {name: plain(given[name], name) for name in given})
+
+
+def _message(message: object) -> object:
+    """A message as a dict, if it is anything that Python makes one of: clients of servers have
+    classes of their own."""
+    try:
+        return message if isinstance(message, Mapping) else dict(message)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        return message
+
+
+def fallback_template(tokenizer: Tokenizer) -> str:
+    """The template for a file that has none, told by the control tokens it knows."""
+    if tokenizer.token_id("<|im_start|>") is not None:
+        return CHATML
+    if tokenizer.token_id("<|start_header_id|>") is not None:
+        return LLAMA3
+    return PLAIN

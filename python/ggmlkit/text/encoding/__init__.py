@@ -1,0 +1,1 @@
+"""Words to the pieces of a vocabulary, one module a model."""

@@ -1,0 +1,127 @@
+"""Which tokens end what a model generates.
+
+gguf has keys for three of them. llama.cpp knows more by their texts; ``eos_token_ids``, a key that
+ollama reads as well, lists all that a checkpoint's generation_config.json names. Source of the
+texts and the exceptions: src/llama-vocab.cpp of llama.cpp, ``llama_vocab::impl::load``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ggmlkit.errors import ModelError
+from ggmlkit.text.vocab_keys import CARRIED, PREFIX, token_id
+
+# The key of all end tokens, where there are more than the others can tell.
+END_IDS = f"{PREFIX}eos_token_ids"
+_END_TEXTS = """
+<|eot_id|> <|eom_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn>
+<|endoftext|> </s> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|>
+<|tool_response> <｜end▁of▁sentence｜> [e~[
+"""
+END_TEXTS = frozenset(_END_TEXTS.split())
+# Tokens of code models that fill a gap, by gguf's key: of each a vocabulary has one.
+GAP_TEXTS: Mapping[str, frozenset[str]] = {
+    key: frozenset(texts.split())
+    for key, texts in {
+        "fim_pre": "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> "
+        "<|code_prefix|> <|prefix|>",
+        "fim_suf": "<|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> "
+        "<|code_suffix|> <|suffix|>",
+        "fim_mid": "<|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> "
+        "<|code_middle|> <|middle|>",
+        "fim_pad": "<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD]",
+        "fim_rep": "<|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame>",
+        "fim_sep": "<|file_sep|>",
+    }.items()
+}
+_OLD_GAP_KEYS = {"fim_pre": "prefix", "fim_suf": "suffix", "fim_mid": "middle"}
+_ENDING_GAPS = ("fim_pad", "fim_rep", "fim_sep")
+_END_KEYS = ("eos", "eot", "eom")
+
+
+def end_ids(
+    special: Mapping[str, int], pieces: Sequence[str | bytes], metadata: Mapping[str, Any]
+) -> set[int]:
+    """Ids of the tokens after which generation ends.
+
+    They are what llama.cpp takes for such by keys and texts, and all that the file lists. Of a file
+    that carries its tokenizer.json, texts count for special and added tokens only.
+
+    Args:
+        special: ids by text of the control, user-defined and unknown tokens.
+        pieces: text of every token.
+        metadata: the file's keys.
+
+    Raises ModelError for a key that names no token.
+    """
+    ends, excepted = ends_and_exceptions(special, pieces, metadata)
+    found = ends - set(excepted.values())
+    found.update(listed_ends(metadata, len(pieces)))
+    eos = token_id(metadata, "eos", len(pieces))
+    if CARRIED in metadata and eos is not None:
+        found.add(eos)  # a checkpoint says so, whatever its other tokens are
+    return found
+
+
+def ends_and_exceptions(
+    ids: Mapping[str, int], pieces: Sequence[str | bytes], metadata: Mapping[str, Any]
+) -> tuple[set[int], dict[str, int]]:
+    """What llama.cpp takes for end tokens, and those of them, by text, that end nothing after all.
+
+    In gpt-oss and Solar ``<|end|>`` ends a part of an answer; ``</s>`` of Gemma 4 and PLaMo is an
+    ordinary word. Both are told by the other end tokens.
+    """
+    ends = {ids[text] for text in END_TEXTS if text in ids}
+    told = (token_id(metadata, key, len(pieces)) for key in _END_KEYS)
+    gaps = (gap_id(key, ids, metadata, len(pieces)) for key in _ENDING_GAPS)
+    ends.update(number for number in (*told, *gaps) if number is not None)
+    known = {pieces[number]: number for number in ends}
+    excepted = set()
+    if known.keys() & {"<|call|>", "<|calls|>"} and known.keys() & {"<|return|>", "<|flush|>"}:
+        excepted.add("<|end|>")
+    if known.keys() & {"<|tool_response>", "<|plamo:eos|>"}:
+        excepted.add("</s>")
+    return ends, {text: known[text] for text in excepted if text in known}
+
+
+def gap_id(key: str, ids: Mapping[str, int], metadata: Mapping[str, Any], size: int) -> int | None:
+    """The token of a code model for ``key``: by gguf's key, else by its text, or None."""
+    told = told_gap_id(key, metadata, size)
+    return gap_id_by_text(key, ids) if told is None else told
+
+
+def told_gap_id(key: str, metadata: Mapping[str, Any], size: int) -> int | None:
+    """The one that a key names; None if none does, or it names no token, as llama.cpp has it."""
+    for name in (_OLD_GAP_KEYS.get(key), key):
+        try:
+            told = None if name is None else token_id(metadata, name, size)
+        except ModelError:
+            continue
+        if told is not None:
+            return told
+    return None
+
+
+def gap_id_by_text(key: str, ids: Mapping[str, int]) -> int | None:
+    """The first token that has one of the texts usual for ``key``, or None."""
+    return min((ids[text] for text in GAP_TEXTS[key] if text in ids), default=None)
+
+
+def listed_ends(metadata: Mapping[str, Any], size: int) -> list[int]:
+    """``tokenizer.ggml.eos_token_ids``, those below ``size``, each once; empty if there is none.
+
+    Raises ModelError if it is no list of integers.
+    """
+    try:
+        values = np.asarray(metadata.get(END_IDS, ()))
+    except ValueError:  # lists of several lengths
+        values = np.empty((1, 1))
+    if values.size == 0:
+        return []
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise ModelError(f"{END_IDS} is no list of integers")
+    return [number for number in dict.fromkeys(values.tolist()) if 0 <= number < size]

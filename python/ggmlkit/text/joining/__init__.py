@@ -1,0 +1,1 @@
+"""What happens around the encoded ids, and how they become text again."""

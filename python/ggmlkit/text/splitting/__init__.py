@@ -1,0 +1,1 @@
+"""What happens to text before it is encoded: added tokens, normalizers, words."""

@@ -1,0 +1,113 @@
+"""The process that renders chat templates, and the bounds that no template can leave.
+
+It answers requests on one socket until that is closed. A request that takes too much processor
+time is ended by a signal of the system, which needs no help of Python's, and the system gives it no
+more memory than agreed. Once everything is imported, the process can open no file and no socket.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import resource
+import signal
+from datetime import datetime
+
+from ggmlkit.text.template.protocol import (
+    ANSWER,
+    FAILURE,
+    OUT_OF_MEMORY,
+    OVERTIME,
+    READY,
+    REQUEST,
+    TEXT,
+    Bounds,
+    encoded,
+)
+from ggmlkit.text.template.sandbox import Sandbox, TemplateFailure
+
+_CHANNEL = 0  # standard input
+
+
+def serve(bounds: Bounds, sandbox: Sandbox | None = None) -> None:
+    """Answer requests until there are no more, then end the process."""
+    sandbox = sandbox or Sandbox()
+    signal.signal(OVERTIME, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [OVERTIME])
+    memory = _Memory(bounds.megabytes << 20)
+    memory.limit()
+    _give_up_rights()
+    _send(READY, b"")
+    with open(_CHANNEL, "rb", closefd=False) as requests:
+        while len(size := requests.read(REQUEST.size)) == REQUEST.size:
+            signal.setitimer(signal.ITIMER_PROF, bounds.seconds)
+            try:
+                kind, text = answer(sandbox, requests.read(*REQUEST.unpack(size)))
+            except MemoryError:
+                os._exit(OUT_OF_MEMORY)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            last = memory.is_used()
+            _send(kind, text, last)
+            if last:
+                break
+    os._exit(0)
+
+
+def answer(sandbox: Sandbox, request: bytes) -> tuple[bytes, bytes]:
+    """Kind and text of the answer to a request."""
+    source, variables, now = marshal.loads(request)
+    try:
+        return TEXT, encoded(sandbox.rendered(source, variables, datetime(*now)))
+    except TemplateFailure as error:
+        return FAILURE, encoded(str(error))
+
+
+def _send(kind: bytes, text: bytes, last: bool = False) -> None:
+    for part in (ANSWER.pack(kind, last, len(text)), text):
+        left = memoryview(part)
+        while left:
+            left = left[os.write(_CHANNEL, left) :]
+
+
+class _Memory:
+    """The memory of this process, of which ``most`` bytes are allowed."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        try:
+            self._status = os.open("/proc/self/statm", os.O_RDONLY)
+        except OSError:  # then all that is mapped counts
+            self._status = -1
+        self._mapped, self._resident = self._now()
+
+    def limit(self) -> None:
+        """Let the system refuse more. It counts what is mapped, which Python has more of than it
+        has of memory."""
+        _limit(resource.RLIMIT_AS, self._mapped + self._most - self._resident)
+
+    def is_used(self) -> bool:
+        """Whether so much stays taken that the next request hadn't its share."""
+        return self._now()[0] - self._mapped > self._most // 4
+
+    def _now(self) -> tuple[int, int]:
+        """Bytes mapped, and in memory."""
+        if self._status < 0:
+            return 0, 0
+        mapped, resident, *_ = os.pread(self._status, 100, 0).split()
+        page = resource.getpagesize()
+        return int(mapped) * page, int(resident) * page
+
+
+def _give_up_rights() -> None:
+    """New files, sockets and processes."""
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, 0)
+    _limit(resource.RLIMIT_NPROC, 0)  # not of the superuser's
+
+
+def _limit(what: int, most: int) -> None:
+    """For good: what the process was started under may be less."""
+    _, hard = resource.getrlimit(what)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))

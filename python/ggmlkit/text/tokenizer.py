@@ -1,0 +1,143 @@
+"""Text to token ids and back, from the vocabulary inside a model file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+from ggmlkit.errors import ModelError
+from ggmlkit.io import open as open_file
+from ggmlkit.text.detokenizer import Detokenizer
+from ggmlkit.text.end_tokens import end_ids
+from ggmlkit.text.joining.surroundings import surroundings
+from ggmlkit.text.special_ids import special_id, special_texts
+from ggmlkit.text.tokenizer_parts import parts_of
+from ggmlkit.text.vocab import Vocab
+from ggmlkit.text.vocab_keys import TokenType
+
+
+class Tokenizer:
+    """Encodes and decodes text as the model was trained to see it.
+
+    Attributes:
+        bos_id: token that begins a text, or None.
+        eos_id: token that ends a text, or None.
+        unknown_id: token for what the vocabulary cannot say, or None.
+        eog_ids: every token after which generation ends.
+        vocab_size: number of tokens.
+        add_bos: whether ``encode`` puts ``bos_id`` before a text.
+        add_eos: whether ``encode`` puts ``eos_id`` after a text.
+        special_texts: texts of special tokens by the names that chat templates know them by.
+        chat_template: the file's jinja2 template, or None.
+    """
+
+    def __init__(self, vocab: Vocab, metadata: Mapping[str, Any]) -> None:
+        """Use ``from_metadata`` or ``from_file``."""
+        size = len(vocab.pieces)
+        self._vocab = vocab
+        self._pipeline, self._joining = parts_of(vocab, metadata)
+        self.vocab_size = size
+        self.bos_id = special_id(vocab, metadata, "bos")
+        self.eos_id = special_id(vocab, metadata, "eos")
+        self.unknown_id = special_id(vocab, metadata, "unknown")
+        self._around = surroundings(vocab, metadata)
+        self.add_bos = self.bos_id in self._around.before
+        self.add_eos = self.eos_id in self._around.after
+        special = vocab.of_type(TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
+        self.eog_ids = end_ids(special, vocab.pieces, metadata)
+        self.special_texts = special_texts(vocab, metadata)
+        template = metadata.get("tokenizer.chat_template")
+        self.chat_template: str | None = template if isinstance(template, str) else None
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
+        """From ``tokenizer.ggml.*`` keys; raises ModelError if they make no tokenizer."""
+        return cls(Vocab.from_metadata(metadata), metadata)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Tokenizer:
+        """From any model file ``gk.open`` reads, also one that holds a vocabulary only.
+
+        Raises FormatError for a damaged file, ModelError for one without a usable vocabulary.
+        """
+        with open_file(path) as file:
+            try:
+                return cls.from_metadata(file.metadata)
+            except ModelError as error:
+                raise ModelError(f"{os.fspath(path)}: {error}") from error
+
+    def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
+        """Token ids of ``text``.
+
+        Args:
+            text: any text; lone surrogates, which no UTF-8 can hold, count as U+FFFD.
+            add_special: add the tokens before and after a text that the model wants there.
+            parse_special: read names of control tokens, such as ``<|im_end|>``, as those tokens;
+                otherwise they are plain text.
+        """
+        ids = self._pipeline.encode(_valid(text), parse_special)
+        return [*self._around.before, *ids, *self._around.after] if add_special else ids
+
+    def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
+        """Text of tokens; bytes that make no character come out as U+FFFD.
+
+        ``special``: control tokens and the unknown one come out by their names, such as ``</s>``,
+        otherwise as nothing.
+        """
+        return self.decode_bytes(ids, special=special).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int], *, special: bool = False) -> bytes:
+        """Bytes of tokens, without the space that a text was led by."""
+        tokens = list(ids)
+        for token in tokens:
+            self._check(token)
+        return self._joining.join(tokens, special)
+
+    def token_bytes(self, token: int, *, special: bool = False) -> bytes:
+        """Bytes of one token wherever it stands: a leading space is kept.
+
+        Control tokens and the unknown one give none, or their names if ``special``.
+        """
+        self._check(token)
+        return self._joining.token_bytes(token, special)
+
+    def token_text(self, token: int) -> str | bytes:
+        """The token's own name in the vocabulary, such as ``▁the`` or ``<s>``."""
+        self._check(token)
+        return self._vocab.pieces[token]
+
+    def token_id(self, text: str) -> int | None:
+        """Id of the token of this name, or None."""
+        return self._ids.get(text)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return self._vocab.ids()
+
+    def is_control(self, token: int) -> bool:
+        """Whether the token is one that no text can spell."""
+        self._check(token)
+        return int(self._vocab.types[token]) == TokenType.CONTROL
+
+    def stream(self, beginning: bool = False, *, special: bool = False) -> Detokenizer:
+        """A decoder for tokens as they come.
+
+        ``beginning`` says that the tokens begin a text, as those of ``encode`` do, rather than
+        go on after a prompt: then the space that a text is led by is left out. ``special``: as for
+        ``decode``.
+        """
+        token_bytes = partial(self.token_bytes, special=special)
+        return Detokenizer(token_bytes, beginning and self._joining.strips_first_space)
+
+    def _check(self, token: int) -> None:
+        if not 0 <= token < self.vocab_size:
+            raise IndexError(f"token {token} is outside the vocabulary of {self.vocab_size}")
+
+
+def _valid(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates replaced."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

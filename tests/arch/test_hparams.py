@@ -1,0 +1,410 @@
+"""Hyper-parameters of config.json, params.json and gguf keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ggmlkit.arch.gguf_keys import from_metadata
+from ggmlkit.arch.hf_config import from_hf_config, to_hf_config
+from ggmlkit.arch.hparams import ConversionWarning
+from ggmlkit.arch.meta_params import (
+    to_meta_params,
+)
+from ggmlkit.errors import ConversionError
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+_GELU = "gelu_pytorch_tanh"
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 96,
+        "vocab_size": 384,
+        "max_position_embeddings": 1024,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        **changes,
+    }
+
+
+def test_keys_of_a_plain_config() -> None:
+    assert from_hf_config(config()).metadata() == {
+        "general.architecture": "llama",
+        "llama.vocab_size": 384,
+        "llama.context_length": 1024,
+        "llama.embedding_length": 64,
+        "llama.block_count": 2,
+        "llama.feed_forward_length": 96,
+        "llama.rope.dimension_count": 16,
+        "llama.attention.head_count": 4,
+        "llama.attention.head_count_kv": 2,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.rope.freq_base": 10000.0,
+    }
+
+
+def test_key_value_heads_default_to_heads() -> None:
+    assert from_hf_config(config(num_key_value_heads=None)).kv_heads == 4
+
+
+def test_a_head_size_of_its_own() -> None:
+    found = from_hf_config(config(head_dim=32)).metadata()
+    assert found["llama.attention.key_length"] == 32
+    assert found["llama.rope.dimension_count"] == 32
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_theta": 500000.0, "rope_scaling": LLAMA3},
+        {"rope_parameters": {"rope_theta": 500000.0, **LLAMA3}},
+    ],
+)
+def test_llama3_divisors_equal_transformers(changes: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    settings = config(hidden_size=256, max_position_embeddings=131072, **changes)
+    hparams = from_hf_config(settings)
+    divisors = hparams.rope_divisors()
+    assert divisors is not None
+    reference, _ = ROPE_INIT_FUNCTIONS["llama3"](transformers.LlamaConfig(**settings), "cpu")
+    plain = 500000.0 ** -(np.arange(0, 64, 2) / 64)
+    np.testing.assert_allclose(plain / divisors, reference.numpy(), rtol=2e-6)
+
+
+def test_linear_and_yarn_keys() -> None:
+    linear = from_hf_config(config(rope_scaling={"type": "linear", "factor": 2.0}))
+    assert linear.scaling == {"type": "linear", "factor": 2.0}
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    assert from_hf_config(config(rope_scaling=yarn)).scaling == {
+        "type": "yarn",
+        "factor": 4.0,
+        "original_context_length": 512,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_type": "falcon", "new_decoder_architecture": True}, "falcon"),
+        ({"model_type": "mistral", "attention_bias": True}, "attention_bias"),
+        ({"model_type": "qwen3", "attention_bias": True}, "attention_bias"),
+        ({"model_type": "phi3", "mlp_bias": True}, "mlp_bias"),
+        ({"attention_bias": "yes"}, "attention_bias"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ({"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
+        ({"embedding_multiplier": 12.0}, "embedding_multiplier"),
+        ({"num_local_experts": 8}, "num_local_experts"),
+        ({"model_type": "gemma", "hidden_act": "silu"}, "hidden_act"),
+        ({"model_type": "gemma2", "hidden_act": _GELU, "attn_logit_softcapping": None}, "softcap"),
+        ({"model_type": "gemma2", "hidden_act": _GELU, "sliding_window": None}, "sliding_window"),
+        ({"model_type": "gemma", "hidden_act": _GELU, "tie_word_embeddings": False}, "tie_word"),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": -1},
+            "max_window",
+        ),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["linear"] * 2},
+            "layer_types",
+        ),
+        (
+            {
+                "model_type": "qwen2",
+                "use_sliding_window": True,
+                "sliding_window": 8,
+                "layer_types": [[], []],
+            },
+            "layer_types",
+        ),
+        ({"model_type": "mistral", "sliding_window": -1}, "sliding_window"),
+        ({"layer_types": ["linear_attention"] * 2}, "layer_types"),
+        ({"model_type": "iquestcoder", "use_sliding_window": True}, "use_sliding_window"),
+        ({"model_type": "phi3", "partial_rotary_factor": 1e-9}, "partial_rotary_factor"),
+        ({"max_position_embeddings": 10**400}, "max_position_embeddings"),
+        ({"model_type": "helium"}, "model_type 'helium' is not supported, only llama, mistral"),
+        ({"model_type": ["llama"]}, "is not supported"),
+        ({"architectures": ["LlamaBidirectionalModel"]}, "'LlamaBidirectionalModel', which is not"),
+        (
+            {"model_type": None, "architectures": ["HeliumForCausalLM"]},
+            "'HeliumForCausalLM', which",
+        ),
+        ({"is_causal": False}, "is_causal = False"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "differ between layers"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"rope_scaling": {"rope_type": "longrope"}}, "longrope"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}, "mscale"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
+        ({"rope_scaling": "linear"}, "rope parameters"),
+        ({"hidden_size": None}, "hidden_size"),
+        ({"hidden_size": -64}, "hidden_size"),
+        ({"num_hidden_layers": 2.5}, "num_hidden_layers"),
+        ({"rms_norm_eps": "small"}, "rms_norm_eps"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
+        ({"num_key_value_heads": 3}, "key/value heads"),
+        ({"head_dim": 15}, "not even"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConversionError, match=named):
+        from_hf_config(config(**changes))
+
+
+def test_a_sliding_window_of_a_model_without_any_is_left_out_with_a_warning() -> None:
+    with pytest.warns(ConversionWarning, match="sliding_window 256"):
+        assert from_hf_config(config(sliding_window=256)).window == 0
+    assert from_hf_config(config(sliding_window=4096)).context == 1024
+
+
+@pytest.mark.parametrize(
+    ("changes", "architecture"),
+    [
+        ({"model_type": None}, "llama"),  # as training runs save them
+        ({"model_type": None, "architectures": ["LLaMAForCausalLM"]}, "llama"),
+        ({"model_type": None, "architectures": ["Qwen2Model"]}, "qwen2"),
+        ({"architectures": ["Qwen2ForCausalLM", "LlamaForCausalLM"]}, "llama"),
+        ({"architectures": None, "hidden_act": "swish"}, "llama"),
+    ],
+)
+def test_which_family_a_config_names(changes: dict[str, Any], architecture: str) -> None:
+    assert from_hf_config(config(**changes)).architecture == architecture
+
+
+def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
+    with pytest.warns(ConversionWarning, match="left out: galaxy, orbit"):
+        from_hf_config(config(orbit=1, galaxy=None))
+
+
+@pytest.mark.parametrize(
+    ("changes", "window", "sliding"),
+    [
+        ({"model_type": "mistral", "sliding_window": 64}, 64, ()),
+        ({"model_type": "mistral", "sliding_window": 1024}, 0, ()),
+        ({"model_type": "mistral", "sliding_window": None}, 0, ()),
+        ({"model_type": "mistral", "max_position_embeddings": 8192}, 4096, ()),
+        ({"model_type": "phi3", "sliding_window": 64}, 64, ()),
+        ({"model_type": "qwen2", "sliding_window": 64}, 0, ()),
+        ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True}, 0, ()),
+        (
+            {
+                "model_type": "qwen2",
+                "sliding_window": 64,
+                "use_sliding_window": True,
+                "max_window_layers": 1,
+            },
+            64,
+            (False, True),
+        ),
+        (
+            {
+                "model_type": "qwen3",
+                "sliding_window": 64,
+                "use_sliding_window": True,
+                "layer_types": ["sliding_attention"] * 2,
+            },
+            64,
+            (),
+        ),
+        ({"model_type": "gemma2", "sliding_window": 64}, 64, ()),
+        ({"model_type": "gemma2", "sliding_window": 4096}, 4096, ()),
+        (
+            {"model_type": "gemma2", "sliding_window": 64, "layer_types": ["full_attention"] * 2},
+            64,
+            (False, False),
+        ),
+    ],
+)
+def test_which_layers_slide(
+    changes: dict[str, Any], window: int, sliding: tuple[bool, ...]
+) -> None:
+    if changes["model_type"] == "gemma2":
+        changes = {"hidden_act": _GELU, "query_pre_attn_scalar": 16, "head_dim": 16, **changes}
+    hparams = from_hf_config(config(**changes))
+    assert (hparams.window, hparams.sliding) == (window, sliding)
+
+
+def test_layers_slide_in_turn_in_gemma2() -> None:
+    found = from_hf_config(
+        config(model_type="gemma2", hidden_act=_GELU, head_dim=16, query_pre_attn_scalar=16)
+    )
+    assert found.sliding_layers() == [True, False]
+
+
+def test_the_scale_of_queries_that_gemma2_s_files_have_no_key_for() -> None:
+    changes = {"model_type": "gemma2", "hidden_act": _GELU, "head_dim": 32}
+    small = config(**changes, query_pre_attn_scalar=32)
+    assert from_hf_config(small).query_scale == 0
+    large = config(**changes, query_pre_attn_scalar=16, num_hidden_layers=46)  # 64 / 4
+    assert from_hf_config(large).query_scale == 0
+    with pytest.warns(ConversionWarning, match=r"gemma2\.attention\.scale"):
+        odd = from_hf_config(config(**changes, query_pre_attn_scalar=64))
+    assert odd.metadata()["gemma2.attention.scale"] == 0.125
+    assert to_hf_config(odd)["query_pre_attn_scalar"] == 64
+
+
+LONGROPE: dict[str, Any] = {
+    "model_type": "phi3",
+    "rope_scaling": {
+        "type": "su",
+        "short_factor": [1.0 + i / 8 for i in range(8)],
+        "long_factor": [4.0 + i for i in range(8)],
+    },
+    "original_max_position_embeddings": 256,
+}
+
+
+def test_longrope_s_factor_of_attention_is_that_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    hparams = from_hf_config(config(**LONGROPE))
+    assert hparams.long_rope is not None
+    rope = {**LONGROPE["rope_scaling"], "original_max_position_embeddings": 256}
+    theirs = transformers.Phi3Config(**config(**{**LONGROPE, "rope_scaling": rope}), pad_token_id=0)
+    _, factor = ROPE_INIT_FUNCTIONS["longrope"](theirs, "cpu")
+    assert hparams.long_rope.attention_factor == pytest.approx(factor, rel=1e-7)
+
+
+def test_longrope_of_no_context_is_named() -> None:
+    with pytest.raises(ConversionError, match="original_max_position_embeddings of 1"):
+        from_hf_config(config(**{**LONGROPE, "original_max_position_embeddings": 1}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"attention.sliding_window": [8, 8]}, "sliding_window"),
+        ({"attention.sliding_window_pattern": [True]}, "1 values for 2 layers"),
+        ({"attention.sliding_window_pattern": "even"}, "sliding_window_pattern"),
+        ({"attention.scale": "small"}, "attention.scale"),
+        ({"attn_logit_softcapping": np.ones(2)}, "attn_logit_softcapping"),
+        ({"block_count": 1 << 40}, "layers"),
+        ({"rope.dimension_count": 15}, "rotated"),
+    ],
+)
+def test_gguf_keys_that_do_not_fit_are_named(keys: dict[str, Any], named: str) -> None:
+    metadata = from_hf_config(config(model_type="qwen2")).metadata()
+    metadata.update({f"qwen2.{key}": value for key, value in keys.items()})
+    with pytest.raises(ConversionError, match=named):
+        from_metadata(metadata, vocab=384, tied=False)
+
+
+@pytest.mark.parametrize(("pattern", "found"), [(2, (True, False)), (0, ()), (1, (False, False))])
+def test_a_pattern_of_layers_may_be_a_number(pattern: int, found: tuple[bool, ...]) -> None:
+    metadata = from_hf_config(config(model_type="qwen2")).metadata()
+    metadata |= {"qwen2.attention.sliding_window": 8}
+    metadata |= {"qwen2.attention.sliding_window_pattern": pattern}
+    hparams = from_metadata(metadata, vocab=384, tied=False)
+    assert (hparams.window, hparams.sliding) == (8, found)
+
+
+@pytest.mark.parametrize("key", ["short_factor", "long_factor"])
+@pytest.mark.parametrize("factors", [None, [1.0] * 7, [0.0] * 8, ["a"] * 8, 3])
+def test_factors_that_do_not_fit_are_named(key: str, factors: object) -> None:
+    rope = {**LONGROPE["rope_scaling"], key: factors}
+    with pytest.raises(ConversionError, match=key):
+        from_hf_config(config(**{**LONGROPE, "rope_scaling": rope}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tie_word_embeddings": True, "head_dim": 32},
+        {"rope_theta": 500000.0, "rope_scaling": LLAMA3},
+        {"rope_scaling": {**LLAMA3, "original_max_position_embeddings": 64}},
+        {"rope_scaling": {"type": "linear", "factor": 2.5}},
+        {
+            "rope_scaling": {
+                "rope_type": "yarn",
+                "factor": 4.0,
+                "original_max_position_embeddings": 512,
+                "beta_fast": 16.0,
+            }
+        },
+        {"attention_bias": True, "mlp_bias": True},
+        {"model_type": "mistral", "sliding_window": 64},
+        {"model_type": "qwen2", "tie_word_embeddings": True},
+        {
+            "model_type": "qwen3",
+            "sliding_window": 64,
+            "use_sliding_window": True,
+            "max_window_layers": 1,
+        },
+        {"model_type": "phi3", "sliding_window": 100, "partial_rotary_factor": 0.75},
+        LONGROPE,
+        {"model_type": "gemma", "hidden_act": "gelu", "head_dim": 32},
+        {
+            "model_type": "gemma2",
+            "hidden_act": _GELU,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "attn_logit_softcapping": 20.0,
+            "sliding_window": 64,
+        },
+    ],
+)
+def test_config_to_gguf_keys_and_back(changes: dict[str, Any]) -> None:
+    hparams = from_hf_config(config(**changes))
+    metadata = {
+        key: float(np.float32(value)) if isinstance(value, float) else value
+        for key, value in hparams.metadata().items()
+    }
+    rope = hparams.rope_tensors()
+    long_rope = None
+    if hparams.long_rope:
+        long_rope = rope["rope_factors_short.weight"], rope["rope_factors_long.weight"]
+    again = from_metadata(
+        metadata,
+        vocab=384,
+        tied=hparams.tied,
+        rope_divisors=hparams.rope_divisors(),
+        long_rope=long_rope,
+        names=[f"blk.0.{part}" for part in hparams.layer_shapes()],
+    )
+    assert again == hparams
+    assert from_hf_config(to_hf_config(again)) == hparams
+
+
+def test_what_params_cannot_hold() -> None:
+    for changes in (
+        {"head_dim": 32},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"attention_bias": True},
+        {"model_type": "mistral", "sliding_window": 64},
+        {"model_type": "qwen2"},
+        {"model_type": "phi3"},
+    ):
+        with pytest.raises(ConversionError, match="no field"):
+            to_meta_params(from_hf_config(config(**changes)))
+
+
+def test_divisors_of_no_known_scaling() -> None:
+    metadata = from_hf_config(config()).metadata()
+    odd = np.linspace(1, 3, 8, dtype=np.float32)
+    with pytest.raises(ConversionError, match=r"rope_freqs\.weight"):
+        from_metadata(metadata, vocab=384, tied=False, rope_divisors=odd)
+
+
+def test_another_architecture() -> None:
+    with pytest.raises(ConversionError, match="falcon"):
+        from_metadata({"general.architecture": "falcon"}, vocab=1, tied=False)
