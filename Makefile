@@ -57,6 +57,7 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc benchmarks tests/native -name '*.cpp' -o -name '*.h')
 	$(CMAKE) --preset release >/dev/null
 	$(BIN)/clang-tidy --quiet -p build/release $$(find csrc -name '*.cpp' -not -path '*/neon*')

@@ -12,6 +12,7 @@ import pytest
 
 import ggmlkit as gk
 from killed_writer import JOBS
+from paths import ROOT
 
 HERE = Path(__file__).parent
 # A new user's own mounts, which need no rights here; or those of a root who may mount.
@@ -35,7 +36,13 @@ def test_a_disk_without_enough_room(tmp_path: Path) -> None:
     if mounts is None:
         pytest.skip("this system lets no test mount a disk; limits on file sizes stand in for it")
     package = Path(gk.__file__).parents[1]
-    path = [package, HERE, HERE.parent, HERE.parent / "fuzz", os.environ.get("PYTHONPATH", "")]
+    path = [
+        package,
+        HERE,
+        ROOT / "tests",
+        ROOT / "tests" / "fuzz",
+        os.environ.get("PYTHONPATH", ""),
+    ]
     jobs = [job for job in JOBS if job != "edit_in_place"]  # which takes no room
     done = subprocess.run(
         [*mounts, sys.executable, str(HERE / "full_disk.py"), str(tmp_path), *jobs],
