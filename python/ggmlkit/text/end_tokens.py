@@ -95,7 +95,7 @@ def gap_id(key: str, ids: Mapping[str, int], metadata: Mapping[str, Any], size: 
 
 
 def told_gap_id(key: str, metadata: Mapping[str, Any], size: int) -> int | None:
-    """The token that a key names; None if there is no key or, as in llama.cpp, it names no token."""
+    """The token that a key names; None without the key or, as in llama.cpp, for an invalid id."""
     for name in (_OLD_GAP_KEYS.get(key), key):
         try:
             told = None if name is None else token_id(metadata, name, size)

@@ -1,7 +1,7 @@
 """Chat templates in jinja2's sandbox, which keeps them from Python's internals.
 
-Nothing here bounds the time and memory that a template takes: ``worker`` does, in whose process this
-runs. It imports nothing of the library, so that the process starts soon.
+Nothing here bounds the time and memory that a template takes: ``worker`` does, whose process this
+runs in. It imports nothing of the library, so that the process starts soon.
 """
 
 from __future__ import annotations
