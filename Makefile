@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench sanitize fuzz wheel clean
+.PHONY: help venv build demo test lint format bench sanitize fuzz peers docs wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -15,6 +15,8 @@ help:
 	@echo "make lint      ruff, mypy, clang-format, clang-tidy"
 	@echo "make format    rewrite the sources as lint wants them"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
+	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
+	@echo "make docs      the documentation as a site in build/site"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make fuzz      damaged files without end: FUZZ_ARGS=\"--target gguf --seconds 600\""
 	@echo "make wheel     build a wheel into dist/"
@@ -108,6 +110,14 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench: build $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+$(VENV)/.peers: $(VENV)/.dev
+	$(PIP) install --group peers
+	touch $@
+
+# Builds llama.cpp from its source release into build/peers (some minutes, the first time).
+peers: build $(VENV)/.peers
+	$(BIN)/python benchmarks/peer_tests.py $(PEERS_ARGS)
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .
