@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from paths import ROOT
+from emulation import ONE_PROCESS, built
 
+pytestmark = ONE_PROCESS
 COUNTS = Path(__file__).with_name("instruction_counts.json")
 GROWTH = 1.10
 ISA = "avx2"  # valgrind 3.19 knows no AVX-512
@@ -39,10 +40,10 @@ CASES = [
 @pytest.fixture(scope="module")
 def program() -> Path:
     """The native program that runs one kernel; skips where it can't be built or counted."""
-    for tool in ("valgrind", "cmake", "c++"):
+    for tool in ("valgrind", "c++"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
-    return build()
+    return built("programs") / "kernel_cost"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -54,18 +55,6 @@ def test_a_kernel_takes_no_more_instructions(case: str, program: Path, tmp_path:
     if found is None:
         pytest.skip(f"this processor or build has no {ISA}")
     assert found <= known[case] * GROWTH
-
-
-def build() -> Path:
-    """`kernel_cost`, compiled as the module is."""
-    folder = ROOT / "build" / "kernel_cost"
-    options = ["-DGGMLKIT_KERNEL_CHECK=ON", "-DCMAKE_BUILD_TYPE=Release"]
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), *generator, *options]
-    for command in (configure, ["cmake", "--build", str(folder), "--target", "kernel_cost"]):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "kernel_cost"
 
 
 def instructions(program: Path, case: str, folder: Path) -> int | None:
@@ -102,7 +91,7 @@ def compiler() -> str:
 
 def main() -> int:
     """Count every case and write the file."""
-    program = build()
+    program = built("programs") / "kernel_cost"
     folder = program.parent
     counts = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
     counts[compiler()] = {case: instructions(program, case, folder) for case in CASES}

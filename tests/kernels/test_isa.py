@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from emulation import BLOCKS, X86_SETS, digests, run_python, simde_build
+from emulation import BLOCKS, ONE_PROCESS, X86_SETS, built, digests, run_python
 
+pytestmark = ONE_PROCESS
 HERE = Path(__file__).parent
 
 
@@ -29,7 +30,7 @@ def isa(request: pytest.FixtureRequest) -> dict[str, str]:
         return name
     if "GGMLKIT_CORE" in os.environ:
         pytest.skip(f"this processor has no {request.param}")
-    return {**name, "GGMLKIT_CORE": str(simde_build())}
+    return {**name, "GGMLKIT_CORE": str(built("simde"))}
 
 
 def test_bits_equal_scalar(isa: dict[str, str], scalar: dict[str, str]) -> None:

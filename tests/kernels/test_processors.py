@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from emulation import BLOCKS, ROOT, X86_SETS, digests, run_python
+from emulation import BLOCKS, X86_SETS, digests, run_python
+from paths import ROOT
 
 FEW = 200  # blocks; QEMU is slow
 
