@@ -78,10 +78,10 @@ UNSANITIZED = $(foreach t,native isa processors instruction_counts,--ignore=test
 sanitize: build
 	$(CMAKE) --preset asan-ubsan >/dev/null
 	$(BIN)/cmake --build --preset asan-ubsan
-	$(call SANITIZED,libasan.so,asan-ubsan) tests/kernels tests/io tests/engine/test_llama.py tests/engine/test_architectures.py $(UNSANITIZED)
+	$(call SANITIZED,libasan.so,asan-ubsan) tests/kernels tests/io tests/engine $(UNSANITIZED)
 	$(CMAKE) --preset tsan >/dev/null
 	$(BIN)/cmake --build --preset tsan
-	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/engine/test_llama.py tests/engine/test_architectures.py tests/engine/test_adapters.py
+	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/engine
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(PIP) install --group fuzz

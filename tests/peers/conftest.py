@@ -26,8 +26,9 @@ def llama_bin() -> Path:
 
 
 @pytest.fixture(scope="session")
-def f16_model(llama_bin: Path, request: pytest.FixtureRequest) -> Path:
+def f16_model(request: pytest.FixtureRequest) -> Path:
     """A real model in f16."""
+    request.getfixturevalue("llama_bin")  # nothing else uses it
     if named := os.environ.get("PEER_F16_MODEL"):
         return Path(named)
     path = ROOT / "build/models/smollm2-f16.gguf"
