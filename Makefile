@@ -99,6 +99,11 @@ else
 endif
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
 
+# Strict: a broken link fails. tests/docs/test_site.py builds it likewise.
+docs: build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the site is in build/site"
+
 format: build
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
