@@ -125,7 +125,7 @@ class Tokenizer:
         """A decoder for tokens as they come.
 
         ``beginning`` says that the tokens begin a text, as those of ``encode`` do, rather than
-        go on after a prompt: then the space that a text is led by is left out. ``special``: as for
+        go on after a prompt: then the text's leading space is left out. ``special``: as for
         ``decode``.
         """
         token_bytes = partial(self.token_bytes, special=special)
