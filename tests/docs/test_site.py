@@ -15,6 +15,8 @@ import pytest
 import ggmlkit as gk
 from paths import ROOT
 
+pytestmark = pytest.mark.xdist_group("site")  # which one process builds once
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
