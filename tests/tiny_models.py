@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 _TINY = {
     "attn_implementation": "eager",
     "pad_token_id": None,
@@ -84,7 +82,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 @cache
 def byte_level_tokenizer() -> Any:
     """A byte-level BPE with Llama 3's pre-tokenizer, as transformers saves it."""
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
     from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
     from ggmlkit.text.splitting import families
@@ -110,8 +108,10 @@ def byte_level_tokenizer() -> Any:
 
 def save_tiny(family: str, folder: Path, shard: str | None = None, **changes: Any) -> Any:
     """Makes a random model of a family, such as "Llama", in a folder; returns the model."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
+    import torch
+
     torch.manual_seed(3)
     config = getattr(transformers, f"{family}Config")(
         **{
@@ -139,7 +139,8 @@ def save_tiny(family: str, folder: Path, shard: str | None = None, **changes: An
 
 def save_variant(variant: str, folder: Path) -> Any:
     """The same of a variant; what is a vector is not all zeros or ones."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     family, _, changes = VARIANTS[variant]
     model = save_tiny(family, folder, **{**_TINY, **changes})
     with torch.no_grad():

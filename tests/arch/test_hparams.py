@@ -77,7 +77,7 @@ def test_a_head_size_of_its_own() -> None:
     ],
 )
 def test_llama3_divisors_equal_transformers(changes: dict[str, Any]) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     settings = config(hidden_size=256, max_position_embeddings=131072, **changes)
@@ -273,7 +273,7 @@ LONGROPE: dict[str, Any] = {
 
 
 def test_longrope_s_factor_of_attention_is_that_of_transformers() -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     hparams = from_hf_config(config(**LONGROPE))

@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 
 import ggmlkit as gk
+import torch
 from ggmlkit.arch.hf_config import from_hf_config
 from ggmlkit.arch.hf_families import FAMILIES
 from ggmlkit.conversion.convert import convert
 from ggmlkit.conversion.export import export
 from ggmlkit.errors import ConversionError
 from tiny_models import VARIANTS, save_tiny, save_variant
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
 
 Floats = np.ndarray[Any, Any]
 # Longer than a tile of a prompt, and than every window below.

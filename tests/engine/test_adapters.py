@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 import ggmlkit as gk
+from decoder_models import EXACT_MAX, assert_exact, random_model, rms
 from ggmlkit import _core
 from ggmlkit.engine.llama import Llama
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor, quantize
 from oracle import Oracle
-from test_llama import EXACT_MAX, assert_exact, random_model, rms
 
 RANKS = {"attn_q": 3, "attn_k": 5, "attn_v": 1, "attn_output": 8, "ffn_gate": 2, "ffn_up": 17}
 RANKS |= {"ffn_down": 4, "output": 6, "token_embd": 2}

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+from decoder_models import Memory, assert_exact, random_model, rms
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.engine.config import LlamaConfig
 from ggmlkit.engine.llama import Llama
 from ggmlkit.tensor import Tensor, quantize
 from oracle import Oracle
-from test_llama import Memory, assert_exact, random_model, rms
 
 WINDOW = 100
 TOKENS = list(np.random.default_rng(8).integers(0, 101, 600))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emulation import ONE_PROCESS, X86_SETS, built
+from emulation import ON_X86, ONE_PROCESS, X86_SETS, built
 
 CROSS = "aarch64-linux-gnu-g++"
 EMULATOR = "qemu-aarch64-static"
@@ -48,6 +48,7 @@ def test_this_processor(native: Path, isa: str) -> None:
 
 
 # Also where the processor has them: the emulation has to know all intrinsics that they use.
+@ON_X86
 @pytest.mark.parametrize("isa", X86_SETS[1:])
 def test_wider_sets_emulated(emulated: Path, isa: str) -> None:
     result = run(emulated, isa)

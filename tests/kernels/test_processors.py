@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from emulation import BLOCKS, X86_SETS, digests, run_python
+from emulation import BLOCKS, ON_X86, X86_SETS, digests, run_python
 from paths import ROOT
+
+pytestmark = ON_X86
 
 FEW = 200  # blocks; QEMU is slow
 

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+import torch
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from lora_models import ATTENTION, LINEAR, TOKENS, distance, edited, logits, saved_adapter
 from tiny_models import save_variant
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("peft")
 
 MakeHf = Callable[..., tuple[Path, Any]]
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -129,7 +127,8 @@ def test_heads_are_told_by_a_config_at_hand(base: tuple[Path, Any], tmp_path: Pa
 def test_a_model_that_was_downloaded_before_tells_too(
     base: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    constants = pytest.importorskip("huggingface_hub").constants
+    from huggingface_hub import constants
+
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     saved_adapter(tmp_path / "a", base[1])
     edited(tmp_path / "a", lambda config: config.update(base_model_name_or_path="org/model"))
