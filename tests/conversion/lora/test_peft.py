@@ -150,6 +150,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("qwen2", {"target_modules": ["gate_proj", "up_proj", "down_proj"]}),
     ("qwen2-tied", {"target_modules": ["v_proj", "q_proj"], "use_rslora": True}),
     ("gemma2", {"target_modules": ["o_proj"]}),
+    ("gemma3", {"modules_to_save": ["q_norm", "pre_feedforward_layernorm"]}),
     ("phi3", {"target_modules": FUSED, "rank_pattern": {"qkv_proj": 8}}),
     ("phi3", {"target_modules": ["qkv_proj"], "alpha_pattern": {"qkv_proj": 3}}),
     ("phi3-part", {"target_modules": ["gate_up_proj"]}),

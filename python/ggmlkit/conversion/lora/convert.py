@@ -15,7 +15,7 @@ from ggmlkit import io, types
 from ggmlkit.arch import tensor_names as names
 from ggmlkit.conversion.base_model import hparams_of
 from ggmlkit.conversion.float_tensors import FLOATS
-from ggmlkit.conversion.lora.adapter import EMBEDDINGS, Adapter, BaseModel, Change
+from ggmlkit.conversion.lora.adapter import Adapter, BaseModel, Change
 from ggmlkit.conversion.lora.files import HALVES, plain
 from ggmlkit.conversion.lora.open_adapter import open_adapter
 from ggmlkit.errors import ConversionError
@@ -97,7 +97,7 @@ def _gguf(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor],
     tensors = {}
     for name, change in adapter.changes.items():
         b = _multiplied(change.b, change.scale * change.rank / alpha)
-        halves = (change.a, b) if name != EMBEDDINGS else (b, transposed(plain(change.a)))
+        halves = (change.a, b) if name != names.EMBEDDINGS else (b, transposed(plain(change.a)))
         for suffix, half in zip(HALVES, halves, strict=True):
             tensors[name + suffix] = _stored(half, type).renamed(name + suffix)
     metadata = {
