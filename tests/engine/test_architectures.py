@@ -133,11 +133,9 @@ def test_what_gemma_3_s_files_may_leave_out() -> None:
     assert config.windows == (512, 512)  # the sixth would see everything
     assert config.sliding_rope == Rope(24, 10000.0)
     assert config.rope == Rope(24, 1e6, LinearScaling(8.0))
-    assert config_of("gemma3", 12, **{"attention.sliding_window_pattern": 6}).windows[5::6] == (
-        0,
-        0,
-    )
-    wide = decoder_config(config_of("gemma3", 62, **{"attention.sliding_window_pattern": 6}))
+    six = {"attention.sliding_window_pattern": 6}
+    assert config_of("gemma3", 12, **six).windows[5::6] == (0, 0)
+    wide = decoder_config(config_of("gemma3", 62, **six))
     assert wide["query_scale"] == pytest.approx((96 / 4) ** -0.5)  # 27 B
 
 
