@@ -15,6 +15,11 @@ _TINY = {
 }
 _SLIDING = {"sliding_window": 24, "use_sliding_window": True}
 _GEMMA2 = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24}
+_GEMMA3 = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24}
+_GEMMA3_ROPE = {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
+}
 _LONGROPE = {
     "rope_parameters": {
         "rope_type": "longrope",
@@ -76,6 +81,19 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "gemma2",
         {**_GEMMA2, "layer_types": ["full_attention", "sliding_attention"]},
     ),
+    "gemma3": ("Gemma3", "gemma3", {**_GEMMA3, "num_hidden_layers": 7}),
+    "gemma3-scaled": (
+        "Gemma3",
+        "gemma3",
+        {
+            **_GEMMA3,
+            "layer_types": ["full_attention", "sliding_attention"],
+            "rope_parameters": _GEMMA3_ROPE,
+            "final_logit_softcapping": 1.5,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "gemma3-full": ("Gemma3", "gemma3", {**_GEMMA3, "layer_types": ["full_attention"] * 2}),
 }
 
 
@@ -113,7 +131,8 @@ def save_tiny(family: str, folder: Path, shard: str | None = None, **changes: An
     import torch
 
     torch.manual_seed(3)
-    config = getattr(transformers, f"{family}Config")(
+    kind = "TextConfig" if family == "Gemma3" else "Config"
+    config = getattr(transformers, f"{family}{kind}")(
         **{
             "hidden_size": 64,
             "intermediate_size": 96,

@@ -65,6 +65,7 @@ Attention::Attention(const Weights& weights, std::size_t context, std::size_t se
       tile_tokens_(std::max<std::size_t>(1, kTileRows / config_.group())),
       short_tokens_(std::min(kShortTokens, tile_tokens_)),
       scratch_(static_cast<std::size_t>(threads)) {
+  if (config_.sliding_rope) sliding_rope_.emplace(*config_.sliding_rope, context);
   const std::size_t d = config_.head_dim;
   const std::size_t rows = tile_tokens_ * config_.group();
   for (Scratch& s : scratch_) {
@@ -106,7 +107,7 @@ void Attention::store_token(std::size_t layer, const Run& run, std::size_t token
   if (config_.has_head_norms) {
     active().rms_norm(k, weights_.layers()[layer].k_norm.data(), config_.norm_eps, k, d);
   }
-  rope_.rotate(k, 1, d, position);
+  rope(layer).rotate(k, 1, d, position);
   kernels_.store_key(k, d, place, cache_.keys(layer, run.sequence, head, position));
   kernels_.store_value(k + config_.kv_size(), d, place,
                        cache_.values(layer, run.sequence, head, position));
@@ -137,7 +138,7 @@ void Attention::load_queries(std::size_t layer, const Run& run, Range tokens, st
       from = q;
     }
     active().scale(scale, from, q, size);
-    rope_.rotate(q, config_.group(), d, run.start + t);
+    rope(layer).rotate(q, config_.group(), d, run.start + t);
   }
 }
 
@@ -163,7 +164,7 @@ void Attention::attend(std::size_t layer, const Run& run, Range tokens, std::siz
       float* row = scores + i * kKeyBlock;
       const std::size_t end = run.start + tokens.begin + i / group + 1;
       const std::size_t begin = window != 0 && end > window ? end - window : 0;
-      if (config_.score_cap > 0) active().soft_cap(config_.score_cap, row, count);
+      if (config_.attn_softcap > 0) active().soft_cap(config_.attn_softcap, row, count);
       soften(row, {in_block(begin), in_block(end)}, count, d, mean.highest[i], mean.total[i],
              mean.sum + i * d);
     }

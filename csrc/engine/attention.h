@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "core/aligned.h"
@@ -73,6 +74,9 @@ class Attention {
   Range seen_by(std::size_t layer, const Run& run) const {
     return seen_by(layer, run, {0, run.tokens});
   }
+  const Rope& rope(std::size_t layer) const {
+    return sliding_rope_ && config_.window(layer) != 0 ? *sliding_rope_ : rope_;
+  }
   void store_token(std::size_t layer, const Run& run, std::size_t token, std::size_t head,
                    float* rows);
   void load_queries(std::size_t layer, const Run& run, Range tokens, std::size_t head,
@@ -88,6 +92,7 @@ class Attention {
   const KvKernels& kernels_;
   KvCache cache_;
   Rope rope_;
+  std::optional<Rope> sliding_rope_;  // of layers with a window, where they have their own
   std::size_t tile_tokens_;   // whose queries are taken together
   std::size_t short_tokens_;  // of a short run at most
   std::vector<Scratch> scratch_;

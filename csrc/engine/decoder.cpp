@@ -398,7 +398,7 @@ void Decoder::output_logits(const Part& part, const Addition& addition) {
 }
 
 void Decoder::cap_logits(const Part& part, std::size_t tokens) {
-  const float cap = config().logit_cap;
+  const float cap = config().final_softcap;
   if (cap == 0) return;
   meet(part);
   const Range mine = split(tokens * config().vocab, part.thread, part.n_threads);

@@ -73,5 +73,12 @@ class ModelError(GgmlkitError):
     """A file is well formed but is no model that this decoder or tokenizer can run."""
 
 
+class HparamsError(ModelError, ConversionError):
+    """What a model says of itself contradicts itself, or is not supported.
+
+    Running and converting refuse it alike.
+    """
+
+
 class HubError(GgmlkitError):
     """The Hugging Face hub does not give what was asked for."""

@@ -51,7 +51,7 @@ def error(ours: Floats, theirs: Floats) -> float:
     return float(np.sqrt(np.mean((ours - theirs) ** 2)) / theirs.std())
 
 
-HALVES = ["llama-biases", "qwen2", "qwen3", "phi3", "gemma2"]
+HALVES = ["llama-biases", "qwen2", "qwen3", "phi3", "gemma2", "gemma3"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_written_back_it_is_the_same_model(make: Make, tmp_path: Path, variant: 
         assert np.array_equal(one.metadata[key], other.metadata[key]), key
 
 
-@pytest.mark.parametrize("variant", ["qwen2", "qwen3", "phi3", "gemma2"])
+@pytest.mark.parametrize("variant", ["qwen2", "qwen3", "phi3", "gemma2", "gemma3"])
 def test_quantized_it_computes_with_the_values_of_the_blocks(
     make: Make, tmp_path: Path, variant: str
 ) -> None:

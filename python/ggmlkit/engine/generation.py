@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ggmlkit import _core
-    from ggmlkit.engine.config import LlamaConfig
+    from ggmlkit.arch.hparams import Hparams
     from ggmlkit.text.tokenizer import Tokenizer
 
 PENALTY_WINDOW = 64  # tokens back that the penalties look at, as in llama.cpp
@@ -45,7 +45,7 @@ class Decoder(Protocol):
     """What generation needs of a :class:`ggmlkit.Llama`."""
 
     stats: Stats
-    config: LlamaConfig
+    config: Hparams
 
     @property
     def context(self) -> int: ...

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.engine.config import LlamaConfig
+from ggmlkit.arch.gguf_keys import from_gguf_keys
+from ggmlkit.arch.hparams import Hparams
+from ggmlkit.arch.tensor_names import EMBEDDINGS
 from ggmlkit.engine.generation import PENALTY_WINDOW, Stats, pieces, until
 from ggmlkit.engine.loading import gguf_view, load, naming, start, tell_unpacked
 from ggmlkit.errors import ModelError
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 DEFAULT_CONTEXT = 4096
 KV_TYPES = ("f16", "q8_0")
 ACTIVATION_BITS = (8, 16)
-EMBEDDINGS = "token_embd.weight"
 
 
 class Llama:
@@ -61,7 +62,7 @@ class Llama:
             ``activation_bits``, or an adapter's scale that is no number up to a million.
     """
 
-    config: LlamaConfig
+    config: Hparams
     stats: Stats
 
     def __init__(
@@ -99,8 +100,8 @@ class Llama:
         self._tokenizer: Tokenizer | None = None
         self.stats = Stats()
         with naming(file):
-            self.config = LlamaConfig.from_metadata(metadata, tensors)
-            room = context or min(self.config.trained_context, DEFAULT_CONTEXT)
+            self.config = from_gguf_keys(metadata, tensors)
+            room = context or min(self.config.context, DEFAULT_CONTEXT)
             tell_unpacked(file, tensors)
             self._session = load(self.config, tensors, threads or 0, repack)
             if lora:
