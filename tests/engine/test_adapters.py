@@ -15,7 +15,8 @@ from ggmlkit import _core
 from ggmlkit.engine.llama import Llama
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.io.base import ModelFile
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from oracle import Oracle
 from test_llama import EXACT_MAX, assert_exact, random_model, rms
 

@@ -11,7 +11,8 @@ import ggmlkit as gk
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.engine.config import LlamaConfig
 from ggmlkit.engine.llama import Llama
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from oracle import Oracle
 from test_llama import Memory, assert_exact, random_model, rms
 

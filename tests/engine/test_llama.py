@@ -29,7 +29,8 @@ from ggmlkit.engine.generation import until
 from ggmlkit.engine.llama import Llama
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf_view import as_gguf
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from oracle import Oracle, as_q8_0
 from paths import GOLDEN
 
