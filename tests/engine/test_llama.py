@@ -475,7 +475,7 @@ def test_sequences_out_of_range_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match="there is no sequence"):
             work()
-    with pytest.raises(ValueError, match="can't be kept"):
+    with pytest.raises(ValueError, match="n must be at least 0"):
         llama.truncate(-1)
 
 
@@ -620,7 +620,7 @@ def test_more_than_the_context_holds_is_refused() -> None:
     "settings", [{"context": 0}, {"context": -1}, {"threads": 0}, {"sequences": 0}]
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"room|work"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         fresh(**settings)
 
 
