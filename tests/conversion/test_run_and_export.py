@@ -15,7 +15,7 @@ import ggmlkit as gk
 from ggmlkit.conversion.base_model import hparams_of
 from ggmlkit.conversion.hf.export import hf_tensors
 from ggmlkit.conversion.open_source import open_source
-from ggmlkit.tensor import quantize
+from ggmlkit.quantizing import quantize
 from lora_models import TOKENS, distance, logits
 from tiny_models import save_tiny
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ggmlkit.engine.llama import Llama
 from ggmlkit.io.base import ModelFile
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from paths import GOLDEN
 
 TOKENS: list[int] = json.loads((GOLDEN / "manifest.json").read_text())["tokens"]

@@ -17,7 +17,8 @@ from ggmlkit.engine.config import decoder_config
 from ggmlkit.engine.llama import Llama
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.io.base import ModelFile
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from oracle import Oracle
 
 RANKS = {"attn_q": 3, "attn_k": 5, "attn_v": 1, "attn_output": 8, "ffn_gate": 2, "ffn_up": 17}

@@ -15,7 +15,8 @@ from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.rope import LinearScaling, Rope
 from ggmlkit.engine.config import decoder_config
 from ggmlkit.engine.llama import Llama
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from oracle import Oracle
 
 WINDOW = 100

@@ -10,7 +10,7 @@ import pytest
 import ggmlkit as gk
 from decoder_models import fresh, random_model
 from ggmlkit.engine.llama import Llama
-from ggmlkit.tensor import quantize
+from ggmlkit.quantizing import quantize
 
 
 @pytest.mark.parametrize("tokens", [[-1], [384], [2**32], [2**40], [], [[1, 2]], [1.5], ["a"]])
@@ -36,7 +36,7 @@ def test_more_than_the_context_holds_is_refused() -> None:
     "settings", [{"context": 0}, {"context": -1}, {"threads": 0}, {"sequences": 0}]
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"room|work"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         fresh(**settings)
 
 
