@@ -93,8 +93,8 @@ class Attention {
   KvCache cache_;
   Rope rope_;
   std::optional<Rope> sliding_rope_;  // of layers with a window, where they have their own
-  std::size_t tile_tokens_;   // whose queries are taken together
-  std::size_t short_tokens_;  // of a short run at most
+  std::size_t tile_tokens_;           // whose queries are taken together
+  std::size_t short_tokens_;          // of a short run at most
   std::vector<Scratch> scratch_;
   AlignedArray<float> chunks_;  // [tokens][heads][kMostChunks] partial means
   std::atomic<std::size_t> next_tile_{0};

@@ -9,7 +9,7 @@
 namespace ggmlkit::llama {
 
 enum class RopeScaling { none, linear, yarn };
-// Which elements of a head turn together: (2i, 2i + 1), or (i, i + dims / 2).
+// Which elements of a head are rotated together: (2i, 2i + 1), or (i, i + dims / 2).
 enum class RopePairs { neighbours, halves };
 
 struct RopeConfig {
@@ -20,8 +20,8 @@ struct RopeConfig {
   float factor = 1.0f;  // how much longer than the trained context
   float original_context = 0.0f;
   float attention_factor = 1.0f;  // multiplies cosine and sine
-  float beta_fast = 32.0f;      // yarn: turns in the trained context above which a frequency stays
-  float beta_slow = 1.0f;       // yarn: turns below which it is stretched in full
+  float beta_fast = 32.0f;  // yarn: turns in the trained context above which a frequency stays
+  float beta_slow = 1.0f;   // yarn: turns below which it is stretched in full
   std::vector<float> freq_factors;  // empty, or [dims / 2]: each frequency is divided by its own
   std::vector<float> long_freq_factors;  // empty, or those of contexts above original_context
 };
@@ -42,11 +42,11 @@ struct Config {
   // Switches of architectures; the values here are LLaMA's.
   Gate gate = Gate::silu;
   float embedding_scale = 1.0f;
-  float query_scale = 0.0f;     // of queries before they meet keys; 0: 1 / √head_dim
-  float attn_softcap = 0.0f;       // scores become cap · tanh(score / cap); 0: they stay
-  float final_softcap = 0.0f;       // the same of logits
+  float query_scale = 0.0f;     // multiplies queries; 0: 1 / √head_dim
+  float attn_softcap = 0.0f;    // scores become cap · tanh(score / cap); 0: they stay
+  float final_softcap = 0.0f;   // the same of logits
   bool has_head_norms = false;  // queries and keys are normed, a head at a time, and then rotated
-  bool has_post_norms = false;  // what a block adds to the stream is normed before
+  bool has_post_norms = false;  // outputs of attention and feed-forward are normed
   std::vector<std::size_t> windows;  // empty, or [layers]: a token sees so many, itself included;
                                      // 0: all
 

@@ -16,7 +16,7 @@ double pair_of(const RopeConfig& c, double turns) {
          (2 * std::log(static_cast<double>(c.base)));
 }
 
-const std::vector<float>& divisors_for(const RopeConfig& c, std::size_t context) {
+const std::vector<float>& factors_for(const RopeConfig& c, std::size_t context) {
   const bool is_long = static_cast<double>(context) > static_cast<double>(c.original_context);
   return is_long && !c.long_freq_factors.empty() ? c.long_freq_factors : c.freq_factors;
 }
@@ -24,7 +24,7 @@ const std::vector<float>& divisors_for(const RopeConfig& c, std::size_t context)
 }  // namespace
 
 std::vector<double> rope_frequencies(const RopeConfig& c, std::size_t context) {
-  const std::vector<float>& divisors = divisors_for(c, context);
+  const std::vector<float>& factors = factors_for(c, context);
   const auto dims = static_cast<double>(c.dims);
   std::vector<double> all(c.dims / 2);
   const double low =
@@ -34,7 +34,7 @@ std::vector<double> rope_frequencies(const RopeConfig& c, std::size_t context) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto pair = static_cast<double>(i);
     double f = std::pow(static_cast<double>(c.base), -2.0 * pair / dims);
-    if (!divisors.empty()) f /= divisors[i];
+    if (!factors.empty()) f /= factors[i];
     if (c.scaling == RopeScaling::linear) f /= c.factor;
     if (c.scaling == RopeScaling::yarn) {
       const double stretched = std::clamp((pair - low) / std::max(0.001, high - low), 0.0, 1.0);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from ggmlkit.arch.hparams import ConversionWarning, Hparams
 from ggmlkit.arch.meta_params import (
     to_meta_params,
 )
-from ggmlkit.arch.rope import LinearScaling, YarnScaling
+from ggmlkit.arch.rope import LinearScaling, Rope, YarnScaling
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
 
+LINEAR = {"rope_type": "linear", "factor": 8.0}
 LLAMA3 = {
     "rope_type": "llama3",
     "factor": 32.0,
@@ -300,6 +302,7 @@ def test_longrope_of_no_context_is_named() -> None:
         ({"attention.sliding_window": [8, 9]}, "sliding_window differs between"),
         ({"attention.sliding_window_pattern": [True]}, "1 values for 2 layers"),
         ({"attention.sliding_window_pattern": "even"}, "sliding_window_pattern"),
+        ({"attention.sliding_window_pattern": [np.ones(2), [1]]}, "list of lists"),
         ({"attention.scale": "small"}, "attention.scale"),
         ({"attn_logit_softcapping": np.arange(2)}, "attn_logit_softcapping"),
         ({"block_count": 1 << 40}, "block_count"),
@@ -372,6 +375,63 @@ def test_config_to_gguf_keys_and_back(changes: dict[str, Any]) -> None:
     again = from_gguf_keys(*gguf_of(hparams))
     assert again == hparams
     assert from_hf_config(to_hf_config(again)) == hparams
+
+
+def test_a_scale_of_queries_that_config_json_has_no_number_for_is_named() -> None:
+    gemma3 = config(model_type="gemma3_text", hidden_act=_GELU, head_dim=16)
+    hparams = from_hf_config({**gemma3, "query_pre_attn_scalar": 16})
+    with pytest.raises(ConversionError, match=r"query_pre_attn_scalar, not 11\.1"):
+        to_hf_config(replace(hparams, query_scale=0.3))
+
+
+GEMMA3: dict[str, Any] = {"model_type": "gemma3_text", "hidden_act": _GELU, "head_dim": 16}
+GEMMA3 |= {"query_pre_attn_scalar": 16, "num_hidden_layers": 7, "sliding_window": 64}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rope_theta": 5e5, "rope_local_base_freq": 300.0, "rope_scaling": {**LINEAR}},
+        {
+            "rope_parameters": {
+                "full_attention": {**LINEAR, "rope_theta": 5e5},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
+            }
+        },
+    ],
+)
+@pytest.mark.parametrize(
+    "layers", [{}, {"sliding_window_pattern": 6}, {"layer_types": ["full_attention"] * 7}]
+)
+def test_gemma3_to_gguf_keys_and_back(changes: dict[str, Any], layers: dict[str, Any]) -> None:
+    hparams = from_hf_config(config(**{**GEMMA3, **changes, **layers}))
+    assert hparams.windows == ((0,) * 7 if "layer_types" in layers else (64,) * 5 + (0, 64))
+    assert hparams.sliding_rope == Rope(16, 300.0 if changes else 10000.0)
+    base, scaling = (5e5, LinearScaling(8.0)) if changes else (1e6, None)
+    assert hparams.rope == Rope(16, base, scaling)
+    again = from_gguf_keys(*gguf_of(hparams))
+    assert again == hparams
+    assert from_hf_config(to_hf_config(again)) == hparams
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
+        ({"sliding_window": None}, "sliding_window"),
+        ({"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ({"rope_parameters": {"sliding_attention": {**LINEAR}}}, "of sliding layers"),
+        ({"rope_parameters": {"full_attention": 3, "sliding_attention": {}}}, "full_attention = 3"),
+        ({"rope_parameters": {"other": {}}}, "differ between layers"),
+        ({"model_type": "gemma3"}, "model_type 'gemma3' is not supported"),
+    ],
+)
+def test_what_gemma3_does_not_honour_is_refused_by_name(
+    changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConversionError, match=named):
+        from_hf_config(config(**{**GEMMA3, **changes}))
 
 
 def test_what_params_cannot_hold() -> None:

@@ -44,9 +44,9 @@ def random_of(architecture: str, kind: str = "f32", **keys: Any) -> Memory:
     if architecture == "llama":
         sizes |= {"attn_output": 96, "ffn_gate": 160, "ffn_up": 160, "ffn_down": 96}
     norms: dict[str, int] = {}
-    if architecture in ("qwen3", "gemma3"):
+    if ARCHITECTURES[architecture].has_head_norms:
         norms = {"attn_q_norm": 32, "attn_k_norm": 32}
-    if architecture in ("gemma2", "gemma3"):
+    if ARCHITECTURES[architecture].has_post_norms:
         norms |= {"post_attention_norm": 96, "post_ffw_norm": 96}
     for layer in range(2):
         for part, size in sizes.items():

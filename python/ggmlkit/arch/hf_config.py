@@ -155,9 +155,17 @@ def to_hf_config(hparams: Hparams) -> dict[str, Any]:
         config[key] = getattr(hparams, _SOFTCAPS[key]) or None
     if family.has_query_scale:
         config["hidden_activation"] = family.activations[0]
-        scale = hparams.query_scale or hparams.derived_query_scale()
-        config["query_pre_attn_scalar"] = round(scale**-2)
+        config["query_pre_attn_scalar"] = _query_scalar(hparams, family)
     return config
+
+
+def _query_scalar(hparams: Hparams, family: Family) -> int:
+    exact = (hparams.query_scale or hparams.derived_query_scale()) ** -2
+    if not isclose(exact, round(exact), rel_tol=1e-5):
+        raise HparamsError(
+            f"{family.model_class} takes a whole number for query_pre_attn_scalar, not {exact:g}"
+        )
+    return round(exact)
 
 
 def _family_for(hparams: Hparams) -> Family:

@@ -55,6 +55,8 @@ class KeyValues:
         value = self._metadata.get(self.name(key))
         if not isinstance(value, (list, tuple, np.ndarray)):
             return None
+        if any(isinstance(each, (list, tuple, np.ndarray)) for each in value):
+            raise HparamsError(f"{self.name(key)} is a list of lists, not one value a layer")
         return tuple(bool(each) for each in value)
 
     def count(self, key: str, default: int | None = None) -> int:
