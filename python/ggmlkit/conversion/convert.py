@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ggmlkit import io
-from ggmlkit.arguments import thread_count
+from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.conversion.lora.convert import convert_adapter
 from ggmlkit.conversion.lora.open_adapter import is_adapter
 from ggmlkit.conversion.pipeline import planned, write_model
@@ -65,6 +65,7 @@ def convert(
         FormatError: the input is damaged.
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
+    check_paths(src=src, out=out)
     thread_count(threads)
     if is_adapter(src):
         if vocab is not None:
