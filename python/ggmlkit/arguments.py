@@ -9,6 +9,7 @@ from typing import Any
 
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 
+_MOST_THREADS = 2**16  # more than any machine has
 _SHOWN = 60  # characters of a wrong value in an error
 
 
@@ -18,7 +19,7 @@ def thread_count(threads: int | None) -> int:
     Raises:
         ArgumentError: below 1, or no whole number.
     """
-    return 0 if threads is None else whole(threads, "threads", least=1)
+    return 0 if threads is None else min(whole(threads, "threads", least=1), _MOST_THREADS)
 
 
 def whole(value: object, name: str, *, least: int | None = None) -> int:
@@ -92,6 +93,12 @@ def path_text(path: Any, name: str = "path") -> str:
     return found
 
 
+def check_paths(**paths: object) -> None:
+    """Raise what :func:`path_text` does for the first, by name, that is no path."""
+    for name, path in paths.items():
+        path_text(path, name)
+
+
 def shown(value: object) -> str:
     """A wrong value in an error: its type, and itself where that is short."""
     kind = type(value)
@@ -99,6 +106,8 @@ def shown(value: object) -> str:
         return _short(value)
     if kind in (str, bytes):
         return _short(value) if kind is str else f"bytes {_short(value)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     article = "an" if kind.__name__[:1].lower() in "aeiou" else "a"
     return f"{article} {kind.__name__}"
 

@@ -107,6 +107,9 @@ class Transposed:
     def __rmatmul__(self, x: Any) -> Any:
         return matmul(x, self.weights)
 
+    def __matmul__(self, x: object) -> NoReturn:
+        raise ArgumentTypeError("a transposed tensor stands on the right: x @ tensor.T")
+
     @classmethod
     def __torch_function__(
         cls,

@@ -22,7 +22,8 @@ def torch_product(
         product: numpy's product of an array with it.
 
     Returns:
-        A tensor of x's dtype on its device. The gradient for x comes from the weights' values.
+        A tensor of x's dtype, or float32 where that is of integers, on its device. The gradient for
+        x comes from the weights' values.
 
     Raises:
         ArgumentTypeError: it is another function than a product with the operand on the right.
@@ -33,10 +34,7 @@ def torch_product(
             f"torch's {name} takes no transposed ggmlkit tensor: write x @ tensor.T, or take its "
             "values, tensor.dequantize()"
         )
-    x = arguments[0]
-    if not x.is_floating_point():
-        raise ArgumentTypeError(f"x must hold floats for a product, not {x.dtype}")
-    return _function().apply(x, right.weights, product)
+    return _function().apply(arguments[0], right.weights, product)
 
 
 @cache
@@ -49,7 +47,8 @@ def _function() -> Any:
         @staticmethod
         def forward(context: Any, x: Any, weights: Any, product: Callable[[Any], Any]) -> Any:
             context.weights = weights
-            return torch.from_numpy(product(x)).to(device=x.device, dtype=x.dtype)
+            dtype = x.dtype if x.is_floating_point() else torch.float32
+            return torch.from_numpy(product(x)).to(device=x.device, dtype=dtype)
 
         @staticmethod
         def backward(context: Any, gradient: Any) -> tuple[Any, None, None]:

@@ -61,7 +61,7 @@ def test_quantized_values_are_written_exactly(
 ) -> None:
     folder, _ = tiny_hf()
     convert(folder, tmp_path / "q.gguf", type=type)
-    export(tmp_path / "q.gguf", tmp_path / "out", format=format, dtype="f32")
+    export(tmp_path / "q.gguf", tmp_path / "out", format=format, type="f32")
     convert(tmp_path / "out", tmp_path / "f.gguf", type="f32")
     quantized, floats = gk.open(tmp_path / "q.gguf"), gk.open(tmp_path / "f.gguf")
     for name in quantized:
@@ -84,7 +84,7 @@ def test_transformers_loads_the_hf_folder(tiny_hf: MakeHf, tmp_path: Path) -> No
 
 
 def test_torch_loads_the_meta_folder(golden: Path, tmp_path: Path) -> None:
-    export(golden / "ggjt-v3-f16.bin", tmp_path / "out", format="meta", dtype="f16")
+    export(golden / "ggjt-v3-f16.bin", tmp_path / "out", format="meta", type="f16")
     ours = torch.load(tmp_path / "out" / "consolidated.00.pth", weights_only=True, mmap=True)
     theirs = torch.load(golden / "meta" / "consolidated.00.pth", weights_only=True)
     assert set(ours) == set(theirs)
@@ -123,7 +123,7 @@ def test_progress_ends_with_all_bytes(golden: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("format", "dtype"), [("onnx", "f32"), ("hf", "q4_0")])
 def test_unknown_layouts(golden: Path, tmp_path: Path, format: str, dtype: str) -> None:
     with pytest.raises(ConversionError, match="is not one of"):
-        export(golden / "ggjt-v3-f16.bin", tmp_path / "out", format=format, dtype=dtype)
+        export(golden / "ggjt-v3-f16.bin", tmp_path / "out", format=format, type=dtype)
     assert not (tmp_path / "out").exists()
 
 
@@ -205,7 +205,7 @@ def test_vectors_that_the_matrices_type_does_not_hold_stay_exact(
     model.save_pretrained(folder)
     convert(folder, tmp_path / "m.gguf", type="f16")
     export(tmp_path / "m.gguf", tmp_path / "kept")
-    export(tmp_path / "m.gguf", tmp_path / "rounded", dtype="f16")
+    export(tmp_path / "m.gguf", tmp_path / "rounded", type="f16")
     kept = bits(tmp_path / "kept")["model.norm.weight"]
     assert kept[0] == "f32"
     assert (np.frombuffer(kept[2], np.float32) == 1 + 2.0**-20).all()
@@ -248,7 +248,7 @@ def test_numpy_loads_the_archive(tiny_hf: MakeHf, tmp_path: Path, type: str) -> 
     folder, model = tiny_hf()
     convert(folder, tmp_path / "m.gguf", type=type)
     export(tmp_path / "m.gguf", tmp_path / "m.npz", format="npz")
-    export(tmp_path / "m.gguf", tmp_path / "hf", dtype="f32")
+    export(tmp_path / "m.gguf", tmp_path / "hf", type="f32")
     expected = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf").state_dict()
     with np.load(tmp_path / "m.npz", allow_pickle=False) as archive:
         assert set(archive) == set(expected)
@@ -258,13 +258,13 @@ def test_numpy_loads_the_archive(tiny_hf: MakeHf, tmp_path: Path, type: str) -> 
         loaded = {name: torch.from_numpy(archive[name].astype(np.float32)) for name in archive}
     model.load_state_dict(loaded)
     with pytest.raises(ConversionError, match="numpy has no bf16"):
-        export(tmp_path / "m.gguf", tmp_path / "m.npz", format="npz", dtype="bf16")
+        export(tmp_path / "m.gguf", tmp_path / "m.npz", format="npz", type="bf16")
 
 
 def test_ggjt_to_transformers(golden: Path, tmp_path: Path) -> None:
     import transformers
 
-    export(golden / "ggjt-v3-f16.bin", tmp_path / "out", dtype="f32")
+    export(golden / "ggjt-v3-f16.bin", tmp_path / "out", type="f32")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     tokens = [1, 3, 5, 100, 383]
     with torch.no_grad():
@@ -288,11 +288,11 @@ def test_a_folder_with_files_of_another_checkpoint_is_refused(
 
 def test_other_files_are_let_be_and_the_same_ones_replaced(golden: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
-    export(golden / "ggjt-v3-f16.bin", tmp_path, dtype="f32")
+    export(golden / "ggjt-v3-f16.bin", tmp_path, type="f32")
     first = bits(tmp_path)
     export(golden / "ggjt-v3-q4_0.bin", tmp_path)
     assert bits(tmp_path) != first
-    export(tmp_path, tmp_path, dtype="f16")  # a checkpoint over itself
+    export(tmp_path, tmp_path, type="f16")  # a checkpoint over itself
     assert {kind for kind, _, _ in bits(tmp_path).values()} == {"f16"}
     assert (tmp_path / "README.md").read_text() == "mine"
 
@@ -316,7 +316,7 @@ def test_a_failed_export_leaves_the_folder_as_it_was(golden: Path, tmp_path: Pat
 
 def test_smollm2_there_and_back(smollm2_gguf: Path, tmp_path: Path) -> None:
     """The real model: names and bytes of all tensors, and every token."""
-    export(smollm2_gguf, tmp_path / "first", dtype="f16")
+    export(smollm2_gguf, tmp_path / "first", type="f16")
     convert(tmp_path / "first", tmp_path / "m.gguf", type="f16")
     export(tmp_path / "m.gguf", tmp_path / "second")
     assert bits(tmp_path / "first") == bits(tmp_path / "second")

@@ -56,8 +56,8 @@ WRITERS: dict[str, tuple[float, Write]] = {
         1e6,
         lambda a, out: gk.convert(a, out / "m.gguf", type="q4_0", byte_order="big"),
     ),
-    "export": (7e4, lambda a, out: gk.export(a, out / "hf", dtype="f16")),
-    "export to bf16": (-3.4e38, lambda a, out: gk.export(a, out / "hf", dtype="bf16")),
+    "export": (7e4, lambda a, out: gk.export(a, out / "hf", type="f16")),
+    "export to bf16": (-3.4e38, lambda a, out: gk.export(a, out / "hf", type="bf16")),
     "export for Meta": (7e4, lambda a, out: gk.export(a, out / "meta", "meta", "f16")),
     "export for numpy": (7e4, lambda a, out: gk.export(a, out / "a.npz", "npz", "f16")),
     "apply-lora": (

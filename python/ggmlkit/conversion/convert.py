@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 
 from ggmlkit import io
-from ggmlkit.arguments import thread_count
+from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.conversion.lora.convert import convert_adapter
 from ggmlkit.conversion.lora.open_adapter import is_adapter, opened_if_gguf
 from ggmlkit.conversion.pipeline import planned, write_model
@@ -66,6 +66,7 @@ def convert(
         FormatError: the input is damaged.
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
+    check_paths(src=src, out=out)
     thread_count(threads)
     with ExitStack() as open_files:
         opened = opened_if_gguf(src)  # its header is read once

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ggmlkit import types
 from ggmlkit.arch import tensor_names as names
-from ggmlkit.arguments import thread_count
+from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.conversion.float_tensors import FLOATS
 from ggmlkit.conversion.hf.folder import open_weights
 from ggmlkit.conversion.hf.model import hf_source
@@ -71,6 +71,7 @@ def apply_delta(
             ``gk.convert`` raises it for.
         FormatError: a file is damaged.
     """
+    check_paths(base=base, delta=delta, out=out)
     thread_count(threads)
     base, delta, out = Path(base), Path(delta), Path(out)
     is_folder = container is None and out.suffix.lower() not in _FILES
@@ -112,6 +113,7 @@ def make_delta(
         ConversionError: the two don't have the same tensors, or a difference does not fit float16.
         FormatError: a file is damaged.
     """
+    check_paths(base=base, target=target, out=out)
     thread_count(threads)
     base, target = Path(base), Path(target)
     with ExitStack() as open_files:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ggmlkit.arch.meta_params import to_meta_params
 from ggmlkit.arch.tensor_names import to_meta
-from ggmlkit.arguments import thread_count
+from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.conversion.checkpoint_files import (
     SHARD_SIZE,
     check_alone,
@@ -39,12 +39,12 @@ class _Job:
     """One export.
 
     Attributes:
-        dtype: of the tensors, but for vectors that it does not hold exactly.
-        tensors: by gguf name, in ``dtype``.
+        type: of the tensors, but for vectors that it does not hold exactly.
+        tensors: by gguf name, in ``type``.
     """
 
     source: Source
-    dtype: str
+    type: str
     tensors: dict[str, Tensor]
     shard_size: int
     threads: int | None
@@ -55,7 +55,7 @@ def export(
     src: str | os.PathLike[str],
     out: str | os.PathLike[str],
     format: Literal["hf", "meta", "npz"] | str = "hf",
-    dtype: str | None = None,
+    type: str | None = None,
     *,
     shard_size: int = SHARD_SIZE,
     vocab: str | os.PathLike[str] | None = None,
@@ -76,7 +76,7 @@ def export(
             tokenizer_config.json, and model.safetensors, or several with an index. ``"meta"``:
             params.json, consolidated.00.pth, tokenizer.json, tokenizer_config.json. ``"npz"``:
             numpy arrays by Hugging Face's names.
-        dtype: ``"f32"``, ``"f16"`` or ``"bf16"`` for all tensors, rounded where need be. None for
+        type: ``"f32"``, ``"f16"`` or ``"bf16"`` for all tensors, rounded where need be. None for
             the type that the matrices have, if that is one float type, so that a checkpoint
             comes back as it was; else ``"f32"``, which holds every value.
         shard_size: most bytes of tensors in one safetensors file.
@@ -85,13 +85,14 @@ def export(
         progress: called with (bytes written, bytes in all, tensor name) as the work goes on.
 
     Raises:
-        ConversionError: the layout cannot hold the model, the values do not fit ``dtype``, or the
+        ConversionError: the layout cannot hold the model, the values do not fit ``type``, or the
             folder holds files of another checkpoint.
         FormatError: the input is damaged.
     """
+    check_paths(src=src, out=out)
     thread_count(threads)
-    if dtype is not None and dtype not in FLOATS:
-        raise ConversionError(f"dtype {dtype!r} is not one of {', '.join(FLOATS)}")
+    if type is not None and type not in FLOATS:
+        raise ConversionError(f"type {type!r} is not one of {', '.join(FLOATS)}")
     writers = {"hf": _write_hf, "meta": _write_meta, "npz": _write_npz}
     if format not in writers:
         raise ConversionError(f"format {format!r} is not one of {', '.join(writers)}")
@@ -102,8 +103,8 @@ def export(
             source.replace_vocabulary(Path(vocab))
         if format != "meta":
             source.tensors = hf_values(source.tensors, source.hparams())
-        chosen = dtype or _kept_type(source, format)
-        tensors = float_tensors(source.tensors, chosen, threads, rounding=dtype is not None)
+        chosen = type or _kept_type(source, format)
+        tensors = float_tensors(source.tensors, chosen, threads, rounding=type is not None)
         writers[format](Path(out), _Job(source, chosen, tensors, shard_size, threads, progress))
 
 
@@ -118,7 +119,7 @@ def _kept_type(source: Source, format: str) -> str:
 
 def _write_hf(folder: Path, job: _Job) -> None:
     tensors = hf_tensors(job.source, job.tensors)
-    files = hf_files(job.source, job.dtype)
+    files = hf_files(job.source, job.type)
     weights, index = shards(tensors, job.shard_size)
     if index is not None:
         files["model.safetensors.index.json"] = index
@@ -148,7 +149,7 @@ def _meta_name(name: str) -> str:
 
 
 def _write_npz(path: Path, job: _Job) -> None:
-    if job.dtype == "bf16":
+    if job.type == "bf16":
         raise ConversionError("numpy has no bf16; export as f32, which holds the same values")
     tensors = hf_tensors(job.source, job.tensors)
     with replacing(path) as file:

@@ -24,18 +24,18 @@ def shared_float_type(tensors: Mapping[str, Tensor]) -> str:
 
 
 def float_tensors(
-    tensors: Mapping[str, Tensor], dtype: str, threads: int | None, *, rounding: bool
+    tensors: Mapping[str, Tensor], type: str, threads: int | None, *, rounding: bool
 ) -> dict[str, Tensor]:
     """All weights in one float type, lazy.
 
     Args:
         tensors: by gguf name; what follows from the hyper-parameters is left out.
-        dtype: ``"f32"``, ``"f16"`` or ``"bf16"``.
+        type: ``"f32"``, ``"f16"`` or ``"bf16"``.
         threads: that a tensor is converted with.
-        rounding: whether vectors are rounded to ``dtype``; otherwise those that it does not hold
+        rounding: whether vectors are rounded to ``type``; otherwise those that it does not hold
             exactly stay as they are. Files keep vectors as f32, whatever the checkpoint had.
     """
-    target = types.get(dtype)
+    target = types.get(type)
     found = {}
     for name, tensor in tensors.items():
         if name in names.ROPE_TENSORS:

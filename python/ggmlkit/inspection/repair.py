@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggmlkit.arch import tensor_names as names
+from ggmlkit.arguments import check_paths
 from ggmlkit.errors import ConversionError, GgmlkitError
 from ggmlkit.io.base import LostTensor
 from ggmlkit.io.gguf.header import MAGIC
@@ -60,6 +61,7 @@ def repair_file(
         GgmlkitError: no tensor is whole.
         OSError: a file can't be read or written.
     """
+    check_paths(path=path, out=out)
     source = Path(path)
     with source.open("rb") as file:
         start = file.read(4)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ggmlkit.arguments import path_text, shown, thread_count
+from ggmlkit.arguments import text as checked_text
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, ConversionError, FormatError
 from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.first_bytes import START, reader_of, refusal
@@ -17,9 +18,6 @@ from ggmlkit.io.origin import tell_origins
 from ggmlkit.io.writing.stream import Progress
 from ggmlkit.quantizing import tensor_of
 from ggmlkit.tensor import Tensor
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 __all__ = ["ModelFile", "Progress", "open", "save"]
 
@@ -60,7 +58,7 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
 
 def save(
     path: str | os.PathLike[str],
-    tensors: Mapping[str, Tensor | ArrayLike] | Iterable[Tensor],
+    tensors: Mapping[str, Any] | Iterable[Tensor],
     metadata: Mapping[str, Any] = MappingProxyType({}),
     *,
     container: str | None = None,
@@ -107,6 +105,10 @@ def save(
     named = _by_name(tensors)
     if not isinstance(metadata, Mapping):
         raise ArgumentTypeError(f"metadata must be a mapping by key, not {shown(metadata)}")
+    for key in metadata:
+        checked_text(key, "a key of metadata")
+    if progress is not None and not callable(progress):
+        raise ArgumentTypeError(f"progress must be a function, not {shown(progress)}")
     kind = container or _SUFFIXES.get(suffix)
     if kind is None:
         raise ConversionError(
@@ -146,10 +148,13 @@ def save(
 
 
 def _by_name(
-    tensors: Mapping[str, Tensor | ArrayLike] | Iterable[Tensor],
+    tensors: Mapping[str, Any] | Iterable[Tensor],
 ) -> dict[str, Tensor]:
     if isinstance(tensors, Mapping):
-        return {_checked_name(name): tensor_of(each, name) for name, each in tensors.items()}
+        return {
+            checked_text(name, "the name of a tensor"): tensor_of(each, name)
+            for name, each in tensors.items()
+        }
     if isinstance(tensors, (Tensor, str, bytes)) or not isinstance(tensors, Iterable):
         raise ArgumentTypeError(
             f"tensors must be a mapping by name or a list of tensors, not {shown(tensors)}"
@@ -165,9 +170,3 @@ def _by_name(
             raise ArgumentError(f"two tensors are called {name!r}")
         named[name] = tensor
     return named
-
-
-def _checked_name(name: object) -> str:
-    if isinstance(name, str):
-        return name
-    raise ArgumentTypeError(f"names of tensors must be str, not {shown(name)}")

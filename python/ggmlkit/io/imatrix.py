@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ggmlkit.arguments import check_paths
 from ggmlkit.errors import FormatError
 from ggmlkit.io import open as open_file
 from ggmlkit.io.base import ModelFile
@@ -92,6 +93,7 @@ def read_imatrix(path: str | os.PathLike[str]) -> Imatrix:
             not finite.
         OSError: it can't be opened.
     """
+    check_paths(path=path)
     with open_file(path) as file:
         if not is_imatrix(file):
             raise FormatError(path, None, "this is no importance matrix")

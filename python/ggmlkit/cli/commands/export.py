@@ -58,7 +58,7 @@ def export(
             source,
             out,
             format=format.value,
-            dtype=None if dtype is None else dtype.value,
+            type=None if dtype is None else dtype.value,
             shard_size=size,
             vocab=vocab,
             threads=threads,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +11,8 @@ from typing import TypeAlias
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
-from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.arguments import number, path_text, shown
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
 
@@ -152,13 +153,20 @@ class Adapter:
 def with_scales(adapters: AdapterPath | Sequence[Scaled]) -> list[tuple[Path, float]]:
     """Each adapter's path, or the only one's, and how strongly it is applied: 1 if nothing is said.
 
-    Raises ConversionError for a strength that is no number, or beyond a million times.
+    Raises ConversionError for a strength beyond a million times, ArgumentError for what is no
+    adapter, or no number.
     """
-    if isinstance(adapters, (str, os.PathLike)):
+    if isinstance(adapters, (str, bytes, os.PathLike)):
         adapters = [adapters]
+    if not isinstance(adapters, Iterable):
+        raise ArgumentTypeError(f"adapters must be a path or a list of them, not {shown(adapters)}")
     found = []
     for adapter in adapters:
-        path, scale = adapter if isinstance(adapter, tuple) else (adapter, 1.0)
+        if isinstance(adapter, tuple) and len(adapter) != 2:
+            raise ArgumentError("an adapter is a path, or a pair of a path and a scale")
+        path, strength = adapter if isinstance(adapter, tuple) else (adapter, 1.0)
+        path_text(path, "the path of an adapter")
+        scale = number(strength, "the scale of an adapter")
         if not abs(scale) <= _MOST_TIMES:
             raise ConversionError(
                 f"adapter {path} can't be applied {scale:g} times, at most {_MOST_TIMES:g}"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
-from ggmlkit.arguments import thread_count
+from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.conversion.lora.adapter import (
     Adapter,
     AdapterPath,
@@ -72,6 +72,7 @@ def apply_lora(
         UnsupportedTypeError: a type cannot be read or written.
         ValueError: a scale is no number up to a million.
     """
+    check_paths(base=base, out=out)
     thread_count(threads)
     container = container or container_of(Path(out))
     wanted = None if type is None else str(type).lower()

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.errors import GgmlkitError
+from ggmlkit.arguments import check_paths, shown
+from ggmlkit.errors import ArgumentTypeError, GgmlkitError
 from ggmlkit.io.gguf.reader import GgufFile
 from ggmlkit.io.gguf.writer import HeaderBytes, write_gguf
 from ggmlkit.io.unknown_tensor import with_kept_bytes
@@ -55,6 +56,9 @@ def edit_metadata(
             type has is not certain.
         OSError: the file can't be written.
     """
+    check_paths(path=path)
+    if not isinstance(changed, Mapping):
+        raise ArgumentTypeError(f"changed must be a mapping by key, not {shown(changed)}")
     with GgufFile(path) as file:
         for key in removed:
             if key not in file.metadata:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ggmlkit.errors import ConversionError
+from ggmlkit.arguments import check_paths, whole
+from ggmlkit.errors import ArgumentError, ConversionError
 from ggmlkit.io import open as open_model
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf.parts import COUNT, NUMBER, TENSORS, GgufParts, part_name
@@ -51,11 +52,15 @@ def split_file(
         FormatError: ``src`` is damaged.
         ConversionError: it is no gguf file, or would take too many parts.
         UnsupportedTypeError: how many bytes a tensor of an unknown type has is not certain.
-        ValueError: not exactly one limit, or one below 1.
+        ArgumentError: not exactly one limit, or one below 1.
     """
-    limits = [limit for limit in (max_size, max_tensors) if limit is not None]
-    if len(limits) != 1 or limits[0] < 1:
-        raise ValueError("give max_size or max_tensors, at least 1")
+    check_paths(src=src, prefix=prefix)
+    limits = {"max_size": max_size, "max_tensors": max_tensors}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    if len(given) != 1:
+        raise ArgumentError("give one of max_size and max_tensors")
+    for name, limit in given.items():
+        whole(limit, name, least=1)
     with open_model(src) as file:
         if file.container != "gguf":
             raise ConversionError(f"{file.path} is {file.container}; gguf files can be split")
@@ -84,6 +89,7 @@ def merge_files(
         ConversionError: ``part`` is no part of a split model.
         UnsupportedTypeError: how many bytes a tensor of an unknown type has is not certain.
     """
+    check_paths(part=part, out=out)
     with open_model(part) as file:
         if not isinstance(file, GgufParts):
             raise ConversionError(f"{file.path} is no part of a split gguf model")

@@ -1,0 +1,348 @@
+"""The names at the top, and what wrong arguments are told."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import ggmlkit as gk
+import torch
+from ggmlkit.engine.sampling import GenerationSettings
+
+VALUES = np.random.default_rng(3).standard_normal((4, 64)).astype(np.float32)
+QUANTIZED = gk.quantize(VALUES, "q4_0", name="w")
+PACKED = gk.PackedMatrix(QUANTIZED)
+FUNCTIONS = [
+    value for name in gk.__all__ if inspect.isfunction(value := getattr(gk, name))
+]  # fmt: skip
+
+
+def test_all_names_are_there() -> None:
+    assert {
+        "split",
+        "merge",
+        "verify",
+        "compare",
+        "repair",
+        "edit_metadata",
+        "read_imatrix",
+    } <= set(dir(gk))
+    for name in gk.__all__:
+        assert getattr(gk, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        gk.nothing  # noqa: B018
+
+
+def test_the_short_names_work(golden: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.gguf"
+    gk.convert(golden / "ggjt-v3-f16.bin", model)
+    parts = gk.split(model, tmp_path / "part", max_tensors=8)
+    gk.merge(parts[0], tmp_path / "merged.gguf")
+    assert all(pair.identical for pair in gk.compare(model, tmp_path / "merged.gguf").tensors)
+    gk.edit_metadata(model, {"general.name": "mine"})
+    assert gk.verify(model).all_problems == []
+    (tmp_path / "cut.gguf").write_bytes(model.read_bytes()[:-10])
+    assert len(gk.repair(tmp_path / "cut.gguf", tmp_path / "rest.gguf").lost) == 1
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_settings_are_named_and_typed(function: Callable[..., Any]) -> None:
+    for name, parameter in inspect.signature(function).parameters.items():
+        assert parameter.kind is not parameter.VAR_KEYWORD, name
+        assert "dtype" not in name or "DTypeLike" in parameter.annotation  # numpy's alone
+        if name == "threads":
+            assert parameter.default is None
+
+
+def test_chat_takes_the_settings_of_generate() -> None:
+    parameters = inspect.signature(gk.Llama.generate).parameters
+    settings = {name: p.annotation for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    claimed = {
+        name: value.__forward_arg__ for name, value in GenerationSettings.__annotations__.items()
+    }
+    assert claimed == settings
+
+
+@pytest.fixture(scope="module")
+def file(golden: Path) -> Path:
+    return golden / "ggjt-v3-q4_0.bin"
+
+
+def _thread_users(file: Path, out: Path) -> dict[str, Callable[[Any], object]]:
+    return {
+        "quantize": lambda n: gk.quantize(VALUES, "q4_0", threads=n),
+        "tensor.dequantize": lambda n: QUANTIZED.dequantize(threads=n),
+        "tensor.astype": lambda n: QUANTIZED.astype("q4_0", threads=n),
+        "dequantize": lambda n: gk.dequantize(QUANTIZED, threads=n),
+        "matmul": lambda n: gk.matmul(VALUES, QUANTIZED, threads=n),
+        "packed matmul": lambda n: gk.matmul(VALUES, PACKED, threads=n),
+        "PackedMatrix": lambda n: gk.PackedMatrix(QUANTIZED, threads=n),
+        "save": lambda n: gk.save(out, {"a": VALUES}, threads=n),
+        "Llama": lambda n: gk.Llama(file, threads=n),
+        "convert": lambda n: gk.convert(file, out, threads=n),
+        "export": lambda n: gk.export(file, out, threads=n),
+        "quantize_file": lambda n: gk.quantize_file(file, out, "q8_0", threads=n),
+        "verify": lambda n: gk.verify(file, threads=n),
+        "compare": lambda n: gk.compare(file, file, threads=n),
+        "apply_lora": lambda n: gk.apply_lora(file, [], out, threads=n),
+        "make_delta": lambda n: gk.make_delta(file, file, out, threads=n),
+        "apply_delta": lambda n: gk.apply_delta(file, file, out, threads=n),
+    }
+
+
+@pytest.mark.parametrize("name", _thread_users(Path(), Path()))
+def test_threads_below_one_are_refused(file: Path, tmp_path: Path, name: str) -> None:
+    work = _thread_users(file, tmp_path / "out.gguf")[name]
+    for count in (0, -1):
+        with pytest.raises(gk.ArgumentError, match="threads must be at least 1"):
+            work(count)
+    with pytest.raises(gk.ArgumentTypeError, match="threads must be a whole number, not 'a'"):
+        work("a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (VALUES + 1j, "complex numbers"),
+        (torch.zeros(32, dtype=torch.complex64), "complex numbers"),
+        (np.ma.array(VALUES, mask=VALUES > 0), "masked elements"),
+        (np.array([[1.0, None]], object), r"NoneType at \(0, 1\)"),
+        ([[1.0], [1.0, 2.0]], "rows of different lengths"),
+        (None, "NoneType"),
+        ("text", "not numbers"),
+        (b"bytes", "not numbers"),
+        (np.zeros(32, "M8[s]"), "datetime64"),
+        ({"a": 1}, "dict"),
+        (torch.zeros(32, device="meta"), "no array of numbers"),
+    ],
+)
+def test_what_is_no_array_of_numbers(array: Any, message: str) -> None:
+    for work in (lambda: gk.quantize(array, "f32"), lambda: gk.matmul(array, QUANTIZED)):
+        with pytest.raises(gk.ArgumentError, match=message):
+            work()
+
+
+def test_arrays_that_look_wrong_and_are_not() -> None:
+    unmasked = np.ma.array(VALUES, mask=False)
+    grown = torch.from_numpy(VALUES).requires_grad_()
+    for array in (unmasked, grown, VALUES.tolist(), VALUES.astype(object), VALUES.astype(">f4")):
+        assert np.array_equal(gk.quantize(array, "q4_0").data, QUANTIZED.data)
+    assert gk.quantize([2**70, 1], "f32").dequantize().tolist() == [2.0**70, 1]
+
+
+Wrong = tuple[Callable[[], object], str]
+TYPE = "type must be the name of a tensor type"
+WRONG: dict[str, Wrong] = {
+    "a number for a type": (lambda: gk.quantize(VALUES, 2), TYPE),  # type: ignore[arg-type]
+    "numpy's type": (lambda: gk.quantize(VALUES, np.float16), TYPE),  # type: ignore[arg-type]
+    "ggml's type": (lambda: QUANTIZED.dequantize("q4_0"), "dtype must be one of numpy's"),
+    "an out that is read": (
+        lambda: QUANTIZED.dequantize(out=np.broadcast_to(np.float32(0), (4, 64))),
+        "out can only be read",
+    ),
+    "an array for a tensor": (lambda: gk.dequantize(VALUES), "takes a Tensor"),  # type: ignore
+    "an array for weights": (lambda: gk.matmul(VALUES, VALUES), "must be a Tensor"),  # type: ignore
+    "a path of bytes": (lambda: gk.open(b"path"), "path must be a str or a pathlib.Path"),  # type: ignore
+    "a number for a path": (lambda: gk.open(5), "path must be a str"),  # type: ignore
+    "no path": (lambda: gk.open(""), "path is empty"),
+    "another path": (lambda: gk.convert(5, "out"), "src must be a str"),  # type: ignore
+    "a shape of a number": (lambda: gk.Tensor("f32", 5, b""), "tuple of whole numbers"),  # type: ignore
+    "data of text": (lambda: gk.Tensor("f32", (1,), "abcd"), "array of uint8"),  # type: ignore
+    "a limit of none": (lambda: gk.split("a", "b"), "give one of max_size and max_tensors"),
+    "a tokenizer of a number": (lambda: gk.Tokenizer.from_file(5), "path must be"),  # type: ignore
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_get_one_sentence(name: str) -> None:
+    work, message = WRONG[name]
+    with pytest.raises(gk.ArgumentError, match=message) as caught:
+        work()
+    assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------ save
+
+
+def test_arrays_are_saved_as_they_are(tmp_path: Path) -> None:
+    arrays = {
+        "f32": VALUES,
+        "f16": VALUES.astype(np.float16),
+        "bf16": VALUES.astype(ml_dtypes.bfloat16),
+        "f64": VALUES.astype(np.float64),
+        "i32": (VALUES * 9).astype(np.int32),
+        "i64": np.arange(3),
+        "turned": VALUES.T,
+        "big": VALUES.astype(">f4"),
+        "scalar": np.float32(2.5),
+        "torch": torch.from_numpy(VALUES).bfloat16(),
+        "list": [1.5, 2.5],
+        "quantized": QUANTIZED,
+    }
+    gk.save(tmp_path / "a.gguf", arrays)  # type: ignore[arg-type]
+    with gk.open(tmp_path / "a.gguf") as file:
+        assert file.names == list(arrays)
+        for name, array in arrays.items():
+            if name not in ("torch", "quantized"):
+                assert np.array_equal(file[name].numpy(), np.asarray(array)), name
+                assert file[name].shape == np.shape(array)
+        assert [file[n].type.name for n in ("f32", "f16", "bf16", "torch")] == [
+            "f32", "f16", "bf16", "bf16"
+        ]  # fmt: skip
+        assert np.array_equal(file["torch"].data, file["bf16"].data)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ([gk.quantize(VALUES, "q4_0")], "number 0 of the tensors has no name"),
+        ([QUANTIZED, VALUES], "number 1 of the tensors has no name"),
+        ([QUANTIZED, QUANTIZED], "two tensors are called 'w'"),
+        (QUANTIZED, "mapping by name or a list"),
+        ("abc", "mapping by name or a list"),
+        ({1: VALUES}, "the name of a tensor must be a str, not 1"),
+        ({"a": VALUES > 0}, "array 'a' is of dtype bool, which no type stores"),
+        ({"a": None}, "array 'a' holds NoneType"),
+    ],
+)
+def test_what_cannot_be_saved(tmp_path: Path, tensors: Any, message: str) -> None:
+    with pytest.raises(gk.ArgumentError, match=message):
+        gk.save(tmp_path / "a.gguf", tensors)
+    assert list(tmp_path.iterdir()) == []
+    for metadata in (5, {5: 1}):
+        with pytest.raises(gk.ArgumentTypeError, match="key"):
+            gk.save(tmp_path / "a.gguf", {"a": VALUES}, metadata)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------- open files
+
+
+def test_names_of_a_file(tmp_path: Path) -> None:
+    names = ["output.weight", "blk.0.attn_q.weight", "blk.10.attn_q.weight", "blk.1.attn_k.weight"]
+    gk.save(tmp_path / "a.gguf", dict.fromkeys(names, VALUES))
+    with gk.open(tmp_path / "a.gguf") as file:
+        assert file.find("blk.*.attn_q.weight") == names[1:3]
+        assert file.find("blk.[0-1].*") == [names[1], names[3]]
+        assert file.find("nothing") == []
+        assert file._ipython_key_completions_() == names
+        with pytest.raises(KeyError, match=r"did you mean 'blk\.0\.attn_q\.weight'") as caught:
+            file["blk.0.attn_q.wieght"]
+        assert isinstance(caught.value, gk.MissingTensorError)
+        with pytest.raises(KeyError, match="asked for by name, not by 5"):
+            file[5]  # type: ignore[index]
+        assert file.get("nothing") is None
+        assert [] not in file
+        tensor = file[names[0]]
+    with pytest.raises(gk.ClosedError, match=r"a\.gguf is closed; open it again"):
+        tensor.dequantize()
+
+
+# ------------------------------------------------------------------ models, tokenizers
+
+
+def test_a_model_is_closed(file: Path) -> None:
+    with gk.Llama(file, context=16) as llm:
+        assert repr(llm) == f"Llama({str(file)!r}, llama, 2 layers, context=16, sequences=1)"
+        begun = llm.generate([1, 2], temperature=0)
+        next(begun)
+    llm.close()
+    assert repr(llm) == f"Llama({str(file)!r}, llama, closed)"
+    for work in (
+        lambda: llm.eval([1]),
+        lambda: llm.logits([1]),
+        lambda: llm.decode_batch([1]),
+        lambda: llm.generate("a"),
+        lambda: llm.chat([]),
+        lambda: llm.tokenize("a"),
+        lambda: llm.detokenize([1]),
+        lambda: llm.truncate(0),
+        lambda: llm.reset(),
+        lambda: llm.tokens,
+        lambda: llm.context,
+        lambda: llm.nbytes,
+        lambda: list(begun),
+    ):
+        with pytest.raises(gk.ClosedError, match=r"the model .* is closed; open it again"):
+            work()
+
+
+def test_a_file_that_was_open_stays_open(file: Path) -> None:
+    with gk.open(file) as opened:
+        gk.Llama(opened, context=16).close()
+        assert opened[opened.names[0]].data.size
+
+
+@pytest.fixture(scope="module")
+def llm(file: Path) -> gk.Llama:
+    return gk.Llama(file, context=16)
+
+
+@pytest.mark.parametrize("prompt", [b"hi", 5, None, ["a"], [1.5], {"a": 1}, np.ones((2, 2), int)])
+def test_prompts_are_text_or_ids(llm: gk.Llama, prompt: Any) -> None:
+    with pytest.raises(gk.ArgumentTypeError, match="prompt must be a str or token ids"):
+        llm.generate(prompt)
+
+
+def test_ids_of_any_kind_are_a_prompt(llm: gk.Llama) -> None:
+    texts = {
+        "".join(llm.generate(ids, max_tokens=3, temperature=0))
+        for ids in ([1, 5], (1, 5), np.array([1, 5]), torch.tensor([1, 5]), iter([1, 5]))  # type: ignore[arg-type]
+    }
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": -1},
+        {"temperature": "a"},
+        {"temperature": float("nan")},
+        {"top_k": 1.5},
+        {"top_p": 2},
+        {"min_p": None},
+        {"repeat_penalty": 0},
+        {"seed": "a"},
+        {"max_tokens": "5"},
+        {"stop": 5},
+        {"stop": b"a"},
+        {"stop": [b"a"]},
+    ],
+    ids=str,
+)
+def test_settings_of_generation(llm: gk.Llama, settings: dict[str, Any]) -> None:
+    with pytest.raises(gk.ArgumentError, match=next(iter(settings))):
+        llm.generate("hi", **settings)
+
+
+def test_models_are_not_pickled(llm: gk.Llama) -> None:
+    import pickle
+
+    for value in (llm, PACKED):
+        with pytest.raises(gk.ArgumentTypeError, match="pickled"):
+            pickle.dumps(value)
+
+
+@pytest.mark.parametrize("wrong", [5, b"", None, ["a"]])
+def test_tokenizers_encode_text(llm: gk.Llama, wrong: Any) -> None:
+    for work in (llm.tokenizer.encode, llm.tokenizer.token_id, llm.tokenize):
+        with pytest.raises(gk.ArgumentTypeError, match="text must be a str"):
+            work(wrong)
+
+
+def test_tokenizers_decode_ids(llm: gk.Llama) -> None:
+    tokenizer = llm.tokenizer
+    assert tokenizer.decode(np.array([5, 6])) == tokenizer.decode(torch.tensor([5, 6]))
+    for wrong in (5, "abc", b"ab", None, [1.5], ["a"], [[1]]):
+        with pytest.raises(gk.ArgumentTypeError, match=r"token|ids"):
+            tokenizer.decode(wrong)  # type: ignore[arg-type]
+    for outside in (-1, 384, 2**70):
+        for work in (lambda t: tokenizer.decode([t]), tokenizer.token_bytes, tokenizer.token_text):
+            with pytest.raises(IndexError, match="outside the vocabulary of 384"):
+                work(outside)

@@ -1,0 +1,79 @@
+"""Chat messages: contents of None and of parts, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ggmlkit as gk
+from ggmlkit.text.chat import CHATML, PLAIN
+from ggmlkit.text.messages import text_messages
+
+TAKES_PARTS = """{% for m in messages %}{{ m.role }}:\
+{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}\
+{% endfor %}"""
+TAKES_BOTH = """{% for m in messages %}\
+{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}{% endif %}\
+{% endfor %}"""
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> gk.Tokenizer:
+    return gk.Tokenizer.from_metadata(
+        {
+            "tokenizer.ggml.model": "llama",
+            "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "a"],
+            "tokenizer.ggml.token_type": [2, 3, 3, 1],
+            "tokenizer.ggml.scores": [0.0] * 4,
+        }
+    )
+
+
+PARTS = [{"type": "text", "text": "a"}, "b", {"type": "input_text", "text": "c"}]
+
+
+@pytest.mark.parametrize("template", [CHATML, PLAIN, TAKES_BOTH])
+def test_parts_are_joined_for_templates_that_take_text(
+    tokenizer: gk.Tokenizer, template: str
+) -> None:
+    given = [{"role": "user", "content": PARTS}, {"role": "user", "content": "d"}]
+    found = text_messages(given, template, tokenizer)
+    assert [message["content"] for message in found] == ["a\nb\nc", "d"]
+    assert given[0]["content"] is PARTS  # the caller's are left alone
+
+
+def test_parts_stay_parts_for_templates_that_take_these(tokenizer: gk.Tokenizer) -> None:
+    (found,) = text_messages([{"role": "user", "content": PARTS}], TAKES_PARTS, tokenizer)
+    assert found["content"] == [{"type": "text", "text": text} for text in "abc"]
+
+
+def test_no_content_is_an_empty_text(tokenizer: gk.Tokenizer) -> None:
+    given = [{"role": "assistant", "content": None, "tool_calls": []}, {"role": "user"}]
+    assert text_messages(given, CHATML, tokenizer) == [
+        {"role": "assistant", "content": "", "tool_calls": []},
+        {"role": "user"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ("hello", "must be a list of mappings with role and content, not 'hello'"),
+        ({"role": "user", "content": "a"}, "must be a list of mappings"),
+        (5, "must be a list of mappings"),
+        (["hello"], r"messages\[0\] must be a mapping with role and content, not 'hello'"),
+        ([None], r"messages\[0\] must be a mapping"),
+        ([], "there are no messages"),
+        (
+            [{"role": "user", "content": ["a", {"type": "image_url", "image_url": {}}]}],
+            r"messages\[0\]\['content'\]\[1\] is a part of type 'image_url'",
+        ),
+        ([{"content": [5]}], r"\['content'\]\[0\] is 5; this model reads parts of type 'text'"),
+        ([{"content": [{"type": "text"}]}], r"\[0\]\['text'\] must be a str, not None"),
+        ([{"content": [{"type": "text", "text": b"a"}]}], r"must be a str, not bytes b'a'"),
+    ],
+)
+def test_what_is_no_message(tokenizer: gk.Tokenizer, messages: Any, message: str) -> None:
+    with pytest.raises(gk.ArgumentError, match=message):
+        text_messages(messages, CHATML, tokenizer)

@@ -1,0 +1,66 @@
+"""The types that users' checkers see: checked by `make lint` and tests/test_typing.py, not run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ggmlkit as gk
+
+Floats = NDArray[np.float32]
+
+
+class Torch:
+    """What torch's tensors have, which take too long to check."""
+
+    def detach(self) -> Torch:
+        return self
+
+    def backward(self) -> None: ...
+
+
+def values(tensor: gk.Tensor, out: NDArray[np.float16]) -> None:
+    assert_type(tensor.dequantize(), Floats)
+    assert_type(tensor.dequantize(threads=2), Floats)
+    assert_type(tensor.dequantize(np.float64), NDArray[np.float64])
+    assert_type(tensor.dequantize(np.dtype(np.int32)), NDArray[np.int32])
+    assert_type(tensor.dequantize(out=out), NDArray[np.float16])
+    assert_type(tensor.dequantize("float16"), NDArray[Any])
+    assert_type(gk.dequantize(tensor), Floats)
+    assert_type(gk.dequantize(tensor, np.float16), NDArray[np.float16])
+    assert_type(tensor.numpy(), NDArray[Any])
+    assert_type(tensor.dtype, np.dtype[Any])
+
+
+def rows(tensor: gk.Tensor) -> None:
+    assert_type(tensor[3], gk.Tensor)
+    assert_type(tensor[10:20], gk.Tensor)
+    assert_type(tensor[1, 2:4], gk.Tensor)
+    assert_type(iter(tensor), Iterator[gk.Tensor])
+
+
+def products(x: Floats, tensor: gk.Tensor, packed: gk.PackedMatrix, torch: Torch) -> None:
+    assert_type(x @ tensor.T, Floats)
+    assert_type(x @ packed.T, Floats)
+    assert_type([[1.0, 2.0]] @ tensor.T, Floats)
+    assert_type(torch @ tensor.T, Torch)
+    assert_type(gk.matmul(x, tensor), Floats)
+
+
+def files(path: str, array: Floats) -> None:
+    with gk.open(path) as file:
+        assert_type(file["a"], gk.Tensor)
+        assert_type(file.find("*"), list[str])
+    gk.save(path, {"a": array, "b": gk.quantize(array, "q8_0")})
+
+
+def models(path: str) -> None:
+    with gk.Llama(path, threads=2) as llm:
+        assert_type(llm, gk.Llama)
+        assert_type(llm.logits([1, 2]), Floats)
+        assert_type(llm.chat([{"role": "user", "content": "Hi"}], top_k=3), Iterator[str])
+        llm.chat([], temprature=1)  # type: ignore[call-arg]
+        llm.chat([], top_k="3")  # type: ignore[arg-type]
