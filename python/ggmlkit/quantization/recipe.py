@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ggmlkit import types
-from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.quantization.mixtures import ALIASES, MIXTURES, Mixture, Place, mixture
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -149,6 +149,7 @@ def plan(
 
     Raises:
         UnsupportedTypeError: a type is unknown or can't be written.
+        ConversionError: an expression is found in no matrix's name.
         ValueError: an expression is none.
     """
     chosen = planned(tensors, type, pure=pure, weighted=weighted, tensor_types=tensor_types)
@@ -166,6 +167,7 @@ def planned(
     """The types that :func:`plan` gives, and where they are not the recipe's."""
     chosen_recipe = recipe(type)
     own = _compiled(tensor_types)
+    _check_found(own, tensors)
     logits = _OUTPUT if _OUTPUT in tensors else _EMBEDDING
     place_of = _places(tensors, weighted)
 
@@ -212,6 +214,20 @@ def _compiled(
         except re.error as error:
             raise ValueError(f"{text!r} is no regular expression: {error}") from None
     return found
+
+
+def _check_found(
+    own: Sequence[tuple[re.Pattern[str], TensorType]], tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuse an expression that would change nothing: it is probably misspelt."""
+    matrices = [name for name, tensor in tensors.items() if len(tensor.shape) > 1]
+    for expression, kind in own:
+        if not any(map(expression.search, matrices)):
+            example = f"; one is {matrices[0]}" if matrices else ""
+            raise ConversionError(
+                f"{expression.pattern!r}, given type {kind}, is found in the name of no "
+                f"matrix{example}"
+            )
 
 
 def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Place]:
