@@ -180,6 +180,9 @@ def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
         ["split", str(F16), "out", "--max-size", "1M", "--max-tensors", "1"],
         ["split", str(F16), "out", "--max-size", "1 MB"],
         ["split", str(F16), "out", "--max-tensors", "0"],
+        ["run", "-m", str(F16), "-p", "a", "--repeat-penalty", "0"],
+        ["inspect", ""],
+        ["convert", "", "out.gguf"],
         ["bench", "-m", str(F16), "-p", "0", "-n", "0"],
         ["bench", "-m", str(F16), "--depth", "1", "--parallel", "2"],
         ["convert", str(F16), "out.gguf", "--dry-run", "--base", str(F16)],
@@ -196,6 +199,18 @@ def test_command_line_at_fault_is_2(command: list[str]) -> None:
     assert sentence.startswith("ggmlkit: ")
     name = "" if command == ["nonsense"] else f" {command[0]}"
     assert hint == f"Try 'ggmlkit{name} --help'."
+
+
+def test_words_without_a_command_are_2() -> None:
+    for words, said in (
+        (["--version", "run"], "unexpected argument: run"),
+        (["--versio"], "there is no option --versio; did you mean '--version'?"),
+        (["insect", "a"], "there is no command 'insect'; did you mean 'inspect'?"),
+        (["--print-completion"], "--print-completion needs a value"),
+    ):
+        done = ggmlkit(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"ggmlkit: {said}\nTry 'ggmlkit --help'.\n"
 
 
 def test_no_words_get_the_help() -> None:

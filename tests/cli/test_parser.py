@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -101,3 +102,18 @@ def test_examples_of_the_help_are_command_lines_that_fit() -> None:
             start = words.index("ggmlkit")
             assert words[start + 1] == name
             command_parser(name).parsed(words[start + 2 :])
+
+
+def test_help_tells_the_context_that_a_model_gets() -> None:
+    from ggmlkit.engine.llama import DEFAULT_CONTEXT
+
+    shown = " ".join(ggmlkit("run", "--help").stdout.split())
+    assert f"Default: what the model was trained for, at most {DEFAULT_CONTEXT}." in shown
+
+
+def test_help_of_types_lists_every_name() -> None:
+    from ggmlkit.quantization import NAMES
+
+    for command in ("quantize", "convert", "apply-lora", "apply-delta"):
+        shown = re.split(r"\W+", ggmlkit(command, "--help").stdout)
+        assert set(NAMES) <= set(shown), command

@@ -71,6 +71,9 @@ def test_parts_are_sources_too(folder: Path) -> None:
         assert "would be written over" in ggmlkit(*command, code=2).stderr
     assert folder_of(folder) == before
     ggmlkit("split", parts[0], folder / "q", "--max-tensors", "9")
+    (folder / "p").mkdir()
+    inside = ggmlkit("split", parts[0], f"{folder}/p/", "--max-tensors", "9").stdout.split()
+    assert {Path(part).parent for part in inside} == {folder / "p"}
 
 
 def test_weights_of_a_folder_are_sources_too(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from ggmlkit.cli.metadata_text import print_notes, printable
 from ggmlkit.cli.parser import Parser
 from ggmlkit.cli.usage import UsageError, did_you_mean
+from ggmlkit.cli.words import arranged
 from ggmlkit.errors import GgmlkitError
 
 _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
@@ -57,8 +58,8 @@ def run(words: Sequence[str]) -> int:
         _say(str(error))
         print(f"Try '{' '.join(filter(None, ('ggmlkit', name)))} --help'.", file=sys.stderr)
         return _COMMAND_LINE_AT_FAULT
-    except SystemExit:  # argparse has shown its help
-        return _DONE
+    except SystemExit as end:  # argparse has shown its help
+        return end.code if isinstance(end.code, int) else _DONE
     except BrokenPipeError:
         raise  # whoever read our output has enough
     except (GgmlkitError, OSError, ImportError, MemoryError) as error:
@@ -113,6 +114,8 @@ def _run_alone(words: Sequence[str]) -> int:
     parser = program()
     if words and not words[0].startswith("-"):
         raise UsageError(f"there is no command {words[0]!r}{did_you_mean(words[0], COMMANDS)}")
+    if "--" in (arguments := arranged(parser, words)):
+        raise UsageError(f"unexpected argument: {arguments[-1]}")
     args = parser.parsed(words)
     if args.version:
         return _print_version()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ggmlkit.cli import values
 
@@ -22,7 +21,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     from ggmlkit.quantization import NAMES
 
     for action in _actions(parser):
-        if action.type in (Path, values.adapter):
+        if action.type in (values.path, values.adapter):
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # what shtab looks for
         elif action.type is values.type_name:
             action.choices = NAMES

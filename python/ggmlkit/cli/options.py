@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Protocol
 
 from ggmlkit.cli import values
 from ggmlkit.cli.usage import UsageError
 
+_LEAST_PENALTY = 0.01  # logits are divided by it
 _KV_TYPES = ("f16", "q8_0")
 TYPES = (
     "Floats: f32, f16, bf16. Types: q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl, iq4_xs, mxfp4, q6_K, "
@@ -45,7 +45,7 @@ def add_model(to: Arguments) -> None:
         "-m",
         "--model",
         required=True,
-        type=Path,
+        type=values.path,
         metavar="FILE",
         help="Model file (gguf, ggjt, ggmf, ggml), or hf:OWNER/NAME:FILE. Required.",
     )
@@ -91,7 +91,7 @@ def add_vocab(to: Arguments) -> None:
     """Where the vocabulary comes from."""
     to.add_argument(
         "--vocab",
-        type=Path,
+        type=values.path,
         metavar="PATH",
         help="Take the vocabulary from this tokenizer file, folder or model file.",
     )
@@ -189,7 +189,7 @@ def add_sampling(to: Arguments) -> None:
     )
     to.add_argument(
         "--repeat-penalty",
-        type=values.number(0),
+        type=values.number(_LEAST_PENALTY),
         default=1.0,
         metavar="X",
         help="Penalty for repeated tokens; 1 disables.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -44,7 +45,8 @@ def _literal(text: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", text)
 
 
-def refuse_parts_over(prefix: Path, source: Path) -> None:
+def refuse_parts_over(prefix: str, source: Path) -> None:
     """UsageError if a file that is read has the name of a part of ``prefix``."""
-    for part in prefix.parent.glob(f"{_literal(prefix.name)}-?????-of-?????.gguf"):
+    folder, name = os.path.split(prefix)
+    for part in Path(folder).glob(f"{_literal(name)}-?????-of-?????.gguf"):
         refuse_overwriting(part, source)

@@ -9,14 +9,22 @@ from __future__ import annotations
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
 
 from ggmlkit.cli.usage import did_you_mean
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 _LARGEST = 2**31 - 1  # that the compiled core counts with
+_LARGEST_FLOAT = 3.4e38  # about what float32 holds
 _LARGEST_SEED = 2**64 - 1
+
+
+def path(text: str) -> Path:
+    """A path; the empty text, as of a shell variable that is not set, is none."""
+    if not text:
+        raise ArgumentTypeError("must not be empty")
+    return Path(text)
 
 
 def whole_number(minimum: int = -_LARGEST, maximum: int = _LARGEST) -> Callable[[str], int]:
@@ -33,7 +41,9 @@ def whole_number(minimum: int = -_LARGEST, maximum: int = _LARGEST) -> Callable[
     return value
 
 
-def number(minimum: float = -inf, maximum: float = inf) -> Callable[[str], float]:
+def number(
+    minimum: float = -_LARGEST_FLOAT, maximum: float = _LARGEST_FLOAT
+) -> Callable[[str], float]:
     """A finite number within bounds."""
 
     def value(text: str) -> float:
@@ -102,16 +112,16 @@ def tensor_type(text: str) -> tuple[str, str]:
 
 def adapter(text: str) -> tuple[Path, float]:
     """Path and scale of ``PATH`` or ``PATH:SCALE``; what exists as a whole is a path."""
-    path, colon, scale = text.rpartition(":")
+    name, colon, scale = text.rpartition(":")
     if not colon or Path(text).exists():
-        return Path(text), 1.0
+        return path(text), 1.0
     try:
         found = float(scale)
     except ValueError:
         return Path(text), 1.0
-    if not path or not isfinite(found):
+    if not name or not isfinite(found):
         raise ArgumentTypeError(f"must be ADAPTER:SCALE with a finite scale, not {text!r}")
-    return Path(path), found
+    return Path(name), found
 
 
 def _named(text: str, names: tuple[str, ...] | list[str]) -> str:
@@ -125,6 +135,6 @@ def _named(text: str, names: tuple[str, ...] | list[str]) -> str:
 def _check_range(value: float, minimum: float, maximum: float) -> None:
     if minimum <= value <= maximum:
         return
-    if maximum in (_LARGEST, inf) and value < minimum:
+    if maximum in (_LARGEST, _LARGEST_FLOAT) and value < minimum:
         raise ArgumentTypeError(f"must be at least {minimum}, not {value}")
     raise ArgumentTypeError(f"must be from {minimum} to {maximum}, not {value}")

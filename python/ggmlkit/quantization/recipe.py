@@ -189,7 +189,7 @@ def planned(
     chosen: dict[str, TensorType] = {}
     replaced: dict[str, TensorType] = {}
     for name, tensor in tensors.items():
-        if tensor.type.name in _INTEGERS or name.endswith(_KEPT_SUFFIXES):
+        if _keeps_type(name, tensor):
             chosen[name] = tensor.type
         elif len(tensor.shape) < 2:
             chosen[name] = types.get("f32")
@@ -220,14 +220,22 @@ def _check_found(
     own: Sequence[tuple[re.Pattern[str], TensorType]], tensors: Mapping[str, Tensor]
 ) -> None:
     """Refuse an expression that would change nothing: it is probably misspelt."""
-    matrices = [name for name, tensor in tensors.items() if len(tensor.shape) > 1]
+    matrices = [
+        name
+        for name, tensor in tensors.items()
+        if len(tensor.shape) > 1 and not _keeps_type(name, tensor)
+    ]
     for expression, kind in own:
         if not any(map(expression.search, matrices)):
-            example = f"; one is {matrices[0]}" if matrices else ""
+            example = f"; one that can is {matrices[0]}" if matrices else ""
             raise ConversionError(
-                f"{expression.pattern!r}, given type {kind}, is found in the name of no "
-                f"matrix{example}"
+                f"{expression.pattern!r}, given type {kind}, is found in the name of no matrix "
+                f"whose type can be chosen{example}"
             )
+
+
+def _keeps_type(name: str, tensor: Tensor) -> bool:
+    return tensor.type.name in _INTEGERS or name.endswith(_KEPT_SUFFIXES)
 
 
 def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Place]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ggmlkit.cli import options
+from ggmlkit.cli import options, values
 from ggmlkit.cli.targets import refuse_overwriting
 
 EXAMPLES = """\
@@ -15,12 +14,15 @@ EXAMPLES = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("base", type=Path, metavar="BASE", help="Hugging Face folder.")
+    parser.add_argument("base", type=values.path, metavar="BASE", help="Hugging Face folder.")
     parser.add_argument(
-        "delta", type=Path, metavar="DELTA", help="Hugging Face folder with what to add to BASE."
+        "delta",
+        type=values.path,
+        metavar="DELTA",
+        help="Hugging Face folder with what to add to BASE.",
     )
     parser.add_argument(
-        "out", type=Path, metavar="OUT", help="Folder to write, or a file (.gguf, .bin)."
+        "out", type=values.path, metavar="OUT", help="Folder to write, or a file (.gguf, .bin)."
     )
     options.add_type(parser, "the delta's")
     options.add_container(parser)

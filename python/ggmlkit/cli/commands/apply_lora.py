@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ggmlkit.cli import options, values
 from ggmlkit.cli.targets import refuse_overwriting
@@ -16,7 +15,7 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "base", type=Path, metavar="BASE", help="Folder (Meta, Hugging Face) or model file."
+        "base", type=values.path, metavar="BASE", help="Folder (Meta, Hugging Face) or model file."
     )
     parser.add_argument(
         "adapters",
@@ -25,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADAPTER[:SCALE]",
         help="PEFT folder, gguf or ggla file; SCALE multiplies what it adds.",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="File to write: .gguf or .bin.")
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
+    )
     options.add_type(parser, "the types that BASE has")
     options.add_container(parser)
     options.add_threads(parser)

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ggmlkit.cli import llama_cpp, options
+from ggmlkit.cli.usage import UsageError
 
 EXAMPLES = """\
   ggmlkit chat -m model.gguf --system "Answer in one sentence."
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     llama = open_decoder(args, context=args.ctx_size, threads=args.threads)
     beginning = [] if args.system is None else [{"role": "system", "content": args.system}]
     messages = list(beginning)
+    settings = options.generation_settings(args)
     while (line := _line()) is not None:
         if line == "/quit":
             break
@@ -53,7 +55,11 @@ def run(args: argparse.Namespace) -> int:
             messages = list(beginning)
         elif line:
             messages.append({"role": "user", "content": line})
-            answer = print_stream(llama.chat(messages, **options.generation_settings(args)))
+            try:
+                pieces = llama.chat(messages, **settings)
+            except ValueError as error:  # a setting out of range
+                raise UsageError(str(error)) from None
+            answer = print_stream(pieces)
             messages.append({"role": "assistant", "content": answer})
     print_summary(llama)
     return 0

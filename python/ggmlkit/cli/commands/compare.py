@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli import options
+from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable, short
 
 if TYPE_CHECKING:
@@ -24,8 +23,10 @@ _SAME, _DIFFERENT = 0, 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("first", type=Path, metavar="A", help="Model file or checkpoint folder.")
-    parser.add_argument("second", type=Path, metavar="B", help="Another, of any container.")
+    parser.add_argument(
+        "first", type=values.path, metavar="A", help="Model file or checkpoint folder."
+    )
+    parser.add_argument("second", type=values.path, metavar="B", help="Another, of any container.")
     options.add_json(parser)
     options.add_threads(parser)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.cli import options, values
@@ -25,12 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         "source",
-        type=Path,
+        type=values.path,
         metavar="SRC",
         help="Folder (Meta, Hugging Face), checkpoint, model file, hf:OWNER/NAME[:FILE], or LoRA "
         "adapter.",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="File to write: .gguf or .bin.")
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
+    )
     weights = parser.add_argument_group("weights")
     options.add_type(weights, "f16; an adapter's own")
     weights.add_argument(
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_vocab(file)
     file.add_argument(
         "--base",
-        type=Path,
+        type=values.path,
         metavar="PATH",
         help="For an adapter: the model that it is for, or its config.json.",
     )

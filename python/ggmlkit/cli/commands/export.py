@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ggmlkit.cli import options, values
 from ggmlkit.cli.targets import refuse_overwriting
@@ -17,9 +16,11 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "source", type=Path, metavar="FILE", help="Model file, or hf:OWNER/NAME[:FILE]."
+        "source", type=values.path, metavar="FILE", help="Model file, or hf:OWNER/NAME[:FILE]."
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="Folder to write; for npz a file.")
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="Folder to write; for npz a file."
+    )
     options.add_choice(
         parser,
         "--format",

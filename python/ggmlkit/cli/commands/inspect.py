@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli import options
+from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable, short
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "path", type=Path, metavar="FILE", help="Model, checkpoint, adapter or imatrix."
+        "path", type=values.path, metavar="FILE", help="Model, checkpoint, adapter or imatrix."
     )
     options.add_json(parser)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ggmlkit.cli import options
+from ggmlkit.cli import options, values
 from ggmlkit.cli.targets import refuse_overwriting
 
 EXAMPLES = """\
@@ -14,14 +13,14 @@ EXAMPLES = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("base", type=Path, metavar="BASE", help="Hugging Face folder.")
+    parser.add_argument("base", type=values.path, metavar="BASE", help="Hugging Face folder.")
     parser.add_argument(
         "target",
-        type=Path,
+        type=values.path,
         metavar="TARGET",
         help="Hugging Face folder of the same model after more training.",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="Folder to write.")
+    parser.add_argument("out", type=values.path, metavar="OUT", help="Folder to write.")
     options.add_choice(
         parser,
         "--type",

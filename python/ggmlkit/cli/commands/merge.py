@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from ggmlkit.cli import values
 from ggmlkit.cli.targets import refuse_overwriting
 
 EXAMPLES = """\
@@ -14,9 +14,9 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "part", type=Path, metavar="PART", help="Any part; the others are found beside it."
+        "part", type=values.path, metavar="PART", help="Any part; the others are found beside it."
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="gguf file to write.")
+    parser.add_argument("out", type=values.path, metavar="OUT", help="gguf file to write.")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from ggmlkit.cli import options
+from ggmlkit.cli import options, values
 from ggmlkit.cli.usage import UsageError
 
 EXAMPLES = """\
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "action", choices=("get", "set", "rm"), help="Print, set or remove the key."
     )
     parser.add_argument(
-        "path", type=Path, metavar="FILE", help="gguf file; get reads any other too."
+        "path", type=values.path, metavar="FILE", help="gguf file; get reads any other too."
     )
     parser.add_argument("key", metavar="KEY", help="Such as general.name.")
     parser.add_argument("value", nargs="?", metavar="VALUE", help="To set; an array as JSON.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ggmlkit.cli import llama_cpp, options, values
 from ggmlkit.cli.metadata_text import print_notes
@@ -17,9 +16,11 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "source", type=Path, metavar="IN", help="Model file of any container and version."
+        "source", type=values.path, metavar="IN", help="Model file of any container and version."
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="File to write: .gguf or .bin.")
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
+    )
     parser.add_argument("type", type=values.type_name, metavar="TYPE", help=options.TYPES)
     parser.add_argument(
         "--pure", action="store_true", help="No mixture: give every matrix the same type."
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--imatrix",
-        type=Path,
+        type=values.path,
         metavar="FILE",
         help="Importance of each column, as llama-imatrix writes it.",
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from ggmlkit.cli import values
 from ggmlkit.cli.metadata_text import printable
 from ggmlkit.cli.targets import refuse_overwriting
 
@@ -15,8 +15,10 @@ EXAMPLES = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("path", type=Path, metavar="FILE", help="gguf, ggjt, ggmf or ggml file.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="File to write.")
+    parser.add_argument(
+        "path", type=values.path, metavar="FILE", help="gguf, ggjt, ggmf or ggml file."
+    )
+    parser.add_argument("out", type=values.path, metavar="OUT", help="File to write.")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ggmlkit.cli import llama_cpp, options
+from ggmlkit.cli import llama_cpp, options, values
 from ggmlkit.cli.usage import UsageError
 
 EXAMPLES = """\
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = parser.add_argument_group("text")
     text.add_argument("-p", "--prompt", metavar="TEXT", help="Text to continue.")
     text.add_argument(
-        "-f", "--file", type=Path, metavar="FILE", help="UTF-8 file whose text to continue."
+        "-f", "--file", type=values.path, metavar="FILE", help="UTF-8 file whose text to continue."
     )
     options.add_max_tokens(
         text, "Tokens to generate; -1: until the model ends the text or the context is full."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ggmlkit.cli import values
 from ggmlkit.cli.targets import refuse_parts_over
@@ -15,10 +14,9 @@ EXAMPLES = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("source", type=Path, metavar="IN", help="gguf file.")
+    parser.add_argument("source", type=values.path, metavar="IN", help="gguf file.")
     parser.add_argument(
         "prefix",
-        type=Path,
         metavar="OUT_PREFIX",
         help="Path of the parts up to -00001-of-0000N.gguf.",
     )

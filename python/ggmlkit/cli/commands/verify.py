@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli import options
+from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable
 from ggmlkit.errors import GgmlkitError
 
@@ -24,7 +23,7 @@ EXAMPLES = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("path", type=Path, metavar="FILE", help="File of any container.")
+    parser.add_argument("path", type=values.path, metavar="FILE", help="File of any container.")
     parser.add_argument(
         "--sha256", action="store_true", help="Print SHA-256 sums of the file and of each tensor."
     )
