@@ -79,10 +79,12 @@ def test_parts_are_sources_too(folder: Path) -> None:
 def test_weights_of_a_folder_are_sources_too(folder: Path) -> None:
     checkpoint = folder / "hf"
     ggmlkit("export", folder / "m.gguf", checkpoint)
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        (checkpoint / name).touch()
-        out = [checkpoint / name, "--container", "gguf"]
-        assert "would be written over" in ggmlkit("convert", checkpoint, *out, code=2).stderr
+    (checkpoint / "pytorch_model.bin").touch()
+    (folder / "link").symlink_to("hf/tokenizer.json")
+    for source in (checkpoint, checkpoint / "model.safetensors"):
+        for name in ("model.safetensors", "pytorch_model.bin", "config.json", "../link"):
+            out = [checkpoint / name, "--container", "gguf"]
+            assert "would be written over" in ggmlkit("convert", source, *out, code=2).stderr
 
 
 def test_other_files_beside_the_source_may_be_replaced(folder: Path) -> None:
@@ -90,5 +92,6 @@ def test_other_files_beside_the_source_may_be_replaced(folder: Path) -> None:
     ggmlkit("export", folder / "m.gguf", checkpoint)
     for _ in range(2):
         ggmlkit("convert", checkpoint, checkpoint / "ggml-model-f16.bin")
+        ggmlkit("convert", checkpoint / "model.safetensors", checkpoint / "m.gguf")
     for _ in range(2):
         ggmlkit("quantize", folder / "m.gguf", folder / "out.gguf", "q4_0")
