@@ -261,6 +261,7 @@ def test_the_command_starts_without_the_heavy_modules() -> None:
         "from ggmlkit.cli.app import run\n"
         "run(['--version'])\n"
         "run(['inspect', '--help'])\n"
+        "run(['--help'])\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
