@@ -20,14 +20,14 @@ class Result:
     stderr: str
 
 
-def ggmlkit(*arguments: str | Path, text: str = "") -> Result:
-    """Run a command that must succeed; ``text`` is its standard input."""
+def ggmlkit(*arguments: str | Path, text: str = "", code: int = 0) -> Result:
+    """Run a command that must end with an exit code; ``text`` is its standard input."""
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "stdin", io.StringIO(text)),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        code = run([str(argument) for argument in arguments])
-    assert code == 0, err.getvalue()
+        ended = run([str(argument) for argument in arguments])
+    assert ended == code, err.getvalue()
     return Result(out.getvalue(), err.getvalue())

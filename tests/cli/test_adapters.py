@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import checkpoints
 from command import ggmlkit
 from ggmlkit import io
-from ggmlkit.cli.adapters import scaled
 from ggmlkit.cli.app import run
-from ggmlkit.cli.command_line import UsageError
 from ggmlkit.conversion.open_source import open_source
 from paths import GOLDEN
 
@@ -57,22 +54,6 @@ def test_a_delta_there_and_back(tmp_path: Path) -> None:
     for name, tensor in one.tensors.items():
         assert np.array_equal(tensor.dequantize(), other.tensors[name].dequantize())
     assert (tmp_path / "m.gguf").stat().st_size == (tmp_path / "direct.gguf").stat().st_size
-
-
-def test_a_scale_follows_the_last_colon(tmp_path: Path) -> None:
-    there = tmp_path / "a:1"
-    there.touch()
-    assert scaled(["a", "a:0.5", "a:-2", "c:/a", "a:b:3", str(there)]) == [
-        (Path("a"), 1.0),
-        (Path("a"), 0.5),
-        (Path("a"), -2.0),
-        (Path("c:/a"), 1.0),
-        (Path("a:b"), 3.0),
-        (there, 1.0),
-    ]
-    for text in ("a:nan", "a:inf", ":1"):
-        with pytest.raises(UsageError, match="is no ADAPTER:SCALE"):
-            scaled([text])
 
 
 def test_a_scale_that_is_none_is_the_command_lines_fault(tmp_path: Path) -> None:

@@ -72,10 +72,38 @@ def test_input_at_fault_is_1(tmp_path: Path, command: list[str], fault: str) -> 
     assert not (tmp_path / "out.gguf").exists()
 
 
-def test_an_unknown_type_is_1(tmp_path: Path) -> None:
-    done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q9_9")
-    assert_one_sentence(done)
-    assert "q9_9" in done.stderr
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["quantize", str(F16), "{out}", "q4_KM"],
+        ["quantize", str(F16), "{out}", "f16", "--tensor-type", "attn=q4-k"],
+        ["convert", str(F16), "{out}", "--type", "Q4_k_m_"],
+        ["apply-lora", str(F16), str(GOLDEN / "lora-ggla.bin"), "{out}", "--type=q4-K-M"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_an_unknown_type_is_2_and_near_names_are_said(tmp_path: Path, command: list[str]) -> None:
+    done = ggmlkit(*(word.format(out=tmp_path / "out.gguf") for word in command))
+    assert done.returncode == 2
+    assert done.stderr.startswith("ggmlkit: ")
+    assert "did you mean 'q4_K" in done.stderr
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_a_type_like_no_other_is_answered_with_all() -> None:
+    done = ggmlkit("quantize", F16, "out.gguf", "foo")
+    assert done.returncode == 2
+    assert "TYPE must be a type that can be written, not 'foo'; there are f32, f16" in done.stderr
+
+
+def test_a_pattern_that_finds_nothing_is_1(tmp_path: Path) -> None:
+    for pattern in ("attn_w", "attn_norm"):  # the other is a vector's name alone
+        done = ggmlkit(
+            "quantize", F16, tmp_path / "out.gguf", "q8_0", "--tensor-type", f"{pattern}=q4_0"
+        )
+        assert_one_sentence(done)
+        assert f"'{pattern}', given type q4_0, is found in the name of no matrix" in done.stderr
+        assert not (tmp_path / "out.gguf").exists()
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -152,6 +180,14 @@ def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
         ["split", str(F16), "out", "--max-size", "1M", "--max-tensors", "1"],
         ["split", str(F16), "out", "--max-size", "1 MB"],
         ["split", str(F16), "out", "--max-tensors", "0"],
+        ["run", "-m", str(F16), "-p", "a", "--repeat-penalty", "0"],
+        ["inspect", ""],
+        ["convert", "", "out.gguf"],
+        ["bench", "-m", str(F16), "-p", "0", "-n", "0"],
+        ["bench", "-m", str(F16), "--depth", "1", "--parallel", "2"],
+        ["convert", str(F16), "out.gguf", "--dry-run", "--base", str(F16)],
+        ["export", str(F16), "out", "--format", "npz", "--shard-size", "1G"],
+        ["metadata", "get", str(F16), "general.name", "--rewrite"],
     ],
     ids=" ".join,
 )
@@ -159,7 +195,28 @@ def test_command_line_at_fault_is_2(command: list[str]) -> None:
     done = ggmlkit(*command)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "Traceback" not in done.stderr
+    sentence, hint = done.stderr.splitlines()
+    assert sentence.startswith("ggmlkit: ")
+    name = "" if command == ["nonsense"] else f" {command[0]}"
+    assert hint == f"Try 'ggmlkit{name} --help'."
+
+
+def test_words_without_a_command_are_2() -> None:
+    for words, said in (
+        (["--version", "run"], "unexpected argument: run"),
+        (["--versio"], "there is no option --versio; did you mean '--version'?"),
+        (["insect", "a"], "there is no command 'insect'; did you mean 'inspect'?"),
+        (["--print-completion"], "--print-completion needs a value"),
+    ):
+        done = ggmlkit(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"ggmlkit: {said}\nTry 'ggmlkit --help'.\n"
+
+
+def test_no_words_get_the_help() -> None:
+    done = ggmlkit()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == ggmlkit("--help").stdout
 
 
 def test_help_and_version_are_0() -> None:
@@ -197,11 +254,14 @@ def test_a_stream_that_was_closed_before_is_no_failure(closed: int) -> None:
 
 def test_the_command_starts_without_the_heavy_modules() -> None:
     heavy = ["rich.progress", "torch", "tokenizers", "jinja2", "safetensors", "ggmlkit.server"]
+    heavy += ["numpy", "ggmlkit._core", "shtab", "difflib", "ggmlkit.cli.commands.run"]
     code = (
         "import sys\n"
         "import ggmlkit.cli\n"
         "from ggmlkit.cli.app import run\n"
         "run(['--version'])\n"
+        "run(['inspect', '--help'])\n"
+        "run(['--help'])\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

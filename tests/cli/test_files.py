@@ -218,14 +218,14 @@ def test_metadata_of_other_containers_is_read() -> None:
 
 def test_compare_measures_and_names() -> None:
     q4 = GOLDEN / "gguf-v1-q4_0.bin"
-    document = json.loads(ggmlkit("compare", F16, q4, "--json").stdout)
+    document = json.loads(ggmlkit("compare", F16, q4, "--json", code=1).stdout)
     assert document["same"] is False
     assert document["changed"]["general.file_type"] == [1, 2]
     pair = next(p for p in document["tensors"] if p["name"] == "blk.0.attn_q.weight")
     assert pair["types"] == ["f16", "q4_0"]
     assert pair["shapes"] == [[64, 64], [64, 64]]
     assert 0 < pair["errors"]["rms"] < pair["errors"]["maximum"] < 1
-    shown = ggmlkit("compare", F16, q4).stdout
+    shown = ggmlkit("compare", F16, q4, code=1).stdout
     assert "general.file_type = 1 | 2" in shown
     assert "f16 | q4_0" in shown
     assert ggmlkit("compare", F16, F16).stdout.startswith("the same: 21 tensors")

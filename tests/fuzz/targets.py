@@ -178,7 +178,7 @@ def read_template(path: Path) -> None:
 
 @cache
 def _renderers() -> Renderers:
-    return Renderers(Bounds(seconds=0.01, megabytes=60), start=ForkedRenderer)
+    return Renderers(Bounds(seconds=0.03, megabytes=60), start=ForkedRenderer)
 
 
 def read_pickle(path: Path) -> None:

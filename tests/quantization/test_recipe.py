@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ggmlkit import types
-from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.quantization.recipe import plan, planned, recipe
 from ggmlkit.tensor import Tensor
 
@@ -143,6 +143,16 @@ def test_a_pattern_decides_before_the_recipe() -> None:
         plan(MODEL, "q4_0", tensor_types=[("(", "q8_0")])
     with pytest.raises(UnsupportedTypeError, match="no kernel to write iq2_xs"):
         plan(MODEL, "q4_0", tensor_types=[("attn", "iq2_xs")])
+
+
+@pytest.mark.parametrize("pattern", ["atn_v", "norm", "^attn_v", "^$", "ffn_gate_inp"])
+def test_a_pattern_that_finds_no_matrix_is_refused(pattern: str) -> None:
+    own = [("attn_v", "q8_0"), (pattern, "q6_K")]
+    model = MODEL | {"blk.0.ffn_gate_inp.weight": tensor(8, 64)}
+    with pytest.raises(
+        ConversionError, match="is found in the name of no matrix whose type can be chosen; one "
+    ):
+        plan(model, "q4_0", tensor_types=own)
 
 
 def test_what_got_another_type_and_why_is_said_in_a_few_lines() -> None:

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
+from typing import Protocol, cast
 
-from ggmlkit.cli.command_line import HELP, Command, HelpAsked, UsageError, columns
-from ggmlkit.cli.metadata_text import printable
+from ggmlkit.cli.metadata_text import print_notes, printable
+from ggmlkit.cli.parser import Parser
+from ggmlkit.cli.usage import UsageError, did_you_mean
+from ggmlkit.cli.words import arranged
 from ggmlkit.errors import GgmlkitError
 
 _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
-NAMES = (
-    "run",
-    "chat",
-    "convert",
-    "quantize",
-    "inspect",
-    "compare",
-    "verify",
-    "repair",
-    "export",
-    "apply-lora",
-    "apply-delta",
-    "make-delta",
-    "split",
-    "merge",
-    "metadata",
-    "bench",
-    "tokenize",
-)
-_USAGE = "Usage: ggmlkit [OPTIONS] COMMAND [ARGS]..."
+# What each does. The command NAME is the module commands.NAME.
+COMMANDS = {
+    "run": "Continue a prompt; the text is printed as it is generated, the speed on stderr.",
+    "chat": "Talk with a model; /reset starts again, /quit ends.",
+    "convert": "Turn a checkpoint into a model file.",
+    "quantize": "Rewrite a model file with its matrices in another type.",
+    "inspect": "Show a file's metadata, its tensors, and how many bytes each type takes.",
+    "compare": "Show how two models differ: metadata, types, shapes, values; exits with 1 if so.",
+    "verify": "Check a file's structure, scales and values; exits with 1 if something is wrong.",
+    "repair": "Save the whole tensors of a file that was cut short.",
+    "export": "Write a model file as a checkpoint for other programs.",
+    "apply-lora": "Add LoRA adapters to a model's weights for good.",
+    "apply-delta": "Add delta weights, such as Vicuna's, to the model they were made for.",
+    "make-delta": "Write the difference of two models as delta weights.",
+    "split": "Cut a gguf file into parts, which open as one again.",
+    "merge": "Write a gguf model in parts as one file.",
+    "metadata": "Read or change one key of a gguf file, in place where the header has room.",
+    "bench": "Measure tokens per second of prefill and of decoding.",
+    "tokenize": "Print the tokens of a text: id and piece, one a line.",
+}
 _ABOUT = "Convert, quantize and run LLaMA-family models in the GGML file formats."
+
+
+class Command(Protocol):
+    """The module of a command. It is loaded when the command is asked for."""
+
+    EXAMPLES: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 def run(words: Sequence[str]) -> int:
@@ -39,57 +51,99 @@ def run(words: Sequence[str]) -> int:
 
     What is wrong with the input is said in one sentence on stderr, without a traceback.
     """
-    first, rest = (words[0], words[1:]) if words else ("", [])
-    if first in NAMES:
-        return _run(first, rest)
-    if first in ("-h", "--help"):
-        print(_help(), end="")
-    elif first == "--version":
-        from ggmlkit import __version__
-
-        print(f"ggmlkit {__version__}")
-    elif not first:
-        print(_help(), end="", file=sys.stderr)
-        return _COMMAND_LINE_AT_FAULT
-    else:
-        kind = "option" if first.startswith("-") else "command"
-        return _refuse("ggmlkit", _USAGE, f"No such {kind}: {first}.")
-    return _DONE
-
-
-def _run(name: str, words: Sequence[str]) -> int:
-    command = _command(name)
-    full_name = f"ggmlkit {name}"
+    name = words[0] if words and words[0] in COMMANDS else ""
     try:
-        command.call(words)
-    except HelpAsked:
-        print(command.help(full_name), end="")
+        return _run_command(name, words[1:]) if name else _run_alone(words)
     except UsageError as error:
-        return _refuse(full_name, command.usage(full_name), str(error))
+        _say(str(error))
+        print(f"Try '{' '.join(filter(None, ('ggmlkit', name)))} --help'.", file=sys.stderr)
+        return _COMMAND_LINE_AT_FAULT
+    except SystemExit as end:  # argparse has shown its help
+        return end.code if isinstance(end.code, int) else _DONE
     except BrokenPipeError:
         raise  # whoever read our output has enough
     except (GgmlkitError, OSError, ImportError, MemoryError) as error:
-        print(f"ggmlkit: {_sentence(error)}", file=sys.stderr)
+        _say(_sentence(error))
         return _INPUT_AT_FAULT
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def program(declared: Iterable[str] = ()) -> Parser:
+    """The parser of the whole program, with the arguments of the ``declared`` commands."""
+    parser = Parser("ggmlkit", _ABOUT)
+    parser.add_argument("--version", action="store_true", help="Print the version.")
+    parser.add_argument(
+        "--print-completion",
+        metavar="SHELL",
+        help="Print a completion script for bash, zsh or fish.",
+    )
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND ...", prog="ggmlkit", parser_class=Parser
+    )
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        if name in declared:
+            command_module(name).add_arguments(command)
+    return parser
+
+
+def command_module(name: str) -> Command:
+    """The module of a command, loaded."""
+    return cast(Command, import_module(f"ggmlkit.cli.commands.{name.replace('-', '_')}"))
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of a command, its arguments declared."""
+    module = command_module(name)
+    parser = Parser(f"ggmlkit {name}", COMMANDS[name], module.EXAMPLES)
+    module.add_arguments(parser)
+    return parser
+
+
+def _run_command(name: str, words: Sequence[str]) -> int:
+    args = command_parser(name).parsed(words)
+    print_notes(args.notes)
+    return command_module(name).run(args)
+
+
+def _run_alone(words: Sequence[str]) -> int:
+    """What the program does without a command: help, version, completion."""
+    if list(words) == ["--version"]:  # at once, as programs ask for it
+        return _print_version()
+    parser = program()
+    if words and not words[0].startswith("-"):
+        raise UsageError(f"there is no command {words[0]!r}{did_you_mean(words[0], COMMANDS)}")
+    if "--" in (arguments := arranged(parser, words)):
+        raise UsageError(f"unexpected argument: {arguments[-1]}")
+    args = parser.parsed(words)
+    if args.version:
+        return _print_version()
+    if args.print_completion is not None:
+        return _print_completion(args.print_completion)
+    parser.print_help(sys.stderr)
+    return _COMMAND_LINE_AT_FAULT
+
+
+def _print_version() -> int:
+    from ggmlkit import __version__
+
+    print(f"ggmlkit {__version__}")
     return _DONE
 
 
-def _command(name: str) -> Command:
-    own_name = name.replace("-", "_")
-    return Command(getattr(import_module(f"ggmlkit.cli.commands.{own_name}"), own_name))
+def _print_completion(shell: str) -> int:
+    from ggmlkit.cli.completion import SHELLS, script
+
+    if shell not in SHELLS:
+        few = ", ".join(SHELLS)
+        raise UsageError(f"--print-completion must be one of {few}, not {shell!r}")
+    print(script(program(COMMANDS), shell))
+    return _DONE
 
 
-def _help() -> str:
-    options = [("--version", "Print the version."), HELP]
-    commands = [(name, _command(name).about) for name in NAMES]
-    return f"{_USAGE}\n\n  {_ABOUT}\n\nOptions:\n{columns(options)}\nCommands:\n{columns(commands)}"
-
-
-def _refuse(name: str, usage: str, reason: str) -> int:
-    print(f"{usage}\nTry '{name} -h' for help.\n\nError: {reason}", file=sys.stderr)
-    return _COMMAND_LINE_AT_FAULT
+def _say(sentence: str) -> None:
+    print(f"ggmlkit: {printable(sentence)}", file=sys.stderr)
 
 
 def _sentence(error: Exception) -> str:
@@ -100,5 +154,5 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ImportError):  # a library that is missing, or that no memory is left for
         while isinstance(error.__cause__, ImportError):
             error = error.__cause__  # what numpy, say, writes a page about
-        return printable(" ".join(f"a library can't be loaded: {error}".split()))
-    return printable(" ".join(str(error).split()))
+        return " ".join(f"a library can't be loaded: {error}".split())
+    return " ".join(str(error).split())

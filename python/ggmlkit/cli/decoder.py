@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import argparse
 from typing import TYPE_CHECKING
 
-from ggmlkit.cli.adapters import scaled
-from ggmlkit.cli.options import BitsChoice, KvChoice
+from ggmlkit.cli.options import kv_type
+from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
 
 
 def open_decoder(
-    model: Path,
+    args: argparse.Namespace,
     *,
     context: int | None,
     threads: int | None,
-    kv_type: KvChoice,
-    activation_bits: BitsChoice,
-    repack: bool,
     sequences: int = 1,
-    mlock: bool = False,
-    lora: list[str] | None = None,
 ) -> Llama:
-    """The model in a file; raises as :class:`Llama` does."""
+    """The model that a command names, opened; raises as :class:`Llama` does."""
+    cached = kv_type(args)
     from ggmlkit.engine.llama import Llama
 
-    return Llama(
-        model,
-        context=context,
-        sequences=sequences,
-        threads=threads,
-        kv_type=kv_type.value,
-        activation_bits=int(activation_bits.value),
-        repack=repack,
-        mlock=mlock,
-        lora=scaled(lora or []),
-    )
+    try:
+        return Llama(
+            args.model,
+            context=context,
+            sequences=sequences,
+            threads=threads,
+            kv_type=cached,
+            activation_bits=int(args.activation_bits),
+            repack=args.repack,
+            mlock=getattr(args, "mlock", False),
+            lora=getattr(args, "lora", []),
+        )
+    except ValueError as error:  # such as an adapter's scale out of range
+        raise UsageError(str(error)) from None

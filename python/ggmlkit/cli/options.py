@@ -1,100 +1,252 @@
-"""Options that several commands share. Short flags are llama.cpp's."""
+"""Options that several commands share. Short names are llama.cpp's."""
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
-from typing import Annotated
+import argparse
+from typing import Any, Protocol
 
-from ggmlkit.cli.command_line import Option
+from ggmlkit.cli import values
+from ggmlkit.cli.usage import UsageError
 
-Model = Annotated[
-    Path, Option("-m", "--model", metavar="FILE", help="Model file: gguf, ggjt, ggmf, ggml.")
-]
-Threads = Annotated[
-    int | None,
-    Option("-t", "--threads", min=1, help="Threads; all that the process may use if unset."),
-]
-Context = Annotated[
-    int | None,
-    Option("-c", "--ctx-size", min=1, help="Tokens to keep; the model's own if unset."),
-]
+_LEAST_PENALTY = 0.01  # logits are divided by it
+_KV_TYPES = ("f16", "q8_0")
+TYPES = (
+    "Floats: f32, f16, bf16. Types: q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl, iq4_xs, mxfp4, q6_K, "
+    "tq2_0, tq1_0, q2_0. Mixtures of k-types: q5_K_M, q5_K_S, q4_K_M, q4_K_S, q3_K_L, q3_K_M, "
+    "q3_K_S, q2_K, q2_K_S; q5_K, q4_K and q3_K mean their _M. In upper or lower case."
+)
 
 
-class KvChoice(str, Enum):
-    """How keys and values are cached."""
+class Arguments(Protocol):
+    """A parser, or a group of its options."""
 
-    f16 = "f16"
-    q8_0 = "q8_0"
-
-
-KvType = Annotated[KvChoice, Option("--kv-type", help="How keys and values are cached.")]
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """Declare an option or argument."""
+        ...
 
 
-class BitsChoice(str, Enum):
-    """What activations are rounded to."""
+def add_choice(to: Arguments, *names: str, choices: tuple[str, ...], **settings: Any) -> None:
+    """An option whose value is one of a few words."""
+    metavar = "|".join(choices)
+    to.add_argument(
+        *names, type=values.one_of(*choices), choices=choices, metavar=metavar, **settings
+    )
 
-    eight = "8"
-    sixteen = "16"
+
+def add_switch(to: Arguments, name: str, help: str) -> None:
+    """``--no-NAME`` turns off what is on; ``--NAME`` is accepted too."""
+    to.add_argument(f"--no-{name}", dest=name, action="store_false", help=help)
+    to.add_argument(f"--{name}", action="store_true", default=True, help=argparse.SUPPRESS)
 
 
-ActivationBits = Annotated[
-    BitsChoice, Option("--activation-bits", help="16 is more exact; prompts take longer.")
-]
-Repack = Annotated[
-    bool,
-    Option("--repack/--no-repack", help="Copy the weights into the layout that computes fastest."),
-]
-MaxTokens = Annotated[
-    int,
-    Option("-n", "--n-predict", min=-1, help="Tokens to make; -1: until the text ends."),
-]
-IgnoreEos = Annotated[
-    bool, Option("--ignore-eos", help="Go on where the model would end its text.")
-]
-Mlock = Annotated[bool, Option("--mlock", help="Keep the model in memory, never swapped.")]
-Temperature = Annotated[
-    float, Option("--temp", min=0.0, help="0 always takes the likeliest token.")
-]
-TopK = Annotated[int, Option("--top-k", min=0, help="Among the K likeliest; 0: all.")]
-TopP = Annotated[
-    float, Option("--top-p", min=0.0, max=1.0, help="Among the likeliest that sum to P.")
-]
-MinP = Annotated[
-    float,
-    Option("--min-p", min=0.0, max=1.0, help="At least P times as likely as the likeliest."),
-]
-RepeatPenalty = Annotated[
-    float, Option("--repeat-penalty", min=0.0, help="Above 1 avoids what was said.")
-]
-Seed = Annotated[int | None, Option("-s", "--seed", help="The same seed gives the same text.")]
-Json = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
-Lora = Annotated[
-    list[str] | None,
-    Option(
-        "--lora",
-        metavar="ADAPTER[:SCALE]",
-        help="LoRA adapter, a PEFT folder, gguf or ggla file; may be repeated.",
-    ),
-]
-Type = Annotated[
-    str | None,
-    Option(
+def add_model(to: Arguments) -> None:
+    """The file of a model to run."""
+    to.add_argument(
+        "-m",
+        "--model",
+        required=True,
+        type=values.path,
+        metavar="FILE",
+        help="Model file (gguf, ggjt, ggmf, ggml), or hf:OWNER/NAME:FILE. Required.",
+    )
+
+
+def add_threads(to: Arguments) -> None:
+    """The number of threads."""
+    to.add_argument(
+        "-t",
+        "--threads",
+        type=values.whole_number(1),
+        metavar="N",
+        help="Threads. Default: all processors that the process may use.",
+    )
+
+
+def add_json(to: Arguments, help: str = "Print JSON, for programs.") -> None:
+    """Whether to print JSON."""
+    to.add_argument("--json", action="store_true", help=help)
+
+
+def add_type(to: Arguments, default: str) -> None:
+    """The type of the matrices that are written."""
+    to.add_argument(
         "--type",
+        type=values.type_name,
         metavar="TYPE",
-        help="f32, f16, bf16, q8_0, q6_K, q5_K_M, q5_K_S, q5_1, q5_0, q4_K_M, q4_K_S, q4_1, q4_0, "
-        "iq4_xs, iq4_nl, q3_K_L, q3_K_M, q3_K_S, q2_K, q2_K_S, mxfp4, tq2_0, q2_0 or tq1_0.",
-    ),
-]
-Container = Annotated[
-    str | None,
-    Option("--container", metavar="NAME", help="gguf or ggjt, whatever the suffix of OUT."),
-]
-Vocab = Annotated[
-    Path | None,
-    Option(
+        help=f"Type of the matrices. {TYPES} Default: {default}.",
+    )
+
+
+def add_container(to: Arguments, *more: str) -> None:
+    """The container of the file that is written."""
+    add_choice(
+        to,
+        "--container",
+        choices=("gguf", "ggjt", *more),
+        help="Container of OUT. Default: by its suffix, gguf for .gguf and ggjt for .bin.",
+    )
+
+
+def add_vocab(to: Arguments) -> None:
+    """Where the vocabulary comes from."""
+    to.add_argument(
         "--vocab",
+        type=values.path,
         metavar="PATH",
-        help="Tokenizer file, folder with one, or model file, whose vocabulary to take.",
-    ),
-]
+        help="Take the vocabulary from this tokenizer file, folder or model file.",
+    )
+
+
+def add_decoder(to: Arguments) -> None:
+    """How a model is computed."""
+    add_choice(
+        to,
+        "--kv-type",
+        choices=_KV_TYPES,
+        help="Type of cached keys and values; q8_0 takes about half the memory. Default: f16.",
+    )
+    for names in (("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v")):
+        add_choice(to, *names, choices=_KV_TYPES, help=argparse.SUPPRESS)
+    add_choice(
+        to,
+        "--activation-bits",
+        choices=("8", "16"),
+        default="8",
+        help="Bits that activations are quantized to; 16 is more exact, with slower prompts.",
+    )
+    add_switch(to, "repack", "Use the weights as the file has them: less memory, slower.")
+    to.add_argument("-nr", dest="repack", action="store_false", help=argparse.SUPPRESS)
+
+
+def kv_type(args: argparse.Namespace) -> str:
+    """The type of cached keys and values. UsageError where options ask for two types."""
+    asked = args.kv_type or "f16"
+    keys, others = args.cache_type_k or asked, args.cache_type_v or asked
+    if keys != others or args.kv_type not in (None, keys):
+        raise UsageError("keys and values are cached in one type: give it once, with --kv-type")
+    return str(keys)
+
+
+def add_context(to: Arguments) -> None:
+    """The context length."""
+    to.add_argument(
+        "-c",
+        "--ctx-size",
+        type=values.whole_number(1),
+        metavar="N",
+        help="Context length in tokens. Default: what the model was trained for, at most 4096.",
+    )
+
+
+def add_lora(to: Arguments) -> None:
+    """Adapters to apply."""
+    to.add_argument(
+        "--lora",
+        type=values.adapter,
+        action="append",
+        default=[],
+        metavar="ADAPTER[:SCALE]",
+        help="LoRA adapter: a PEFT folder, gguf or ggla file. May be repeated.",
+    )
+
+
+def add_mlock(to: Arguments) -> None:
+    """Whether the weights are locked in memory."""
+    to.add_argument("--mlock", action="store_true", help="Keep the model in memory, never swapped.")
+
+
+def add_sampling(to: Arguments) -> None:
+    """How the next token is chosen."""
+    probability = values.number(0, 1)
+    penalty = values.number()
+    to.add_argument(
+        "--temp",
+        type=values.number(0),
+        default=0.8,
+        metavar="T",
+        help="Temperature; 0 always takes the likeliest token.",
+    )
+    to.add_argument(
+        "--top-k",
+        type=values.whole_number(0),
+        default=40,
+        metavar="K",
+        help="Sample among the K likeliest tokens; 0: all.",
+    )
+    to.add_argument(
+        "--top-p",
+        type=probability,
+        default=0.95,
+        metavar="P",
+        help="Sample among the likeliest tokens that together have probability P; 1 disables.",
+    )
+    to.add_argument(
+        "--min-p",
+        type=probability,
+        default=0.05,
+        metavar="P",
+        help="Drop tokens less likely than P times the likeliest; 0 disables.",
+    )
+    to.add_argument(
+        "--repeat-penalty",
+        type=values.number(_LEAST_PENALTY),
+        default=1.0,
+        metavar="X",
+        help="Penalty for repeated tokens; 1 disables.",
+    )
+    to.add_argument(
+        "--presence-penalty",
+        type=penalty,
+        default=0.0,
+        metavar="X",
+        help="Subtracted once from the logit of a recent token.",
+    )
+    to.add_argument(
+        "--frequency-penalty",
+        type=penalty,
+        default=0.0,
+        metavar="X",
+        help="Subtracted for each time that a recent token occurred.",
+    )
+    to.add_argument(
+        "-s",
+        "--seed",
+        type=values.seed,
+        metavar="N",
+        help="The same seed gives the same text. Default, or -1: another each time.",
+    )
+
+
+def add_max_tokens(to: Arguments, help: str) -> None:
+    """How many tokens are generated."""
+    to.add_argument(
+        "-n",
+        "--n-predict",
+        dest="max_tokens",
+        type=values.whole_number(-1),
+        default=-1,
+        metavar="N",
+        help=help,
+    )
+    to.add_argument(
+        "--predict",
+        dest="max_tokens",
+        type=values.whole_number(-1),
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+
+
+def generation_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings of `Llama.generate` that options gave."""
+    return {
+        "max_tokens": None if args.max_tokens < 0 else args.max_tokens,
+        "temperature": args.temp,
+        "top_k": args.top_k,
+        "top_p": args.top_p,
+        "min_p": args.min_p,
+        "repeat_penalty": args.repeat_penalty,
+        "presence_penalty": args.presence_penalty,
+        "frequency_penalty": args.frequency_penalty,
+        "seed": args.seed,
+    }

@@ -73,6 +73,7 @@ def quantize_file(
         UnsupportedTypeError: `type` can't be written, or a tensor of `src` can't be read.
         UnstorableError: a weight isn't finite, or too large for the type.
         ImportanceError: an importance does not fit its matrix, or isn't finite.
+        ConversionError: an expression is found in no matrix's name.
         ValueError: an expression is none.
     """
     check_paths(src=src, out=out)

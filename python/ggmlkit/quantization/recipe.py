@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ggmlkit import types
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
-from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.errors import ConversionError, UnsupportedTypeError
 from ggmlkit.quantization.mixtures import ALIASES, MIXTURES, Mixture, Place, mixture
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -148,6 +148,7 @@ def plan(
 
     Raises:
         UnsupportedTypeError: a type is unknown or can't be written.
+        ConversionError: an expression is found in no matrix's name.
         ValueError: an expression is none.
     """
     chosen = planned(tensors, type, pure=pure, weighted=weighted, tensor_types=tensor_types)
@@ -166,6 +167,7 @@ def planned(
     chosen_recipe = recipe(type)
     own = _compiled(tensor_types)
     logits = OUTPUT if OUTPUT in tensors else EMBEDDINGS
+    _check_found(own, tensors)
     place_of = _places(tensors, weighted)
 
     def wanted(name: str) -> str:
@@ -186,7 +188,7 @@ def planned(
     chosen: dict[str, TensorType] = {}
     replaced: dict[str, TensorType] = {}
     for name, tensor in tensors.items():
-        if tensor.type.name in _INTEGERS or name.endswith(_KEPT_SUFFIXES):
+        if _keeps_type(name, tensor):
             chosen[name] = tensor.type
         elif len(tensor.shape) < 2:
             chosen[name] = types.get("f32")
@@ -211,6 +213,28 @@ def _compiled(
         except re.error as error:
             raise ValueError(f"{text!r} is no regular expression: {error}") from None
     return found
+
+
+def _check_found(
+    own: Sequence[tuple[re.Pattern[str], TensorType]], tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuse an expression that would change nothing: it is probably misspelt."""
+    matrices = [
+        name
+        for name, tensor in tensors.items()
+        if len(tensor.shape) > 1 and not _keeps_type(name, tensor)
+    ]
+    for expression, kind in own:
+        if not any(map(expression.search, matrices)):
+            example = f"; one that can is {matrices[0]}" if matrices else ""
+            raise ConversionError(
+                f"{expression.pattern!r}, given type {kind}, is found in the name of no matrix "
+                f"whose type can be chosen{example}"
+            )
+
+
+def _keeps_type(name: str, tensor: Tensor) -> bool:
+    return tensor.type.name in _INTEGERS or name.endswith(_KEPT_SUFFIXES)
 
 
 def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Place]:

@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import argparse
 
-from ggmlkit.cli.command_line import Argument
-from ggmlkit.cli.options import Container, Threads, Type
+from ggmlkit.cli import options, values
+from ggmlkit.cli.targets import refuse_overwriting
+
+EXAMPLES = """\
+  ggmlkit apply-lora llama-7b-f16.gguf my-adapter out.gguf --type q8_0
+  ggmlkit apply-lora llama-7b style.gguf:0.5 facts.gguf out.gguf"""
 
 
-def apply_lora(
-    base: Annotated[
-        Path, Argument(metavar="BASE", help="Folder (Meta or Hugging Face) or model file.")
-    ],
-    adapters: Annotated[
-        list[str],
-        Argument(
-            metavar="ADAPTER[:SCALE]", help="PEFT folder, gguf or ggla file, and how strongly."
-        ),
-    ],
-    out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
-    type: Type = None,
-    container: Container = None,
-    threads: Threads = None,
-) -> None:
-    """Add LoRA adapters to a model's weights for good, in --type or the types they have."""
-    from ggmlkit.cli.adapters import scaled
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "base", type=values.path, metavar="BASE", help="Folder (Meta, Hugging Face) or model file."
+    )
+    parser.add_argument(
+        "adapters",
+        type=values.adapter,
+        nargs="+",
+        metavar="ADAPTER[:SCALE]",
+        help="PEFT folder, gguf or ggla file; SCALE multiplies what it adds.",
+    )
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
+    )
+    options.add_type(parser, "the types that BASE has")
+    options.add_container(parser)
+    options.add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the model."""
+    refuse_overwriting(args.out, args.base, *(path for path, _ in args.adapters))
     from ggmlkit.cli.progress import progress
-    from ggmlkit.conversion.lora.merge import apply_lora as apply_adapters
+    from ggmlkit.conversion.lora.merge import apply_lora
 
     with progress("apply-lora") as report:
-        apply_adapters(
-            base,
-            scaled(adapters),
-            out,
-            type=type,
-            container=container,
-            threads=threads,
+        apply_lora(
+            args.base,
+            args.adapters,
+            args.out,
+            type=args.type,
+            container=args.container,
+            threads=args.threads,
             progress=report,
         )
+    return 0

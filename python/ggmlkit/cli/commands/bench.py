@@ -1,37 +1,33 @@
-"""`ggmlkit bench`: tokens per second of a prompt, and of making text."""
+"""`ggmlkit bench`: tokens per second of prefill and of decoding."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from ggmlkit.cli.command_line import Option, UsageError
-from ggmlkit.cli.options import (
-    ActivationBits,
-    BitsChoice,
-    Json,
-    KvChoice,
-    KvType,
-    Model,
-    Repack,
-    Threads,
-)
+from ggmlkit.cli import llama_cpp, options, values
+from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
+
+EXAMPLES = """\
+  ggmlkit bench -m model.gguf -p 512 -n 128
+  ggmlkit bench -m model.gguf -p 0 -n 32 --parallel 8 --json"""
 
 
 @dataclass(frozen=True)
 class Result:
     """One measurement; exactly one of `n_prompt` and `n_gen` isn't 0.
 
-    The names are llama-bench's; `n_parallel` sequences made `n_gen` tokens each, and `avg_ts`
+    The names are llama-bench's; `n_parallel` sequences decode `n_gen` tokens each, and `avg_ts`
     counts the tokens of all.
     """
 
@@ -46,79 +42,110 @@ class Result:
     model_size: int
 
 
-def bench(
-    model: Model,
-    n_prompt: Annotated[
-        list[int] | None,
-        Option("-p", "--n-prompt", metavar="N", min=0, help="Prompt tokens, 256; may be repeated."),
-    ] = None,
-    n_gen: Annotated[int, Option("-n", "--n-gen", min=0, help="Tokens to make.")] = 64,
-    depth: Annotated[int, Option("-d", "--depth", min=0, help="In the context before each.")] = 0,
-    parallel: Annotated[
-        int, Option("--parallel", min=1, help="Sequences that tokens are made for together.")
-    ] = 1,
-    threads: Threads = None,
-    kv_type: KvType = KvChoice.f16,
-    activation_bits: ActivationBits = BitsChoice.eight,
-    repack: Repack = True,
-    repetitions: Annotated[int, Option("-r", "--repetitions", min=1, help="Of each.")] = 5,
-    warmup: Annotated[
-        bool, Option("--warmup/--no-warmup", help="Run once before measuring.")
-    ] = True,
-    as_json: Json = False,
-) -> None:
-    """Measure how fast a model reads a prompt and makes text."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    options.add_model(parser)
+    work = parser.add_argument_group("work")
+    count = values.whole_number(0)
+    work.add_argument(
+        "-p",
+        "--n-prompt",
+        type=count,
+        action="append",
+        metavar="N",
+        help="Tokens of a prompt; 0: none. May be repeated. Default: 256.",
+    )
+    work.add_argument(
+        "-n", "--n-gen", type=count, default=64, metavar="N", help="Tokens to decode; 0: none."
+    )
+    work.add_argument(
+        "-d",
+        "--depth",
+        "--n-depth",
+        type=count,
+        default=0,
+        metavar="N",
+        help="Tokens in the context before each measurement.",
+    )
+    work.add_argument(
+        "--parallel",
+        type=values.whole_number(1),
+        default=1,
+        metavar="N",
+        help="Sequences that decode together.",
+    )
+    work.add_argument(
+        "-r",
+        "--repetitions",
+        type=values.whole_number(1),
+        default=5,
+        metavar="N",
+        help="Repetitions of each measurement.",
+    )
+    options.add_switch(work, "warmup", "Don't run once before measuring.")
+    model = parser.add_argument_group("model")
+    options.add_decoder(model)
+    options.add_threads(model)
+    options.add_json(parser)
+    llama_cpp.add_bench_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and print the speeds."""
+    if args.depth and args.parallel > 1:
+        raise UsageError("--parallel starts from an empty context: leave --depth out")
+    prompts = [n for n in args.n_prompt or [256] if n]
+    if not prompts and not args.n_gen:
+        raise UsageError("there is nothing to measure: -p and -n are 0")
     from ggmlkit.cli.decoder import open_decoder
     from ggmlkit.cli.threads import thread_count
 
-    if depth and parallel > 1:
-        raise UsageError("--parallel starts from an empty context: leave --depth out")
-    prompts = [n for n in ([256] if n_prompt is None else n_prompt) if n]
-    used = thread_count(threads)
-    room = depth + max([*prompts, n_gen]) + 1
-    llama = open_decoder(
-        model,
-        context=room,
-        sequences=parallel,
-        threads=used,
-        kv_type=kv_type,
-        activation_bits=activation_bits,
-        repack=repack,
-    )
-    kind, size = _described(model)
+    threads = thread_count(args.threads)
+    context = args.depth + max([*prompts, args.n_gen]) + 1
+    llama = open_decoder(args, context=context, threads=threads, sequences=args.parallel)
+    results = list(_results(args, llama, prompts, threads))
+    if args.json:
+        print(json.dumps([asdict(result) for result in results], indent=1))
+        return 0
+    kind, size = _described(args.model)
+    print(f"{args.model}: {kind}, {size / 1e6:.1f} MB, {threads} threads")
+    for result in results:
+        print(f"  {_work(result):12} {result.avg_ts:9.2f} ± {result.stddev_ts:.2f} tokens/s")
+    return 0
+
+
+def _results(
+    args: argparse.Namespace, llama: Llama, prompts: list[int], threads: int
+) -> Iterator[Result]:
+    """Each prompt's measurement, then that of decoding."""
+    kind, size = _described(args.model)
 
     def measured(n_prompt: int, n_gen: int, sequences: int, work: Callable[[], None]) -> Result:
         def timed() -> float:
-            _fill(llama, depth)
+            _fill(llama, args.depth)
             start = time.perf_counter()
             work()
             return time.perf_counter() - start
 
-        if warmup:
-            timed()  # faults the pages of the file in
+        if args.warmup:
+            timed()  # loads the pages of the file
         tokens = n_prompt + n_gen * sequences
-        speeds = [tokens / timed() for _ in range(repetitions)]
-        spread = statistics.stdev(speeds) if repetitions > 1 else 0.0
+        speeds = [tokens / timed() for _ in range(args.repetitions)]
+        spread = statistics.stdev(speeds) if len(speeds) > 1 else 0.0
         mean = statistics.mean(speeds)
-        return Result(n_prompt, n_gen, depth, sequences, used, mean, spread, kind, size)
+        return Result(n_prompt, n_gen, args.depth, sequences, threads, mean, spread, kind, size)
 
-    results = [measured(n, 0, 1, partial(_read, llama, n)) for n in prompts]
-    if n_gen and parallel > 1:
-        results.append(
-            measured(0, n_gen, parallel, lambda: _write_together(llama, n_gen, parallel))
-        )
-    elif n_gen:
-        results.append(measured(0, n_gen, 1, lambda: _write(llama, n_gen)))
-    if as_json:
-        print(json.dumps([asdict(result) for result in results], indent=1))
-        return
-    print(f"{model}: {kind}, {size / 1e6:.1f} MB, {used} threads")
-    for result in results:
-        print(f"  {_work(result):12} {result.avg_ts:9.2f} ± {result.stddev_ts:.2f} tokens/s")
+    for n in prompts:
+        yield measured(n, 0, 1, partial(_prefill, llama, n))
+    if args.n_gen and args.parallel > 1:
+        together = partial(_decode_together, llama, args.n_gen, args.parallel)
+        yield measured(0, args.n_gen, args.parallel, together)
+    elif args.n_gen:
+        yield measured(0, args.n_gen, 1, partial(_decode, llama, args.n_gen))
 
 
 def _fill(llama: Llama, depth: int) -> None:
-    """Leave `depth` tokens in the context, read only if they aren't there."""
+    """Leave `depth` tokens in the context; they are computed only if they aren't there."""
     for sequence in range(llama.sequences):
         llama.truncate(depth, sequence)
     missing = range(len(llama.tokens), depth)
@@ -126,16 +153,16 @@ def _fill(llama: Llama, depth: int) -> None:
         llama.eval([_token(llama, i) for i in missing])
 
 
-def _read(llama: Llama, n: int) -> None:
+def _prefill(llama: Llama, n: int) -> None:
     llama.eval([_token(llama, i) for i in range(n)])
 
 
-def _write(llama: Llama, n: int) -> None:
+def _decode(llama: Llama, n: int) -> None:
     for i in range(n):
         llama.eval([_token(llama, i)])
 
 
-def _write_together(llama: Llama, n: int, sequences: int) -> None:
+def _decode_together(llama: Llama, n: int, sequences: int) -> None:
     """`n` tokens for each sequence, one of every sequence at a time."""
     for i in range(n):
         llama.decode_batch([_token(llama, i * sequences + s) for s in range(sequences)])

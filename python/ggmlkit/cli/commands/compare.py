@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli.command_line import Argument
+from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable, short
-from ggmlkit.cli.options import Json, Threads
 
 if TYPE_CHECKING:
     from ggmlkit.inspection.compare import Comparison, TensorPair
 
 
-def compare(
-    first: Annotated[Path, Argument(metavar="A", help="Model file or checkpoint folder.")],
-    second: Annotated[Path, Argument(metavar="B", help="Another, of any container.")],
-    as_json: Json = False,
-    threads: Threads = None,
-) -> None:
-    """Show where two models differ: metadata, types, shapes, and how far their values lie apart."""
+EXAMPLES = """\
+  ggmlkit compare model-f16.gguf model-q4_0.gguf
+  ggmlkit compare checkpoint-folder model.gguf --json"""
+
+_SAME, _DIFFERENT = 0, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "first", type=values.path, metavar="A", help="Model file or checkpoint folder."
+    )
+    parser.add_argument("second", type=values.path, metavar="B", help="Another, of any container.")
+    options.add_json(parser)
+    options.add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the differences; 1 if there are any."""
     from ggmlkit.cli.progress import progress
     from ggmlkit.inspection.compare import compare_files
 
     with progress("compare") as report:
-        found = compare_files(first, second, threads=threads, progress=report)
-    if as_json:
+        found = compare_files(args.first, args.second, threads=args.threads, progress=report)
+    if args.json:
         print(json.dumps(_document(found), ensure_ascii=False, indent=1))
     else:
         _print(found)
+    return _SAME if found.same else _DIFFERENT
 
 
 def _document(found: Comparison) -> dict[str, Any]:

@@ -2,82 +2,102 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli.command_line import Argument, Option, UsageError
+from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, print_notes, printable, short
-from ggmlkit.cli.options import Container, Json, Threads, Type, Vocab
+from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from ggmlkit.conversion.plan import ConversionPlan
 
-
-class ByteOrderChoice(str, Enum):
-    """Of the numbers in a file."""
-
-    little = "little"
-    big = "big"
+EXAMPLES = """\
+  ggmlkit convert Llama-3-8B llama-3-8b.gguf --type q4_K_M
+  ggmlkit convert old-model.bin model.gguf --vocab tokenizer.model
+  ggmlkit convert my-adapter adapter.gguf --base llama-3-8b.gguf"""
 
 
-def convert(
-    source: Annotated[
-        Path,
-        Argument(
-            metavar="SRC",
-            help="Folder (Meta, Hugging Face), checkpoint, model file, or hf:OWNER/NAME[:FILE]; "
-            "or a LoRA adapter.",
-        ),
-    ],
-    out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
-    type: Type = None,
-    pure: Annotated[bool, Option("--pure", help="Give every matrix the same type.")] = False,
-    container: Container = None,
-    vocab: Vocab = None,
-    version: Annotated[
-        int | None, Option("--gguf-version", min=1, max=3, help="3 if unset.")
-    ] = None,
-    byte_order: Annotated[
-        ByteOrderChoice, Option("--byte-order", help="Big-endian takes gguf version 3.")
-    ] = ByteOrderChoice.little,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Print what would be written, and write nothing.")
-    ] = False,
-    as_json: Json = False,
-    base: Annotated[
-        Path | None, Option("--base", help="Model that an adapter is for, or its config.json.")
-    ] = None,
-    threads: Threads = None,
-) -> None:
-    """Turn a checkpoint into a model file, with its matrices in f16 or --type."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "source",
+        type=values.path,
+        metavar="SRC",
+        help="Folder (Meta, Hugging Face), checkpoint, model file, hf:OWNER/NAME[:FILE], or LoRA "
+        "adapter.",
+    )
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
+    )
+    weights = parser.add_argument_group("weights")
+    options.add_type(weights, "f16; an adapter's own")
+    weights.add_argument(
+        "--pure", action="store_true", help="No mixture: give every matrix the same type."
+    )
+    file = parser.add_argument_group("file")
+    options.add_container(file, "ggla")
+    file.add_argument(
+        "--gguf-version",
+        type=values.whole_number(1, 3),
+        metavar="1|2|3",
+        help="Version of a gguf file. Default: 3.",
+    )
+    options.add_choice(
+        file,
+        "--byte-order",
+        choices=("little", "big"),
+        default="little",
+        help="Order of the bytes of a number; big needs gguf version 3.",
+    )
+    options.add_vocab(file)
+    file.add_argument(
+        "--base",
+        type=values.path,
+        metavar="PATH",
+        help="For an adapter: the model that it is for, or its config.json.",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="Print what would be written, and write nothing."
+    )
+    options.add_json(parser, "With --dry-run: print JSON, for programs.")
+    options.add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file, or print the plan of it."""
+    if args.json and not args.dry_run:
+        raise UsageError("--json needs --dry-run")
+    if args.base is not None and args.dry_run:
+        raise UsageError("--base is for adapters, of which --dry-run shows no plan")
+    refuse_overwriting(args.out, args.source, args.vocab, args.base)
     from ggmlkit.cli.progress import progress
-    from ggmlkit.conversion.convert import convert as convert_model
+    from ggmlkit.conversion.convert import convert
     from ggmlkit.conversion.pipeline import planned
     from ggmlkit.conversion.plan import container_of
 
-    if as_json and not dry_run:
-        raise UsageError("'--json' belongs to '--dry-run'.")
-    if version is not None and (container or container_of(out)) != "gguf":
-        raise UsageError("'--gguf-version' is for gguf files.")
+    if args.gguf_version is not None and (args.container or container_of(args.out)) != "gguf":
+        raise UsageError("--gguf-version is for gguf files")
     settings: dict[str, Any] = {
-        "type": type,
-        "pure": pure,
-        "container": container,
-        "version": version,
-        "byte_order": byte_order.value,
-        "vocab": vocab,
-        "threads": threads,
+        "type": args.type,
+        "pure": args.pure,
+        "container": args.container,
+        "version": args.gguf_version,
+        "byte_order": args.byte_order,
+        "vocab": args.vocab,
+        "threads": args.threads,
     }
-    if dry_run:
-        with planned(source, out, **settings | {"type": type or "f16"}) as plan:
-            _print(plan, as_json)
+    if args.dry_run:
+        with planned(args.source, args.out, **settings | {"type": args.type or "f16"}) as plan:
+            _print(plan, args.json)
             print_notes(plan.notes)
-        return
-    with progress("convert" if type is None else f"convert to {type}") as report:
-        notes = convert_model(source, out, **settings, base=base, progress=report)
+        return 0
+    with progress("convert" if args.type is None else f"convert to {args.type}") as report:
+        notes = convert(args.source, args.out, **settings, base=args.base, progress=report)
     print_notes(notes)
+    return 0
 
 
 def _print(plan: ConversionPlan, as_json: bool) -> None:

@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
-from typing import Annotated
+import argparse
 
-from ggmlkit.cli.command_line import Argument, Option
-from ggmlkit.cli.options import Threads, Vocab
-from ggmlkit.cli.sizes import bytes_of
+from ggmlkit.cli import options, values
+from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli.usage import UsageError
 
-
-class Format(str, Enum):
-    """Layouts of a checkpoint."""
-
-    hf = "hf"
-    meta = "meta"
-    npz = "npz"
+EXAMPLES = """\
+  ggmlkit export model.gguf model-hf
+  ggmlkit export model.gguf model-meta --format meta --dtype bf16"""
 
 
-class Dtype(str, Enum):
-    """Number types of a checkpoint."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "source", type=values.path, metavar="FILE", help="Model file, or hf:OWNER/NAME[:FILE]."
+    )
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="Folder to write; for npz a file."
+    )
+    options.add_choice(
+        parser,
+        "--format",
+        choices=("hf", "meta", "npz"),
+        default="hf",
+        help="Hugging Face's folder, Meta's folder, or a NumPy archive.",
+    )
+    options.add_choice(
+        parser,
+        "--dtype",
+        choices=("f32", "f16", "bf16"),
+        help="Type of the weights. Default: as they are, f32 where quantized.",
+    )
+    parser.add_argument(
+        "--shard-size",
+        type=values.size,
+        metavar="SIZE",
+        help="Most tensor data in a safetensors file. Default: 5G.",
+    )
+    options.add_vocab(parser)
+    options.add_threads(parser)
 
-    f32 = "f32"
-    f16 = "f16"
-    bf16 = "bf16"
 
-
-def export(
-    source: Annotated[
-        Path,
-        Argument(metavar="FILE", help="Model file of any age, or hf:OWNER/NAME[:FILE]."),
-    ],
-    out: Annotated[Path, Argument(metavar="OUT", help="Folder to write; for npz a file.")],
-    format: Annotated[
-        Format,
-        Option("--format", help="Hugging Face's folder, Meta's .pth, or numpy's archive."),
-    ] = Format.hf,
-    dtype: Annotated[
-        Dtype | None,
-        Option("--dtype", help="Of the values; if unset, as they are, or f32 if quantized."),
-    ] = None,
-    shard_size: Annotated[
-        str,
-        Option("--shard-size", metavar="SIZE", help="Most tensor data in a safetensors file."),
-    ] = "5G",
-    vocab: Vocab = None,
-    threads: Threads = None,
-) -> None:
-    """Write a model file out as a checkpoint for other programs."""
+def run(args: argparse.Namespace) -> int:
+    """Write the checkpoint."""
+    if args.shard_size is not None and args.format != "hf":
+        raise UsageError("--shard-size is for --format hf")
+    refuse_overwriting(args.out, args.source, args.vocab)
     from ggmlkit.cli.progress import progress
-    from ggmlkit.conversion.export import export as export_model
+    from ggmlkit.conversion.checkpoint_files import SHARD_SIZE
+    from ggmlkit.conversion.export import export
 
-    size = bytes_of(shard_size, "--shard-size")
-    with progress(f"export to {format.value}") as report:
-        export_model(
-            source,
-            out,
-            format=format.value,
-            type=None if dtype is None else dtype.value,
-            shard_size=size,
-            vocab=vocab,
-            threads=threads,
+    with progress(f"export to {args.format}") as report:
+        export(
+            args.source,
+            args.out,
+            format=args.format,
+            type=args.dtype,
+            shard_size=args.shard_size or SHARD_SIZE,
+            vocab=args.vocab,
+            threads=args.threads,
             progress=report,
         )
+    return 0

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections import defaultdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli.command_line import Argument
+from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable, short
-from ggmlkit.cli.options import Json
 
 if TYPE_CHECKING:
     from ggmlkit.io.base import ModelFile
     from ggmlkit.tensor import Tensor
 
 
-def inspect(
-    path: Annotated[Path, Argument(metavar="FILE", help="Model, checkpoint, adapter or imatrix.")],
-    as_json: Json = False,
-) -> None:
-    """Show a file's metadata, its tensors, and how many bytes each type takes."""
+EXAMPLES = """\
+  ggmlkit inspect model.gguf
+  ggmlkit inspect adapter.safetensors --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "path", type=values.path, metavar="FILE", help="Model, checkpoint, adapter or imatrix."
+    )
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the file holds."""
     from ggmlkit import io
 
-    with io.open(path) as file:
-        if as_json:
+    with io.open(args.path) as file:
+        if args.json:
             print(json.dumps(_document(file), ensure_ascii=False, indent=1))
         else:
             _print(file)
+    return 0
 
 
 def _document(file: ModelFile) -> dict[str, Any]:

@@ -2,52 +2,59 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
 
-from ggmlkit.cli.command_line import Argument, Option, UsageError
+from ggmlkit.cli import options, values
+from ggmlkit.cli.usage import UsageError
 
-
-class Action(str, Enum):
-    """What to do with the key."""
-
-    get = "get"
-    set = "set"
-    rm = "rm"
+EXAMPLES = """\
+  ggmlkit metadata get model.gguf llama.context_length
+  ggmlkit metadata set model.gguf general.name "My model"
+  ggmlkit metadata set model.gguf my.numbers "[1, 2]" --type u8[]"""
 
 
-def metadata(
-    action: Annotated[Action, Argument(metavar="get|set|rm", help="Print, set or remove.")],
-    path: Annotated[Path, Argument(metavar="FILE", help="gguf file; get reads any other too.")],
-    key: Annotated[str, Argument(metavar="KEY", help="Such as general.name.")],
-    value: Annotated[
-        str | None,
-        Argument(metavar="[VALUE]", help="To set; arrays as JSON, -- before a negative number."),
-    ] = None,
-    type: Annotated[
-        str | None,
-        Option(
-            "--type",
-            metavar="TYPE",
-            help="u8 … i64, f32, f64, bool, str, u32[] …; as it was, or looks, if unset.",
-        ),
-    ] = None,
-    rewrite: Annotated[
-        bool, Option("--rewrite", help="Write the whole file anew, which is safe at any moment.")
-    ] = False,
-) -> None:
-    """Read or change a file's metadata, in place where the new header fits before the data."""
-    if (action is Action.set) != (value is not None):
-        raise UsageError("'set' needs a VALUE, the others take none.")
-    if type is not None and action is not Action.set:
-        raise UsageError("'--type' belongs to 'set'.")
-    if value is None:
-        _print(path, key) if action is Action.get else _remove(path, key, not rewrite)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    options.add_choice(
+        parser, "action", choices=("get", "set", "rm"), help="Print, set or remove the key."
+    )
+    parser.add_argument(
+        "path", type=values.path, metavar="FILE", help="gguf file; get reads any other too."
+    )
+    parser.add_argument("key", metavar="KEY", help="Such as general.name.")
+    parser.add_argument("value", nargs="?", metavar="VALUE", help="To set; an array as JSON.")
+    parser.add_argument(
+        "--type",
+        metavar="TYPE",
+        help="Type of VALUE: u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, bool, str; u32[] and "
+        "so on for arrays. Default: the key's, or what VALUE looks like.",
+    )
+    parser.add_argument(
+        "--rewrite",
+        action="store_true",
+        help="Write a new file even where the header could be changed in place; an interruption "
+        "then leaves the old file.",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print, set or remove the key."""
+    if (args.action == "set") != (args.value is not None):
+        raise UsageError("set needs a VALUE, get and rm take none")
+    if args.type is not None and args.action != "set":
+        raise UsageError("--type is for set")
+    if args.rewrite and args.action == "get":
+        raise UsageError("--rewrite is for set and rm")
+    if args.action == "get":
+        _print(args.path, args.key)
+    elif args.action == "rm":
+        _remove(args.path, args.key, not args.rewrite)
     else:
-        _set(path, key, value, type, not rewrite)
+        _set(args.path, args.key, args.value, args.type, not args.rewrite)
+    return 0
 
 
 def _print(path: Path, key: str) -> None:
@@ -86,7 +93,7 @@ def _set(path: Path, key: str, text: str, type: str | None, in_place: bool) -> N
                 kind = file.value_types.get(key)
         value = parsed_value(text, kind)
     except ValueError as error:
-        raise UsageError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        raise UsageError(str(error)) from None
     from ggmlkit.cli.progress import progress
 
     kinds = None if kind is None else {key: kind}

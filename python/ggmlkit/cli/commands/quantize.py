@@ -2,64 +2,68 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Annotated
+import argparse
 
-from ggmlkit.cli.command_line import Argument, Option, UsageError
+from ggmlkit.cli import llama_cpp, options, values
 from ggmlkit.cli.metadata_text import print_notes
-from ggmlkit.cli.options import Container, Threads
+from ggmlkit.cli.targets import refuse_overwriting
+
+EXAMPLES = """\
+  ggmlkit quantize model-f16.gguf model-q4_K_M.gguf q4_K_M
+  ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'"""
 
 
-def quantize(
-    source: Annotated[Path, Argument(metavar="IN", help="Model file of any generation.")],
-    out: Annotated[Path, Argument(metavar="OUT", help="File to write: .gguf, or .bin.")],
-    type: Annotated[
-        str, Argument(metavar="TYPE", help="Such as q4_0, q8_0, q4_K_M, iq4_xs, f16; in any case.")
-    ],
-    pure: Annotated[bool, Option("--pure", help="Give every matrix the same type.")] = False,
-    tensor_types: Annotated[
-        list[str] | None,
-        Option(
-            "--tensor-type",
-            metavar="PATTERN=TYPE",
-            help="For matrices in whose names the pattern is found; may be repeated.",
-        ),
-    ] = None,
-    imatrix: Annotated[
-        Path | None, Option("--imatrix", help="File that says how much each column counts.")
-    ] = None,
-    container: Container = None,
-    threads: Threads = None,
-) -> None:
-    """Rewrite a model file with its matrices in TYPE."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "source", type=values.path, metavar="IN", help="Model file of any container and version."
+    )
+    parser.add_argument(
+        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
+    )
+    parser.add_argument("type", type=values.type_name, metavar="TYPE", help=options.TYPES)
+    parser.add_argument(
+        "--pure", action="store_true", help="No mixture: give every matrix the same type."
+    )
+    parser.add_argument(
+        "--tensor-type",
+        type=values.tensor_type,
+        action="append",
+        default=[],
+        metavar="PATTERN=TYPE",
+        help="Type of the matrices in whose names the regular expression is found; the first "
+        "that fits counts. May be repeated.",
+    )
+    parser.add_argument(
+        "--imatrix",
+        type=values.path,
+        metavar="FILE",
+        help="Importance of each column, as llama-imatrix writes it.",
+    )
+    options.add_container(parser)
+    options.add_threads(parser)
+    llama_cpp.add_quantize_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file."""
+    refuse_overwriting(args.out, args.source, args.imatrix)
     from ggmlkit.cli.progress import progress
     from ggmlkit.io.imatrix import read_imatrix
     from ggmlkit.quantization import quantize_file
 
-    own = [_pair(text) for text in tensor_types or []]
-    importance = None if imatrix is None else read_imatrix(imatrix).importance
-    with progress(f"quantize to {type}") as report:
+    importance = None if args.imatrix is None else read_imatrix(args.imatrix).importance
+    with progress(f"quantize to {args.type}") as report:
         notes = quantize_file(
-            source,
-            out,
-            type,
-            pure=pure,
-            tensor_types=own,
+            args.source,
+            args.out,
+            args.type,
+            pure=args.pure,
+            tensor_types=args.tensor_type,
             importance=importance,
-            container=container,
-            threads=threads,
+            container=args.container,
+            threads=args.threads,
             progress=report,
         )
     print_notes(notes)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    pattern, equals, kind = text.rpartition("=")
-    if not (pattern and equals and kind):
-        raise UsageError(f"--tensor-type {text!r} is no PATTERN=TYPE")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"--tensor-type {pattern!r} is no regular expression: {error}") from None
-    return pattern, kind
+    return 0

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from pathlib import Path
-from typing import Annotated
 
-from ggmlkit.cli.command_line import Argument
+from ggmlkit.cli import values
 from ggmlkit.cli.metadata_text import printable
+from ggmlkit.cli.targets import refuse_overwriting
+
+EXAMPLES = """\
+  ggmlkit repair half-a-download.gguf rescued.gguf"""
 
 
-def repair(
-    path: Annotated[Path, Argument(metavar="FILE", help="gguf, ggjt, ggmf or ggml file.")],
-    out: Annotated[Path, Argument(metavar="OUT", help="File to write.")],
-) -> None:
-    """Save the whole tensors of a file that was cut short; those lost are listed on stderr."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "path", type=values.path, metavar="FILE", help="gguf, ggjt, ggmf or ggml file."
+    )
+    parser.add_argument("out", type=values.path, metavar="OUT", help="File to write.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file and list the lost tensors."""
+    refuse_overwriting(args.out, args.path)
     from ggmlkit.cli.progress import progress
     from ggmlkit.inspection.repair import repair_file
 
     with progress("repair") as report:
-        found = repair_file(path, out, progress=report)
+        found = repair_file(args.path, args.out, progress=report)
     for tensor in found.lost:
         name = printable(tensor.name or "a tensor without a name")
         print(f"lost: {name}: {printable(tensor.reason)}", file=sys.stderr)
     lost = f"{len(found.lost)} lost" if found.lost else "nothing is lost"
-    print(f"{out}: {len(found.saved)} tensors saved, {lost}", file=sys.stderr)
+    print(f"{args.out}: {len(found.saved)} tensors saved, {lost}", file=sys.stderr)
+    return 0

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from typing import Annotated
 
-from ggmlkit.cli.command_line import Argument, Option
-from ggmlkit.cli.options import Json, Model
+from ggmlkit.cli import llama_cpp, options
+
+EXAMPLES = """\
+  ggmlkit tokenize -m model.gguf "Hello, world"
+  ggmlkit tokenize -m model.gguf --json -- "-5 degrees\""""
 
 
-def tokenize(
-    model: Model,
-    text: Annotated[str, Argument(metavar="TEXT", help="Text to split.")],
-    special: Annotated[
-        bool, Option("--special/--no-special", help="Add the tokens every text starts with.")
-    ] = True,
-    parse_special: Annotated[
-        bool, Option("--parse-special", help="Read names of control tokens as such.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Print the tokens of a text: id and piece, one a line."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("text", metavar="TEXT", help="Text to tokenize.")
+    options.add_model(parser)
+    options.add_switch(parser, "special", "Leave out the tokens that every text starts with.")
+    parser.add_argument(
+        "--parse-special",
+        action="store_true",
+        help="Take the names of control tokens in TEXT for these tokens.",
+    )
+    options.add_json(parser, "Print the ids alone, as JSON.")
+    llama_cpp.add_tokenize_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the tokens."""
     from ggmlkit.text.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.from_file(model)
-    ids = tokenizer.encode(text, add_special=special, parse_special=parse_special)
-    if as_json:
+    tokenizer = Tokenizer.from_file(args.model)
+    ids = tokenizer.encode(args.text, add_special=args.special, parse_special=args.parse_special)
+    if args.json:
         print(json.dumps(ids))
-        return
+        return 0
     for token in ids:
         print(f"{token:>8}  {_shown(tokenizer.token_bytes(token, special=True))}")
+    return 0
 
 
 def _shown(piece: bytes) -> str:

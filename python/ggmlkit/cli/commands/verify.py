@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli.command_line import Argument, Option
+from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable
-from ggmlkit.cli.options import Json, Threads
 from ggmlkit.errors import GgmlkitError
 
 if TYPE_CHECKING:
@@ -17,29 +16,37 @@ if TYPE_CHECKING:
     from ggmlkit.inspection.verify import FileReport
 
 
-def verify(
-    path: Annotated[Path, Argument(metavar="FILE", help="File of any container.")],
-    sha256: Annotated[
-        bool, Option("--sha256", help="Print check sums of the file and of each tensor.")
-    ] = False,
-    as_json: Json = False,
-    threads: Threads = None,
-) -> None:
-    """Check a file's structure, scales and values, and show statistics of each tensor; exits with 1
-    if something is wrong."""
+EXAMPLES = """\
+  ggmlkit verify model.gguf
+  ggmlkit verify model.gguf --sha256 --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("path", type=values.path, metavar="FILE", help="File of any container.")
+    parser.add_argument(
+        "--sha256", action="store_true", help="Print SHA-256 sums of the file and of each tensor."
+    )
+    options.add_json(parser)
+    options.add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found; raises GgmlkitError if something is wrong."""
     from ggmlkit.cli.progress import progress
     from ggmlkit.inspection.verify import verify_file
 
     with progress("verify") as report:
-        found = verify_file(path, sha256=sha256, threads=threads, progress=report)
-    if as_json:
+        found = verify_file(args.path, sha256=args.sha256, threads=args.threads, progress=report)
+    if args.json:
         print(json.dumps(_document(found), ensure_ascii=False, indent=1))
     else:
         _print(found)
     problems = found.all_problems
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        raise GgmlkitError(f"{path}: {problems[0]}{more}")
+        raise GgmlkitError(f"{args.path}: {problems[0]}{more}")
+    return 0
 
 
 def _document(found: FileReport) -> dict[str, Any]:

@@ -1,0 +1,264 @@
+"""Options of llama.cpp's programs that have no counterpart here.
+
+Those that cannot change what is printed are accepted with a note; all others are refused by name.
+Without these tables ``-fa`` would only be "no option".
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from ggmlkit.cli.usage import UsageError
+
+_ON_OR_OFF = ("on", "off", "auto", "0", "1", "true", "false", "enabled", "disabled")
+
+# Names, separated by spaces; VALUE follows those that take one, [VALUE] those that may.
+_ON_CPU = "has no effect: ggmlkit computes on the CPU"
+_OWN_BATCHES = "has no effect: ggmlkit chooses its batches and its attention kernel itself"
+_OWN_THREADS = "has no effect: -t sets the threads for prompts and for decoding"
+_QUIET = "has no effect: ggmlkit prints the text on stdout and the speed on stderr"
+_MAPPED = "has no effect: ggmlkit always maps model files"
+
+_PERFORMANCE = {
+    "-ngl --gpu-layers --n-gpu-layers VALUE": _ON_CPU,
+    "-mg --main-gpu VALUE": _ON_CPU,
+    "-ts --tensor-split VALUE": _ON_CPU,
+    "-sm --split-mode VALUE": _ON_CPU,
+    "-dev --device VALUE": _ON_CPU,
+    "-ot --override-tensor VALUE": _ON_CPU,
+    "-kvo --kv-offload": _ON_CPU,
+    "-nkvo --no-kv-offload [VALUE]": _ON_CPU,
+    "-nopo --no-op-offload [VALUE]": _ON_CPU,
+    "-cmoe --cpu-moe": _ON_CPU,
+    "-ncmoe --n-cpu-moe VALUE": _ON_CPU,
+    "-fa --flash-attn [VALUE]": _OWN_BATCHES,
+    "-b --batch-size VALUE": _OWN_BATCHES,
+    "-ub --ubatch-size VALUE": _OWN_BATCHES,
+    "-dt --defrag-thold VALUE": _OWN_BATCHES,
+    "-tb --threads-batch VALUE": _OWN_THREADS,
+    "-C --cpu-mask VALUE": _OWN_THREADS,
+    "-Cr --cpu-range VALUE": _OWN_THREADS,
+    "--cpu-strict VALUE": _OWN_THREADS,
+    "--numa VALUE": _OWN_THREADS,
+    "--poll VALUE": _OWN_THREADS,
+    "--prio VALUE": _OWN_THREADS,
+    "-mmp --mmap [VALUE]": _MAPPED,
+    "--no-mmap": _MAPPED,
+    "-v --verbose --log-verbose": _QUIET,
+}
+_LOGS = {
+    "-lv --verbosity --log-verbosity VALUE": _QUIET,
+    "-co --color [VALUE]": _QUIET,
+    "--log-disable": _QUIET,
+    "--no-perf": _QUIET,
+    "--perf": _QUIET,
+    "--simple-io": _QUIET,
+    "--no-warmup": "has no effect: ggmlkit does not warm up",
+}
+
+_NAMED_FILE = "is not an option here: name the model as -m hf:OWNER/NAME:FILE"
+_MODELS = {
+    "-hf -hfr --hf-repo VALUE": _NAMED_FILE,
+    "-hff --hf-file VALUE": _NAMED_FILE,
+    "-hft --hf-token VALUE": "is not an option here: set HF_TOKEN in the environment",
+    "-mu --model-url VALUE": "is not an option here: download the file and name it with -m",
+    "-md --model-draft VALUE": "is refused: ggmlkit has no speculative decoding",
+    "-mm --mmproj VALUE": "is refused: ggmlkit runs text models alone",
+    "--lora-scaled VALUE": "is not an option here: write --lora ADAPTER:SCALE",
+    "--override-kv VALUE": "is not an option here: change the file with 'ggmlkit metadata set'",
+}
+_NO_SAMPLER = "is refused: ggmlkit has no such sampler"
+_NO_GRAMMAR = "is refused: ggmlkit cannot constrain its output"
+_POSITIONS = "is refused: the positions are encoded as the file's metadata says"
+_FULL = "is refused: the text ends where the context is full"
+_OUTPUT = {
+    "-e --escape": "is refused: put line breaks themselves into the prompt, or into a file for -f",
+    "-sp --special": "is refused: control tokens are never printed",
+    "-r --reverse-prompt VALUE": "is refused: ggmlkit stops at the model's end tokens alone",
+    "-l --logit-bias VALUE": _NO_SAMPLER,
+    "-j --json-schema VALUE": _NO_GRAMMAR,
+    "-jf --json-schema-file VALUE": _NO_GRAMMAR,
+    "--grammar VALUE": _NO_GRAMMAR,
+    "--grammar-file VALUE": _NO_GRAMMAR,
+    "--samplers VALUE": "is refused: the samplers have one order",
+    "--sampling-seq --sampler-seq VALUE": "is refused: the samplers have one order",
+    "--repeat-last-n VALUE": "is refused: penalties look at the last 64 tokens",
+    "--typical VALUE": _NO_SAMPLER,
+    "--top-nsigma --top-n-sigma VALUE": _NO_SAMPLER,
+    "--mirostat VALUE": _NO_SAMPLER,
+    "--mirostat-lr VALUE": _NO_SAMPLER,
+    "--mirostat-ent VALUE": _NO_SAMPLER,
+    "--dynatemp-range VALUE": _NO_SAMPLER,
+    "--dynatemp-exp VALUE": _NO_SAMPLER,
+    "--xtc-probability VALUE": _NO_SAMPLER,
+    "--xtc-threshold VALUE": _NO_SAMPLER,
+    "--dry-multiplier VALUE": _NO_SAMPLER,
+    "--rope-scaling VALUE": _POSITIONS,
+    "--rope-scale VALUE": _POSITIONS,
+    "--rope-freq-base VALUE": _POSITIONS,
+    "--rope-freq-scale VALUE": _POSITIONS,
+    "--yarn-orig-ctx VALUE": _POSITIONS,
+    "-gan --grp-attn-n VALUE": _POSITIONS,
+    "-gaw --grp-attn-w VALUE": _POSITIONS,
+    "--keep VALUE": _FULL,
+    "--context-shift": _FULL,
+}
+_CONVERSATION = "is refused: 'ggmlkit run' continues a text; converse with 'ggmlkit chat'"
+_ONE_TURN = "is refused: for one answer, write: echo TEXT | ggmlkit chat -m FILE"
+_STDIN = "is refused: 'ggmlkit chat' reads the messages from standard input, one a line"
+_TEMPLATE = "is refused: the file's own chat template is used; change tokenizer.chat_template in it"
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-cli and llama-completion that continue a text."""
+    _accept(parser, _PERFORMANCE | _LOGS)
+    _accept(parser, dict.fromkeys(("-no-cnv --no-conversation", "--no-display-prompt"), ""))
+    _accept(parser, dict.fromkeys(("--no-escape", "--no-context-shift"), ""))
+    _refuse(parser, _MODELS | _OUTPUT)
+    _refuse(
+        parser,
+        {
+            "-cnv --conversation": _CONVERSATION,
+            "-st --single-turn": _ONE_TURN,
+            "-sys --system-prompt VALUE": _CONVERSATION,
+            "-sysf --system-prompt-file VALUE": _CONVERSATION,
+            "-i --interactive": _CONVERSATION,
+            "-if --interactive-first": _CONVERSATION,
+            "--jinja": _CONVERSATION,
+            "--chat-template VALUE": _CONVERSATION,
+            "--chat-template-file VALUE": _CONVERSATION,
+            "-bf --binary-file VALUE": "is refused: a prompt must be UTF-8 text; give it with -f",
+        },
+    )
+
+
+def add_chat_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-cli that converse."""
+    _accept(parser, _PERFORMANCE | _LOGS)
+    _accept(parser, dict.fromkeys(("-cnv --conversation", "-i --interactive"), ""))
+    _accept(parser, dict.fromkeys(("-if --interactive-first", "--jinja", "--no-escape"), ""))
+    _accept(parser, {"--no-context-shift": ""})
+    _refuse(parser, _MODELS | _OUTPUT)
+    _refuse(
+        parser,
+        {
+            "-no-cnv --no-conversation": "is refused: continue a text with 'ggmlkit run'",
+            "-st --single-turn": _ONE_TURN,
+            "-p --prompt VALUE": _STDIN,
+            "-f --file VALUE": _STDIN,
+            "-mli --multiline-input": _STDIN,
+            "-sysf --system-prompt-file VALUE": "is refused: give the text itself with --system",
+            "--no-jinja": _TEMPLATE,
+            "--chat-template VALUE": _TEMPLATE,
+            "--chat-template-file VALUE": _TEMPLATE,
+        },
+    )
+
+
+def add_bench_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-bench."""
+    _accept(parser, _PERFORMANCE)
+    _refuse(
+        parser,
+        {
+            "-hf -hfr --hf-repo VALUE": _NAMED_FILE,
+            "-hff --hf-file VALUE": _NAMED_FILE,
+            "-pg VALUE": "is refused: measure decoding behind a prompt with -d TOKENS -n TOKENS",
+            "-o --output VALUE": "is not an option here: --json prints JSON",
+        },
+    )
+
+
+def add_quantize_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-quantize."""
+    _accept(parser, {"--allow-requantize": ""})
+    one_type = "is not an option here: write --tensor-type"
+    _refuse(
+        parser,
+        {
+            "--leave-output-tensor": rf"{one_type} '^output\.weight$=TYPE'",
+            "--output-tensor-type VALUE": rf"{one_type} '^output\.weight$=TYPE'",
+            "--token-embedding-type VALUE": rf"{one_type} '^token_embd\.weight$=TYPE'",
+            "--keep-split": "is refused: cut the result with 'ggmlkit split'",
+            "--override-kv VALUE": _MODELS["--override-kv VALUE"],
+        },
+    )
+
+
+def add_tokenize_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-tokenize."""
+    _accept(parser, {"--no-parse-special": "", "--log-disable": ""})
+    as_argument = "is not an option here: give the text as the last argument"
+    _refuse(
+        parser,
+        {
+            "-p --prompt VALUE": as_argument,
+            "-f --file VALUE": as_argument,
+            "--stdin": as_argument,
+            "--ids": "is not an option here: --json prints the ids alone",
+            "--no-bos": "is not an option here: write --no-special",
+        },
+    )
+
+
+class Accepted(argparse.Action):
+    """An option without effect; ``said`` is the note about it, empty where none is due."""
+
+    def __init__(self, said: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.said = said
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        if self.said:
+            namespace.notes.append(f"{option_string} {self.said}")
+
+
+class Refused(Accepted):
+    """An option that is refused; ``said`` says why."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,  # noqa: ARG002
+        values: str | Sequence[Any] | None,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        raise UsageError(f"{option_string} {self.said}")
+
+
+def _accept(parser: argparse.ArgumentParser, options: dict[str, str]) -> None:
+    _add(parser, Accepted, options)
+
+
+def _refuse(parser: argparse.ArgumentParser, options: dict[str, str]) -> None:
+    _add(parser, Refused, options)
+
+
+def _add(
+    parser: argparse.ArgumentParser, action: type[argparse.Action], options: dict[str, str]
+) -> None:
+    for form, said in options.items():
+        names = form.split()
+        settings: dict[str, Any] = {"nargs": 0}
+        if names[-1] == "VALUE":
+            settings = {"nargs": None}
+        elif names[-1] == "[VALUE]":
+            settings = {"nargs": "?", "choices": _ON_OR_OFF}
+        names = [name for name in names if name.startswith("-")]
+        parser.add_argument(
+            *names,
+            action=action,
+            said=said,
+            dest=argparse.SUPPRESS,
+            default=argparse.SUPPRESS,
+            help=argparse.SUPPRESS,
+            **settings,
+        )
