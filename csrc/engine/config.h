@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 enum class RopeScaling { none, linear, yarn };
 // Which elements of a head turn together: (2i, 2i + 1), or (i, i + dims / 2).
@@ -40,11 +40,12 @@ struct Config {
   // Switches of architectures; the values here are LLaMA's.
   Gate gate = Gate::silu;
   float embedding_scale = 1.0f;
-  float query_scale = 0.0f;     // of queries before they meet keys; 0: 1 / √head_dim
+  float query_scale = 0.0f;     // multiplies queries; 0: 1 / √head_dim
   float score_cap = 0.0f;       // scores become cap · tanh(score / cap); 0: they stay
   float logit_cap = 0.0f;       // the same of logits
   bool has_head_norms = false;  // queries and keys are normed, a head at a time, and then rotated
-  bool has_post_norms = false;  // what a block adds to the stream is normed before
+  bool has_post_norms = false;  // what attention and the feed-forward network add to the stream is
+                                // normed first
   std::vector<std::size_t> windows;  // empty, or [layers]: a token sees so many, itself included;
                                      // 0: all
 
@@ -60,4 +61,4 @@ struct Config {
 // Throws std::invalid_argument where the sizes contradict each other.
 void check(const Config& config);
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

@@ -9,7 +9,7 @@
 #include "core/aligned.h"
 #include "engine/config.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 class Rope {
  public:
@@ -41,4 +41,4 @@ class Rope {
 std::vector<double> rope_frequencies(const RopeConfig& config, std::size_t context);
 double rope_magnitude(const RopeConfig& config);
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine
