@@ -68,7 +68,7 @@ class Adapter {
 
   // W += B·A for the matrix of this gguf name: `a` is [rank][cols], `b` [rank][rows], both copied.
   // Throws std::invalid_argument for a name the decoder doesn't know, another shape than the
-  // configuration asks for, or a matrix that has an update already.
+  // configuration needs, or a matrix that has an update already.
   void set(const std::string& name, std::size_t rank, std::size_t rows, std::size_t cols,
            const float* a, const float* b);
 

@@ -13,8 +13,9 @@ namespace ggmlkit::engine {
 
 class Rope {
  public:
-  // For the positions below `context`. Their cosines and sines are computed once, a block of
-  // positions when the first of them comes: a short text should not wait for a long context.
+  // For the positions below `context`. Their cosines and sines are computed once, some
+  // positions at a time when the first of them comes: a short text should not wait for a long
+  // context.
   Rope(const RopeConfig& config, std::size_t context);
 
   // Rotates the first `dims` elements of `heads` heads in place, `head_dim` elements apart.

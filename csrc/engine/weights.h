@@ -42,7 +42,7 @@ class Weights {
   // One matrix in file layout: `rows` × row_bytes(type, cols) bytes at `data`, which must last
   // until it is packed. Float types, token_embd and what is packed at use keep pointing there, so
   // it must outlive the weights. Throws std::invalid_argument for a name the decoder doesn't know,
-  // another shape than the configuration asks for, or a type without a kernel.
+  // another shape than the configuration needs, or a type without a kernel.
   void set_matrix(const std::string& name, Type type, std::size_t rows, std::size_t cols,
                   const std::byte* data);
   void set_vector(const std::string& name, const float* data, std::size_t n);

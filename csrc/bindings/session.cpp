@@ -10,7 +10,6 @@
 #include "core/thread_pool.h"
 #include "engine/adapter.h"
 #include "engine/decoder.h"
-#include "engine/sampler.h"
 #include "engine/weights.h"
 
 namespace py = pybind11;
@@ -24,8 +23,6 @@ using engine::Decoder;
 using engine::Gate;
 using engine::RopePairs;
 using engine::RopeScaling;
-using engine::Sampler;
-using engine::SamplerConfig;
 using engine::Weights;
 using TokenArray = py::array_t<std::int32_t, py::array::c_style>;
 using SequenceArray = py::array_t<std::uint64_t, py::array::c_style>;
@@ -303,16 +300,9 @@ class Session {
   std::mutex mutex_;
 };
 
-SamplerConfig sampler_config(float temperature, std::size_t top_k, float top_p, float min_p,
-                             float repeat_penalty, float frequency_penalty, float presence_penalty,
-                             std::size_t penalty_window, std::uint64_t seed) {
-  return {temperature,      top_k,          top_p, min_p, repeat_penalty, frequency_penalty,
-          presence_penalty, penalty_window, seed};
-}
-
 }  // namespace
 
-void bind_llama(py::module_& m) {
+void bind_session(py::module_& m) {
   py::class_<Session>(m, "LlamaSession")
       .def(py::init<const py::dict&, int, bool>(), py::arg("config"), py::arg("threads"),
            py::arg("repack"))
@@ -334,24 +324,6 @@ void bind_llama(py::module_& m) {
       .def_property_readonly("sequences", &Session::sequences)
       .def_property_readonly("context", &Session::context)
       .def_property_readonly("nbytes", &Session::nbytes);
-  py::class_<Sampler>(m, "Sampler")
-      .def(py::init([](float temperature, std::size_t top_k, float top_p, float min_p,
-                       float repeat_penalty, float frequency_penalty, float presence_penalty,
-                       std::size_t penalty_window, std::uint64_t seed) {
-             return Sampler(sampler_config(temperature, top_k, top_p, min_p, repeat_penalty,
-                                           frequency_penalty, presence_penalty, penalty_window,
-                                           seed));
-           }),
-           py::kw_only(), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
-           py::arg("min_p"), py::arg("repeat_penalty"), py::arg("frequency_penalty"),
-           py::arg("presence_penalty"), py::arg("penalty_window"), py::arg("seed"))
-      .def("accept", &Sampler::accept, py::arg("token"))
-      .def(
-          "sample",
-          [](Sampler& s, const FloatArray& logits) {
-            return s.sample(logits.data(), static_cast<std::size_t>(logits.size()));
-          },
-          py::arg("logits"));
 }
 
 }  // namespace ggmlkit
