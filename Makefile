@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench sanitize fuzz wheel clean
+.PHONY: help venv build demo test lint format bench sanitize fuzz peers docs wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -20,6 +20,8 @@ help:
 	@echo "make lint      ruff, mypy, clang-format, clang-tidy"
 	@echo "make format    rewrite the sources as lint wants them"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
+	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
+	@echo "make docs      the documentation as a site in build/site"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make fuzz      damaged files without end: FUZZ_ARGS=\"--target gguf --seconds 600\""
 	@echo "make wheel     build a wheel into dist/"
@@ -55,7 +57,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: build
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
 
 CMAKE := $(BIN)/cmake -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" \
 	-DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
@@ -84,10 +86,10 @@ UNSANITIZED = $(foreach t,native isa processors instruction_counts,--ignore=test
 sanitize: build
 	$(CMAKE) --preset asan-ubsan >/dev/null
 	$(BIN)/cmake --build --preset asan-ubsan
-	$(call SANITIZED,libasan.so,asan-ubsan) tests/kernels tests/io tests/engine/test_llama.py tests/engine/test_architectures.py $(UNSANITIZED)
+	$(call SANITIZED,libasan.so,asan-ubsan) tests/kernels tests/io tests/engine $(UNSANITIZED)
 	$(CMAKE) --preset tsan >/dev/null
 	$(BIN)/cmake --build --preset tsan
-	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/engine/test_llama.py tests/engine/test_architectures.py tests/engine/test_adapters.py
+	$(call SANITIZED,libtsan.so,tsan) tests/kernels/test_matmul.py tests/engine
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(PIP) install --group fuzz
@@ -105,6 +107,11 @@ else
 endif
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
 
+# Strict: a broken link fails. tests/docs/test_site.py builds it likewise.
+docs: build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the site is in build/site"
+
 format: build
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -116,6 +123,14 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench: build $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+$(VENV)/.peers: $(VENV)/.dev
+	$(PIP) install --group peers
+	touch $@
+
+# Builds llama.cpp from its source release into build/peers (some minutes, the first time).
+peers: build $(VENV)/.peers
+	$(BIN)/python benchmarks/peer_tests.py $(PEERS_ARGS)
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

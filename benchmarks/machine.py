@@ -56,7 +56,7 @@ def commit() -> str:
     """Of the sources, marked when they differ from it, the results not counted."""
     here = ("git", "-C", str(_HERE))
     name = _output(*here, "rev-parse", "--short", "HEAD") or "unknown"
-    results = (f":!{name}" for name in ("results.json", "fuzz.json", "RESULTS.md", "*.png"))
+    results = (f":!{name}" for name in ("*.json", "RESULTS.md", "*.png"))
     status = ("status", "--porcelain", "--untracked-files=no", "--", ":/", *results)
     return f"{name}-dirty" if _output(*here, *status) else name
 

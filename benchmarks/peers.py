@@ -1,20 +1,25 @@
-"""The programs measured against: found, or built natively for this machine.
+"""The programs compared with: found, or built with this machine's instructions.
 
-LLAMA_CPP_BIN      folder of llama.cpp's tools; else it is built from the sources that the
-                   package llama-cpp-python carries
-LLAMA_CPP_CONVERT  its convert_hf_to_gguf.py; else that of the same sources
-LLAMA_CPP_PYTHON   folder that the binding `llama_cpp` of the same build is imported from
+vendor/versions.json says which versions. These variables name what is already there:
+
+LLAMA_CPP_BIN      folder of llama.cpp's tools; otherwise they are built from the source release of
+                   the package llama-cpp-python
+LLAMA_CPP_CONVERT  its convert_hf_to_gguf.py; otherwise that of the same release
+LLAMA_CPP_PYTHON   folder to import the binding `llama_cpp` of the same build from
 IK_LLAMA_BIN       folder of ik_llama.cpp's tools
 IK_LLAMA_SOURCE    a checkout of it to build: no package registry holds it
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +27,14 @@ from pathlib import Path
 LLAMA_CPP = "llama.cpp"
 IK_LLAMA = "ik_llama.cpp"
 
-_PACKAGE = "llama-cpp-python==0.3.36"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "build" / "peers"  # of `make bench` and `make peers` alike
+
+# What benchmarks run, and what tests/peers run.
 _LLAMA_CPP_TOOLS = (
     "llama-bench", "llama-batched-bench", "llama-quantize", "llama-completion",
 )  # fmt: skip
+LLAMA_CPP_TEST_TOOLS = ("llama-quantize", "llama-perplexity")
 _IK_LLAMA_TOOLS = ("llama-bench", "llama-batched-bench", "llama-quantize", "llama-cli")
 
 
@@ -47,11 +56,17 @@ class Peers:
         return {s: _version([self.tool(s, tools[s]), "--version"]) for s in self.folders}
 
 
+def versions() -> dict[str, dict[str, str]]:
+    """What vendor/versions.json says of each third-party part."""
+    parts: dict[str, dict[str, str]] = json.loads((ROOT / "vendor/versions.json").read_text())
+    return parts
+
+
 def find(build: Path) -> Peers:
     """Every peer that is there or can be built into `build`."""
     folders: dict[str, Path] = {}
     missing: list[str] = []
-    finders = {LLAMA_CPP: _llama_cpp, IK_LLAMA: _ik_llama}
+    finders = {LLAMA_CPP: llama_cpp, IK_LLAMA: _ik_llama}
     for system, finder in finders.items():
         try:
             folders[system] = finder(build)
@@ -60,15 +75,16 @@ def find(build: Path) -> Peers:
     converter = _converter(build)
     if converter is None:
         missing.append("llama.cpp's converter: set LLAMA_CPP_CONVERT")
-    return Peers(folders, _binding(build), converter, missing)
+    return Peers(folders, binding(build), converter, missing)
 
 
-def _llama_cpp(build: Path) -> Path:
+def llama_cpp(build: Path, tools: Sequence[str] = _LLAMA_CPP_TOOLS) -> Path:
+    """Folder of llama.cpp's `tools`, built into `build` unless LLAMA_CPP_BIN names it."""
     named = os.environ.get("LLAMA_CPP_BIN")
     if named:
-        return _checked(Path(named), _LLAMA_CPP_TOOLS)
-    source = _sdist(build) / "vendor" / "llama.cpp"
-    return _built(source, build / LLAMA_CPP, _LLAMA_CPP_TOOLS)
+        return _checked(Path(named), tools)
+    source = _sdist(build) / versions()[LLAMA_CPP]["folder"]
+    return _built(source, build / LLAMA_CPP, tools)
 
 
 def _ik_llama(build: Path) -> Path:
@@ -77,21 +93,27 @@ def _ik_llama(build: Path) -> Path:
         return _checked(Path(named), _IK_LLAMA_TOOLS)
     if source:
         return _built(Path(source), build / IK_LLAMA, _IK_LLAMA_TOOLS)
-    raise FileNotFoundError("set IK_LLAMA_BIN or IK_LLAMA_SOURCE")
+    pin = versions()[IK_LLAMA]
+    raise FileNotFoundError(
+        f"set IK_LLAMA_BIN, or IK_LLAMA_SOURCE to a checkout of {pin['from']} at {pin['commit']}"
+    )
 
 
-def _binding(build: Path) -> Path | None:
+def binding(build: Path) -> Path | None:
+    """Folder to import `llama_cpp` from; None where there is none."""
     named = os.environ.get("LLAMA_CPP_PYTHON")
     if named:
         return Path(named).resolve()
-    return next(iter(build.glob("llama_cpp_python-*/")), None)
+    release = _release(build)
+    return release if release.is_dir() else None
 
 
 def _converter(build: Path) -> Path | None:
     named = os.environ.get("LLAMA_CPP_CONVERT")
     if named:
         return Path(named).resolve()
-    return next(iter(build.glob("llama_cpp_python-*/vendor/llama.cpp/convert_hf_to_gguf.py")), None)
+    script = _release(build) / versions()[LLAMA_CPP]["folder"] / "convert_hf_to_gguf.py"
+    return script if script.exists() else None
 
 
 def _checked(folder: Path, tools: Sequence[str]) -> Path:
@@ -101,17 +123,33 @@ def _checked(folder: Path, tools: Sequence[str]) -> Path:
     return folder.resolve()
 
 
+def _release(build: Path) -> Path:
+    """Where the unpacked source release of llama-cpp-python lies, or will lie."""
+    pin = versions()[LLAMA_CPP]
+    return build / f"{pin['sdist'].replace('-', '_')}-{pin['version']}"
+
+
 def _sdist(build: Path) -> Path:
-    """The unpacked sources of llama-cpp-python."""
+    """The unpacked source release of llama-cpp-python, downloaded where it is not there."""
+    release, pin = _release(build), versions()[LLAMA_CPP]
+    if release.is_dir():
+        return release
     build.mkdir(parents=True, exist_ok=True)
-    if not list(build.glob("llama_cpp_python-*/")):
+    archive = release.with_name(f"{release.name}.tar.gz")
+    if not archive.exists():
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
-        _run([*pip, "--no-build-isolation", "--dest", str(build), _PACKAGE])
-        (archive,) = build.glob("llama_cpp_python-*.tar.gz")
-        with tarfile.open(archive) as tar:
-            tar.extractall(build, filter="data")
-        archive.unlink()
-    return next(build.glob("llama_cpp_python-*/"))
+        package = f"{pin['sdist']}=={pin['version']}"
+        _run([*pip, "--no-build-isolation", "--dest", str(build), package])
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != pin["sha256"]:
+        raise OSError(
+            f"{archive} has SHA-256 {found}, not {pin['sha256']}; delete it and try again"
+        )
+    with tarfile.open(archive) as tar, tempfile.TemporaryDirectory(dir=build) as partial:
+        tar.extractall(partial, filter="data")
+        (Path(partial) / release.name).rename(release)
+    archive.unlink()
+    return release
 
 
 def _built(source: Path, build: Path, tools: Sequence[str]) -> Path:

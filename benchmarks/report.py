@@ -45,10 +45,10 @@ def markdown(
     results: Results,
     growths: Sequence[Growth],
     pictures: Sequence[str],
-    fuzzed: Sequence[str] = (),
+    recorded: Sequence[str] = (),
     others: Sequence[str] = (),
 ) -> str:
-    """The whole page; `fuzzed` is a section of lines, `others` the pages of other machines."""
+    """The whole page; `recorded` are lines of other sections, `others` pages of other machines."""
     lines = ["# Results", "", "Written by `make bench`.", ""]
     if others:
         links = ", ".join(f"[{Path(page).parent.name}]({page})" for page in others)
@@ -56,7 +56,7 @@ def markdown(
     lines += [*_machine(results), "", _METHOD, ""]
     for group in dict.fromkeys(comparison.group for comparison in results.comparisons):
         lines += [f"## {group}", "", *_group(group, list(results.records.values())), ""]
-    lines += [*_fits(growths, pictures), *fuzzed]
+    lines += [*_fits(growths, pictures), *recorded]
     notes = [f"- {name}: {note}" for name, r in results.records.items() for note in r.notes]
     if notes:
         lines += ["## Notes", "", *notes, ""]

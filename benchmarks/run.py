@@ -23,6 +23,7 @@ import grouped
 import growth
 import machine
 import memory
+import peer_tests
 import peers
 import processes
 import products
@@ -57,7 +58,7 @@ def main() -> int:
         _write_page(store.read(options.out / "results.json"), options.out)
         return 0
     # The steps' names are known without the peers, which may take minutes to build.
-    found = peers.Peers() if options.list else peers.find(options.folder / "peers")
+    found = peers.Peers() if options.list else peers.find(peers.FOLDER)
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,
@@ -118,9 +119,10 @@ def _write(results: store.Results, order: list[str], options: argparse.Namespace
 def _write_page(results: store.Results, out: Path) -> None:
     lines = growths(results.comparisons)
     pictures = draw(lines, out)
-    fuzzed = fuzzing.lines(fuzzing.read(out / "fuzz.json"))
+    recorded = peer_tests.lines(peer_tests.read(out / "peers.json"))
+    recorded += fuzzing.lines(fuzzing.read(out / "fuzz.json"))
     others = [str(page.relative_to(out)) for page in sorted(out.glob("*/RESULTS.md"))]
-    page = markdown(results, lines, [picture.name for picture in pictures], fuzzed, others)
+    page = markdown(results, lines, [picture.name for picture in pictures], recorded, others)
     (out / "RESULTS.md").write_text(page)
 
 
@@ -140,7 +142,7 @@ def _arguments() -> argparse.Namespace:
     add("--sizes", nargs="+", default=["135M", "1.1B"], choices=list(SHAPES))
     add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
     add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="folder of the same model")
-    add("--folder", type=Path, default=Path("build/bench"), help="for peers and models: 6 GB")
+    add("--folder", type=Path, default=Path("build/bench"), help="for models: 6 GB")
     add("--out", type=Path, default=_HERE, help="where the results go")
     options = parser.parse_args()
     for name in ("f16", "hf", "folder", "out"):

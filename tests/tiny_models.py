@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 _TINY = {
     "attn_implementation": "eager",
     "pad_token_id": None,
@@ -17,6 +15,11 @@ _TINY = {
 }
 _SLIDING = {"sliding_window": 24, "use_sliding_window": True}
 _GEMMA2 = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24}
+_GEMMA3 = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24}
+_GEMMA3_ROPE = {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
+}
 _LONGROPE = {
     "rope_parameters": {
         "rope_type": "longrope",
@@ -78,13 +81,26 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "gemma2",
         {**_GEMMA2, "layer_types": ["full_attention", "sliding_attention"]},
     ),
+    "gemma3": ("Gemma3", "gemma3", {**_GEMMA3, "num_hidden_layers": 7}),
+    "gemma3-scaled": (
+        "Gemma3",
+        "gemma3",
+        {
+            **_GEMMA3,
+            "layer_types": ["full_attention", "sliding_attention"],
+            "rope_parameters": _GEMMA3_ROPE,
+            "final_logit_softcapping": 1.5,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "gemma3-full": ("Gemma3", "gemma3", {**_GEMMA3, "layer_types": ["full_attention"] * 2}),
 }
 
 
 @cache
 def byte_level_tokenizer() -> Any:
     """A byte-level BPE with Llama 3's pre-tokenizer, as transformers saves it."""
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
     from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
     from ggmlkit.text.splitting import families
@@ -110,10 +126,13 @@ def byte_level_tokenizer() -> Any:
 
 def save_tiny(family: str, folder: Path, shard: str | None = None, **changes: Any) -> Any:
     """Makes a random model of a family, such as "Llama", in a folder; returns the model."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
+    import torch
+
     torch.manual_seed(3)
-    config = getattr(transformers, f"{family}Config")(
+    kind = "TextConfig" if family == "Gemma3" else "Config"
+    config = getattr(transformers, f"{family}{kind}")(
         **{
             "hidden_size": 64,
             "intermediate_size": 96,
@@ -139,7 +158,8 @@ def save_tiny(family: str, folder: Path, shard: str | None = None, **changes: An
 
 def save_variant(variant: str, folder: Path) -> Any:
     """The same of a variant; what is a vector is not all zeros or ones."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     family, _, changes = VARIANTS[variant]
     model = save_tiny(family, folder, **{**_TINY, **changes})
     with torch.no_grad():

@@ -21,6 +21,7 @@ using engine::Adapter;
 using engine::Config;
 using engine::Decoder;
 using engine::Gate;
+using engine::RopeConfig;
 using engine::RopePairs;
 using engine::RopeScaling;
 using engine::Weights;
@@ -46,6 +47,23 @@ Gate gate_named(const std::string& name) {
   throw py::value_error("no gate is called " + name);
 }
 
+RopeConfig rope_from(const py::dict& d) {
+  const auto number = [&](const char* key) { return d[key].cast<float>(); };
+  RopeConfig rope;
+  rope.dims = d["dims"].cast<std::size_t>();
+  rope.pairs = pairs_named(d["pairs"].cast<std::string>());
+  rope.base = number("base");
+  rope.scaling = scaling_named(d["scaling"].cast<std::string>());
+  rope.factor = number("factor");
+  rope.original_context = number("original_context");
+  rope.attention_factor = number("attention_factor");
+  rope.beta_fast = number("beta_fast");
+  rope.beta_slow = number("beta_slow");
+  rope.freq_factors = d["freq_factors"].cast<std::vector<float>>();
+  rope.long_freq_factors = d["long_freq_factors"].cast<std::vector<float>>();
+  return rope;
+}
+
 Config config_from(const py::dict& d) {
   const auto size = [&](const char* key) { return d[key].cast<std::size_t>(); };
   const auto number = [&](const char* key) { return d[key].cast<float>(); };
@@ -58,22 +76,13 @@ Config config_from(const py::dict& d) {
   c.ffn = size("ffn");
   c.vocab = size("vocab");
   c.norm_eps = number("norm_eps");
-  c.rope.dims = size("rope_dims");
-  c.rope.base = number("rope_base");
-  c.rope.scaling = scaling_named(d["rope_scaling"].cast<std::string>());
-  c.rope.factor = number("rope_factor");
-  c.rope.original_context = number("rope_original_context");
-  c.rope.attention_factor = number("rope_attention_factor");
-  c.rope.beta_fast = number("rope_beta_fast");
-  c.rope.beta_slow = number("rope_beta_slow");
-  c.rope.divisors = d["rope_divisors"].cast<std::vector<float>>();
-  c.rope.long_divisors = d["rope_long_divisors"].cast<std::vector<float>>();
-  c.rope.pairs = pairs_named(d["rope_pairs"].cast<std::string>());
+  c.rope = rope_from(d["rope"]);
+  if (!d["sliding_rope"].is_none()) c.sliding_rope = rope_from(d["sliding_rope"]);
   c.gate = gate_named(d["gate"].cast<std::string>());
   c.embedding_scale = number("embedding_scale");
   c.query_scale = number("query_scale");
-  c.score_cap = number("score_cap");
-  c.logit_cap = number("logit_cap");
+  c.attn_softcap = number("attn_softcap");
+  c.final_softcap = number("final_softcap");
   c.has_head_norms = d["has_head_norms"].cast<bool>();
   c.has_post_norms = d["has_post_norms"].cast<bool>();
   c.windows = d["windows"].cast<std::vector<std::size_t>>();

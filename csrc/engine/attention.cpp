@@ -64,6 +64,7 @@ Attention::Attention(const Weights& weights, std::size_t context, std::size_t se
       tokens_at_once_(std::max<std::size_t>(1, kQueryRows / config_.group())),
       short_tokens_(std::min(kShortTokens, tokens_at_once_)),
       scratch_(static_cast<std::size_t>(threads)) {
+  if (config_.sliding_rope) sliding_rope_.emplace(*config_.sliding_rope, context);
   const std::size_t d = config_.head_dim;
   const std::size_t rows = tokens_at_once_ * config_.group();
   for (Scratch& s : scratch_) {
@@ -105,7 +106,7 @@ void Attention::store_token(std::size_t layer, const Chunk& chunk, std::size_t t
   if (config_.has_head_norms) {
     active().rms_norm(k, weights_.layers()[layer].k_norm.data(), config_.norm_eps, k, d);
   }
-  rope_.rotate(k, 1, d, position);
+  rope(layer).rotate(k, 1, d, position);
   kernels_.store_key(k, d, place, cache_.keys(layer, chunk.sequence, head, position));
   kernels_.store_value(k + config_.kv_size(), d, place,
                        cache_.values(layer, chunk.sequence, head, position));
@@ -137,7 +138,7 @@ void Attention::load_queries(std::size_t layer, const Chunk& chunk, Range tokens
       from = q;
     }
     active().scale(scale, from, q, size);
-    rope_.rotate(q, config_.group(), d, chunk.start + t);
+    rope(layer).rotate(q, config_.group(), d, chunk.start + t);
   }
 }
 
@@ -163,7 +164,7 @@ void Attention::attend(std::size_t layer, const Chunk& chunk, Range tokens, std:
       float* row = scores + i * kKeyRange;
       const std::size_t end = chunk.start + tokens.begin + i / group + 1;
       const std::size_t begin = window != 0 && end > window ? end - window : 0;
-      if (config_.score_cap > 0) active().soft_cap(config_.score_cap, row, count);
+      if (config_.attn_softcap > 0) active().soft_cap(config_.attn_softcap, row, count);
       soften(row, {in_range(begin), in_range(end)}, count, d, mean.highest[i], mean.total[i],
              mean.sum + i * d);
     }

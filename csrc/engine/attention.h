@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "core/aligned.h"
@@ -67,6 +68,9 @@ class Attention {
   Range seen_by(std::size_t layer, const Chunk& chunk) const {
     return seen_by(layer, chunk, {0, chunk.tokens});
   }
+  const Rope& rope(std::size_t layer) const {
+    return sliding_rope_ && config_.window(layer) != 0 ? *sliding_rope_ : rope_;
+  }
   void store_token(std::size_t layer, const Chunk& chunk, std::size_t token, std::size_t head,
                    float* rows);
   void load_queries(std::size_t layer, const Chunk& chunk, Range tokens, std::size_t head,
@@ -82,8 +86,9 @@ class Attention {
   const KvKernels& kernels_;
   KvCache cache_;
   Rope rope_;
-  std::size_t tokens_at_once_;  // whose queries attend together
-  std::size_t short_tokens_;    // of a short chunk at most
+  std::optional<Rope> sliding_rope_;  // of layers with a window, where they have their own
+  std::size_t tokens_at_once_;        // whose queries attend together
+  std::size_t short_tokens_;          // of a short chunk at most
   std::vector<Scratch> scratch_;
   AlignedArray<float> slices_;  // [tokens][heads][kMostSlices] partial means
   std::atomic<std::size_t> next_item_{0};

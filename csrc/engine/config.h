@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 namespace ggmlkit::engine {
@@ -19,10 +20,10 @@ struct RopeConfig {
   float factor = 1.0f;  // how much longer than the trained context
   float original_context = 0.0f;
   float attention_factor = 1.0f;  // multiplies cosine and sine
-  float beta_fast = 32.0f;      // yarn: turns in the trained context above which a frequency stays
-  float beta_slow = 1.0f;       // yarn: turns below which it is stretched in full
-  std::vector<float> divisors;  // empty, or [dims / 2]: each frequency is divided by its own
-  std::vector<float> long_divisors;  // empty, or those of contexts above original_context
+  float beta_fast = 32.0f;  // yarn: turns in the trained context above which a frequency stays
+  float beta_slow = 1.0f;   // yarn: turns below which it is stretched in full
+  std::vector<float> freq_factors;  // empty, or [dims / 2]: each frequency is divided by its own
+  std::vector<float> long_freq_factors;  // empty, or those of contexts above original_context
 };
 
 enum class Gate { silu, gelu };  // gelu: by its approximation with a hyperbolic tangent
@@ -37,12 +38,13 @@ struct Config {
   std::size_t vocab = 0;
   float norm_eps = 1e-6f;
   RopeConfig rope;
+  std::optional<RopeConfig> sliding_rope;  // of layers with a window; empty: as the others
   // Switches of architectures; the values here are LLaMA's.
   Gate gate = Gate::silu;
   float embedding_scale = 1.0f;
   float query_scale = 0.0f;     // multiplies queries; 0: 1 / √head_dim
-  float score_cap = 0.0f;       // scores become cap · tanh(score / cap); 0: they stay
-  float logit_cap = 0.0f;       // the same of logits
+  float attn_softcap = 0.0f;    // scores become cap · tanh(score / cap); 0: they stay
+  float final_softcap = 0.0f;   // the same of logits
   bool has_head_norms = false;  // queries and keys are normed, a head at a time, and then rotated
   bool has_post_norms = false;  // what attention and the feed-forward network add to the stream is
                                 // normed first

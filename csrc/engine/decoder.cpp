@@ -374,7 +374,7 @@ void Decoder::output_logits(const Worker& worker, const Addition& addition) {
 }
 
 void Decoder::soft_cap_logits(const Worker& worker) {
-  const float cap = config().logit_cap;
+  const float cap = config().final_softcap;
   if (cap == 0) return;
   wait_at_barrier(worker);
   const Range mine = split(worker.batch.n * config().vocab, worker.thread, worker.n_threads);

@@ -18,7 +18,7 @@ double pair_of(const RopeConfig& c, double turns) {
 
 const std::vector<float>& divisors_for(const RopeConfig& c, std::size_t context) {
   const bool is_long = static_cast<double>(context) > static_cast<double>(c.original_context);
-  return is_long && !c.long_divisors.empty() ? c.long_divisors : c.divisors;
+  return is_long && !c.long_freq_factors.empty() ? c.long_freq_factors : c.freq_factors;
 }
 
 }  // namespace

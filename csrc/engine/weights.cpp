@@ -66,21 +66,26 @@ std::vector<LayerPart> layer_parts(const Config& c) {
   return parts;
 }
 
+void check_rope(const RopeConfig& rope, std::size_t head_dim) {
+  require(rope.dims % 2 == 0 && rope.dims <= head_dim,
+          "the rotated part of a head must be even and no longer than the head");
+  for (const std::vector<float>& factors : {rope.freq_factors, rope.long_freq_factors}) {
+    require(factors.empty() || factors.size() == rope.dims / 2,
+            "RoPE factors must be half as many as elements are rotated");
+  }
+  require(rope.base > 0 && rope.factor > 0, "the RoPE base and factor must be positive");
+}
+
 }  // namespace
 
 void check(const Config& c) {
   require(c.layers && c.dim && c.heads && c.kv_heads && c.head_dim && c.ffn && c.vocab,
           "a size of the model is 0");
   require(c.heads % c.kv_heads == 0, "the query heads are no multiple of the key-value heads");
-  require(c.rope.dims % 2 == 0 && c.rope.dims <= c.head_dim,
-          "the rotated part of a head must be even and no longer than the head");
-  for (const std::vector<float>& divisors : {c.rope.divisors, c.rope.long_divisors}) {
-    require(divisors.empty() || divisors.size() == c.rope.dims / 2,
-            "RoPE factors must be half as many as elements are rotated");
-  }
-  require(c.rope.base > 0 && c.rope.factor > 0, "the RoPE base and factor must be positive");
+  check_rope(c.rope, c.head_dim);
+  if (c.sliding_rope) check_rope(*c.sliding_rope, c.head_dim);
   require(c.windows.empty() || c.windows.size() == c.layers, "each layer must have its window");
-  require(c.score_cap >= 0 && c.logit_cap >= 0, "a soft cap must not be negative");
+  require(c.attn_softcap >= 0 && c.final_softcap >= 0, "a soft cap must not be negative");
 }
 
 // Where a named weight lives; exactly one of the two pointers is set.

@@ -20,23 +20,40 @@ if TYPE_CHECKING:
     from ggmlkit.conversion.lora.merge import apply_lora
     from ggmlkit.engine.llama import Llama
     from ggmlkit.errors import (
+        ArgumentError,
+        ArgumentTypeError,
+        ClosedError,
         ConversionError,
         FormatError,
         GgmlkitError,
         HubError,
         ImportanceError,
+        MissingTensorError,
         ModelError,
+        OutOfRangeError,
         UnstorableError,
         UnsupportedTypeError,
     )
-    from ggmlkit.io import open, save
+    from ggmlkit.inspection.compare import compare_files as compare
+    from ggmlkit.inspection.repair import repair_file as repair
+    from ggmlkit.inspection.verify import verify_file as verify
+    from ggmlkit.io import ModelFile, open, save
+    from ggmlkit.io.gguf.metadata_edit import edit_metadata
+    from ggmlkit.io.gguf.split import merge_files as merge
+    from ggmlkit.io.gguf.split import split_file as split
+    from ggmlkit.io.imatrix import read_imatrix
     from ggmlkit.products import PackedMatrix, matmul
     from ggmlkit.quantization import quantize_file
-    from ggmlkit.tensor import Tensor, dequantize, quantize
+    from ggmlkit.quantizing import dequantize, quantize, tensor_of
+    from ggmlkit.tensor import Tensor
     from ggmlkit.text.tokenizer import Tokenizer
     from ggmlkit.types import TensorType
 
+# "module:name" where the module calls it otherwise.
 _LAZY = {
+    "ArgumentError": "ggmlkit.errors",
+    "ArgumentTypeError": "ggmlkit.errors",
+    "ClosedError": "ggmlkit.errors",
     "ConversionError": "ggmlkit.errors",
     "ConversionWarning": "ggmlkit.arch.hparams",
     "FormatError": "ggmlkit.errors",
@@ -44,7 +61,10 @@ _LAZY = {
     "HubError": "ggmlkit.errors",
     "ImportanceError": "ggmlkit.errors",
     "Llama": "ggmlkit.engine.llama",
+    "MissingTensorError": "ggmlkit.errors",
     "ModelError": "ggmlkit.errors",
+    "ModelFile": "ggmlkit.io",
+    "OutOfRangeError": "ggmlkit.errors",
     "PackedMatrix": "ggmlkit.products",
     "Tensor": "ggmlkit.tensor",
     "TensorType": "ggmlkit.types",
@@ -53,19 +73,30 @@ _LAZY = {
     "UnsupportedTypeError": "ggmlkit.errors",
     "apply_delta": "ggmlkit.conversion.delta",
     "apply_lora": "ggmlkit.conversion.lora.merge",
+    "compare": "ggmlkit.inspection.compare:compare_files",
     "convert": "ggmlkit.conversion.convert",
-    "dequantize": "ggmlkit.tensor",
+    "dequantize": "ggmlkit.quantizing",
+    "edit_metadata": "ggmlkit.io.gguf.metadata_edit",
     "export": "ggmlkit.conversion.export",
     "make_delta": "ggmlkit.conversion.delta",
     "matmul": "ggmlkit.products",
+    "merge": "ggmlkit.io.gguf.split:merge_files",
     "open": "ggmlkit.io",
-    "quantize": "ggmlkit.tensor",
+    "quantize": "ggmlkit.quantizing",
     "quantize_file": "ggmlkit.quantization",
+    "read_imatrix": "ggmlkit.io.imatrix",
+    "repair": "ggmlkit.inspection.repair:repair_file",
     "save": "ggmlkit.io",
+    "split": "ggmlkit.io.gguf.split:split_file",
+    "tensor_of": "ggmlkit.quantizing",
+    "verify": "ggmlkit.inspection.verify:verify_file",
 }
 _MODULES = ("errors", "types")
 
 __all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "ClosedError",
     "ConversionError",
     "ConversionWarning",
     "FormatError",
@@ -73,7 +104,10 @@ __all__ = [
     "HubError",
     "ImportanceError",
     "Llama",
+    "MissingTensorError",
     "ModelError",
+    "ModelFile",
+    "OutOfRangeError",
     "PackedMatrix",
     "Tensor",
     "TensorType",
@@ -83,27 +117,36 @@ __all__ = [
     "__version__",
     "apply_delta",
     "apply_lora",
+    "compare",
     "convert",
     "dequantize",
+    "edit_metadata",
     "errors",
     "export",
     "make_delta",
     "matmul",
+    "merge",
     "open",
     "quantize",
     "quantize_file",
+    "read_imatrix",
+    "repair",
     "save",
+    "split",
+    "tensor_of",
     "types",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"ggmlkit.{name}")
-    module = _LAZY.get(name)
-    if module is None:
+    place = _LAZY.get(name)
+    if place is None:
         raise AttributeError(f"module 'ggmlkit' has no attribute {name!r}")
-    value = getattr(import_module(module), name)
+    module, _, own_name = place.partition(":")
+    value = getattr(import_module(module), own_name or name)
     globals()[name] = value
     return value
 

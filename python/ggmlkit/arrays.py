@@ -2,20 +2,91 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ggmlkit.errors import ArgumentError, ArgumentTypeError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+_NUMBERS = "fiub"  # kinds of numpy dtypes
 
-def as_numpy(array: ArrayLike) -> NDArray[Any]:
-    """The array as numpy sees it: a quantized tensor's values, a torch tensor's floats."""
-    # A torch tensor that needs gradients, or of bfloat16, refuses numpy's protocol.
-    detach = getattr(array, "detach", None)
-    if detach is not None:
-        values = detach().cpu()
-        is_double = str(values.dtype) == "torch.float64"
-        return np.asarray(values if is_double else values.float())
-    return np.asarray(array)
+
+def as_numpy(array: ArrayLike, name: str = "the array") -> NDArray[Any]:
+    """The array as numpy sees it: a quantized tensor's values, a torch tensor's numbers.
+
+    Args:
+        array: numbers in anything that numpy or torch takes for an array.
+        name: what to call it in an error.
+
+    Raises:
+        ArgumentTypeError: it holds something else than real numbers.
+        ArgumentError: its rows differ in length, or some of its elements are masked.
+    """
+    if type(array) is np.ndarray and array.dtype.kind in _NUMBERS:
+        return array
+    values = _values(array, name)
+    kind = values.dtype.kind
+    if kind in _NUMBERS or _is_small_float(values.dtype):
+        return values
+    if kind == "c":
+        raise ArgumentTypeError(
+            f"{name} holds complex numbers; give their real and imaginary parts one at a time"
+        )
+    if kind != "O":
+        raise ArgumentTypeError(f"{name} holds {values.dtype}, not numbers")
+    _check_objects(values, name)
+    return values
+
+
+def _values(array: Any, name: str) -> NDArray[Any]:
+    if isinstance(array, np.ndarray):
+        if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+            raise ArgumentError(f"{name} has masked elements; give them values by its filled()")
+        return np.asarray(array)
+    try:
+        # A torch tensor that needs gradients, or of bfloat16, refuses numpy's protocol.
+        if hasattr(array, "detach"):
+            return _of_torch(array)
+        return np.asarray(array)
+    except ArgumentError:
+        raise
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise ArgumentError(f"{name} is no array of numbers: {error}") from error
+        raise ArgumentError(f"{name} has rows of different lengths") from None
+    except (TypeError, RuntimeError) as error:
+        raise ArgumentTypeError(f"{name} is no array of numbers: {error}") from error
+
+
+def _of_torch(array: Any) -> NDArray[Any]:
+    values = array.detach()
+    if values.is_complex():
+        return np.empty(0, np.complex64)  # refused like numpy's
+    if getattr(values, "is_quantized", False):
+        values = values.dequantize()
+    if getattr(values, "is_sparse", False):
+        values = values.to_dense()
+    values = values.cpu().resolve_neg()
+    try:
+        return np.asarray(values.numpy())
+    except TypeError:  # types that numpy hasn't
+        return np.asarray(values.float().numpy())
+
+
+def _is_small_float(dtype: np.dtype[Any]) -> bool:
+    """Whether it is one of ml_dtypes' floats, such as bfloat16."""
+    return dtype.kind == "V" and dtype.type.__module__ == "ml_dtypes"
+
+
+def _check_objects(values: NDArray[Any], name: str) -> None:
+    """Raise ArgumentTypeError unless all are Python's numbers, of any size."""
+    for place, value in np.ndenumerate(values):
+        if not isinstance(value, Real):
+            where = f" at {place}" if place else ""
+            raise ArgumentTypeError(
+                f"{name} holds {type(value).__name__}{where}, not numbers of one dtype"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from math import isfinite
 
 
@@ -36,7 +37,7 @@ class ConversionError(GgmlkitError):
 
 
 class UnstorableError(ConversionError, ValueError):
-    """A weight has no place in the type that it was to be stored in: no number, or too large.
+    """A weight that a type can't hold: it is not finite, or too large.
 
     Attributes:
         tensor: its name; empty where it has none.
@@ -73,5 +74,51 @@ class ModelError(GgmlkitError):
     """A file is well formed but is no model that this decoder or tokenizer can run."""
 
 
+class HparamsError(ModelError, ConversionError):
+    """What a model says of itself contradicts itself, or is not supported.
+
+    Running and converting refuse it alike.
+    """
+
+
 class HubError(GgmlkitError):
     """The Hugging Face hub does not give what was asked for."""
+
+
+class ArgumentError(GgmlkitError, ValueError):
+    """An argument has a value that can't be used; the message names it."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument is of a type that can't be used, such as bytes for a text."""
+
+
+class OutOfRangeError(ArgumentError, IndexError):
+    """An index or a token id is outside what there is."""
+
+
+class ClosedError(GgmlkitError, ValueError):
+    """The file or model has been closed."""
+
+
+class MissingTensorError(GgmlkitError, KeyError):
+    """A model file has no tensor of the name; the message has names like it.
+
+    Attributes:
+        name: that was asked for.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: object, names: Iterable[str]) -> None:
+        super().__init__(path, name, names)
+        self.name = name
+        self._path = os.fspath(path)
+        self._names = names
+
+    def __str__(self) -> str:  # KeyError's shows quotes; and names are compared only when shown
+        from difflib import get_close_matches
+
+        if not isinstance(self.name, str):
+            return f"{self._path}: tensors are asked for by name, not by {self.name!r}"
+        near = [repr(name) for name in get_close_matches(self.name, list(self._names), 3)]
+        hint = f"did you mean {' or '.join(near)}?" if near else "list(file) has their names"
+        return f"{self._path} has no tensor {self.name!r}; {hint}"

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, overload
 
 import numpy as np
 
 from ggmlkit import _core
+from ggmlkit.arguments import shown, thread_count
 from ggmlkit.arrays import as_numpy
-from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from ggmlkit.types import TensorType
+
+
+class TorchTensor(Protocol):
+    """What tells a torch tensor from numpy's arrays, without loading torch."""
+
+    def detach(self) -> Any: ...
+    def backward(self) -> Any: ...
+
+
+_Torch = TypeVar("_Torch", bound=TorchTensor)
 
 
 class Weights(Protocol):
@@ -38,10 +49,10 @@ class PackedMatrix:
 
     Args:
         weights: ``(m, n)``.
-        threads: for packing, at most this many.
+        threads: for packing, at most this many; the default is all that the process may use.
 
     Raises:
-        ValueError: the weights are no matrix.
+        ArgumentError: the weights are no matrix, or ``threads`` is below 1.
         UnsupportedTypeError: this build has no kernel for their type.
     """
 
@@ -53,7 +64,8 @@ class PackedMatrix:
     def __init__(self, weights: Weights, threads: int | None = None) -> None:
         self.shape = _matrix_shape(weights)
         self.type = weights.type
-        self._core = _core.PackedMatrix(self.type.index, weights.data, *self.shape, threads or 0)
+        count = thread_count(threads)
+        self._core = _core.PackedMatrix(self.type.index, weights.data, *self.shape, count)
         weights.check()
 
     @property
@@ -66,12 +78,15 @@ class PackedMatrix:
         """For ``x @ packed.T``."""
         return Transposed(self)
 
+    def __reduce__(self) -> NoReturn:
+        raise ArgumentTypeError("packed weights can't be pickled; pickle the tensor, and pack that")
+
     def __repr__(self) -> str:
         return f"PackedMatrix({self.type}, {self.shape})"
 
 
 class Transposed:
-    """The right operand of ``x @ W.T``; see :func:`matmul`."""
+    """The right operand of ``x @ W.T``; see :func:`matmul`. Of torch's x the product is torch's."""
 
     __array_ufunc__ = None  # numpy must hand `x @ W.T` to __rmatmul__
     __slots__ = ("weights",)
@@ -79,8 +94,35 @@ class Transposed:
     def __init__(self, weights: Weights | PackedMatrix) -> None:
         self.weights = weights
 
-    def __rmatmul__(self, x: ArrayLike) -> NDArray[np.float32]:
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n, m)`` of weights ``(m, n)``."""
+        m, n = self.weights.shape
+        return n, m
+
+    @overload
+    def __rmatmul__(self, x: _Torch) -> _Torch: ...
+    @overload
+    def __rmatmul__(self, x: ArrayLike) -> NDArray[np.float32]: ...
+    def __rmatmul__(self, x: Any) -> Any:
         return matmul(x, self.weights)
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        function: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        from ggmlkit.torch_products import torch_product  # deferred: torch's users alone need it
+
+        arguments = args if not kwargs else (*args, *kwargs.values())
+        right = next(each for each in arguments if isinstance(each, cls))
+        return torch_product(function, arguments, right, lambda x: matmul(x, right.weights))
+
+    def __repr__(self) -> str:
+        return f"{self.weights!r}.T"
 
 
 def matmul(
@@ -88,40 +130,49 @@ def matmul(
 ) -> NDArray[np.float32]:
     """``x @ weights.T`` with the weights as they are stored, or packed.
 
-    Quantized weights meet activations rounded to 8 bits per 32 elements, or both are rounded to
-    bfloat16 (processors with AMX, whole panels of sixteen rows of ``x``); float weights meet
+    Quantized weights are multiplied with activations quantized to 8 bits per 32 elements, or both
+    as bfloat16 (processors with AMX, whole panels of sixteen rows of ``x``); float weights with
     float32 activations.
 
     Args:
-        x: ``(..., n)``.
+        x: ``(..., n)``, real numbers in anything that numpy or torch takes for an array.
         weights: ``(m, n)``.
-        threads: at most this many.
+        threads: at most this many; the default is all that the process may use.
 
     Returns:
         float32 ``(..., m)``.
 
     Raises:
-        ValueError: the inner sizes differ, or the weights are no matrix.
+        ArgumentError: the inner sizes differ, the weights are no matrix, x holds other things than
+            real numbers, or ``threads`` is below 1.
         UnsupportedTypeError: this build has no kernel for the weights' type.
     """
-    rows = np.ascontiguousarray(as_numpy(x), dtype=np.float32)
+    rows = np.asarray(as_numpy(x, "x"), np.float32, order="C")
     m, n = weights.shape if isinstance(weights, PackedMatrix) else _matrix_shape(weights)
     if rows.ndim == 0 or rows.shape[-1] != n:
-        raise ValueError(f"x of shape {rows.shape} does not fit weights of shape {weights.shape}")
+        raise ArgumentError(
+            f"x of shape {rows.shape} does not fit weights of shape {weights.shape}"
+        )
+    count = thread_count(threads)
     out = np.empty((*rows.shape[:-1], m), np.float32)
     tokens = rows.size // n if n else prod(rows.shape[:-1])
     activations, results = rows.reshape(tokens, n), out.reshape(tokens, m)
     if isinstance(weights, PackedMatrix):
-        weights._core.matmul(activations, results, threads or 0)
+        weights._core.matmul(activations, results, count)
     else:
-        _core.matmul(weights.type.index, weights.data, m, n, activations, results, threads or 0)
+        _core.matmul(weights.type.index, weights.data, m, n, activations, results, count)
         weights.check()
     return out
 
 
 def _matrix_shape(weights: Weights) -> tuple[int, int]:
+    if not hasattr(weights, "check"):  # which arrays lack, and so does a transposed tensor
+        raise ArgumentTypeError(
+            "weights must be a Tensor or a PackedMatrix, such as gk.quantize makes of an array, "
+            f"not {shown(weights)}"
+        )
     if len(weights.shape) != 2:
-        raise ValueError(f"weights of shape {weights.shape} are no matrix")
+        raise ArgumentError(f"weights of shape {weights.shape} are no matrix")
     if not weights.type.can_dequantize:
         raise UnsupportedTypeError(f"this build has no kernel to read {weights.type}")
     m, n = weights.shape

@@ -1,4 +1,4 @@
-"""Weights stored in another type: the one place that everything goes through which converts.
+"""Weights stored in another type: every conversion goes through here.
 
 A block whose scale is too large for the type that stores it would hold infinities. Such weights are
 refused here, by name, place and value.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit import _core, types
+from ggmlkit.arguments import thread_count
 from ggmlkit.errors import ConversionError, ImportanceError, UnstorableError, UnsupportedTypeError
 from ggmlkit.types import TensorType
 
@@ -71,7 +72,7 @@ class Importance:
         return cls(scaled, rows // max(1, len(scaled)))
 
     def runs(self, first: int, rows: int) -> Iterator[tuple[int, int, Floats | None]]:
-        """First and end row, counted from ``first``, of runs of some rows with the same weights.
+        """First and end row, counted from ``first``, of some rows with the same weights.
 
         None where no column counts: these are stored as if nothing were known.
         """
@@ -133,16 +134,15 @@ def store(
         wide = data.view(np.float64).reshape(shape)
         floats = as_floats(wide, target.name, name, whole, first_row * columns)
         source, data = types.get("f32"), floats.reshape(-1).view(np.uint8)
+    count = thread_count(threads)
     runs = [(0, rows, None)] if importance is None else importance.runs(first_row, rows)
     in_row, out_row = source.row_bytes(columns), target.row_bytes(columns)
     for start, end, weights in runs:
         read, made = data[start * in_row : end * in_row], out[start * out_row : end * out_row]
         if weights is None or not read.size:
-            bad = _core.convert(source.index, read, target.index, made, threads or 0)
+            bad = _core.convert(source.index, read, target.index, made, count)
         else:
-            bad = _core.convert_weighted(
-                source.index, read, target.index, made, weights, threads or 0
-            )
+            bad = _core.convert_weighted(source.index, read, target.index, made, weights, count)
         if bad >= 0:
             place = place_of((first_row + start) * columns + bad, whole or shape)
             raise _unstorable(source, read, columns, target, bad, name, place)
@@ -193,7 +193,7 @@ def as_floats(
     """
     try:
         with np.errstate(over="ignore"):
-            floats = np.ascontiguousarray(values, np.float32)
+            floats = np.asarray(values, np.float32, order="C")  # which keeps a shape of ()
     except OverflowError:
         raise ConversionError(
             "the array holds a whole number that is too large for any float"

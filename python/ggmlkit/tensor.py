@@ -2,86 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from copy import copy
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
-from typing import TYPE_CHECKING, Any
+from operator import index as as_integer
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 import numpy as np
 
-from ggmlkit import _core, types
-from ggmlkit.arrays import as_numpy
-from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit import _core, dtypes, types
+from ggmlkit.arguments import shown, thread_count
+from ggmlkit.array_protocols import ArrayProtocols, Origin
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 from ggmlkit.products import Transposed
-from ggmlkit.storing import Importance, as_floats, store
+from ggmlkit.row_index import rows_at
+from ggmlkit.storing import Importance, store
 from ggmlkit.types import TensorType
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     Bytes = NDArray[np.uint8]
+    Data = Bytes | Callable[[], Bytes]
 
-_NUMPY_DTYPES = {
-    "f32": np.float32,
-    "f16": np.float16,
-    "f64": np.float64,
-    "bf16": np.uint16,  # numpy has no bfloat16: the bits
-    "i8": np.int8,
-    "i16": np.int16,
-    "i32": np.int32,
-    "i64": np.int64,
-}
+    _Scalar = TypeVar("_Scalar", bound=np.generic)
+    _DtypeOf = type[_Scalar] | np.dtype[_Scalar]
+_FLOAT32 = np.dtype(np.float32)
 
 
-class Tensor:
-    """A typed, shaped run of block bytes.
+class Tensor(ArrayProtocols):
+    """A typed, shaped row of block bytes.
+
+    numpy and torch read it as an array of its values (``np.asarray``, ``torch.from_dlpack``).
+    ``tensor[3]`` and ``tensor[10:20]`` are tensors of the same type that read these rows alone.
+    Pickling a file's tensor keeps the file's path and the tensor's name; :meth:`in_memory` gives
+    one that is pickled with its bytes, like any other.
 
     Args:
         type: a :class:`TensorType` or its name.
         shape: numpy order, outermost first; the last size is the row length.
-        data: uint8 array ``(nbytes,)``, or a function returning one. A function is called at
-            each use and its result is never kept, so a model of lazy tensors costs no memory.
+        data: uint8 array ``(nbytes,)``, ``bytes``, or a function returning such an array. A
+            function is called at each use and its result is never kept, so a model of lazy tensors
+            costs no memory.
         name: what the file calls it.
         sources: tensors that the data is computed from; see :meth:`check`.
 
     Raises:
-        ValueError: the shape does not consist of whole blocks, or the data has another size.
+        ArgumentError: the shape does not consist of whole blocks, or the data has another size.
     """
 
-    __slots__ = ("_data", "name", "shape", "sources", "type")
+    __slots__ = ("_data", "name", "origin", "shape", "sources", "type")
 
     def __init__(
         self,
         type: str | TensorType,
         shape: tuple[int, ...],
-        data: Bytes | Callable[[], Bytes],
+        data: Data | bytes,
         name: str = "",
         sources: Iterable[Tensor] = (),
     ) -> None:
         self.sources = tuple(sources)
         self.type = types.get(type)
-        self.shape = tuple(int(n) for n in shape)
         self.name = name
-        if any(n < 0 for n in self.shape):
-            raise ValueError(f"tensor {name!r} has a negative size in its shape {self.shape}")
+        self.shape = _checked_shape(shape, name)
         self.type.row_bytes(self.shape[-1] if self.shape else 1)
-        self._data = data
-        if not callable(data):
-            self._check(data)
+        self.origin: Origin | None = None
+        self._data: Data
+        if callable(data):
+            self._data = data
+        else:
+            self._data = self._checked(data)
 
-    def _check(self, data: Bytes) -> None:
+    def _checked(self, data: object) -> Bytes:
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            data = np.frombuffer(data, np.uint8)
+        if not isinstance(data, np.ndarray):
+            raise ArgumentTypeError(
+                f"data of tensor {self.name!r} must be an array of uint8, not {shown(data)}"
+            )
         if data.dtype != np.uint8 or data.ndim != 1 or not data.flags.c_contiguous:
-            raise ValueError(f"data of tensor {self.name!r} must be one contiguous row of uint8")
+            raise ArgumentError(f"data of tensor {self.name!r} must be one contiguous row of uint8")
         if data.size != self.nbytes:
-            raise ValueError(
+            raise ArgumentError(
                 f"tensor {self.name!r} of type {self.type} and shape {self.shape} takes "
                 f"{self.nbytes} bytes, not {data.size}"
             )
+        return data
+
+    # ------------------------------------------------------------- what it is
 
     @property
     def stored_as(self) -> str:
         """What the file calls its type: the type's name, but of a retired layout its own."""
         return self.type.name
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """numpy's dtype of the values, which ``np.asarray`` of the tensor has.
+
+        Of types of plain numbers their own (bf16: ``ml_dtypes.bfloat16``), of quantized types
+        float32.
+
+        Raises:
+            UnsupportedTypeError: the type is bf16 and ml_dtypes is not installed, or not known.
+        """
+        self._check_known()
+        return dtypes.dtype_of(self.type.name, self.name) if self._is_plain else _FLOAT32
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
 
     @property
     def size(self) -> int:
@@ -98,12 +128,13 @@ class Tensor:
         """Number of rows: all sizes but the last, multiplied."""
         return prod(self.shape[:-1])
 
+    # ---------------------------------------------------------------- the data
+
     @property
     def data(self) -> Bytes:
         """The block bytes, uint8 ``(nbytes,)``; a view of the file where it is mapped."""
         if callable(self._data):
-            data = self._data()
-            self._check(data)
+            data = self._checked(self._data())
             for source in self.sources:  # what is computed has been read
                 source.check()
             return data
@@ -111,9 +142,21 @@ class Tensor:
 
     def renamed(self, name: str) -> Tensor:
         """The same data, as lazy as before, under another name."""
-        other = copy(self)
+        other = self.__copy__()
         other.name = name
         return other
+
+    def in_memory(self) -> Tensor:
+        """This tensor with its data in memory; itself when it is there.
+
+        Raises:
+            FormatError: the file that it comes from was cut short.
+        """
+        if not callable(self._data):
+            return self
+        data = self.data.copy()
+        self.check()
+        return Tensor(self.type, self.shape, data, self.name)
 
     def check(self) -> None:
         """Ask, after the data was read, whether all of it was there.
@@ -127,27 +170,48 @@ class Tensor:
         for source in self.sources:
             source.check()
 
+    # --------------------------------------------------------------- its values
+
     def numpy(self) -> NDArray[Any]:
-        """A view in the type's own dtype (bf16: its bits as uint16).
+        """A view in the type's own dtype; bf16's is ``ml_dtypes.bfloat16``.
+
+        Of a mapped file it is for reading only.
 
         Raises:
-            UnsupportedTypeError: the type is quantized; use :meth:`dequantize`.
+            UnsupportedTypeError: the type is quantized, use :meth:`dequantize`; or it is bf16 and
+                ml_dtypes is not installed.
         """
         self._check_known()
-        dtype = _NUMPY_DTYPES.get(self.type.name)
-        if dtype is None:
-            raise UnsupportedTypeError(
-                f"tensor {self.name!r} is {self.type}, which numpy has no dtype for; dequantize it"
-            )
+        dtype = dtypes.dtype_of(self.type.name, self.name)
         return self.data.view(dtype).reshape(self.shape)
 
+    @overload
+    def dequantize(self, *, threads: int | None = None) -> NDArray[np.float32]: ...
+    @overload
+    def dequantize(
+        self,
+        dtype: _DtypeOf[_Scalar],
+        out: None = None,
+        threads: int | None = None,
+    ) -> NDArray[_Scalar]: ...
+    @overload
+    def dequantize(
+        self, *, out: NDArray[_Scalar], threads: int | None = None
+    ) -> NDArray[_Scalar]: ...
+    @overload
+    def dequantize(
+        self,
+        dtype: DTypeLike = ...,
+        out: NDArray[Any] | None = None,
+        threads: int | None = None,
+    ) -> NDArray[Any]: ...
     def dequantize(
         self,
         dtype: DTypeLike = np.float32,
         out: NDArray[Any] | None = None,
         threads: int | None = None,
     ) -> NDArray[Any]:
-        """The values, shape ``self.shape``.
+        """The values, shape ``self.shape``; plain numbers come exactly as they are stored.
 
         Args:
             dtype: of the result, when ``out`` is not given.
@@ -156,24 +220,37 @@ class Tensor:
 
         Raises:
             UnsupportedTypeError: this build has no kernel for the type.
-            ValueError: ``out`` has another shape.
+            ArgumentError: ``out`` has another shape or can't be written, ``threads`` is below 1,
+                or ``dtype`` is none of numpy's numbers.
         """
         self._check_known()
-        if out is not None and out.shape != self.shape:
-            raise ValueError(f"out has shape {out.shape}, the tensor {self.shape}")
-        direct = out is not None and out.dtype == np.float32 and out.flags.c_contiguous
+        count = thread_count(threads)
+        wanted = _checked_out(out, self.shape) if out is not None else dtypes.checked_dtype(dtype)
+        if self._is_plain and wanted != _FLOAT32:
+            found = self._plain_values(wanted, out)
+            self.check()
+            return found
+        direct = out is not None and wanted == _FLOAT32 and out.flags.c_contiguous
         values = out if direct and out is not None else np.empty(self.shape, np.float32)
-        if not self.type.can_dequantize:
-            if self.type.is_quantized:
-                raise UnsupportedTypeError(f"this build has no kernel to read {self.type}")
-            values[...] = self.numpy()
+        if self.type.can_dequantize:
+            _core.dequantize(self.type.index, self.data, values.reshape(-1), count)
+        elif self.type.is_quantized:
+            raise UnsupportedTypeError(f"this build has no kernel to read {self.type}")
         else:
-            _core.dequantize(self.type.index, self.data, values.reshape(-1), threads or 0)
+            values[...] = self.numpy()
         self.check()
         if out is not None and not direct:
             out[...] = values
             return out
-        return values if out is not None else values.astype(dtype, copy=False)
+        return values if out is not None else values.astype(wanted, copy=False)
+
+    def _plain_values(self, wanted: np.dtype[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+        """Plain numbers in another dtype than float32, which may hold fewer digits."""
+        with np.errstate(over="ignore"):
+            if out is None:
+                return self.numpy().astype(wanted)
+            np.copyto(out, self.numpy(), casting="unsafe")
+        return out
 
     def astype(
         self,
@@ -192,12 +269,14 @@ class Tensor:
         Raises:
             UnstorableError: the type can't hold a value, which is named with its index.
             UnsupportedTypeError: this build can't read the one type or write the other.
+            ArgumentError: ``threads`` is below 1, or ``out`` has another size.
         """
         self._check_known()
+        thread_count(threads)
         target = types.get(type)
         if target == self.type and out is None:
             return self
-        return _converted(self, target, out, threads)
+        return converted(self, target, out, threads)
 
     @property
     def T(self) -> Transposed:
@@ -205,83 +284,151 @@ class Tensor:
         self._check_known()
         return Transposed(self)
 
+    def __rmatmul__(self, x: object) -> NoReturn:
+        raise ArgumentTypeError("multiply with the transposed tensor: x @ tensor.T")
+
     def _check_known(self) -> None:
         """Raise UnsupportedTypeError where nobody knows the values, as of no ordinary tensor."""
 
+    # ------------------------------------------------------------------- rows
+
     def __len__(self) -> int:
+        if not self.shape:
+            raise ArgumentTypeError("a tensor of shape () has no length")
         return self.shape[0]
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        return self.dequantize(dtype or np.float32)
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[row] for row in range(len(self)))
 
-    def __repr__(self) -> str:
-        name = f"{self.name!r}, " if self.name else ""
-        return f"Tensor({name}{self.type}, {self.shape})"
+    def __getitem__(self, index: int | slice | tuple[int | slice, ...]) -> Tensor:
+        """Rows, as a tensor of the same type: along the first axis, or ``[i, j:k]`` along more.
+
+        Only these rows are read, in whole blocks. Data in memory is shared, unless a slice has a
+        step.
+
+        Raises:
+            OutOfRangeError: there is no such row.
+            ArgumentError: the index cuts through blocks.
+        """
+        self._check_known()
+        if isinstance(index, tuple):
+            return self._at(index)
+        rows = rows_at(index, self.shape, self.type)
+        data = self._part(rows.start, rows.nbytes)
+        sources: tuple[Tensor, ...] = (
+            (self,) if callable(data) and not hasattr(data, "check") else ()
+        )
+        if rows.step != 1:
+            data, sources = _spread(Tensor("i8", (rows.nbytes,), data, self.name, sources), rows)
+        taken = Tensor(self.type, rows.shape, data, self.name, sources)
+        if self.origin is not None:
+            taken.origin = self.origin.taking(index)
+        return taken
+
+    def _at(self, indices: tuple[int | slice, ...]) -> Tensor:
+        taken = self
+        for place, index in enumerate(indices):
+            if place and isinstance(indices[place - 1], slice):
+                raise ArgumentError(
+                    "only the last index can be a slice: take rows first, or dequantize()"
+                )
+            taken = taken[index]
+        return taken
+
+    def _part(self, start: int, nbytes: int) -> Data:
+        """Some of the data; where it is a function that can give parts of its result, only these
+        are read."""
+        data = self._data
+        if not callable(data):
+            return data[start : start + nbytes]
+        part: Callable[[int, int], Callable[[], Bytes]] | None = getattr(data, "part", None)
+        return part(start, nbytes) if part else lambda: self.data[start : start + nbytes]
+
+    # --------------------------------------------------------- copies, pickles
+
+    def __copy__(self) -> Tensor:
+        other: Tensor = object.__new__(type(self))
+        for kind in type(self).__mro__:
+            for slot in getattr(kind, "__slots__", ()):
+                if hasattr(self, slot):
+                    setattr(other, slot, getattr(self, slot))
+        return other
+
+    def __deepcopy__(self, _memo: object) -> Tensor:
+        other = self.__copy__()
+        if not callable(self._data):  # a function's data is the file's, which nobody changes
+            other._data = self._data.copy()
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.origin is not None:
+            return _loaded, (self.origin, self.name, self.type.name, self.shape)
+        self._check_known()
+        own = self.in_memory()
+        return _restored, (self.type.name, self.shape, own._data, self.name)
 
 
-def quantize(
-    array: ArrayLike,
-    type: str | TensorType,
-    *,
-    importance: ArrayLike | None = None,
-    name: str = "",
-    out: Bytes | None = None,
-    threads: int | None = None,
-) -> Tensor:
-    """Round an array to ``type``, with the reference arithmetic, bit for bit.
-
-    Args:
-        array: anything numpy can see as numbers (float32, float16, ml_dtypes, torch, lists), any
-            strides; the last axis holds the rows. Contiguous float32, float16 and bfloat16 are
-            read where they are.
-        type: a type this build can write (``gk.types.ALL``, ``can_quantize``).
-        importance: how much an error in each column counts, such as the mean square of the inputs
-            that column meets, for types with ``takes_importance``: ``(columns,)``, or of an array
-            of several matrices ``(matrices, columns)``. Where no column of a matrix counts, it is
-            stored as without importance.
-        name: of the resulting tensor.
-        out: uint8 array of the result's size to hold its blocks, instead of a new one.
-        threads: at most this many.
-
-    Raises:
-        UnstorableError: a weight is too large for the type, or a quantized type shall hold one
-            that is not finite; it is the first such in the order of the rows.
-        ImportanceError: ``importance`` has another shape, or a number in it is negative or not
-            finite.
-        ValueError: the rows are not whole blocks, or ``out`` has another size. The errors above
-            are ValueErrors too.
-        UnsupportedTypeError: the type cannot be written, or has no use for ``importance``.
-    """
-    target = types.get(type)
-    if isinstance(array, Tensor):
-        source = array if not name else array.renamed(name)
-    else:
-        source = _float_tensor(as_numpy(array), target, name)
-    counted = None
-    if importance is not None:
-        if not target.takes_importance:
-            raise UnsupportedTypeError(f"rounding to {target} has no use for importance")
-        counted = Importance.of(as_numpy(importance), source.shape, source.name)
-    return _converted(source, target, out, threads, counted)
+def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    try:
+        found = tuple(map(as_integer, shape))
+    except TypeError:
+        raise ArgumentTypeError(
+            f"the shape of tensor {name!r} must be a tuple of whole numbers, not {shape!r:.80}"
+        ) from None
+    if found and min(found) < 0:
+        raise ArgumentError(f"tensor {name!r} has a negative size in its shape {found}")
+    return found
 
 
-def _float_tensor(values: NDArray[Any], target: TensorType, name: str) -> Tensor:
-    """The array as f16 or bf16 if it is that, else as f32; a view of it where it can be."""
-    kind = {"float16": "f16", "bfloat16": "bf16"}.get(values.dtype.name, "f32")
-    own = as_floats(values, target.name, name) if kind == "f32" else np.ascontiguousarray(values)
-    return Tensor(kind, own.shape, own.reshape(-1).view(np.uint8), name)
+def _checked_out(out: object, shape: tuple[int, ...]) -> np.dtype[Any]:
+    if not isinstance(out, np.ndarray):
+        raise ArgumentTypeError(f"out must be a numpy array, not {shown(out)}")
+    if out.shape != shape:
+        raise ArgumentError(f"out has shape {out.shape}, the tensor {shape}")
+    if not out.flags.writeable:
+        raise ArgumentError("out can only be read, not written")
+    return dtypes.checked_dtype(out.dtype)
 
 
-def _converted(
+def _spread(between: Tensor, rows: Any) -> tuple[Data, tuple[Tensor, ...]]:
+    """Data of rows a step apart, and what it is computed from."""
+
+    def data() -> Bytes:
+        chosen = between.data.reshape(-1, rows.unit)[:: rows.step]
+        return np.ascontiguousarray(chosen).reshape(-1)
+
+    return (data, (between,)) if callable(between._data) else (data(), ())
+
+
+def _loaded(origin: Origin, name: str, type_name: str, shape: tuple[int, ...]) -> Tensor:
+    """The tensor of a file that was pickled."""
+    tensor: Tensor = origin.load()
+    if (tensor.type.name, tensor.shape) != (type_name, shape):
+        raise ArgumentError(
+            f"{origin.path}: tensor {tensor.name!r} was {type_name} of shape {shape} when it was "
+            f"pickled, and is {tensor.type} of shape {tensor.shape}"
+        )
+    return tensor if tensor.name == name else tensor.renamed(name)
+
+
+def _restored(type_name: str, shape: tuple[int, ...], data: Bytes, name: str) -> Tensor:
+    """The tensor that was pickled with its bytes."""
+    return Tensor(type_name, shape, data, name)
+
+
+def converted(
     source: Tensor,
     target: TensorType,
-    out: Bytes | None,
-    threads: int | None,
+    out: Bytes | None = None,
+    threads: int | None = None,
     importance: Importance | None = None,
 ) -> Tensor:
+    """The tensor in another type, as :meth:`Tensor.astype` says it."""
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
     nbytes = source.rows * target.row_bytes(source.shape[-1] if source.shape else 1)
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ArgumentError("out can only be read, not written")
     result = Tensor(
         target, source.shape, np.empty(nbytes, np.uint8) if out is None else out, source.name
     )
@@ -297,8 +444,3 @@ def _converted(
     )
     source.check()
     return result
-
-
-def dequantize(tensor: Tensor, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """The values of a tensor; the same as :meth:`Tensor.dequantize`."""
-    return tensor.dequantize(dtype)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ggmlkit import _core
-from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.arguments import shown
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class TensorType:
     has_product: bool
 
     def row_bytes(self, n: int) -> int:
-        """Bytes of a row of ``n`` elements; ``ValueError`` unless whole blocks fill it."""
+        """Bytes of a row of ``n`` elements; ``ArgumentError`` unless whole blocks fill it."""
         if n % self.block_size:
-            raise ValueError(
+            raise ArgumentError(
                 f"a row of {n} elements is not a multiple of the {self.name} block size "
                 f"{self.block_size}"
             )
@@ -72,9 +73,14 @@ def get(name: str | TensorType) -> TensorType:
 
     Raises:
         UnsupportedTypeError: no such type.
+        ArgumentTypeError: ``name`` is no text.
     """
     if isinstance(name, TensorType):
         return name
+    if not isinstance(name, str):
+        raise ArgumentTypeError(
+            f'type must be the name of a tensor type, such as "q4_0", not {shown(name)}'
+        )
     found = _BY_NAME.get(name.lower()) or _BY_NAME.get(name)
     if found is None:
         # Suffixes are written K in the field (q4_K): match without regard to case.

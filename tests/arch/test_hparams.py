@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggmlkit.arch.gguf_keys import from_metadata
+from ggmlkit.arch.gguf_keys import from_gguf_keys, to_gguf_keys
 from ggmlkit.arch.hf_config import from_hf_config, to_hf_config
-from ggmlkit.arch.hparams import ConversionWarning
+from ggmlkit.arch.hparams import ConversionWarning, Hparams
 from ggmlkit.arch.meta_params import (
     to_meta_params,
 )
+from ggmlkit.arch.rope import LinearScaling, YarnScaling
 from ggmlkit.errors import ConversionError
+from ggmlkit.tensor import Tensor
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -43,8 +45,23 @@ def config(**changes: Any) -> dict[str, Any]:
     }
 
 
+def gguf_of(hparams: Hparams) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The keys as a file gives them back, in float32, and tensors without values."""
+    metadata = {
+        key: float(np.float32(value)) if isinstance(value, float) else value
+        for key, value in to_gguf_keys(hparams).items()
+    }
+    rope = hparams.rope_tensors()
+    nothing = np.empty(0, np.uint8)
+    tensors = {
+        name: Tensor("f32", shape, rope[name].view(np.uint8) if name in rope else lambda: nothing)
+        for name, shape in hparams.shapes()
+    }
+    return metadata, tensors
+
+
 def test_keys_of_a_plain_config() -> None:
-    assert from_hf_config(config()).metadata() == {
+    assert to_gguf_keys(from_hf_config(config())) == {
         "general.architecture": "llama",
         "llama.vocab_size": 384,
         "llama.context_length": 1024,
@@ -64,7 +81,7 @@ def test_key_value_heads_default_to_heads() -> None:
 
 
 def test_a_head_size_of_its_own() -> None:
-    found = from_hf_config(config(head_dim=32)).metadata()
+    found = to_gguf_keys(from_hf_config(config(head_dim=32)))
     assert found["llama.attention.key_length"] == 32
     assert found["llama.rope.dimension_count"] == 32
 
@@ -76,28 +93,23 @@ def test_a_head_size_of_its_own() -> None:
         {"rope_parameters": {"rope_theta": 500000.0, **LLAMA3}},
     ],
 )
-def test_llama3_divisors_equal_transformers(changes: dict[str, Any]) -> None:
-    transformers = pytest.importorskip("transformers")
+def test_llama3_factors_equal_transformers(changes: dict[str, Any]) -> None:
+    import transformers
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     settings = config(hidden_size=256, max_position_embeddings=131072, **changes)
     hparams = from_hf_config(settings)
-    divisors = hparams.rope_divisors()
-    assert divisors is not None
+    factors = np.array(hparams.rope.freq_factors())
     reference, _ = ROPE_INIT_FUNCTIONS["llama3"](transformers.LlamaConfig(**settings), "cpu")
     plain = 500000.0 ** -(np.arange(0, 64, 2) / 64)
-    np.testing.assert_allclose(plain / divisors, reference.numpy(), rtol=2e-6)
+    np.testing.assert_allclose(plain / factors, reference.numpy(), rtol=2e-6)
 
 
 def test_linear_and_yarn_keys() -> None:
     linear = from_hf_config(config(rope_scaling={"type": "linear", "factor": 2.0}))
-    assert linear.scaling == {"type": "linear", "factor": 2.0}
+    assert linear.rope.scaling == LinearScaling(2.0)
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
-    assert from_hf_config(config(rope_scaling=yarn)).scaling == {
-        "type": "yarn",
-        "factor": 4.0,
-        "original_context_length": 512,
-    }
+    assert from_hf_config(config(rope_scaling=yarn)).rope.scaling == YarnScaling(4.0, 512)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +183,7 @@ def test_what_is_not_honoured_is_refused_by_name(changes: dict[str, Any], named:
 
 def test_a_sliding_window_of_a_model_without_any_is_left_out_with_a_warning() -> None:
     with pytest.warns(ConversionWarning, match="sliding_window 256"):
-        assert from_hf_config(config(sliding_window=256)).window == 0
+        assert from_hf_config(config(sliding_window=256)).windows == (0, 0)
     assert from_hf_config(config(sliding_window=4096)).context == 1024
 
 
@@ -195,15 +207,15 @@ def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "window", "sliding"),
+    ("changes", "windows"),
     [
-        ({"model_type": "mistral", "sliding_window": 64}, 64, ()),
-        ({"model_type": "mistral", "sliding_window": 1024}, 0, ()),
-        ({"model_type": "mistral", "sliding_window": None}, 0, ()),
-        ({"model_type": "mistral", "max_position_embeddings": 8192}, 4096, ()),
-        ({"model_type": "phi3", "sliding_window": 64}, 64, ()),
-        ({"model_type": "qwen2", "sliding_window": 64}, 0, ()),
-        ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True}, 0, ()),
+        ({"model_type": "mistral", "sliding_window": 64}, (64, 64)),
+        ({"model_type": "mistral", "sliding_window": 1024}, (0, 0)),
+        ({"model_type": "mistral", "sliding_window": None}, (0, 0)),
+        ({"model_type": "mistral", "max_position_embeddings": 8192}, (4096, 4096)),
+        ({"model_type": "phi3", "sliding_window": 64}, (64, 64)),
+        ({"model_type": "qwen2", "sliding_window": 64}, (0, 0)),
+        ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True}, (0, 0)),
         (
             {
                 "model_type": "qwen2",
@@ -211,8 +223,7 @@ def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
                 "use_sliding_window": True,
                 "max_window_layers": 1,
             },
-            64,
-            (False, True),
+            (0, 64),
         ),
         (
             {
@@ -221,32 +232,27 @@ def test_a_setting_that_is_not_known_is_left_out_with_a_warning() -> None:
                 "use_sliding_window": True,
                 "layer_types": ["sliding_attention"] * 2,
             },
-            64,
-            (),
+            (64, 64),
         ),
-        ({"model_type": "gemma2", "sliding_window": 64}, 64, ()),
-        ({"model_type": "gemma2", "sliding_window": 4096}, 4096, ()),
+        ({"model_type": "gemma2", "sliding_window": 64}, (64, 0)),
+        ({"model_type": "gemma2", "sliding_window": 4096}, (4096, 0)),
         (
             {"model_type": "gemma2", "sliding_window": 64, "layer_types": ["full_attention"] * 2},
-            64,
-            (False, False),
+            (0, 0),
         ),
     ],
 )
-def test_which_layers_slide(
-    changes: dict[str, Any], window: int, sliding: tuple[bool, ...]
-) -> None:
+def test_which_layers_slide(changes: dict[str, Any], windows: tuple[int, ...]) -> None:
     if changes["model_type"] == "gemma2":
         changes = {"hidden_act": _GELU, "query_pre_attn_scalar": 16, "head_dim": 16, **changes}
-    hparams = from_hf_config(config(**changes))
-    assert (hparams.window, hparams.sliding) == (window, sliding)
+    assert from_hf_config(config(**changes)).windows == windows
 
 
 def test_layers_slide_in_turn_in_gemma2() -> None:
     found = from_hf_config(
         config(model_type="gemma2", hidden_act=_GELU, head_dim=16, query_pre_attn_scalar=16)
     )
-    assert found.sliding_layers() == [True, False]
+    assert found.windows == (4096, 0)
 
 
 def test_the_scale_of_queries_that_gemma2_s_files_have_no_key_for() -> None:
@@ -257,7 +263,7 @@ def test_the_scale_of_queries_that_gemma2_s_files_have_no_key_for() -> None:
     assert from_hf_config(large).query_scale == 0
     with pytest.warns(ConversionWarning, match=r"gemma2\.attention\.scale"):
         odd = from_hf_config(config(**changes, query_pre_attn_scalar=64))
-    assert odd.metadata()["gemma2.attention.scale"] == 0.125
+    assert to_gguf_keys(odd)["gemma2.attention.scale"] == 0.125
     assert to_hf_config(odd)["query_pre_attn_scalar"] == 64
 
 
@@ -273,15 +279,14 @@ LONGROPE: dict[str, Any] = {
 
 
 def test_longrope_s_factor_of_attention_is_that_of_transformers() -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     hparams = from_hf_config(config(**LONGROPE))
-    assert hparams.long_rope is not None
     rope = {**LONGROPE["rope_scaling"], "original_max_position_embeddings": 256}
     theirs = transformers.Phi3Config(**config(**{**LONGROPE, "rope_scaling": rope}), pad_token_id=0)
     _, factor = ROPE_INIT_FUNCTIONS["longrope"](theirs, "cpu")
-    assert hparams.long_rope.attention_factor == pytest.approx(factor, rel=1e-7)
+    assert hparams.rope.attention_factor == pytest.approx(factor, rel=1e-7)
 
 
 def test_longrope_of_no_context_is_named() -> None:
@@ -292,29 +297,28 @@ def test_longrope_of_no_context_is_named() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"attention.sliding_window": [8, 8]}, "sliding_window"),
+        ({"attention.sliding_window": [8, 9]}, "sliding_window differs between"),
         ({"attention.sliding_window_pattern": [True]}, "1 values for 2 layers"),
         ({"attention.sliding_window_pattern": "even"}, "sliding_window_pattern"),
         ({"attention.scale": "small"}, "attention.scale"),
-        ({"attn_logit_softcapping": np.ones(2)}, "attn_logit_softcapping"),
-        ({"block_count": 1 << 40}, "layers"),
+        ({"attn_logit_softcapping": np.arange(2)}, "attn_logit_softcapping"),
+        ({"block_count": 1 << 40}, "block_count"),
         ({"rope.dimension_count": 15}, "rotated"),
     ],
 )
 def test_gguf_keys_that_do_not_fit_are_named(keys: dict[str, Any], named: str) -> None:
-    metadata = from_hf_config(config(model_type="qwen2")).metadata()
+    metadata, tensors = gguf_of(from_hf_config(config(model_type="qwen2")))
     metadata.update({f"qwen2.{key}": value for key, value in keys.items()})
     with pytest.raises(ConversionError, match=named):
-        from_metadata(metadata, vocab=384, tied=False)
+        from_gguf_keys(metadata, tensors)
 
 
-@pytest.mark.parametrize(("pattern", "found"), [(2, (True, False)), (0, ()), (1, (False, False))])
-def test_a_pattern_of_layers_may_be_a_number(pattern: int, found: tuple[bool, ...]) -> None:
-    metadata = from_hf_config(config(model_type="qwen2")).metadata()
+@pytest.mark.parametrize(("pattern", "windows"), [(2, (8, 0)), (0, (8, 8)), (1, (0, 0))])
+def test_a_pattern_of_layers_may_be_a_number(pattern: int, windows: tuple[int, ...]) -> None:
+    metadata, tensors = gguf_of(from_hf_config(config(model_type="qwen2")))
     metadata |= {"qwen2.attention.sliding_window": 8}
     metadata |= {"qwen2.attention.sliding_window_pattern": pattern}
-    hparams = from_metadata(metadata, vocab=384, tied=False)
-    assert (hparams.window, hparams.sliding) == (8, found)
+    assert from_gguf_keys(metadata, tensors).windows == windows
 
 
 @pytest.mark.parametrize("key", ["short_factor", "long_factor"])
@@ -365,22 +369,7 @@ def test_factors_that_do_not_fit_are_named(key: str, factors: object) -> None:
 )
 def test_config_to_gguf_keys_and_back(changes: dict[str, Any]) -> None:
     hparams = from_hf_config(config(**changes))
-    metadata = {
-        key: float(np.float32(value)) if isinstance(value, float) else value
-        for key, value in hparams.metadata().items()
-    }
-    rope = hparams.rope_tensors()
-    long_rope = None
-    if hparams.long_rope:
-        long_rope = rope["rope_factors_short.weight"], rope["rope_factors_long.weight"]
-    again = from_metadata(
-        metadata,
-        vocab=384,
-        tied=hparams.tied,
-        rope_divisors=hparams.rope_divisors(),
-        long_rope=long_rope,
-        names=[f"blk.0.{part}" for part in hparams.layer_shapes()],
-    )
+    again = from_gguf_keys(*gguf_of(hparams))
     assert again == hparams
     assert from_hf_config(to_hf_config(again)) == hparams
 
@@ -398,13 +387,16 @@ def test_what_params_cannot_hold() -> None:
             to_meta_params(from_hf_config(config(**changes)))
 
 
-def test_divisors_of_no_known_scaling() -> None:
-    metadata = from_hf_config(config()).metadata()
+def test_factors_of_no_known_scaling() -> None:
+    metadata, tensors = gguf_of(from_hf_config(config()))
     odd = np.linspace(1, 3, 8, dtype=np.float32)
+    tensors["rope_freqs.weight"] = Tensor("f32", odd.shape, odd.view(np.uint8))
+    hparams = from_gguf_keys(metadata, tensors)
+    assert hparams.rope.freq_factors() == tuple(odd.tolist())  # it runs
     with pytest.raises(ConversionError, match=r"rope_freqs\.weight"):
-        from_metadata(metadata, vocab=384, tied=False, rope_divisors=odd)
+        to_hf_config(hparams)
 
 
 def test_another_architecture() -> None:
     with pytest.raises(ConversionError, match="falcon"):
-        from_metadata({"general.architecture": "falcon"}, vocab=1, tied=False)
+        from_gguf_keys({"general.architecture": "falcon"}, {})

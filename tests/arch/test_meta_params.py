@@ -12,6 +12,7 @@ from ggmlkit.arch.meta_params import (
     meta_ffn_rule,
     to_meta_params,
 )
+from ggmlkit.arch.rope import Llama3Scaling
 
 
 @pytest.mark.parametrize(
@@ -53,8 +54,8 @@ def test_the_context_meta_does_not_store(changes: dict[str, Any], context: int) 
 @pytest.mark.parametrize(("dim", "factor"), [(2048, 32.0), (3072, 32.0), (4096, 8.0), (8192, 8.0)])
 def test_the_scale_of_llama_3_1_and_3_2(dim: int, factor: float) -> None:
     params = meta(dim=dim, use_scaled_rope=True, rope_theta=500000.0)
-    scaling = from_meta_params(params, vocab=384, ffn=96, tied=False).llama3
-    assert scaling is not None
+    scaling = from_meta_params(params, vocab=384, ffn=96, tied=False).rope.factors
+    assert isinstance(scaling, Llama3Scaling)
     assert scaling.factor == factor
 
 

@@ -83,7 +83,6 @@ def test_progress_is_plain_lines_when_stderr_is_no_terminal(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("format", ["hf", "meta"])
 def test_an_exported_folder_converts_back_to_the_same_values(tmp_path: Path, format: str) -> None:
-    pytest.importorskip("torch")
     source = GOLDEN / "gguf-v1-q5_0.bin"
     ggmlkit("export", source, tmp_path / "folder", "--format", format, "--dtype", "f32")
     ggmlkit("convert", tmp_path / "folder", tmp_path / "back.gguf", "--type", "f32")

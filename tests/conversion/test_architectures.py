@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 
 import ggmlkit as gk
+import torch
 from ggmlkit.arch.hf_config import from_hf_config
 from ggmlkit.arch.hf_families import FAMILIES
 from ggmlkit.conversion.convert import convert
 from ggmlkit.conversion.export import export
 from ggmlkit.errors import ConversionError
 from tiny_models import VARIANTS, save_tiny, save_variant
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
 
 Floats = np.ndarray[Any, Any]
 # Longer than a tile of a prompt, and than every window below.
@@ -52,7 +51,7 @@ def error(ours: Floats, theirs: Floats) -> float:
     return float(np.sqrt(np.mean((ours - theirs) ** 2)) / theirs.std())
 
 
-HALVES = ["llama-biases", "qwen2", "qwen3", "phi3", "gemma2"]
+HALVES = ["llama-biases", "qwen2", "qwen3", "phi3", "gemma2", "gemma3"]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_written_back_it_is_the_same_model(make: Make, tmp_path: Path, variant: 
         assert np.array_equal(one.metadata[key], other.metadata[key]), key
 
 
-@pytest.mark.parametrize("variant", ["qwen2", "qwen3", "phi3", "gemma2"])
+@pytest.mark.parametrize("variant", ["qwen2", "qwen3", "phi3", "gemma2", "gemma3"])
 def test_quantized_it_computes_with_the_values_of_the_blocks(
     make: Make, tmp_path: Path, variant: str
 ) -> None:

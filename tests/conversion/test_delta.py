@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 
 import ggmlkit as gk
+import torch
 from ggmlkit.errors import ConversionError, FormatError
 from lora_models import TOKENS, distance, logits
 from peak_memory import printed
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
 
 MakeHf = Callable[..., tuple[Path, Any]]
 State = dict[str, Any]

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+import torch
 from ggmlkit.conversion.convert import convert
 from ggmlkit.conversion.export import export
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.foreign.safetensors import open_safetensors
-
-torch = pytest.importorskip("torch")
 
 MakeHf = Callable[..., tuple[Path, Any]]
 LLAMA3 = {
@@ -70,7 +69,8 @@ def test_quantized_values_are_written_exactly(
 
 
 def test_transformers_loads_the_hf_folder(tiny_hf: MakeHf, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     folder, model = tiny_hf()
     convert(folder, tmp_path / "m.gguf", type="f32")
     export(tmp_path / "m.gguf", tmp_path / "out")
@@ -97,8 +97,9 @@ def test_torch_loads_the_meta_folder(golden: Path, tmp_path: Path) -> None:
 def test_a_sentencepiece_vocabulary_becomes_a_tokenizer_json_with_the_same_ids(
     golden: Path, tmp_path: Path
 ) -> None:
-    sentencepiece = pytest.importorskip("sentencepiece")
-    tokenizers = pytest.importorskip("tokenizers")
+    import sentencepiece
+    import tokenizers
+
     convert(golden / "meta", tmp_path / "m.gguf")
     export(tmp_path / "m.gguf", tmp_path / "out")
     ours = tokenizers.Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
@@ -165,7 +166,8 @@ CONFIG_MEANING = (
 def test_a_checkpoint_comes_back_bit_for_bit(
     tiny_hf: MakeHf, tmp_path: Path, type: str, changes: dict[str, Any]
 ) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     folder, model = tiny_hf(eos_token_id=[1, 2, 3], **changes)
     dtype = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[type]
     for parameter in model.parameters():  # norms of one would be exact in any type
@@ -212,7 +214,8 @@ def test_vectors_that_the_matrices_type_does_not_hold_stay_exact(
 
 @pytest.mark.parametrize("size", [1, 30_000, 60_000])
 def test_shards_with_an_index(tiny_hf: MakeHf, tmp_path: Path, size: int) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     folder, model = tiny_hf()
     convert(folder, tmp_path / "m.gguf", type="f32")
     export(tmp_path / "m.gguf", tmp_path / "out", shard_size=size)
@@ -240,7 +243,8 @@ def test_shards_with_an_index(tiny_hf: MakeHf, tmp_path: Path, size: int) -> Non
 
 @pytest.mark.parametrize("type", ["f16", "q4_0", "bf16"])
 def test_numpy_loads_the_archive(tiny_hf: MakeHf, tmp_path: Path, type: str) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     folder, model = tiny_hf()
     convert(folder, tmp_path / "m.gguf", type=type)
     export(tmp_path / "m.gguf", tmp_path / "m.npz", format="npz")
@@ -258,7 +262,8 @@ def test_numpy_loads_the_archive(tiny_hf: MakeHf, tmp_path: Path, type: str) -> 
 
 
 def test_ggjt_to_transformers(golden: Path, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     export(golden / "ggjt-v3-f16.bin", tmp_path / "out", dtype="f32")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     tokens = [1, 3, 5, 100, 383]

@@ -7,18 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
+from flax import serialization
 
 import ggmlkit as gk
+import torch
+from flax_trees import easylm_tree, flax_tree, nested
+from folder_checks import check
 from ggmlkit.errors import ConversionError
-
-torch = pytest.importorskip("torch")
-serialization = pytest.importorskip("flax.serialization")
-msgpack = pytest.importorskip("msgpack")
-
-from flax_trees import easylm_tree, flax_tree, nested  # noqa: E402
-from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 

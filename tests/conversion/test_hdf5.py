@@ -6,17 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 import ggmlkit as gk
+from flax_trees import flax_tree
+from folder_checks import check
 from ggmlkit.errors import ConversionError
-
-pytest.importorskip("torch")
-h5py = pytest.importorskip("h5py")
-pytest.importorskip("flax")
-
-from flax_trees import flax_tree  # noqa: E402
-from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 

@@ -21,7 +21,6 @@ KILLS = 30  # of each job
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """The program that forks converters off."""
-    pytest.importorskip("fcntl")
     with serving(Path(__file__).with_name("killed_converter.py")) as running:
         yield running
 

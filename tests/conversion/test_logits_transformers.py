@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+import torch
 from ggmlkit.conversion.convert import convert
 from ggmlkit.conversion.export import export
-
-torch = pytest.importorskip("torch")
 
 MakeHf = Callable[..., tuple[Path, Any]]
 TOKENS = [0, 5, 17, 300, 42, 42, 7, 199, 256, 3, 88, 120] * 8
@@ -75,7 +74,8 @@ def test_logits_equal_transformers(
 
 
 def test_an_exported_golden_model_in_transformers(golden: Path, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     export(golden / "ggjt-v3-f16.bin", tmp_path / "out")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     tokens = [token % 384 for token in TOKENS]
@@ -86,9 +86,8 @@ def test_an_exported_golden_model_in_transformers(golden: Path, tmp_path: Path) 
 
 
 def test_transformers_reads_our_gguf(tiny_hf: MakeHf, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    pytest.importorskip("gguf")
-    pytest.importorskip("accelerate")
+    import transformers
+
     folder, model = tiny_hf()
     convert(folder, tmp_path / "m.gguf", type="f32")
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf")

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+import torch
 from command import ggmlkit
+from folder_checks import check
 from ggmlkit.errors import ConversionError
-
-torch = pytest.importorskip("torch")
-
-from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 Wrap = Callable[[dict[str, Any]], dict[str, Any]]
@@ -100,7 +98,7 @@ def test_a_safetensors_file_with_its_config_beside_it(tiny_hf: MakeHf, tmp_path:
 def test_lightning_s_own_checkpoint(tiny_hf: MakeHf, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        lightning = pytest.importorskip("lightning.pytorch")
+        import lightning.pytorch as lightning
 
         folder, model = tiny_hf()
 

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import ggmlkit as gk
+import torch
+from folder_checks import check
 from ggmlkit.errors import ConversionError
-
-torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxscript")
-
-from folder_checks import check  # noqa: E402
 
 MakeHf = Callable[..., tuple[Path, Any]]
 

@@ -9,15 +9,11 @@ from typing import Any
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.errors import ConversionError
-from paths import DATA
-
-pytest.importorskip("torch")
-pytest.importorskip("flax")
-
 import other_checkpoints
 from flax_trees import flax_tree
 from folder_checks import check
+from ggmlkit.errors import ConversionError
+from paths import DATA
 
 MakeHf = Callable[..., tuple[Path, Any]]
 DATA = DATA / "tensorflow"

@@ -23,6 +23,8 @@ PAGES = [
     "docs/files.md",
     "docs/formats.md",
     "docs/python-api.md",
+    "docs/quantizing.md",
+    "docs/running.md",
     "docs/types.md",
 ]
 
@@ -44,12 +46,16 @@ LINKING = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/adapters.md",
+    "docs/architecture.md",
     "docs/architectures.md",
     "docs/converting.md",
     "docs/files.md",
     "docs/formats.md",
     "docs/how-the-kernels-work.md",
+    "docs/quantizing.md",
+    "docs/running.md",
     "docs/types.md",
+    "vendor/README.md",
 ]
 
 

@@ -11,13 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 import ggmlkit as gk
+from decoder_models import EXACT_MAX, assert_exact, random_model, rms
 from ggmlkit import _core
+from ggmlkit.engine.config import decoder_config
 from ggmlkit.engine.llama import Llama
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.io.base import ModelFile
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from oracle import Oracle
-from test_llama import EXACT_MAX, assert_exact, random_model, rms
 
 RANKS = {"attn_q": 3, "attn_k": 5, "attn_v": 1, "attn_output": 8, "ffn_gate": 2, "ffn_up": 17}
 RANKS |= {"ffn_down": 4, "output": 6, "token_embd": 2}
@@ -188,7 +190,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_the_decoder_cannot_change_is_refused() -> None:
-    session = _core.LlamaSession(Llama(random_model("f32")).config.asdict(), 1, True)
+    session = _core.LlamaSession(decoder_config(Llama(random_model("f32")).config), 1, True)
     a, b = np.ones((2, 96), np.float32), np.ones((2, 128), np.float32)
     for name, other, reason in (
         ("blk.0.other.weight", b, r"an adapter can't change blk\.0\.other\.weight"),

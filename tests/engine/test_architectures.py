@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+from decoder_models import Memory, assert_exact, random_model, rms
 from ggmlkit.arch.architectures import ARCHITECTURES
-from ggmlkit.engine.config import LlamaConfig
+from ggmlkit.arch.gguf_keys import from_gguf_keys
+from ggmlkit.arch.hparams import Hparams
+from ggmlkit.arch.rope import LinearScaling, Rope
+from ggmlkit.engine.config import decoder_config
 from ggmlkit.engine.llama import Llama
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 from oracle import Oracle
-from test_llama import Memory, assert_exact, random_model, rms
 
 WINDOW = 100
 TOKENS = list(np.random.default_rng(8).integers(0, 101, 600))
@@ -25,6 +29,10 @@ def random_of(architecture: str, kind: str = "f32", **keys: Any) -> Memory:
     if architecture == "gemma2":
         keys = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0, **keys}
         keys.setdefault("attention.sliding_window", 0)
+    if architecture == "gemma3":
+        sliding = {"attention.sliding_window_pattern": [True, False], "rope.freq_base_swa": 300.0}
+        linear = {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0}
+        keys = {"attention.sliding_window": WINDOW, **sliding, **linear, **keys}
     llama = random_model(kind, **keys)
     metadata = {
         key.replace("llama.", f"{architecture}."): value for key, value in llama.metadata.items()
@@ -36,10 +44,10 @@ def random_of(architecture: str, kind: str = "f32", **keys: Any) -> Memory:
     if architecture == "llama":
         sizes |= {"attn_output": 96, "ffn_gate": 160, "ffn_up": 160, "ffn_down": 96}
     norms: dict[str, int] = {}
-    if architecture == "qwen3":
+    if architecture in ("qwen3", "gemma3"):
         norms = {"attn_q_norm": 32, "attn_k_norm": 32}
-    if architecture == "gemma2":
-        norms = {"post_attention_norm": 96, "post_ffw_norm": 96}
+    if architecture in ("gemma2", "gemma3"):
+        norms |= {"post_attention_norm": 96, "post_ffw_norm": 96}
     for layer in range(2):
         for part, size in sizes.items():
             tensors[f"blk.{layer}.{part}.bias"] = quantize(random.normal(0, 0.5, size), "f32")
@@ -102,6 +110,36 @@ def test_sequences_with_windows_equal_separate_runs_bit_for_bit(threads: int) ->
             np.testing.assert_array_equal(got[step, i], alone.eval([token]))
 
 
+@pytest.mark.parametrize("window", [16, WINDOW])
+@pytest.mark.parametrize("tail", [1, 9, 30])
+def test_any_cut_of_a_text_where_sliding_layers_rotate_otherwise(window: int, tail: int) -> None:
+    model = random_of("gemma3", **{"attention.sliding_window": window})
+    exact = expected(model, TOKENS)
+    llama = Llama(model, threads=2)
+    llama.eval(TOKENS[:-tail])
+    assert_near(llama.eval(TOKENS[-tail:])[None], exact[-1:])
+
+
+def test_without_a_window_gemma3_has_one_rotation() -> None:
+    keys = {"attention.sliding_window": 0}
+    one, other = (random_of("gemma3", **{**keys, "rope.freq_base_swa": b}) for b in (300.0, 7e4))
+    np.testing.assert_array_equal(Llama(one).logits(TOKENS[:50]), Llama(other).logits(TOKENS[:50]))
+
+
+def test_what_gemma_3_s_files_may_leave_out() -> None:
+    model = random_of("gemma3", **{"attention.sliding_window": 512, "rope.freq_base": 1e6})
+    for key in ("attention.sliding_window_pattern", "rope.freq_base_swa", "rope.scaling.type"):
+        del model.metadata[f"gemma3.{key}"]
+    config = from_gguf_keys(model.metadata, model.tensors)
+    assert config.windows == (512, 512)  # the sixth would see everything
+    assert config.sliding_rope == Rope(24, 10000.0)
+    assert config.rope == Rope(24, 1e6, LinearScaling(8.0))
+    six = {"attention.sliding_window_pattern": 6}
+    assert config_of("gemma3", 12, **six).windows[5::6] == (0, 0)
+    wide = decoder_config(config_of("gemma3", 62, **six))
+    assert wide["query_scale"] == pytest.approx((96 / 4) ** -0.5)  # 27 B
+
+
 def test_a_window_hides_what_lies_before_it() -> None:
     model = random_of("llama", **{"attention.sliding_window": 8, "block_count": 1})
     for name in [name for name in model.tensors if name.startswith("blk.1.")]:
@@ -136,13 +174,13 @@ def test_a_window_hides_what_lies_before_it() -> None:
 )
 def test_windows_of_the_layers(keys: dict[str, Any], windows: tuple[int, ...]) -> None:
     config = Llama(random_of("phi3", **keys)).config
-    assert (config.windows or (0, 0)) == windows
+    assert config.windows == windows
 
 
-def config_of(architecture: str, layers: int = 2, **keys: Any) -> LlamaConfig:
+def config_of(architecture: str, layers: int = 2, **keys: Any) -> Hparams:
     model = random_of(architecture, block_count=layers, **keys)
     padding = {f"p{i}": quantize(np.ones(1), "f32") for i in range(layers)}
-    return LlamaConfig.from_metadata(model.metadata, {**model.tensors, **padding})
+    return from_gguf_keys(model.metadata, {**model.tensors, **padding})
 
 
 def test_what_gemma_2_s_files_may_leave_out() -> None:
@@ -153,10 +191,11 @@ def test_what_gemma_2_s_files_may_leave_out() -> None:
         "final_logit_softcapping",
     ):
         del model.metadata[f"gemma2.{key}"]
-    config = LlamaConfig.from_metadata(model.metadata, model.tensors)
-    assert (config.score_cap, config.logit_cap, config.windows) == (50.0, 30.0, (4096, 0))
-    assert config.query_scale == 0  # by the head size
-    assert config_of("gemma2", 46).query_scale == pytest.approx((96 / 4) ** -0.5)
+    config = from_gguf_keys(model.metadata, model.tensors)
+    assert (config.attn_softcap, config.final_softcap, config.windows) == (50.0, 30.0, (4096, 0))
+    assert decoder_config(config)["query_scale"] == 0  # by the head size
+    wide = decoder_config(config_of("gemma2", 46))
+    assert wide["query_scale"] == pytest.approx((96 / 4) ** -0.5)
     assert config_of("gemma2", **{"attention.scale": 0.25}).query_scale == 0.25
 
 

@@ -6,6 +6,7 @@ start like the library's own a hundred times that; what the process does afterwa
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -70,12 +71,12 @@ def _parent() -> tuple[subprocess.Popen[bytes], socket.socket]:
             stdin=theirs.fileno(),
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            start_new_session=True,
         )
     return process, ours
 
 
 def _answer_requests() -> None:
+    gc.freeze()  # a fork need not copy what it only counts
     sandbox = Sandbox()
     requests = socket.socket(fileno=0)
     while True:

@@ -42,6 +42,14 @@ TEXT = "ab a<s>b\n <|im_start|>é 😀 aab"
 _MESSAGES = [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "a"}]
 
 
+_VARIABLES = {
+    "messages": _MESSAGES,
+    "bos_token": "<s>",
+    "tools": None,
+    "n": templates.shared_values(),
+}
+
+
 @dataclass(frozen=True)
 class Target:
     """Something that reads a file.
@@ -159,7 +167,7 @@ def read_template(path: Path) -> None:
     """Render a chat template, within bounds that are reached soon."""
     template = path.read_bytes().decode("utf-8", "replace")
     try:
-        _renderers().rendered(template, {"messages": _MESSAGES, "bos_token": "<s>", "tools": None})
+        _renderers().rendered(template, _VARIABLES)
     except gk.ModelError as error:
         reason = str(error)
         assert reason.startswith("the chat template ")
@@ -170,7 +178,7 @@ def read_template(path: Path) -> None:
 
 @cache
 def _renderers() -> Renderers:
-    return Renderers(Bounds(seconds=0.01, megabytes=100), start=ForkedRenderer)
+    return Renderers(Bounds(seconds=0.01, megabytes=60), start=ForkedRenderer)
 
 
 def read_pickle(path: Path) -> None:

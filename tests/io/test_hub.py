@@ -19,8 +19,6 @@ from ggmlkit.io.gguf.split import split_file
 from ggmlkit.io.hub import HubPath, Repository, hub_path, is_on_hub
 from hub_server import COMMIT, Hub, serving
 
-pytest.importorskip("huggingface_hub")
-
 NOISE = ("README.md", "model.onnx", "pytorch_model.bin", "tf_model.h5", "modeling_evil.py")
 EVIL = "open('ran', 'w').write('code of the repository was run')"
 

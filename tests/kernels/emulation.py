@@ -13,10 +13,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pybind11
 import pytest
 
 from paths import ROOT
 
+ON_X86 = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="only on x86-64: this emulates one of its processors"
+)
+ONE_PROCESS = pytest.mark.xdist_group("builds")
 BLOCKS = Path(__file__).with_name("blocks.py")
 X86_SETS = ["avx2", "avxvnni", "avx512", "avx512vnni", "amx"]
 Result = subprocess.CompletedProcess[str]
@@ -42,24 +47,29 @@ def digests(env: Mapping[str, str], blocks: int = 20_000, cpu: str | None = None
 
 def qemu() -> str:
     path = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")
-    if path is None or platform.machine() != "x86_64":
-        pytest.skip("needs QEMU's user mode (qemu-user-static) on x86-64")
+    if path is None:
+        pytest.skip("needs QEMU's user mode (qemu-user-static)")
     return path
 
 
 @functools.cache
-def simde_build() -> Path:
-    """Folder of a build of the compiled module on SIMDe; builds it where it is not up to date."""
-    if not Path("/usr/include/simde").is_dir():
-        pytest.skip("needs SIMDe (libsimde-dev)")
+def built(preset: str) -> Path:
+    """Folder of a build by one of CMakePresets.json, made or brought up to date.
+
+    ``"simde"`` has the compiled module and the programs of tests/native with wider vectors made of
+    AVX2's, ``"programs"`` these programs for this processor, ``"arm"`` for an ARM one. Tests that
+    ask for builds are in one group, and so in one process, which builds each but once.
+    """
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     cmake = shutil.which("cmake", path=tools)
     if cmake is None or shutil.which("ninja", path=tools) is None:
         pytest.skip("needs cmake and ninja")
-    pybind11 = pytest.importorskip("pybind11")
-    env = {**os.environ, "PATH": tools}
     python = [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
-    for command in ([cmake, *python, "--preset", "simde"], [cmake, "--build", "--preset", "simde"]):
-        built = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)
-        assert built.returncode == 0, built.stdout + built.stderr
-    return ROOT / "build" / "simde"
+    for command in ([cmake, *python, "--preset", preset], [cmake, "--build", "--preset", preset]):
+        done = subprocess.run(
+            command, env={**os.environ, "PATH": tools}, capture_output=True, text=True, cwd=ROOT
+        )
+        if "Could NOT find SIMDe" in done.stderr:  # as vendor/cmake/FindSIMDe.cmake says
+            pytest.skip("needs SIMDe (libsimde-dev)")
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return ROOT / "build" / preset

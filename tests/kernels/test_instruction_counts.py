@@ -1,7 +1,9 @@
 """The hot kernels take no more instructions than they used to, counted by callgrind.
 
-Counts don't depend on how busy the machine is, as times do; they depend on the compiler, so each
-has its own. `python tests/kernels/test_instruction_counts.py` measures anew and rewrites the file.
+Counts don't depend on how busy the machine is, as times do. They depend on the compiler: those of
+CI's images have counts of their own, and any other must stay near the largest of these.
+`python tests/kernels/test_instruction_counts.py` counts anew with this machine's compiler;
+`… PROGRAM "gcc 13"` counts a `kernel_cost` that another compiler built.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from paths import ROOT
+from emulation import ON_X86, ONE_PROCESS, built
 
+pytestmark = [ONE_PROCESS, ON_X86]
 COUNTS = Path(__file__).with_name("instruction_counts.json")
 GROWTH = 1.10
+ANOTHER_COMPILER = 1.25  # beside the largest count of those in the file
 ISA = "avx2"  # valgrind 3.19 knows no AVX-512
 CASES = [
     *(f"matmul {type} {tokens}" for type in ("q4_0", "q5_0", "q8_0") for tokens in (1, 8, 64)),
@@ -39,33 +45,39 @@ CASES = [
 @pytest.fixture(scope="module")
 def program() -> Path:
     """The native program that runs one kernel; skips where it can't be built or counted."""
-    for tool in ("valgrind", "cmake", "c++"):
+    for tool in ("valgrind", "c++"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
-    return build()
+    return built("programs") / "kernel_cost"
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_kernel_takes_no_more_instructions(case: str, program: Path, tmp_path: Path) -> None:
-    known = json.loads(COUNTS.read_text()).get(compiler(), {})
-    if case not in known:
-        pytest.skip(f"nobody has counted {case!r} with {compiler()}")
     found = instructions(program, case, tmp_path)
     if found is None:
-        pytest.skip(f"this processor or build has no {ISA}")
-    assert found <= known[case] * GROWTH
+        pytest.skip(f"GGMLKIT_ISA={ISA}, but this processor lacks it")
+    assert found <= most(case, compiler(), json.loads(COUNTS.read_text()))
 
 
-def build() -> Path:
-    """`kernel_cost`, compiled as the module is."""
-    folder = ROOT / "build" / "kernel_cost"
-    options = ["-DGGMLKIT_KERNEL_CHECK=ON", "-DCMAKE_BUILD_TYPE=Release"]
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), *generator, *options]
-    for command in (configure, ["cmake", "--build", str(folder), "--target", "kernel_cost"]):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "kernel_cost"
+def test_every_case_is_counted_with_the_compilers_of_ci() -> None:
+    counts = json.loads(COUNTS.read_text())
+    assert counts.keys() >= {"gcc 12", "gcc 13", "clang 18"}
+    assert {name: sorted(found) for name, found in counts.items()} == dict.fromkeys(
+        counts, sorted(CASES)
+    )
+
+
+def test_an_unknown_compiler_is_held_to_the_largest_count() -> None:
+    counts = {"gcc 12": {"pack q4_0": 100}, "clang 18": {"pack q4_0": 120}}
+    assert most("pack q4_0", "gcc 12", counts) == pytest.approx(110)
+    assert most("pack q4_0", "gcc 99", counts) == pytest.approx(150)
+
+
+def most(case: str, compiler: str, counts: Mapping[str, Mapping[str, int]]) -> float:
+    """Instructions that `case` may take when built by `compiler`."""
+    if compiler in counts:
+        return counts[compiler][case] * GROWTH
+    return max(found[case] for found in counts.values()) * ANOTHER_COMPILER
 
 
 def instructions(program: Path, case: str, folder: Path) -> int | None:
@@ -94,20 +106,20 @@ def instructions(program: Path, case: str, folder: Path) -> int | None:
 
 
 def compiler() -> str:
-    """Name and major version, such as `c++ (Debian …) 12`."""
-    said = subprocess.run(["c++", "-dumpfullversion"], capture_output=True, text=True).stdout
+    """Name and major version, such as `gcc 12`."""
+    version = subprocess.run(["c++", "-dumpversion"], capture_output=True, text=True).stdout
     kind = subprocess.run(["c++", "--version"], capture_output=True, text=True).stdout
-    return f"{'clang' if 'clang' in kind else 'gcc'} {said.split('.')[0].strip()}"
+    return f"{'clang' if 'clang' in kind else 'gcc'} {version.split('.')[0].strip()}"
 
 
 def main() -> int:
     """Count every case and write the file."""
-    program = build()
-    folder = program.parent
+    path, name = sys.argv[1:] or (built("programs") / "kernel_cost", compiler())
     counts = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
-    counts[compiler()] = {case: instructions(program, case, folder) for case in CASES}
+    with tempfile.TemporaryDirectory() as folder:
+        counts[name] = {case: instructions(Path(path), case, Path(folder)) for case in CASES}
     COUNTS.write_text(json.dumps(counts, indent=1) + "\n")
-    print(json.dumps(counts[compiler()], indent=1))
+    print(json.dumps(counts[name], indent=1))
     return 0
 
 

@@ -3,63 +3,40 @@ other processors run too, on an emulator."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from emulation import X86_SETS
-from paths import ROOT
+from emulation import ON_X86, ONE_PROCESS, X86_SETS, built
 
 CROSS = "aarch64-linux-gnu-g++"
 EMULATOR = "qemu-aarch64-static"
 NEON = ["neon", "neon_dotprod", "neon_i8mm"]
-ARM = [
-    "-DCMAKE_SYSTEM_NAME=Linux",
-    "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-    f"-DCMAKE_CXX_COMPILER={CROSS}",
-    "-DCMAKE_EXE_LINKER_FLAGS=-static",
-]
-
-
-def build(folder: Path, *options: str) -> Path:
-    """The program ``kernel_check``."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    cmake = shutil.which("cmake", path=path)
-    if cmake is None:
-        pytest.skip("no cmake")
-    release = ["-DGGMLKIT_KERNEL_CHECK=ON", "-DCMAKE_BUILD_TYPE=Release"]
-    for step in (["-S", ROOT, "-B", folder, *release, *options], ["--build", folder, "-j2"]):
-        result = subprocess.run([cmake, *step], capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    return folder / "kernel_check"
+pytestmark = ONE_PROCESS
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("native"))
+@pytest.fixture
+def native() -> Path:
+    return built("programs") / "kernel_check"
 
 
-@pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not Path("/usr/include/simde").is_dir():
-        pytest.skip("needs SIMDe (libsimde-dev)")
-    return build(tmp_path_factory.mktemp("emulated"), "-DGGMLKIT_SIMDE=ON")
+@pytest.fixture
+def emulated() -> Path:
+    return built("simde") / "kernel_check"
 
 
-@pytest.fixture(scope="module")
-def arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def arm() -> Path:
     for tool in (CROSS, EMULATOR):
         if shutil.which(tool) is None:
             pytest.skip(f"no {tool}")
-    return build(tmp_path_factory.mktemp("arm"), *ARM)
+    return built("arm") / "kernel_check"
 
 
 @pytest.mark.parametrize("isa", ["scalar", *X86_SETS, *NEON])
@@ -71,6 +48,7 @@ def test_this_processor(native: Path, isa: str) -> None:
 
 
 # Also where the processor has them: the emulation has to know all intrinsics that they use.
+@ON_X86
 @pytest.mark.parametrize("isa", X86_SETS[1:])
 def test_wider_sets_emulated(emulated: Path, isa: str) -> None:
     result = run(emulated, isa)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from emulation import BLOCKS, ROOT, X86_SETS, digests, run_python
+from emulation import BLOCKS, ON_X86, X86_SETS, digests, run_python
+from paths import ROOT
+
+pytestmark = ON_X86
 
 FEW = 200  # blocks; QEMU is slow
 
@@ -57,7 +60,7 @@ def test_common_objects_need_sse2_alone() -> None:
     # What a compiler would take from SSE3 to AVX-512; every AVX mnemonic begins with v.
     younger = r"v\w+|hadd\w+|mov[sd]\wdup|p(shufb|alignr|maddubsw|abs\w|test|mulld|popcnt)|popcnt"
     younger += r"|p(min|max)(sb|sd|uw|ud)|p(ins|ext)r[bdq]|pmov[sz]x\w+|round[sp][sd]|p?blend\w+"
-    for path in objects("_core") + objects("ggmlkit_sources"):
+    for path in objects("_core") + objects("decoder") + objects("common"):
         code = output_of("objdump", "-d", "--no-show-raw-insn", str(path))
         found = re.findall(rf"^\s*[0-9a-f]+:\s+({younger})\s", code, re.MULTILINE)
         assert not found, path.name

@@ -102,7 +102,8 @@ def test_dequantize_into_an_array() -> None:
 
 
 def test_torch_and_bfloat16_are_accepted() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     x = torch.linspace(-1, 1, 64, requires_grad=True)
     assert np.array_equal(gk.quantize(x, "q4_0").data, gk.quantize(x.detach().numpy(), "q4_0").data)
     assert gk.quantize(x.to(torch.bfloat16), "bf16").type.name == "bf16"

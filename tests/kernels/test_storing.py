@@ -121,7 +121,8 @@ def test_doubles_beyond_float32(type: str) -> None:
 
 
 def test_float16_and_bfloat16_are_read_where_they_are() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     x = torch.zeros(6, 512, dtype=torch.bfloat16)
     x[5, 500] = 1e30
     assert refused(x, "q4_K").index == (5, 500)

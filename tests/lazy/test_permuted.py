@@ -7,7 +7,8 @@ import pytest
 
 from ggmlkit.errors import ConversionError
 from ggmlkit.lazy import permuted as permute
-from ggmlkit.tensor import Tensor, quantize
+from ggmlkit.quantizing import quantize
+from ggmlkit.tensor import Tensor
 
 
 def matrix(rows: int, type: str = "f32") -> Tensor:

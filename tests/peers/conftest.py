@@ -1,19 +1,19 @@
-"""What the tests against other programs share; every one is skipped where its program isn't.
+"""What the tests against other programs share. `make peers` builds those programs and runs all of
+these tests; elsewhere a test whose program is not there is skipped.
 
 LLAMA_CPP_BIN    folder of llama.cpp's tools, libggml in it or beside it
-PEER_F16_MODEL   a LLaMA-family gguf in f16 (the demo's is taken if there)
+PEER_F16_MODEL   a gguf of the LLaMA family in f16; otherwise one is made of SmolLM2-135M
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "benchmarks"))  # libggml.py: one binding for tests and benchmarks
+import ggmlkit as gk
+from paths import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +26,12 @@ def llama_bin() -> Path:
 
 
 @pytest.fixture(scope="session")
-def f16_model() -> Path:
+def f16_model(request: pytest.FixtureRequest) -> Path:
     """A real model in f16."""
-    default = ROOT / "build/models/smollm2-f16.gguf"
-    path = Path(os.environ.get("PEER_F16_MODEL", default))
+    request.getfixturevalue("llama_bin")  # nothing else uses it
+    if named := os.environ.get("PEER_F16_MODEL"):
+        return Path(named)
+    path = ROOT / "build/models/smollm2-f16.gguf"
     if not path.exists():
-        pytest.skip("no f16 model: set PEER_F16_MODEL or run `make demo`")
+        gk.convert(request.getfixturevalue("smollm2_gguf"), path, type="f16")
     return path

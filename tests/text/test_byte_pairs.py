@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 
 from ggmlkit import _core
-
-tokenizers = pytest.importorskip("tokenizers")
 
 
 def library(pieces: list[str], merges: list[str], whole_words: bool) -> Any:

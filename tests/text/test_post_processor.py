@@ -51,7 +51,8 @@ BEFORE = template(special("b"), sequence(), b=[3])
 
 def theirs(post_processor: dict[str, Any] | None) -> Around | None:
     """What the library puts around a text of one token; None if that does not come out once."""
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+
     blank = json.loads(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
     blank["model"] = {"type": "WordLevel", "vocab": {"x": TEXT}, "unk_token": "x"}
     blank["post_processor"] = post_processor

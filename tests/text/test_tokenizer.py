@@ -50,7 +50,8 @@ def texts(count: int) -> list[str]:
     ["gguf-v1-f16.bin", "gguf-v3-be-f16.bin", "ggjt-v1-f16.bin", "ggmf-v1-f16.bin", "ggml-f16.bin"],
 )
 def test_golden_files_tokenize_as_sentencepiece(golden: Path, name: str) -> None:
-    sentencepiece = pytest.importorskip("sentencepiece")
+    import sentencepiece
+
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(golden / "meta/tokenizer.model"))
     ours = Tokenizer.from_file(golden / name)
     assert (ours.bos_id, ours.eos_id, ours.vocab_size) == (1, 2, 384)
@@ -67,7 +68,8 @@ def test_golden_files_tokenize_as_sentencepiece(golden: Path, name: str) -> None
 def test_trained_vocabularies_tokenize_as_sentencepiece(
     tmp_path: Path, space_prefix: bool, fixed: list[str], byte_fallback: bool
 ) -> None:
-    sentencepiece = pytest.importorskip("sentencepiece")
+    import sentencepiece
+
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(CORPUS),
         model_prefix=str(tmp_path / "trained"),
@@ -94,7 +96,8 @@ def test_trained_vocabularies_tokenize_as_sentencepiece(
 
 @pytest.mark.parametrize("rule", ["identity", "nmt_nfkc"])
 def test_normalizing_vocabularies_tokenize_as_sentencepiece(tmp_path: Path, rule: str) -> None:
-    sentencepiece = pytest.importorskip("sentencepiece")
+    import sentencepiece
+
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(CORPUS),
         model_prefix=str(tmp_path / "trained"),
@@ -119,7 +122,8 @@ def test_normalizing_vocabularies_tokenize_as_sentencepiece(tmp_path: Path, rule
 def test_transformers_reads_the_exported_vocabulary_alike(
     golden: Path, tmp_path: Path, name: str
 ) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     import ggmlkit as gk
     from ggmlkit.conversion.vocabulary import to_tokenizer_json
 
@@ -198,7 +202,7 @@ def test_a_piece_that_is_no_utf8_gives_its_bytes() -> None:
 
 def trained(pre: str, folder: Path) -> tuple[Path, Any]:
     """A tokenizer.json trained with this pre-tokenizer, and transformers' tokenizer of it."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
     from tokenizers import AddedToken, decoders, models, trainers
     from tokenizers import Tokenizer as Trained
     from tokenizers.pre_tokenizers import ByteLevel
@@ -243,7 +247,8 @@ def test_trained_vocabularies_tokenize_as_transformers(tmp_path: Path, pre: str)
 
 
 def test_the_default_pre_tokenizer_cuts_as_its_expressions_say() -> None:
-    regex = pytest.importorskip("regex")
+    import regex
+
     alphabet = {byte: letter for letter, byte in _letters().items()}
     vocab = Vocab.from_metadata(
         {
@@ -276,7 +281,8 @@ def _isolated(regex: Any, expression: str, word: str) -> list[str]:
 
 
 def test_smollm2_tokenizes_as_transformers(smollm2_gguf: Path, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     import ggmlkit as gk
     from ggmlkit.conversion.vocabulary import to_tokenizer_json
 

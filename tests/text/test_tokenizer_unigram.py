@@ -63,7 +63,8 @@ def test_tokens_that_a_file_does_not_tell_are_known_by_their_names() -> None:
 
 def trained(folder: Path, **settings: Any) -> Any:
     """SentencePiece's processor of a small Unigram, saved as tokenizer.model."""
-    sentencepiece = pytest.importorskip("sentencepiece")
+    import sentencepiece
+
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(CORPUS),
         model_prefix=str(folder / "tokenizer"),
@@ -101,7 +102,8 @@ def test_ids_and_texts_are_sentencepieces(tmp_path: Path, rule: str, byte_fallba
 
 def library(normalizer: Any, pre_tokenizer: Any, *, byte_fallback: bool) -> Any:
     """A small Unigram of the tokenizers library, with an added token."""
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+
     found = tokenizers.Tokenizer(tokenizers.models.Unigram())
     found.normalizer, found.pre_tokenizer = normalizer, pre_tokenizer
     special = ["<pad>", "</s>", "<unk>"]
@@ -124,8 +126,9 @@ def library(normalizer: Any, pre_tokenizer: Any, *, byte_fallback: bool) -> Any:
 
 @pytest.mark.parametrize("byte_fallback", [True, False])
 def test_ids_are_transformers(tmp_path: Path, byte_fallback: bool) -> None:
-    transformers = pytest.importorskip("transformers")
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+    import transformers
+
     n, p = tokenizers.normalizers, tokenizers.pre_tokenizers
     compiled = n.Precompiled(bytes(subwords.keys("t5")["tokenizer.ggml.precompiled_charsmap"]))
     spaces = n.Replace(tokenizers.Regex(" {2,}"), " ")

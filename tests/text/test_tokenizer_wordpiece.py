@@ -60,7 +60,8 @@ def test_first_and_last_tokens() -> None:
 
 def library(*, lowercase: bool, strip_accents: bool | None, ideographs: bool, added: bool) -> Any:
     """A small WordPiece of the tokenizers library."""
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+
     found = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
     found.normalizer = tokenizers.normalizers.BertNormalizer(
         clean_text=True,
@@ -85,8 +86,9 @@ def library(*, lowercase: bool, strip_accents: bool | None, ideographs: bool, ad
 
 @pytest.mark.parametrize("added", [False, True])
 def test_ids_are_transformers(tmp_path: Path, added: bool) -> None:
-    transformers = pytest.importorskip("transformers")
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+    import transformers
+
     for lowercase, strips, ideographs in itertools.product(
         [True, False], [None, True, False], [True, False]
     ):

@@ -157,7 +157,7 @@ void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView
   few(tiles, rows, panel_at(x, whole), tokens - whole, y + whole * ldy, ldy);
 }
 
-void round_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
+void convert_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
   if (out.width == kTokens) return store_bfloat16(x, blocks, out.q);
   static const auto to_int8 = avx512vnni_table().quantize_activations;
   to_int8(x, blocks, out);
@@ -172,7 +172,7 @@ KernelTable make() {
   KernelTable table = avx512vnni_table();
   table.name = "amx";
   table.panel = kMatrixPanel;
-  table.quantize_activations = round_activations;
+  table.quantize_activations = convert_activations;
   fill(table, std::make_index_sequence<kPackedKinds>());
   return table;
 }

@@ -11,54 +11,90 @@ class Architecture:
 
     Attributes:
         name: ``general.architecture``, and the prefix of its keys.
-        rope_pairs: which elements of a head turn together: ``"neighbours"`` (2i, 2i + 1), or
-            ``"halves"`` (i, i + half).
+        rope_pairs: which elements of a head are rotated together: ``"neighbours"`` (2i, 2i + 1),
+            or ``"halves"`` (i, i + half).
         gate: activation of the feed-forward gate: ``"silu"``, or ``"gelu"`` by its approximation
             with a hyperbolic tangent.
-        scales_embeddings: whether embeddings are multiplied by the root of their length.
+        scales_embeddings: whether embeddings are multiplied by the square root of their width.
+        has_qkv_bias: whether q, k and v always have biases.
         has_head_norms: whether each query and key is normed before it is rotated.
-        has_post_norms: whether what a block adds to the stream is normed before.
-        score_cap, logit_cap: soft caps of files that name none; 0 for no cap.
+        has_post_norms: whether the outputs of attention and of the feed-forward part are normed
+            before they are added to the residual stream.
+        stores_norms_less_one: whether checkpoints store the weights of norms less 1; gguf stores
+            them as they multiply.
+        attn_softcap, final_softcap: soft caps of files that name none; 0 for no cap.
         window: positions that tokens of sliding layers see where the file doesn't say; 0 for all.
         window_period: of so many layers in a row, the last sees everything; 0: none does.
+        sliding_base: of the rotation of sliding layers where the file doesn't say; what stretches
+            the rotation is for the other layers alone. 0: all layers rotate alike.
         wide_scale_layers: a model of so many layers scales its scores by the width over the heads,
-            not by the head size (Gemma 2 of 27 B; its files have no key for it).
+            not by the head size (Gemma 2 and 3 of 27 B; their files have no key for it).
         is_fused: whether its files keep q, k and v in one tensor, and gate and up in another.
+        is_tied: whether its files never have an output matrix apart from the embeddings.
     """
 
     name: str
     rope_pairs: str = "neighbours"
     gate: str = "silu"
     scales_embeddings: bool = False
+    has_qkv_bias: bool = False
     has_head_norms: bool = False
     has_post_norms: bool = False
-    score_cap: float = 0.0
-    logit_cap: float = 0.0
+    stores_norms_less_one: bool = False
+    attn_softcap: float = 0.0
+    final_softcap: float = 0.0
     window: int = 0
     window_period: int = 0
+    sliding_base: float = 0.0
     wide_scale_layers: int = 0
     is_fused: bool = False
+    is_tied: bool = False
+
+    def sliding_layers(self, layers: int) -> tuple[bool, ...]:
+        """For each of so many layers whether it slides, where the file doesn't say."""
+        return tuple(slides(layer, self.window_period) for layer in range(layers))
 
 
 ARCHITECTURES = {
     each.name: each
     for each in (
         Architecture("llama"),
-        Architecture("qwen2", rope_pairs="halves"),
+        Architecture("qwen2", rope_pairs="halves", has_qkv_bias=True),
         Architecture("qwen3", rope_pairs="halves", has_head_norms=True),
         Architecture("phi3", rope_pairs="halves", is_fused=True),
-        Architecture("gemma", rope_pairs="halves", gate="gelu", scales_embeddings=True),
+        Architecture(
+            "gemma",
+            rope_pairs="halves",
+            gate="gelu",
+            scales_embeddings=True,
+            stores_norms_less_one=True,
+            is_tied=True,
+        ),
         Architecture(
             "gemma2",
             rope_pairs="halves",
             gate="gelu",
             scales_embeddings=True,
             has_post_norms=True,
-            score_cap=50.0,
-            logit_cap=30.0,
+            stores_norms_less_one=True,
+            attn_softcap=50.0,
+            final_softcap=30.0,
             window=4096,
             window_period=2,
             wide_scale_layers=46,
+            is_tied=True,
+        ),
+        Architecture(
+            "gemma3",
+            rope_pairs="halves",
+            gate="gelu",
+            scales_embeddings=True,
+            has_head_norms=True,
+            has_post_norms=True,
+            stores_norms_less_one=True,
+            window_period=6,
+            sliding_base=10000.0,
+            wide_scale_layers=62,
         ),
     )
 }

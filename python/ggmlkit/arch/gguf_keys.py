@@ -1,88 +1,75 @@
-"""Hyper-parameters of gguf keys."""
+"""gguf keys: hyper-parameters from them, and to them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from ggmlkit.arch import tensor_names as names
 from ggmlkit.arch.architectures import ARCHITECTURES, Architecture, architecture_names, slides
-from ggmlkit.arch.hparams import DEFAULT_THETA, Hparams, checked, checked_layers
-from ggmlkit.arch.read_fields import count, number, shortest
-from ggmlkit.arch.rope_scaling import LongRope, llama3_of
-from ggmlkit.errors import ConversionError
+from ggmlkit.arch.gguf_features import refuse_features
+from ggmlkit.arch.gguf_rope import gguf_rope, gguf_rope_keys
+from ggmlkit.arch.hparams import Hparams, checked_layers
+from ggmlkit.arch.key_values import KeyValues
+from ggmlkit.arch.rope import Rope
+from ggmlkit.errors import HparamsError
+from ggmlkit.tensor import Tensor
 
-Floats = npt.NDArray[np.float32]
-_SCALING = "rope.scaling."
+_LEGACY_EPS = 1e-6  # what the containers before gguf, which store none, were run with
+_PATTERN = "attention.sliding_window_pattern"
+_SLIDING_BASE = "rope.freq_base_swa"
 
 
-def from_metadata(
-    metadata: Mapping[str, Any],
-    *,
-    vocab: int,
-    tied: bool,
-    rope_divisors: Floats | None = None,
-    long_rope: tuple[Floats, Floats] | None = None,
-    names: Collection[str] = (),
-) -> Hparams:
-    """Hyper-parameters of gguf keys (of any file, see ModelFile.metadata).
+def from_gguf_keys(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Hparams:
+    """Hyper-parameters of gguf keys, and of what the tensors show.
 
     Args:
-        metadata: the keys.
-        vocab: rows of the embeddings.
-        tied: whether there is no output matrix.
-        rope_divisors: values of rope_freqs.weight.
-        long_rope: values of rope_factors_short.weight and rope_factors_long.weight.
-        names: of the tensors; they show which matrices have biases.
+        metadata: the keys (of any file, see ModelFile.metadata).
+        tensors: by gguf name. Sizes that the keys leave out follow from their shapes; of data,
+            only the factors of the rotation are read.
 
-    Raises ConversionError for another architecture, and for divisors no llama3 scaling gives.
+    Raises:
+        HparamsError: another architecture, a missing key or tensor, a value out of range, or a
+            key of something that no field holds.
     """
     architecture = _architecture(metadata)
-    prefix = f"{architecture.name}."
-    keys = {key[len(prefix) :]: v for key, v in metadata.items() if key.startswith(prefix)}
-    dim = count(keys, "embedding_length")
-    heads = count(keys, "attention.head_count")
-    layers = checked_layers(count(keys, "block_count"))
-    head_dim = count(keys, "attention.key_length", dim // heads)
-    rotated = count(keys, "rope.dimension_count", head_dim)
-    theta = shortest(number(keys, "rope.freq_base", DEFAULT_THETA))
-    context = count(keys, "context_length", 2048)
-    scaling = _scaling(keys)
-    llama3 = None
-    if rope_divisors is not None:
-        if scaling:
-            raise ConversionError("rope_freqs.weight together with rope scaling is not supported")
-        original = keys.get(_SCALING + "original_context_length")
-        llama3 = llama3_of(rope_divisors, theta, rotated, original)
-    return checked(
-        Hparams(
-            architecture=architecture.name,
-            dim=dim,
-            layers=layers,
-            heads=heads,
-            kv_heads=count(keys, "attention.head_count_kv", heads),
-            head_dim=head_dim,
-            ffn=count(keys, "feed_forward_length"),
-            vocab=vocab,
-            context=context,
-            eps=shortest(number(keys, "attention.layer_norm_rms_epsilon", 1e-6)),
-            theta=theta,
-            rotated=0 if rotated == head_dim else rotated,
-            scaling={} if long_rope else scaling,
-            llama3=llama3,
-            long_rope=_long_rope(keys, long_rope, context),
-            window=_window(keys, architecture),
-            sliding=_sliding(keys, architecture, layers),
-            query_scale=_switch(keys, "attention.scale", 0.0),
-            score_cap=_switch(keys, "attn_logit_softcapping", architecture.score_cap),
-            logit_cap=_switch(keys, "final_logit_softcapping", architecture.logit_cap),
-            qkv_bias="blk.0.attn_q.bias" in names,
-            output_bias="blk.0.attn_output.bias" in names,
-            mlp_bias="blk.0.ffn_up.bias" in names,
-            tied=tied,
-        )
+    keys = KeyValues(metadata, architecture.name)
+    layers = checked_layers(_layers(keys, tensors))
+    dim, heads = keys.count("embedding_length"), keys.count("attention.head_count")
+    head_dim = keys.count("attention.key_length", max(dim // heads, 1))
+    context = keys.count("context_length", 2048)
+    rope = gguf_rope(keys, tensors, head_dim, context)
+    sliding_rope = None
+    own: dict[str, float] = {
+        "attention.key_length": head_dim,
+        "rope.dimension_count": rope.dims,
+        "rope.freq_base": rope.base,
+    }
+    if architecture.sliding_base:
+        own[_SLIDING_BASE] = keys.positive(_SLIDING_BASE, architecture.sliding_base)
+        sliding_rope = Rope(rope.dims, own[_SLIDING_BASE])
+    refuse_features(keys, own)
+    return Hparams(
+        architecture=architecture.name,
+        layers=layers,
+        dim=dim,
+        heads=heads,
+        kv_heads=keys.count("attention.head_count_kv", heads),
+        head_dim=head_dim,
+        ffn=_ffn(keys, tensors),
+        vocab=_vocab(keys, tensors),
+        context=context,
+        eps=keys.number("attention.layer_norm_rms_epsilon", _LEGACY_EPS),
+        rope=rope,
+        windows=_windows(keys, architecture, layers),
+        sliding_rope=sliding_rope,
+        query_scale=keys.number("attention.scale", 0.0),
+        attn_softcap=keys.number("attn_logit_softcapping", architecture.attn_softcap),
+        final_softcap=keys.number("final_logit_softcapping", architecture.final_softcap),
+        qkv_bias="blk.0.attn_q.bias" in tensors,
+        output_bias="blk.0.attn_output.bias" in tensors,
+        mlp_bias="blk.0.ffn_up.bias" in tensors,
+        tied=names.OUTPUT not in tensors,
     )
 
 
@@ -90,62 +77,100 @@ def _architecture(metadata: Mapping[str, Any]) -> Architecture:
     name = metadata.get("general.architecture", "llama")
     found = ARCHITECTURES.get(name) if isinstance(name, str) else None
     if found is None:
-        raise ConversionError(
+        raise HparamsError(
             f"architecture {str(name)[:80]!r} is not supported, only {architecture_names()}"
         )
     return found
 
 
-def _scaling(keys: Mapping[str, Any]) -> dict[str, Any]:
-    scaling = {
-        key[len(_SCALING) :]: shortest(value) if isinstance(value, float) else value
-        for key, value in keys.items()
-        if key.startswith(_SCALING)
+def _layers(keys: KeyValues, tensors: Mapping[str, Tensor]) -> int:
+    layers = keys.count("block_count")
+    if layers > len(tensors):  # before memory is taken for them
+        raise HparamsError(f"{keys.name('block_count')} is {layers}, more than there are tensors")
+    return layers
+
+
+def _vocab(keys: KeyValues, tensors: Mapping[str, Tensor]) -> int:
+    rows = _rows(tensors, names.EMBEDDINGS)
+    if keys.count("vocab_size", rows) != rows:
+        raise HparamsError(
+            f"{keys.name('vocab_size')} is {keys.count('vocab_size')}, but {names.EMBEDDINGS} "
+            f"has {rows} rows"
+        )
+    return rows
+
+
+def _ffn(keys: KeyValues, tensors: Mapping[str, Tensor]) -> int:
+    """Width of the feed-forward part; where gate and up are one tensor, half of its rows."""
+    key = "feed_forward_length"
+    if key in keys:
+        return keys.count(key)
+    gate = "blk.0.ffn_gate.weight"
+    return _rows(tensors, gate) if gate in tensors else _rows(tensors, "blk.0.ffn_up.weight") // 2
+
+
+def _rows(tensors: Mapping[str, Tensor], name: str) -> int:
+    tensor = tensors.get(name)
+    if tensor is None:
+        raise HparamsError(f"tensor {name} is missing")
+    if len(tensor.shape) != 2:
+        raise HparamsError(f"tensor {name} of shape {tensor.shape} is not a matrix")
+    return tensor.shape[0]
+
+
+def _windows(keys: KeyValues, architecture: Architecture, layers: int) -> tuple[int, ...]:
+    window = keys.count_or_none("attention.sliding_window", architecture.window)
+    sliding = keys.flags(_PATTERN)
+    if sliding is None:  # one number, or none: every so many layers one sees everything
+        period = keys.count_or_none(_PATTERN, architecture.window_period)
+        sliding = tuple(slides(layer, period) for layer in range(layers))
+    if len(sliding) != layers:
+        raise HparamsError(f"{keys.name(_PATTERN)} has {len(sliding)} values for {layers} layers")
+    return tuple(window if each else 0 for each in sliding)
+
+
+def to_gguf_keys(hparams: Hparams) -> dict[str, Any]:
+    """The gguf keys; :meth:`Hparams.rope_tensors` are to be written with them.
+
+    Raises HparamsError for windows of several sizes, which have no key.
+    """
+    found: dict[str, Any] = {
+        "vocab_size": hparams.vocab,
+        "context_length": hparams.context,
+        "embedding_length": hparams.dim,
+        "block_count": hparams.layers,
+        "feed_forward_length": hparams.ffn,
+        "attention.head_count": hparams.heads,
+        "attention.head_count_kv": hparams.kv_heads,
+        "attention.layer_norm_rms_epsilon": hparams.eps,
+        **gguf_rope_keys(hparams.rope),
+        **_window_keys(hparams),
     }
-    return scaling if scaling.get("type", "none") != "none" else {}
+    if hparams.head_dim * hparams.heads != hparams.dim:
+        found["attention.key_length"] = hparams.head_dim
+        found["attention.value_length"] = hparams.head_dim
+    if hparams.sliding_rope is not None:
+        found[_SLIDING_BASE] = hparams.sliding_rope.base
+    usual = hparams.switches
+    optional = {
+        "attention.scale": (hparams.query_scale, 0.0),
+        "attn_logit_softcapping": (hparams.attn_softcap, usual.attn_softcap),
+        "final_logit_softcapping": (hparams.final_softcap, usual.final_softcap),
+    }
+    found.update({key: value for key, (value, usually) in optional.items() if value or usually})
+    prefix = hparams.architecture
+    return {"general.architecture": prefix} | {f"{prefix}.{key}": v for key, v in found.items()}
 
 
-def _long_rope(
-    keys: Mapping[str, Any], factors: tuple[Floats, Floats] | None, context: int
-) -> LongRope | None:
-    if factors is None:
-        return None
-    short, long = (tuple(shortest(float(x)) for x in each.reshape(-1)) for each in factors)
-    return LongRope(
-        short=short,
-        long=long,
-        original_context=count(keys, _SCALING + "original_context_length", context),
-        attention_factor=shortest(number(keys, _SCALING + "attn_factor", 1.0)),
-    )
-
-
-def _switch(keys: Mapping[str, Any], key: str, default: float) -> float:
-    """A number that may be 0, for off."""
-    return 0.0 if _is_zero(keys.get(key, default)) else shortest(number(keys, key, default))
-
-
-def _window(keys: Mapping[str, Any], architecture: Architecture) -> int:
-    key = "attention.sliding_window"
-    usual = architecture.window
-    return 0 if _is_zero(keys.get(key, usual)) else count(keys, key, usual)
-
-
-def _is_zero(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and value == 0
-
-
-def _sliding(keys: Mapping[str, Any], architecture: Architecture, layers: int) -> tuple[bool, ...]:
-    """Which layers slide; empty where this is as the architecture has it."""
-    key = "attention.sliding_window_pattern"
-    value = keys.get(key)
-    if value is None:
-        return ()
-    usual = tuple(slides(layer, architecture.window_period) for layer in range(layers))
-    if isinstance(value, (list, tuple, np.ndarray)):
-        found = tuple(bool(each) for each in value)
-    else:
-        period = 0 if _is_zero(value) else count(keys, key)
-        found = tuple(slides(layer, period) for layer in range(layers))
-    if len(found) != layers:
-        raise ConversionError(f"{key} has {len(found)} values for {layers} layers")
-    return () if found == usual else found
+def _window_keys(hparams: Hparams) -> dict[str, Any]:
+    sizes = set(hparams.windows) - {0}
+    if len(sizes) > 1:
+        raise HparamsError("layers with windows of several sizes have no gguf key")
+    found: dict[str, Any] = {}
+    if sizes:
+        found["attention.sliding_window"] = hparams.window
+    sliding = tuple(window > 0 for window in hparams.windows)
+    has_windows = bool(sizes) or hparams.switches.window > 0
+    if has_windows and sliding != hparams.switches.sliding_layers(hparams.layers):
+        found[_PATTERN] = list(sliding)
+    return found

@@ -8,34 +8,36 @@ from dataclasses import replace
 from math import isclose
 from typing import Any
 
-from ggmlkit.arch.hf_families import FAMILIES, Family, family_of
-from ggmlkit.arch.hf_rope import rope_of, rope_settings
+from ggmlkit.arch.architectures import ARCHITECTURES
+from ggmlkit.arch.hf_families import FAMILIES, Family, family_for, family_of
+from ggmlkit.arch.hf_rope import rope_settings, ropes_of
 from ggmlkit.arch.hf_settings import HARMLESS, HONOURED, OFF
 from ggmlkit.arch.hf_windows import window_settings, windows_of
-from ggmlkit.arch.hparams import ConversionWarning, Hparams, checked, checked_layers
+from ggmlkit.arch.hparams import ConversionWarning, Hparams, checked_layers
 from ggmlkit.arch.read_fields import count, flag, number, shortest
-from ggmlkit.errors import ConversionError
+from ggmlkit.arch.rope import LongRope, YarnScaling
+from ggmlkit.errors import HparamsError
 
 
 def from_hf_config(config: Mapping[str, Any]) -> Hparams:
     """Hyper-parameters of a config.json.
 
-    Raises ConversionError, naming the setting, for anything the decoder does not honour.
+    Raises HparamsError, naming the setting, for anything the decoder does not honour.
     """
     family = family_of(config)
+    switches = ARCHITECTURES[family.architecture]
     _refuse_unsupported(config, family)
     dim = count(config, "hidden_size")
     heads = count(config, "num_attention_heads")
     layers = checked_layers(count(config, "num_hidden_layers"))
     head_dim = count(config, "head_dim", family.head_dim or dim // heads)
     context = count(config, "max_position_embeddings", 2048)
-    rope = rope_of(config, context, head_dim, may_be_long=family.is_long)
-    window, sliding = windows_of(config, family, layers, context)
+    rope, sliding_rope = ropes_of(config, family, head_dim, context)
     biases = family.has_biases and flag(config, "attention_bias")
     hparams = Hparams(
         architecture=family.architecture,
-        dim=dim,
         layers=layers,
+        dim=dim,
         heads=heads,
         kv_heads=count(config, "num_key_value_heads", heads),
         head_dim=head_dim,
@@ -43,31 +45,30 @@ def from_hf_config(config: Mapping[str, Any]) -> Hparams:
         vocab=count(config, "vocab_size"),
         context=context,
         eps=number(config, "rms_norm_eps", family.eps),
-        theta=rope.theta,
-        rotated=rope.rotated,
-        scaling=rope.scaling,
-        llama3=rope.llama3,
-        long_rope=rope.long_rope,
-        window=window,
-        sliding=sliding,
-        qkv_bias=biases or family.architecture == "qwen2",
+        rope=rope,
+        windows=windows_of(config, family, layers, context),
+        sliding_rope=sliding_rope,
+        qkv_bias=biases or switches.has_qkv_bias,
         output_bias=biases,
         mlp_bias=family.has_biases and flag(config, "mlp_bias"),
         tied=flag(config, "tie_word_embeddings", family.tied),
+        **_softcaps(config, family),
     )
-    if family.tied and not hparams.tied:
-        raise ConversionError("tie_word_embeddings = False in config.json is not supported")
-    return checked(_with_caps(config, hparams) if family.architecture == "gemma2" else hparams)
+    if switches.is_tied and not hparams.tied:
+        raise HparamsError("tie_word_embeddings = False in config.json is not supported")
+    if not family.has_query_scale:
+        return hparams
+    return replace(hparams, query_scale=_query_scale(config, hparams))
 
 
 def _refuse_unsupported(config: Mapping[str, Any], family: Family) -> None:
     for key in ("hidden_act", "hidden_activation"):
         if config.get(key) is not None and config[key] not in family.activations:
-            raise ConversionError(f"{key} = {config[key]!r} in config.json is not supported")
+            raise HparamsError(f"{key} = {config[key]!r} in config.json is not supported")
     honoured = HONOURED | _own_settings(family)
     for key, off in OFF.items():
         if key not in honoured and config.get(key) is not None and config[key] not in off:
-            raise ConversionError(f"{key} = {config[key]!r} in config.json is not supported")
+            raise HparamsError(f"{key} = {config[key]!r} in config.json is not supported")
     unknown = sorted(key for key in config if key not in honoured | OFF.keys() | HARMLESS)
     if unknown:
         warnings.warn(
@@ -79,39 +80,53 @@ def _refuse_unsupported(config: Mapping[str, Any], family: Family) -> None:
 
 def _own_settings(family: Family) -> set[str]:
     """Settings that mean something in this family alone."""
-    found = {"attention_bias", "mlp_bias"} if family.has_biases else set()
-    if family.architecture == "gemma2":
-        found |= {"attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar"}
+    found = set(family.softcaps)
+    if family.has_biases:
+        found |= {"attention_bias", "mlp_bias"}
+    if family.has_query_scale:
+        found.add("query_pre_attn_scalar")
+    if ARCHITECTURES[family.architecture].sliding_base:
+        found |= {"rope_local_base_freq", "sliding_window_pattern"}
     return found
 
 
-def _with_caps(config: Mapping[str, Any], hparams: Hparams) -> Hparams:
-    """Gemma 2's soft caps, and its scale of queries where the sizes don't give it."""
-    architecture = hparams.family
-    for key in ("attn_logit_softcapping", "final_logit_softcapping"):
-        if key in config and config[key] is None:  # a file without it would mean the usual cap
-            raise ConversionError(f"{key} = None in config.json is not supported")
+# Soft caps: config.json's names to Hparams' fields.
+_SOFTCAPS = {
+    "attn_logit_softcapping": "attn_softcap",
+    "final_logit_softcapping": "final_softcap",
+}
+
+
+def _softcaps(config: Mapping[str, Any], family: Family) -> dict[str, float]:
+    """The soft caps that a family honours, by field."""
+    found = {}
+    for key in family.softcaps:
+        usual = getattr(ARCHITECTURES[family.architecture], _SOFTCAPS[key])
+        if usual and key in config and config[key] is None:  # llama.cpp would take the usual cap
+            raise HparamsError(f"{key} = None in config.json is not supported")
+        has_cap = usual or config.get(key) is not None
+        found[_SOFTCAPS[key]] = number(config, key, usual) if has_cap else 0.0
+    return found
+
+
+def _query_scale(config: Mapping[str, Any], hparams: Hparams) -> float:
+    """Gemma's scale of queries, where the sizes don't give it; else 0."""
     scalar = number(config, "query_pre_attn_scalar", 256.0)
-    scale = 0.0 if isclose(scalar**-0.5, hparams.derived_query_scale()) else shortest(scalar**-0.5)
-    if scale:
-        warnings.warn(
-            f"query_pre_attn_scalar {scalar:g} is kept in gemma2.attention.scale, which llama.cpp "
-            "does not read",
-            ConversionWarning,
-            stacklevel=3,
-        )
-    return replace(
-        hparams,
-        score_cap=number(config, "attn_logit_softcapping", architecture.score_cap),
-        logit_cap=number(config, "final_logit_softcapping", architecture.logit_cap),
-        query_scale=scale,
+    if isclose(scalar**-0.5, hparams.derived_query_scale()):
+        return 0.0
+    warnings.warn(
+        f"query_pre_attn_scalar {scalar:g} is kept in {hparams.architecture}.attention.scale, "
+        "which llama.cpp does not read",
+        ConversionWarning,
+        stacklevel=3,
     )
+    return shortest(scalar**-0.5)
 
 
 def to_hf_config(hparams: Hparams) -> dict[str, Any]:
     """A config.json for the family's ForCausalLM class (without token ids and dtype).
 
-    Raises ConversionError for a combination that no class of transformers computes.
+    Raises HparamsError for a combination that no class of transformers computes.
     """
     family = _family_for(hparams)
     config: dict[str, Any] = {
@@ -136,33 +151,38 @@ def to_hf_config(hparams: Hparams) -> dict[str, Any]:
         config["mlp_bias"] = hparams.mlp_bias
     if family.has_windows:
         config.update(window_settings(hparams, family))
-    if family.architecture == "gemma2":
+    for key in family.softcaps:
+        config[key] = getattr(hparams, _SOFTCAPS[key]) or None
+    if family.has_query_scale:
         config["hidden_activation"] = family.activations[0]
-        config["attn_logit_softcapping"] = hparams.score_cap
-        config["final_logit_softcapping"] = hparams.logit_cap
         scale = hparams.query_scale or hparams.derived_query_scale()
         config["query_pre_attn_scalar"] = round(scale**-2)
     return config
 
 
 def _family_for(hparams: Hparams) -> Family:
-    family = FAMILIES[hparams.architecture]
+    family = family_for(hparams.architecture)
     if hparams.architecture == "llama" and hparams.window:
         family = FAMILIES["mistral"]
     elif hparams.window and not family.has_windows:
-        raise ConversionError(f"{family.model_class} has no sliding windows")
-    if (hparams.rotated or hparams.long_rope) and not family.is_long:
-        raise ConversionError(f"{family.model_class} has no partial or long rotation")
+        raise HparamsError(f"{family.model_class} has no sliding windows")
+    is_long = isinstance(hparams.rope.factors, LongRope)
+    if (is_long or not hparams.rotates_whole_heads) and not family.is_long:
+        raise HparamsError(f"{family.model_class} has no partial or long rotation")
+    if family.is_long and isinstance(hparams.rope.scaling, YarnScaling):
+        raise HparamsError(f"{family.model_class} has no yarn scaling")
     biases = (hparams.qkv_bias, hparams.output_bias, hparams.mlp_bias)
     if family.has_biases:
         possible = hparams.qkv_bias == hparams.output_bias
     else:
-        possible = biases == (family.architecture == "qwen2", False, False)
+        possible = biases == (hparams.switches.has_qkv_bias, False, False)
     if not possible:
-        raise ConversionError(f"{family.model_class} has not the biases of this model")
-    if family.architecture == "gemma2":
-        if not (hparams.score_cap and hparams.logit_cap):
-            raise ConversionError(f"{family.model_class} without soft caps is not supported")
-    elif hparams.score_cap or hparams.logit_cap or hparams.query_scale:
-        raise ConversionError(f"{family.model_class} neither caps logits nor scales queries")
+        raise HparamsError(f"{family.model_class} has not the biases of this model")
+    if hparams.query_scale and not family.has_query_scale:
+        raise HparamsError(f"{family.model_class} has no scale of queries")
+    for key, cap in _SOFTCAPS.items():
+        if getattr(hparams, cap) and key not in family.softcaps:
+            raise HparamsError(f"{family.model_class} has no {key}")
+        if getattr(hparams.switches, cap) and not getattr(hparams, cap):
+            raise HparamsError(f"{family.model_class} without {key} is not supported")
     return family

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ggmlkit.errors import ConversionError
+from ggmlkit.arch.rope import DEFAULT_BASE
+from ggmlkit.errors import HparamsError
 
 _GELU = "gelu_pytorch_tanh"
 
@@ -28,7 +29,10 @@ class Family:
         activations: values of ``hidden_act`` and ``hidden_activation`` that mean its gate.
         head_dim: where the file does not say; 0 for the width over the heads.
         eps: of the norms, where the file does not say.
+        theta: base of the rotation, where the file does not say.
         tied: whether the output matrix is the embeddings, where the file does not say.
+        softcaps: the settings of soft caps that are honoured.
+        has_query_scale: whether ``query_pre_attn_scalar`` is honoured.
         has_biases: whether ``attention_bias`` and ``mlp_bias`` are honoured.
         is_long: whether it has LongRoPE and rotates a part of each head.
         has_windows: whether ``sliding_window`` means something.
@@ -42,7 +46,10 @@ class Family:
     activations: tuple[str, ...] = ("silu", "swish")  # one function under two names
     head_dim: int = 0
     eps: float = 1e-6
+    theta: float = DEFAULT_BASE
     tied: bool = False
+    softcaps: tuple[str, ...] = ()
+    has_query_scale: bool = False
     has_biases: bool = False
     is_long: bool = False
     has_windows: bool = False
@@ -59,7 +66,8 @@ class Family:
     def classes(self) -> list[str]:
         """Those that compute what is computed here, with the output matrix and without."""
         stems = filter(None, (self.stem, self.own_stem))
-        return [f"{stem}{kind}" for stem in stems for kind in ("ForCausalLM", "Model")]
+        kinds = ("ForCausalLM", "TextModel" if self.model_type.endswith("_text") else "Model")
+        return [f"{stem}{kind}" for stem in stems for kind in kinds]
 
 
 FAMILIES = {
@@ -112,11 +120,31 @@ FAMILIES = {
             activations=(_GELU,),
             head_dim=256,
             tied=True,
+            softcaps=("attn_logit_softcapping", "final_logit_softcapping"),
+            has_query_scale=True,
+            has_windows=True,
+            window=4096,
+        ),
+        Family(
+            "gemma3_text",
+            "gemma3",
+            "Gemma3",
+            activations=(_GELU,),
+            head_dim=256,
+            theta=1e6,
+            tied=True,
+            softcaps=("final_logit_softcapping",),
+            has_query_scale=True,
             has_windows=True,
             window=4096,
         ),
     )
 }
+
+
+def family_for(architecture: str) -> Family:
+    """The family that a gguf architecture is written as, unless something asks for another."""
+    return next(each for each in FAMILIES.values() if each.architecture == architecture)
 
 
 # As the first conversions of LLaMA spelt it.
@@ -127,7 +155,7 @@ def family_of(config: Mapping[str, Any]) -> Family:
     """The family that a config.json names by ``model_type``, or else by ``architectures``.
 
     Settings that name neither, such as those saved with a training run, are llama's.
-    Raises ConversionError for a name that is not known here, and for a class of a known type that
+    Raises HparamsError for a name that is not known here, and for a class of a known type that
     computes something else.
     """
     kind, classes = config.get("model_type"), _classes(config)
@@ -135,12 +163,12 @@ def family_of(config: Mapping[str, Any]) -> Family:
         return _family_of_class(classes) if classes else FAMILIES["llama"]
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
-        raise ConversionError(
+        raise HparamsError(
             f"model_type {str(kind)[:80]!r} is not supported, only {', '.join(FAMILIES)}; if it "
             "computes exactly what one of these does, write that one's model_type and architectures"
         )
     if classes and not set(classes) & set(family.classes):
-        raise ConversionError(
+        raise HparamsError(
             f"architectures names {classes[0][:80]!r}, which is not supported for model_type "
             f"{kind!r}; if it computes exactly what {family.model_class} does, name that instead"
         )
@@ -160,7 +188,7 @@ def _family_of_class(classes: list[str]) -> Family:
     for family in FAMILIES.values():
         if set(classes) & set(family.classes):
             return family
-    raise ConversionError(
+    raise HparamsError(
         f"architectures names {classes[0][:80]!r}, which is not supported, only "
         f"{', '.join(family.model_class for family in FAMILIES.values())}"
     )

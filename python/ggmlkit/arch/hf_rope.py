@@ -3,69 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
-from ggmlkit.arch.hparams import DEFAULT_THETA, Hparams
+from ggmlkit.arch.architectures import ARCHITECTURES
+from ggmlkit.arch.hf_families import Family
+from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.read_fields import count, number, numbers, shortest
-from ggmlkit.arch.rope_scaling import Llama3Scaling, LongRope, long_attention_factor
-from ggmlkit.errors import ConversionError
+from ggmlkit.arch.rope import (
+    LinearScaling,
+    Llama3Scaling,
+    LongRope,
+    Rope,
+    YarnScaling,
+    long_attention_factor,
+)
+from ggmlkit.errors import HparamsError
+
+_KINDS = ("full_attention", "sliding_attention")
 
 
-@dataclass(frozen=True)
-class HfRope:
-    """What :class:`Hparams` says of rotation, in its words."""
+def ropes_of(
+    config: Mapping[str, Any], family: Family, head_dim: int, context: int
+) -> tuple[Rope, Rope | None]:
+    """The rotation, and that of sliding layers where the architecture gives them their own.
 
-    theta: float
-    rotated: int
-    scaling: Mapping[str, Any] = field(default_factory=dict)
-    llama3: Llama3Scaling | None = None
-    long_rope: LongRope | None = None
-
-
-def rope_of(config: Mapping[str, Any], context: int, head_dim: int, *, may_be_long: bool) -> HfRope:
-    """From ``rope_parameters`` or the older ``rope_theta`` and ``rope_scaling``.
-
-    ``may_be_long`` allows LongRoPE and the rotation of a part of each head, as in Phi-3.
-    Raises ConversionError, naming it, for what is not honoured.
+    From ``rope_parameters`` or the older ``rope_theta``, ``rope_scaling`` and
+    ``rope_local_base_freq``. Raises HparamsError, naming it, for what is not honoured.
     """
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
-        raise ConversionError(f"rope parameters {rope!r} in config.json are not an object")
-    if any(isinstance(value, Mapping) for value in rope.values()):
-        raise ConversionError("rope parameters that differ between layers are not supported")
+        raise HparamsError(f"rope parameters {rope!r} in config.json are not an object")
+    local_base = ARCHITECTURES[family.architecture].sliding_base
+    is_by_kind = any(isinstance(value, Mapping) for value in rope.values())
+    if is_by_kind and (not local_base or not rope.keys() <= set(_KINDS)):
+        raise HparamsError("rope parameters that differ between layers are not supported")
+    if not local_base:
+        return _rope(config, rope, family, head_dim, context), None
+    full, sliding = (_of_kind(rope, kind) for kind in _KINDS) if is_by_kind else (rope, {})
+    base = number(config, "rope_local_base_freq", local_base)
+    local = Rope(head_dim, number(sliding, "rope_theta", base))
+    if sliding.get("rope_type", "default") != "default":
+        raise HparamsError(f"rope type {sliding['rope_type']!r} of sliding layers is not supported")
+    return _rope(config, full, family, head_dim, context), local
+
+
+def _of_kind(rope: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    found = rope.get(kind) or {}
+    if not isinstance(found, Mapping):
+        raise HparamsError(f"rope parameters {kind} = {found!r} in config.json are not an object")
+    return found
+
+
+def _rope(
+    config: Mapping[str, Any], rope: Mapping[str, Any], family: Family, head_dim: int, context: int
+) -> Rope:
     has_theta = rope.get("rope_theta") is not None
-    theta = number(rope if has_theta else config, "rope_theta", DEFAULT_THETA)
-    rotated = _rotated(config, rope, head_dim, may_be_long)
+    plain = Rope(
+        dims=_rotated(config, rope, head_dim, family.is_long),
+        base=number(rope if has_theta else config, "rope_theta", family.theta),
+    )
     kind = rope.get("rope_type", rope.get("type", "default"))
     original = _original_context(config, rope, context)
     if kind == "default":
-        return HfRope(theta, rotated)
+        return plain
     if kind == "linear":
-        return HfRope(theta, rotated, {"type": "linear", "factor": number(rope, "factor")})
-    if kind == "yarn" and not may_be_long:
-        return HfRope(theta, rotated, _yarn(rope, original))
+        factor = number(rope, "factor")
+        return plain if factor == 1 else replace(plain, scaling=LinearScaling(factor))
+    if kind == "yarn" and not family.is_long:
+        return _yarn(plain, rope, original)
     if kind == "llama3":
-        return HfRope(theta, rotated, llama3=_llama3(rope, original))
-    if kind in ("longrope", "su") and may_be_long:
-        long_rope = _long_rope(rope, original, context, (rotated or head_dim) // 2)
-        return HfRope(theta, rotated, long_rope=long_rope)
-    raise ConversionError(f"rope type {kind!r} in config.json is not supported")
+        return replace(plain, factors=_llama3(rope, original))
+    if kind in ("longrope", "su") and family.is_long:
+        return _long_rope(plain, rope, original, context)
+    raise HparamsError(f"rope type {kind!r} in config.json is not supported")
 
 
 def _rotated(
     config: Mapping[str, Any], rope: Mapping[str, Any], head_dim: int, may_be_part: bool
 ) -> int:
-    """Rotated elements of a head, 0 for all."""
     source = rope if rope.get("partial_rotary_factor") is not None else config
     part = number(source, "partial_rotary_factor", 1.0)
     if part == 1.0:
-        return 0
+        return head_dim
     if not may_be_part or part > 1.0:
-        raise ConversionError(f"partial_rotary_factor = {part} in config.json is not supported")
+        raise HparamsError(f"partial_rotary_factor = {part} in config.json is not supported")
     rotated = int(head_dim * part)
     if rotated == 0:
-        raise ConversionError(f"partial_rotary_factor = {part} in config.json rotates nothing")
+        raise HparamsError(f"partial_rotary_factor = {part} in config.json rotates nothing")
     return rotated
 
 
@@ -83,73 +108,99 @@ def _llama3(rope: Mapping[str, Any], original: int) -> Llama3Scaling:
     )
 
 
-def _yarn(rope: Mapping[str, Any], original: int) -> dict[str, Any]:
-    # The decoder derives the attention factor from the scale and rounds the ramp's ends.
-    for key, only in (("attention_factor", None), ("mscale", None), ("mscale_all_dim", None)):
-        if rope.get(key) is not only:
-            raise ConversionError(f"yarn rope scaling with {key} is not supported")
-    if rope.get("truncate", True) is not True:
-        raise ConversionError("yarn rope scaling with truncate = false is not supported")
-    found: dict[str, Any] = {
-        "type": "yarn",
-        "factor": number(rope, "factor"),
-        "original_context_length": original,
-    }
-    for key, usual in (("beta_fast", 32.0), ("beta_slow", 1.0)):
-        value = number(rope, key, usual)
-        if value != usual:
-            found[f"yarn_{key}"] = value
-    return found
-
-
-def _long_rope(rope: Mapping[str, Any], original: int, context: int, pairs: int) -> LongRope:
-    if original < 2:  # its logarithm is a divisor
-        raise ConversionError("original_max_position_embeddings of 1 with longrope is no context")
-    factor = number(rope, "factor", context / original)
-    usual = long_attention_factor(factor, original)
-    return LongRope(
-        short=numbers(rope, "short_factor", pairs),
-        long=numbers(rope, "long_factor", pairs),
-        original_context=original,
-        attention_factor=shortest(number(rope, "attention_factor", usual)),
+def _yarn(plain: Rope, rope: Mapping[str, Any], original: int) -> Rope:
+    for key in ("mscale", "mscale_all_dim"):
+        if rope.get(key) is not None:
+            raise HparamsError(f"yarn rope scaling with {key} is not supported")
+    if rope.get("truncate", True) is not True:  # the decoder rounds the ramp's ends
+        raise HparamsError("yarn rope scaling with truncate = false is not supported")
+    factor = number(rope, "factor")
+    scaling = YarnScaling(
+        factor, original, number(rope, "beta_fast", 32.0), number(rope, "beta_slow", 1.0)
+    )
+    magnitude = number(rope, "attention_factor", scaling.magnitude)
+    return replace(
+        plain,
+        scaling=None if factor == 1 else scaling,
+        attention_factor=shortest(magnitude / scaling.magnitude),
     )
 
 
+def _long_rope(plain: Rope, rope: Mapping[str, Any], original: int, context: int) -> Rope:
+    if original < 2:  # its logarithm is a divisor
+        raise HparamsError("original_max_position_embeddings of 1 with longrope is no context")
+    factor = number(rope, "factor", context / original)
+    usual = long_attention_factor(factor, original)
+    pairs = plain.dims // 2
+    factors = LongRope(
+        short=numbers(rope, "short_factor", pairs),
+        long=numbers(rope, "long_factor", pairs),
+        original_context=original,
+    )
+    magnitude = shortest(number(rope, "attention_factor", usual))
+    return replace(plain, factors=factors, attention_factor=magnitude)
+
+
 def rope_settings(hparams: Hparams) -> dict[str, Any]:
-    """The settings of a config.json that say how it rotates."""
-    found: dict[str, Any] = {"rope_theta": hparams.theta, "rope_scaling": _rope_scaling(hparams)}
-    if hparams.rotated:
+    """The settings of a config.json that say how it rotates.
+
+    Raises HparamsError for what transformers has no settings for.
+    """
+    rope = hparams.rope
+    found: dict[str, Any] = {"rope_theta": rope.base, "rope_scaling": _rope_scaling(rope)}
+    if hparams.sliding_rope is not None:
+        found["rope_local_base_freq"] = hparams.sliding_rope.base
+    if not hparams.rotates_whole_heads:
         # Half an element keeps the truncation on the right side.
-        found["partial_rotary_factor"] = (hparams.rotated + 0.5) / hparams.head_dim
-    if hparams.long_rope:
-        found["original_max_position_embeddings"] = hparams.long_rope.original_context
+        found["partial_rotary_factor"] = (rope.dims + 0.5) / hparams.head_dim
+    if isinstance(rope.factors, LongRope):
+        found["original_max_position_embeddings"] = rope.factors.original_context
     return found
 
 
-def _rope_scaling(hparams: Hparams) -> dict[str, Any] | None:
-    if llama3 := hparams.llama3:
-        return {
-            "rope_type": "llama3",
-            "factor": llama3.factor,
-            "low_freq_factor": llama3.low_freq_factor,
-            "high_freq_factor": llama3.high_freq_factor,
-            "original_max_position_embeddings": llama3.original_context,
-        }
-    if long_rope := hparams.long_rope:
+def _rope_scaling(rope: Rope) -> dict[str, Any] | None:
+    if rope.scaling is not None and rope.factors is not None:
+        raise HparamsError("config.json has no settings for RoPE scaling beside RoPE factors")
+    if isinstance(rope.factors, LongRope):
         return {
             "rope_type": "longrope",
-            "short_factor": list(long_rope.short),
-            "long_factor": list(long_rope.long),
-            "original_max_position_embeddings": long_rope.original_context,
-            "attention_factor": long_rope.attention_factor,
+            "short_factor": list(rope.factors.short),
+            "long_factor": list(rope.factors.long),
+            "original_max_position_embeddings": rope.factors.original_context,
+            "attention_factor": rope.attention_factor,
         }
-    kind = hparams.scaling.get("type")
-    if kind is None:
+    if isinstance(rope.scaling, YarnScaling):
+        return _yarn_settings(rope.scaling, rope.attention_factor)
+    if rope.attention_factor != 1.0:
+        raise HparamsError(
+            f"config.json has no setting for rope.scaling.attn_factor = {rope.attention_factor:g} "
+            "without yarn or longrope"
+        )
+    if isinstance(rope.factors, Llama3Scaling):
+        return {
+            "rope_type": "llama3",
+            "factor": rope.factors.factor,
+            "low_freq_factor": rope.factors.low_freq_factor,
+            "high_freq_factor": rope.factors.high_freq_factor,
+            "original_max_position_embeddings": rope.factors.original_context,
+        }
+    if rope.factors is not None:
+        raise HparamsError("rope_freqs.weight does not come from a llama3 scaling that is known")
+    if rope.scaling is None:
         return None
-    rope: dict[str, Any] = {"rope_type": kind, "factor": hparams.scaling["factor"]}
-    if kind == "yarn":
-        rope["original_max_position_embeddings"] = hparams.scaling["original_context_length"]
-        for key in ("beta_fast", "beta_slow"):
-            if f"yarn_{key}" in hparams.scaling:
-                rope[key] = hparams.scaling[f"yarn_{key}"]
-    return rope
+    return {"rope_type": "linear", "factor": rope.scaling.factor}
+
+
+def _yarn_settings(yarn: YarnScaling, attention_factor: float) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "rope_type": "yarn",
+        "factor": yarn.factor,
+        "original_max_position_embeddings": yarn.original_context,
+    }
+    usual = YarnScaling(yarn.factor, yarn.original_context)
+    for key in ("beta_fast", "beta_slow"):
+        if (value := getattr(yarn, key)) != getattr(usual, key):
+            found[key] = value
+    if attention_factor != 1.0:
+        found["attention_factor"] = attention_factor * yarn.magnitude
+    return found

@@ -75,6 +75,6 @@ output_scores prefix pretraining_tp problem_type pruned_heads remove_invalid_val
 repetition_penalty resid_pdrop residual_dropout return_dict return_dict_in_generate sep_token_id
 suppress_tokens task_specific_params temperature tf_legacy_loss tie_encoder_decoder
 tokenizer_class top_k top_p torch_dtype torchscript transformers.js_config transformers_version
-typical_p unsloth_fixed unsloth_version use_bfloat16 use_cache
+_sliding_window_pattern typical_p unsloth_fixed unsloth_version use_bfloat16 use_cache
 """
 HARMLESS = frozenset(_HARMLESS.split())

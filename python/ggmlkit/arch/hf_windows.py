@@ -9,38 +9,34 @@ from typing import Any
 from ggmlkit.arch.architectures import ARCHITECTURES, slides
 from ggmlkit.arch.hf_families import Family
 from ggmlkit.arch.hparams import ConversionWarning, Hparams
-from ggmlkit.arch.read_fields import flag
-from ggmlkit.errors import ConversionError
+from ggmlkit.arch.read_fields import count, flag
+from ggmlkit.errors import HparamsError
 
 
 def windows_of(
     config: Mapping[str, Any], family: Family, layers: int, context: int
-) -> tuple[int, tuple[bool, ...]]:
-    """Positions that a token sees, 0 for all; and which layers slide, empty for the usual ones."""
-    usual_window = ARCHITECTURES[family.architecture].window
+) -> tuple[int, ...]:
+    """For each layer how many positions a token sees; 0 for all."""
+    everything = (0,) * layers
     window = config.get("sliding_window", family.window) or 0
     if isinstance(window, bool) or not isinstance(window, int) or window < 0:
-        raise ConversionError(f"sliding_window = {window!r} in config.json is no count")
-    told = _sliding_layers(config, family, layers)
+        raise HparamsError(f"sliding_window = {window!r} in config.json is not a count")
+    sliding = _sliding_layers(config, family, layers)
     if not family.has_windows:
         if family.own_stem and flag(config, "use_sliding_window"):  # its own code has windows
-            raise ConversionError("use_sliding_window = True in config.json is not supported")
+            raise HparamsError("use_sliding_window = True in config.json is not supported")
         if 0 < window < context:
             _tell_of_a_window_left_out(family, window)
-        return 0, ()
-    if usual_window and not window:
-        shown = config["sliding_window"]
-        raise ConversionError(f"sliding_window = {shown!r} in config.json is not supported")
+        return everything
     if family.window_switch and not flag(config, family.window_switch):
-        return 0, ()
-    if window >= context and not usual_window:
-        return 0, ()  # it never hides anything
-    period = ARCHITECTURES[family.architecture].window_period
-    usual = tuple(slides(layer, period) for layer in range(layers))
-    sliding = told or usual
-    if not any(sliding) and not usual_window:
-        return 0, ()
-    return window, () if sliding == usual else sliding
+        return everything
+    alternates = ARCHITECTURES[family.architecture].window_period > 0
+    if alternates and any(sliding) and not window:
+        shown = config["sliding_window"]
+        raise HparamsError(f"sliding_window = {shown!r} in config.json is not supported")
+    if window >= context and not alternates:
+        return everything  # it never hides anything
+    return tuple(window if each else 0 for each in sliding)
 
 
 def _tell_of_a_window_left_out(family: Family, window: int) -> None:
@@ -52,41 +48,46 @@ def _tell_of_a_window_left_out(family: Family, window: int) -> None:
     )
 
 
-def _sliding_layers(
-    config: Mapping[str, Any], family: Family, layers: int
-) -> tuple[bool, ...] | None:
-    """What the file says of each layer; None where it doesn't."""
+def _sliding_layers(config: Mapping[str, Any], family: Family, layers: int) -> tuple[bool, ...]:
+    """For each layer whether it slides: what the file says, or else what is usual."""
     types = config.get("layer_types")
     if types is not None:
         known = {"sliding_attention": True, "full_attention": False}
         is_list = isinstance(types, list) and len(types) == layers
         if not is_list or any(not isinstance(each, str) or each not in known for each in types):
             shown = repr(types)[:80]
-            raise ConversionError(f"layer_types = {shown} in config.json is not supported")
+            raise HparamsError(f"layer_types = {shown} in config.json is not supported")
         return tuple(known[each] for each in types)
+    architecture = ARCHITECTURES[family.architecture]
+    if architecture.sliding_base and config.get("sliding_window_pattern") is not None:
+        period = count(config, "sliding_window_pattern")
+        return tuple(slides(layer, period) for layer in range(layers))
     if not family.window_switch:
-        return None
+        return architecture.sliding_layers(layers)
     first = config.get("max_window_layers", 28)
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
-        raise ConversionError(f"max_window_layers = {first!r} in config.json is no count")
+        raise HparamsError(f"max_window_layers = {first!r} in config.json is not a count")
     return tuple(layer >= first for layer in range(layers))
 
 
 def window_settings(hparams: Hparams, family: Family) -> dict[str, Any]:
     """The settings of a config.json that say so.
 
-    Raises ConversionError for layers that differ where the family's cannot.
+    Raises HparamsError for layers that differ where the family's cannot.
     """
-    if not hparams.window:
+    alternates = hparams.switches.window_period > 0
+    if not hparams.window and not alternates:
         return {"sliding_window": None}
-    found: dict[str, Any] = {"sliding_window": hparams.window}
-    sliding = hparams.sliding_layers()
+    # Where no layer slides, the window means nothing, but transformers wants one.
+    found: dict[str, Any] = {"sliding_window": hparams.window or family.window}
+    if len(set(hparams.windows) - {0}) > 1:
+        raise HparamsError(f"{family.model_class} has no windows of several sizes")
     if family.window_switch:
         found[family.window_switch] = True
-    if family.window_switch or hparams.architecture == "gemma2":
+    if family.window_switch or alternates:
         found["layer_types"] = [
-            "sliding_attention" if each else "full_attention" for each in sliding
+            "sliding_attention" if each else "full_attention" for each in hparams.windows
         ]
-    elif not all(sliding):
-        raise ConversionError(f"{family.model_class} has the same window in every layer")
+    elif not all(hparams.windows):
+        raise HparamsError(f"{family.model_class} has the same window in every layer")
     return found

@@ -1,21 +1,19 @@
-"""What a checkpoint says about its shape, and the gguf keys and tensors that follow from it."""
+"""What a model is: its sizes and switches, whichever file they were read from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ggmlkit.arch import tensor_names as names
-from ggmlkit.arch.architectures import ARCHITECTURES, Architecture, slides
-from ggmlkit.arch.rope_scaling import Llama3Scaling, LongRope
-from ggmlkit.errors import ConversionError
+from ggmlkit.arch.architectures import ARCHITECTURES, Architecture
+from ggmlkit.arch.rope import LongRope, Rope, checked_rope
+from ggmlkit.errors import HparamsError
 
-DEFAULT_THETA = 10000.0
 _MAX_HEAD_DIM = 1 << 16  # tables of this size are made before any tensor is looked at
 _MAX_LAYERS = 1 << 16
 
@@ -26,22 +24,28 @@ class ConversionWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Hparams:
-    """A model's sizes and switches, whichever way they were written.
+    """All that distinguishes a model, beside its weights.
+
+    Made by ``from_gguf_keys``, ``from_hf_config`` and ``from_meta_params``; what they can't hold
+    here they refuse by name. Raises HparamsError where sizes contradict each other.
 
     Attributes:
-        architecture: as gguf calls it.
-        rotated: elements of a head that are rotated, the first ones; 0 for all.
-        scaling: what follows ``rope.scaling.`` in gguf keys.
-        sliding: for each layer whether it slides; empty where this is as the architecture has it.
-        window: positions that tokens of sliding layers see; 0 for all.
+        architecture: as gguf calls it; :attr:`switches` has what follows from it.
+        layers, dim, heads, kv_heads, head_dim, ffn, vocab: sizes.
+        context: tokens of context that the model was trained for.
+        eps: added to the mean square in RMSNorm.
+        rope: the rotation of heads.
+        windows: for each layer how many positions a token sees, its own included; 0 for all.
+        sliding_rope: the rotation in layers with a window; None where it is that of the others.
         query_scale: multiplies queries; 0 for what the architecture derives from the sizes.
-        score_cap, logit_cap: soft caps of attention scores and of logits; 0 for none.
+        attn_softcap, final_softcap: soft caps of attention scores and of logits; 0 for none.
         qkv_bias, output_bias, mlp_bias: which matrices have biases.
         tied: whether the output matrix is the embedding matrix.
     """
 
-    dim: int
+    architecture: str
     layers: int
+    dim: int
     heads: int
     kv_heads: int
     head_dim: int
@@ -49,94 +53,56 @@ class Hparams:
     vocab: int
     context: int
     eps: float
-    architecture: str = "llama"
-    theta: float = DEFAULT_THETA
-    rotated: int = 0
-    scaling: Mapping[str, Any] = field(default_factory=dict)
-    llama3: Llama3Scaling | None = None
-    long_rope: LongRope | None = None
-    window: int = 0
-    sliding: tuple[bool, ...] = ()
+    rope: Rope
+    windows: tuple[int, ...]
+    sliding_rope: Rope | None = None
     query_scale: float = 0.0
-    score_cap: float = 0.0
-    logit_cap: float = 0.0
+    attn_softcap: float = 0.0
+    final_softcap: float = 0.0
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
     tied: bool = False
 
+    def __post_init__(self) -> None:
+        if self.heads % self.kv_heads:
+            raise HparamsError(
+                f"{self.heads} heads are not a multiple of {self.kv_heads} key/value heads"
+            )
+        if not 0 < self.head_dim <= _MAX_HEAD_DIM:
+            raise HparamsError(f"a head size of {self.head_dim} is not between 1 and 65536")
+        if len(self.windows) != self.layers:
+            raise HparamsError(f"there are {len(self.windows)} windows for {self.layers} layers")
+        for rope in filter(None, (self.rope, self.sliding_rope)):
+            checked_rope(rope, self.head_dim)
+
     @property
-    def family(self) -> Architecture:
-        """The architecture's switches."""
+    def switches(self) -> Architecture:
+        """What the architecture switches on."""
         return ARCHITECTURES[self.architecture]
 
     @property
-    def rope_dims(self) -> int:
-        """Elements of a head that are rotated."""
-        return self.rotated or self.head_dim
+    def window(self) -> int:
+        """Positions that tokens of sliding layers see; 0 where no layer slides."""
+        return max(self.windows)
 
-    def sliding_layers(self) -> list[bool]:
-        """For each layer whether it slides."""
-        period = self.family.window_period
-        return list(self.sliding) or [slides(layer, period) for layer in range(self.layers)]
+    @property
+    def rotates_whole_heads(self) -> bool:
+        """Whether all elements of a head are rotated."""
+        return self.rope.dims == self.head_dim
 
     def derived_query_scale(self) -> float:
         """What multiplies queries where no key says."""
-        wide = self.layers == self.family.wide_scale_layers
-        return 1 / sqrt(self.dim / self.heads if wide else self.head_dim)
-
-    def metadata(self) -> dict[str, Any]:
-        """The gguf keys."""
-        found: dict[str, Any] = {
-            "vocab_size": self.vocab,
-            "context_length": self.context,
-            "embedding_length": self.dim,
-            "block_count": self.layers,
-            "feed_forward_length": self.ffn,
-            "rope.dimension_count": self.rope_dims,
-            "attention.head_count": self.heads,
-            "attention.head_count_kv": self.kv_heads,
-            "attention.layer_norm_rms_epsilon": self.eps,
-            "rope.freq_base": self.theta,
-        }
-        if self.head_dim * self.heads != self.dim:
-            found["attention.key_length"] = self.head_dim
-            found["attention.value_length"] = self.head_dim
-        found.update({f"rope.scaling.{key}": value for key, value in self.scaling.items()})
-        if self.llama3:
-            # rope_freqs.weight carries the effect; the trained context lets export invert it.
-            found["rope.scaling.original_context_length"] = self.llama3.original_context
-        if self.long_rope:
-            found["rope.scaling.original_context_length"] = self.long_rope.original_context
-            found["rope.scaling.attn_factor"] = self.long_rope.attention_factor
-        if self.window:
-            found["attention.sliding_window"] = self.window
-        if self.sliding:
-            found["attention.sliding_window_pattern"] = list(self.sliding)
-        switches = {
-            "attention.scale": self.query_scale,
-            "attn_logit_softcapping": self.score_cap,
-            "final_logit_softcapping": self.logit_cap,
-        }
-        found.update({key: value for key, value in switches.items() if value})
-        prefix = self.architecture
-        keys = {f"{prefix}.{key}": value for key, value in found.items()}
-        return {"general.architecture": prefix, **keys}
-
-    def rope_divisors(self) -> npt.NDArray[np.float32] | None:
-        """The values of rope_freqs.weight, or None where no such tensor is needed."""
-        return self.llama3.divisors(self.theta, self.rope_dims) if self.llama3 else None
+        is_wide = self.layers == self.switches.wide_scale_layers
+        return 1 / sqrt(self.dim / self.heads if is_wide else self.head_dim)
 
     def rope_tensors(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The tensors of divisors that the file must hold, by name."""
-        found: dict[str, npt.NDArray[np.float32]] = {}
-        divisors = self.rope_divisors()
-        if divisors is not None:
-            found[names.ROPE_FREQS] = divisors
-        if self.long_rope:
-            found[names.ROPE_LONG] = np.array(self.long_rope.long, np.float32)
-            found[names.ROPE_SHORT] = np.array(self.long_rope.short, np.float32)
-        return found
+        """The tensors of rotation factors that a gguf file must hold, by name."""
+        factors = np.array(self.rope.freq_factors(), np.float32)
+        if isinstance(self.rope.factors, LongRope):
+            long = np.array(self.rope.long_freq_factors(), np.float32)
+            return {names.ROPE_LONG: long, names.ROPE_SHORT: factors}
+        return {names.ROPE_FREQS: factors} if factors.size else {}
 
     def layer_shapes(self) -> dict[str, tuple[int, ...]]:
         """What follows ``blk.N.`` in a layer's tensor names, and shapes, in the order written."""
@@ -149,59 +115,44 @@ class Hparams:
             if biased:
                 found[f"{name}.bias"] = (rows,)
 
-        if self.family.is_fused:
+        if self.switches.is_fused:
             add("attn_qkv", q + 2 * kv, dim, biased=False)
         else:
             add("attn_q", q, dim, self.qkv_bias)
             add("attn_k", kv, dim, self.qkv_bias)
             add("attn_v", kv, dim, self.qkv_bias)
-        if self.family.has_head_norms:
+        if self.switches.has_head_norms:
             found["attn_q_norm.weight"] = found["attn_k_norm.weight"] = (self.head_dim,)
         add("attn_output", dim, q, self.output_bias)
-        if self.family.has_post_norms:
+        if self.switches.has_post_norms:
             found["post_attention_norm.weight"] = (dim,)
         found["ffn_norm.weight"] = (dim,)
-        if self.family.is_fused:
+        if self.switches.is_fused:
             add("ffn_up", 2 * ffn, dim, biased=False)
         else:
             add("ffn_gate", ffn, dim, self.mlp_bias)
             add("ffn_up", ffn, dim, self.mlp_bias)
         add("ffn_down", dim, ffn, self.mlp_bias)
-        if self.family.has_post_norms:
+        if self.switches.has_post_norms:
             found["post_ffw_norm.weight"] = (dim,)
         return found
 
     def shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Every tensor's gguf name and shape, in the order they are written."""
-        yield "token_embd.weight", (self.vocab, self.dim)
+        yield names.EMBEDDINGS, (self.vocab, self.dim)
         for name, values in self.rope_tensors().items():
             yield name, values.shape
         layer = self.layer_shapes()
         for index in range(self.layers):
             for name, shape in layer.items():
                 yield f"blk.{index}.{name}", shape
-        yield "output_norm.weight", (self.dim,)
+        yield names.OUTPUT_NORM, (self.dim,)
         if not self.tied:
-            yield "output.weight", (self.vocab, self.dim)
-
-
-def checked(hparams: Hparams) -> Hparams:
-    """The same; raises ConversionError where sizes contradict each other."""
-    if hparams.heads % hparams.kv_heads:
-        raise ConversionError(
-            f"{hparams.heads} heads do not divide into {hparams.kv_heads} key/value heads"
-        )
-    if hparams.head_dim % 2 or hparams.head_dim > _MAX_HEAD_DIM:
-        raise ConversionError(f"a head size of {hparams.head_dim} is not even, or beyond reason")
-    if hparams.rope_dims % 2 or hparams.rope_dims > hparams.head_dim:
-        raise ConversionError(
-            f"{hparams.rope_dims} rotated elements of {hparams.head_dim} are not even, or too many"
-        )
-    return hparams
+            yield names.OUTPUT, (self.vocab, self.dim)
 
 
 def checked_layers(layers: int) -> int:
-    """The same; raises ConversionError for more than lists are made of before tensors are seen."""
+    """The same; raises HparamsError for more than lists are made of before tensors are seen."""
     if layers > _MAX_LAYERS:
-        raise ConversionError(f"{layers} layers are beyond reason")
+        raise HparamsError(f"{layers} layers are more than any model has")
     return layers

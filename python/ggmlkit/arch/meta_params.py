@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ggmlkit.arch.hparams import DEFAULT_THETA, Hparams, checked
+from ggmlkit.arch.hparams import Hparams, checked_layers
 from ggmlkit.arch.read_fields import count, number
-from ggmlkit.arch.rope_scaling import Llama3Scaling
-from ggmlkit.errors import ConversionError
+from ggmlkit.arch.rope import DEFAULT_BASE, LinearScaling, Llama3Scaling, Rope
+from ggmlkit.errors import HparamsError
 
 
 def meta_ffn(dim: int, multiple_of: int, multiplier: float | None = None) -> int:
@@ -31,28 +31,29 @@ def meta_ffn_rule(dim: int, ffn: int) -> tuple[int, float | None]:
 def from_meta_params(params: Mapping[str, Any], *, vocab: int, ffn: int, tied: bool) -> Hparams:
     """Hyper-parameters of a params.json; ``vocab`` and ``ffn`` come from the tensors' shapes."""
     dim, heads = count(params, "dim"), count(params, "n_heads")
-    theta = number(params, "rope_theta", DEFAULT_THETA)
+    layers = checked_layers(count(params, "n_layers"))
+    head_dim = count(params, "head_dim", dim // heads)
+    base = number(params, "rope_theta", DEFAULT_BASE)
     eps = number(params, "norm_eps", 1e-5)
-    llama3 = _rope_scaling(params, dim)
-    return checked(
-        Hparams(
-            dim=dim,
-            layers=count(params, "n_layers"),
-            heads=heads,
-            kv_heads=count(params, "n_kv_heads", heads),
-            head_dim=count(params, "head_dim", dim // heads),
-            ffn=ffn,
-            vocab=vocab,
-            context=count(params, "max_seq_len", _context(eps, theta, llama3)),
-            eps=eps,
-            theta=theta,
-            llama3=llama3,
-            tied=tied,
-        )
+    llama3 = _llama3(params, dim)
+    return Hparams(
+        architecture="llama",
+        layers=layers,
+        dim=dim,
+        heads=heads,
+        kv_heads=count(params, "n_kv_heads", heads),
+        head_dim=head_dim,
+        ffn=ffn,
+        vocab=vocab,
+        context=count(params, "max_seq_len", _context(eps, base, llama3)),
+        eps=eps,
+        rope=Rope(head_dim, base, factors=llama3),
+        windows=(0,) * layers,
+        tied=tied,
     )
 
 
-def _rope_scaling(params: Mapping[str, Any], dim: int) -> Llama3Scaling | None:
+def _llama3(params: Mapping[str, Any], dim: int) -> Llama3Scaling | None:
     if not params.get("use_scaled_rope"):
         return None
     # Meta's files do not always store the factor: 32 in the small Llama 3.2 models, 8 in 3.1.
@@ -64,21 +65,21 @@ def _rope_scaling(params: Mapping[str, Any], dim: int) -> Llama3Scaling | None:
     )
 
 
-def _context(eps: float, theta: float, llama3: Llama3Scaling | None) -> int:
+def _context(eps: float, base: float, llama3: Llama3Scaling | None) -> int:
     """Meta's files do not store the trained context; each generation has its own mark."""
     if llama3:
         return 131072
-    if theta == 500000.0:  # Llama 3
+    if base == 500000.0:  # Llama 3
         return 8192
-    if theta == 1000000.0:  # Code Llama
+    if base == 1000000.0:  # Code Llama
         return 16384
     return 2048 if eps == 1e-6 else 4096  # Llama 1, Llama 2
 
 
 def to_meta_params(hparams: Hparams) -> dict[str, Any]:
-    """A params.json. Raises ConversionError for what Meta's format has no field for."""
+    """A params.json. Raises HparamsError for what Meta's format has no field for."""
     if (what := _without_a_field(hparams)) is not None:
-        raise ConversionError(f"params.json has no field for {what}")
+        raise HparamsError(f"params.json has no field for {what}")
     multiple_of, multiplier = meta_ffn_rule(hparams.dim, hparams.ffn)
     params: dict[str, Any] = {
         "dim": hparams.dim,
@@ -88,34 +89,38 @@ def to_meta_params(hparams: Hparams) -> dict[str, Any]:
         "vocab_size": hparams.vocab,
         "multiple_of": multiple_of,
         "norm_eps": hparams.eps,
-        "rope_theta": hparams.theta,
+        "rope_theta": hparams.rope.base,
         "max_seq_len": hparams.context,
     }
     if multiplier is not None:
         params["ffn_dim_multiplier"] = multiplier
-    if scaling := hparams.llama3:
+    if isinstance(llama3 := hparams.rope.factors, Llama3Scaling):
         params["use_scaled_rope"] = True
-        params["rope_scaling_factor"] = scaling.factor
-        params["rope_high_freq_factor"] = scaling.high_freq_factor
+        params["rope_scaling_factor"] = llama3.factor
+        params["rope_high_freq_factor"] = llama3.high_freq_factor
     return params
 
 
 def _without_a_field(hparams: Hparams) -> str | None:
+    rope = hparams.rope
     if hparams.architecture != "llama":
         return f"the architecture {hparams.architecture!r}"
-    if hparams.scaling:
-        return f"{hparams.scaling.get('type')} rope scaling"
+    if rope.scaling is not None:
+        kind = "linear" if isinstance(rope.scaling, LinearScaling) else "yarn"
+        return f"{kind} rope scaling"
     if hparams.head_dim * hparams.heads != hparams.dim:
         return "a head size that is not dim / n_heads"
-    if hparams.rotated or hparams.long_rope:
+    if not hparams.rotates_whole_heads or not isinstance(rope.factors, Llama3Scaling | None):
         return "partial or long rotation"
+    if rope.attention_factor != 1.0:
+        return "a factor of cosine and sine"
     if hparams.window:
         return "a sliding window"
     if hparams.qkv_bias or hparams.output_bias or hparams.mlp_bias:
         return "biases"
-    if hparams.query_scale or hparams.score_cap or hparams.logit_cap:
+    if hparams.query_scale or hparams.attn_softcap or hparams.final_softcap:
         return "scaled or capped scores and logits"
-    scaling = hparams.llama3
-    if scaling and (scaling.low_freq_factor != 1.0 or scaling.original_context != 8192):
+    llama3 = rope.factors
+    if llama3 and (llama3.low_freq_factor != 1.0 or llama3.original_context != 8192):
         return "these llama3 rope scaling values"
     return None

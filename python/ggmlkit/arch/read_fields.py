@@ -7,34 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.errors import ConversionError
+from ggmlkit.errors import HparamsError
 
-_MOST = 1 << 62  # JSON's integers have no end
+_MOST = 1 << 31  # JSON's integers have no end, and the decoder's sizes have one
 
 
 def count(source: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    """A positive integer. Raises ConversionError for anything else, or where there is none."""
+    """A positive integer. Raises HparamsError for anything else, or where there is none."""
     value = source.get(key)
     if value is None:
         if default is None:
-            raise ConversionError(f"the hyper-parameter {key} is missing")
+            raise HparamsError(f"the hyper-parameter {key} is missing")
         return default
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not is_integer or not 0 < value < _MOST:
-        raise ConversionError(f"the hyper-parameter {key} = {value!r} is not a positive integer")
+        raise HparamsError(f"the hyper-parameter {key} = {value!r} is not a positive integer")
     return int(value)
 
 
 def number(source: Mapping[str, Any], key: str, default: float | None = None) -> float:
-    """A positive number. Raises ConversionError for anything else, or where there is none."""
+    """A positive number. Raises HparamsError for anything else, or where there is none."""
     value = source.get(key)
     if value is None:
         if default is None:
-            raise ConversionError(f"the hyper-parameter {key} is missing")
+            raise HparamsError(f"the hyper-parameter {key} is missing")
         return default
     number_types = (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, number_types) or not 0 < value < 1e30:
-        raise ConversionError(f"the hyper-parameter {key} = {value!r} is not a positive number")
+        raise HparamsError(f"the hyper-parameter {key} = {value!r} is not a positive number")
     return float(value)
 
 
@@ -42,17 +42,17 @@ def numbers(source: Mapping[str, Any], key: str, length: int) -> tuple[float, ..
     """So many positive numbers, each as :func:`shortest` has it."""
     values = source.get(key)
     if not isinstance(values, list) or len(values) != length:
-        raise ConversionError(f"the hyper-parameter {key} is not a list of {length} numbers")
+        raise HparamsError(f"the hyper-parameter {key} is not a list of {length} numbers")
     return tuple(shortest(number({key: value}, key)) for value in values)
 
 
 def flag(source: Mapping[str, Any], key: str, default: bool = False) -> bool:
-    """True or false. Raises ConversionError for anything else."""
+    """True or false. Raises HparamsError for anything else."""
     value = source.get(key)
     if value is None:
         return default
     if not isinstance(value, (bool, np.bool_)):
-        raise ConversionError(f"the hyper-parameter {key} = {value!r} is neither true nor false")
+        raise HparamsError(f"the hyper-parameter {key} = {value!r} is neither true nor false")
     return bool(value)
 
 

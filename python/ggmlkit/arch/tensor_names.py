@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import re
 
+from ggmlkit.arch.architectures import ARCHITECTURES
+
+EMBEDDINGS, OUTPUT_NORM, OUTPUT = "token_embd.weight", "output_norm.weight", "output.weight"
+ROPE_FREQS = "rope_freqs.weight"
+ROPE_SHORT = "rope_factors_short.weight"
+ROPE_LONG = "rope_factors_long.weight"
+ROPE_TENSORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)  # they follow from the hyper-parameters
+
 # (gguf, Meta, Hugging Face), each without the trailing ".weight".
 _TOP = (
     ("token_embd", "tok_embeddings", "model.embed_tokens"),
@@ -22,20 +30,13 @@ _LAYER = (
     ("ffn_up", "feed_forward.w3", "mlp.up_proj"),
     ("ffn_down", "feed_forward.w2", "mlp.down_proj"),
 )
-ROPE_FREQS = "rope_freqs.weight"
-ROPE_SHORT = "rope_factors_short.weight"
-ROPE_LONG = "rope_factors_long.weight"
-ROPE_TENSORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)  # they follow from the hyper-parameters
-# What Hugging Face calls, in some architectures, parts of a layer that LLaMA has not, or calls
-# otherwise than in LLaMA.
-_HF_OWN: dict[str, dict[str, str]] = {
-    "qwen3": {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"},
-    "phi3": {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
-    "gemma2": {
-        "post_attention_norm": "post_attention_layernorm",
-        "ffn_norm": "pre_feedforward_layernorm",
-        "post_ffw_norm": "post_feedforward_layernorm",
-    },
+# Hugging Face's names of what an architecture's switches add to a layer, or rename in it.
+_HF_HEAD_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
+_HF_FUSED = {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"}
+_HF_POST_NORMS = {
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
 }
 
 _PREFIXES = ("blk.", "layers.", "model.layers.")
@@ -94,7 +95,13 @@ def hf_to_gguf(name: str, architecture: str = "llama") -> str | None:
 
 def _hf_parts(architecture: str) -> dict[str, str]:
     """Parts of a layer: gguf's names to Hugging Face's."""
-    return {row[0]: row[2] for row in _LAYER} | _HF_OWN.get(architecture, {})
+    switches = ARCHITECTURES[architecture]
+    found = {row[0]: row[2] for row in _LAYER}
+    if switches.has_head_norms:
+        found |= _HF_HEAD_NORMS
+    if switches.has_post_norms:
+        found |= _HF_POST_NORMS
+    return found | _HF_FUSED if switches.is_fused else found
 
 
 def is_derived(name: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from ggmlkit import io
+from ggmlkit.arguments import thread_count
 from ggmlkit.conversion.lora.convert import convert_adapter
-from ggmlkit.conversion.lora.open_adapter import is_adapter
+from ggmlkit.conversion.lora.open_adapter import is_adapter, opened_if_gguf
 from ggmlkit.conversion.pipeline import planned, write_model
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.base import ByteOrder
+from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.types import TensorType
 
 
@@ -64,32 +66,38 @@ def convert(
         FormatError: the input is damaged.
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
     """
-    if is_adapter(src):
-        if vocab is not None:
-            raise ConversionError(f"{os.fspath(src)} is an adapter, which has no vocabulary")
-        convert_adapter(
-            src,
+    thread_count(threads)
+    with ExitStack() as open_files:
+        opened = opened_if_gguf(src)  # its header is read once
+        if isinstance(opened, ModelFile):
+            open_files.enter_context(opened)
+        if is_adapter(opened):
+            if vocab is not None:
+                raise ConversionError(f"{os.fspath(src)} is an adapter, which has no vocabulary")
+            convert_adapter(
+                opened,
+                out,
+                base=base,
+                type=type,
+                container=container,
+                version=version,
+                byte_order=byte_order,
+                progress=progress,
+            )
+            return []
+        if base is not None:
+            raise ConversionError(f"{os.fspath(src)} is no adapter, which alone has a base model")
+        planning = planned(
+            opened,
             out,
-            base=base,
-            type=type,
+            type=type or "f16",
+            pure=pure,
             container=container,
             version=version,
             byte_order=byte_order,
-            progress=progress,
+            vocab=vocab,
+            threads=threads,
         )
-        return []
-    if base is not None:
-        raise ConversionError(f"{os.fspath(src)} is no adapter, which alone has a base model")
-    with planned(
-        src,
-        out,
-        type=type or "f16",
-        pure=pure,
-        container=container,
-        version=version,
-        byte_order=byte_order,
-        vocab=vocab,
-        threads=threads,
-    ) as plan:
+        plan = open_files.enter_context(planning)
         write_model(plan, threads=threads, progress=progress)
         return list(plan.notes)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from ggmlkit import types
 from ggmlkit.arch import tensor_names as names
+from ggmlkit.arguments import thread_count
 from ggmlkit.conversion.float_tensors import FLOATS
 from ggmlkit.conversion.hf.folder import open_weights
 from ggmlkit.conversion.hf.model import hf_source
@@ -70,6 +71,7 @@ def apply_delta(
             ``gk.convert`` raises it for.
         FormatError: a file is damaged.
     """
+    thread_count(threads)
     base, delta, out = Path(base), Path(delta), Path(out)
     is_folder = container is None and out.suffix.lower() not in _FILES
     with ExitStack() as open_files:
@@ -110,6 +112,7 @@ def make_delta(
         ConversionError: the two don't have the same tensors, or a difference does not fit float16.
         FormatError: a file is damaged.
     """
+    thread_count(threads)
     base, target = Path(base), Path(target)
     with ExitStack() as open_files:
         differences = _combined(base, target, -1.0, type, threads, open_files)

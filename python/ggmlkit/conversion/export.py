@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ggmlkit.arch.meta_params import to_meta_params
 from ggmlkit.arch.tensor_names import to_meta
+from ggmlkit.arguments import thread_count
 from ggmlkit.conversion.checkpoint_files import (
     SHARD_SIZE,
     check_alone,
@@ -88,6 +89,7 @@ def export(
             folder holds files of another checkpoint.
         FormatError: the input is damaged.
     """
+    thread_count(threads)
     if dtype is not None and dtype not in FLOATS:
         raise ConversionError(f"dtype {dtype!r} is not one of {', '.join(FLOATS)}")
     writers = {"hf": _write_hf, "meta": _write_meta, "npz": _write_npz}

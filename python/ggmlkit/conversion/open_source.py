@@ -12,6 +12,7 @@ from ggmlkit.conversion.loose_file import open_loose_file
 from ggmlkit.conversion.meta.folder import open_meta_folder
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
+from ggmlkit.io.base import ModelFile
 from ggmlkit.io.foreign.tensors_file import TensorsFile
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.hub import hub_path, is_on_hub
@@ -21,12 +22,16 @@ _FOLDERS = {"config.json": open_hf_folder, "params.json": open_meta_folder}
 
 
 def open_source(
-    path: str | os.PathLike[str], *, wanted: str | None = None, needs_vocabulary: bool = True
+    path: str | os.PathLike[str] | ModelFile,
+    *,
+    wanted: str | None = None,
+    needs_vocabulary: bool = True,
 ) -> Source:
     """Open a checkpoint folder, a file of tensors with its settings beside it, or a model file.
 
     Args:
-        path: the folder or file, or such a thing on the hub.
+        path: the folder or file, or such a thing on the hub; or a file that is open, which is
+            closed with the source.
         wanted: a type of blocks that layers quantized by GPTQ or AWQ shall have where it holds
             their integers as they are; otherwise these have float values.
         needs_vocabulary: without, a checkpoint may lack a tokenizer or have one that cannot be
@@ -35,12 +40,14 @@ def open_source(
     Raises FormatError for damaged files, ConversionError for what is not supported, HubError for
     what the hub does not give.
     """
-    on_hub = is_on_hub(path)
-    source = _opened(hub_source(path) if on_hub else Path(path), wanted)
+    if isinstance(path, ModelFile):
+        source = _of_file(path, wanted)
+    else:
+        source = _opened(hub_source(path) if is_on_hub(path) else Path(path), wanted)
     if needs_vocabulary and source.vocabulary_fault is not None:
         source.close()
         raise source.vocabulary_fault
-    if on_hub and source.path.is_dir():
+    if not isinstance(path, ModelFile) and is_on_hub(path) and source.path.is_dir():
         source.metadata["general.name"] = hub_path(path).name
     return source
 
@@ -53,7 +60,10 @@ def _opened(path: Path, wanted: str | None) -> Source:
         raise ConversionError(
             f"{path} has neither config.json (Hugging Face) nor params.json (Meta)"
         )
-    file = io.open(path)
+    return _of_file(io.open(path), wanted)
+
+
+def _of_file(file: ModelFile, wanted: str | None) -> Source:
     try:
         if isinstance(file, TensorsFile):
             return open_loose_file(file, wanted)
@@ -61,4 +71,4 @@ def _opened(path: Path, wanted: str | None) -> Source:
     except BaseException:
         file.close()
         raise
-    return Source(path, metadata, tensors, [file], value_types=dict(file.value_types))
+    return Source(file.path, metadata, tensors, [file], value_types=dict(file.value_types))

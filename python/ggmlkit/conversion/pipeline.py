@@ -10,7 +10,7 @@ from pathlib import Path
 from ggmlkit import io
 from ggmlkit.conversion.open_source import open_source
 from ggmlkit.conversion.plan import ConversionPlan, conversion_plan
-from ggmlkit.io.base import ByteOrder
+from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.types import TensorType
 
 
@@ -33,7 +33,7 @@ def write_model(
 
 @contextmanager
 def planned(
-    src: str | os.PathLike[str],
+    src: str | os.PathLike[str] | ModelFile,
     out: str | os.PathLike[str],
     *,
     type: str | TensorType = "f16",

@@ -183,15 +183,15 @@ def _check_fits_ggjt(source: Source) -> None:
         what = "biases"
     elif hparams.window:
         what = f"a sliding window of {hparams.window} tokens"
-    elif hparams.query_scale or hparams.score_cap or hparams.logit_cap:
+    elif hparams.query_scale or hparams.attn_softcap or hparams.final_softcap:
         what = "scaled or capped scores and logits"
     elif hparams.kv_heads != hparams.heads:
         what = f"grouped attention ({hparams.kv_heads} key/value heads for {hparams.heads} heads)"
     elif hparams.head_dim * hparams.heads != hparams.dim:
         what = f"a head size of {hparams.head_dim} that is not the width divided by the heads"
-    elif hparams.rotated:
-        what = f"a rotation of {hparams.rotated} of a head's {hparams.head_dim} elements"
-    elif hparams.scaling or hparams.llama3 or hparams.long_rope:
+    elif not hparams.rotates_whole_heads:
+        what = f"a rotation of {hparams.rope.dims} of a head's {hparams.head_dim} elements"
+    elif not hparams.rope.is_plain:
         what = "rope scaling"
     if what is not None:
         raise ConversionError(f"ggjt cannot hold {what}; write a gguf file instead")

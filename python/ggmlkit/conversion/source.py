@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.arch import tensor_names as names
-from ggmlkit.arch.gguf_keys import from_metadata
+from ggmlkit.arch.gguf_keys import from_gguf_keys, to_gguf_keys
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.conversion.tokenizer_files import KEYS, folder_vocabulary, vocabulary_of
-from ggmlkit.errors import ConversionError, GgmlkitError
+from ggmlkit.errors import ConversionError, GgmlkitError, HparamsError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf.string_lists import StoredValues
 from ggmlkit.tensor import Tensor
@@ -58,19 +57,10 @@ class Source:
 
     def hparams(self) -> Hparams:
         """The hyper-parameters, from the metadata and what the tensors show."""
-        embedding = self.tensors.get("token_embd.weight")
-        if embedding is None or len(embedding.shape) != 2:
-            raise ConversionError(f"{self.path}: there is no matrix token_embd.weight")
-        rope = {n: self.tensors[n].dequantize() for n in names.ROPE_TENSORS if n in self.tensors}
-        is_long = names.ROPE_SHORT in rope and names.ROPE_LONG in rope
-        return from_metadata(
-            self.metadata,
-            vocab=embedding.shape[0],
-            tied="output.weight" not in self.tensors,
-            rope_divisors=rope.get(names.ROPE_FREQS),
-            long_rope=(rope[names.ROPE_SHORT], rope[names.ROPE_LONG]) if is_long else None,
-            names=self.tensors,
-        )
+        try:
+            return from_gguf_keys(self.metadata, self.tensors)
+        except HparamsError as error:
+            raise HparamsError(f"{self.path}: {error}") from None
 
 
 def checkpoint_source(
@@ -103,7 +93,7 @@ def checkpoint_source(
         raise ConversionError(f"{path}: no place for the tensor {unused[0]}")
     # Only now is it certain that the number of tokens is that of the embeddings.
     vocabulary, fault = _vocabulary(path, hparams.vocab, special)
-    metadata = {**hparams.metadata(), "general.name": path.resolve().name, **vocabulary}
+    metadata = {**to_gguf_keys(hparams), "general.name": path.resolve().name, **vocabulary}
     return Source(path, metadata, tensors, files, special, vocabulary_fault=fault)
 
 

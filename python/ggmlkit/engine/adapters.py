@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ggmlkit import _core
+from ggmlkit.arch.hparams import Hparams
 from ggmlkit.conversion.lora.adapter import AdapterPath, BaseModel, Scaled, with_scales
 from ggmlkit.conversion.lora.open_adapter import open_adapter
-from ggmlkit.conversion.source import Source
-from ggmlkit.engine.config import LlamaConfig
 from ggmlkit.engine.fused_tensors import fused_rows
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
@@ -32,7 +31,7 @@ class _Halves(NamedTuple):
 def add_adapters(
     session: _core.LlamaSession,
     file: ModelFile,
-    config: LlamaConfig,
+    hparams: Hparams,
     adapters: AdapterPath | Sequence[Scaled],
 ) -> None:
     """Make a session that was loaded from ``file``, and not started, apply these adapters.
@@ -41,8 +40,8 @@ def add_adapters(
     matrices, FormatError where it is damaged, ValueError for a scale that is no number up to a
     million.
     """
-    metadata, tensors = as_gguf(file)
-    base = BaseModel(config.architecture, Source(file.path, metadata, tensors).hparams)
+    _, tensors = as_gguf(file)
+    base = BaseModel(hparams.architecture, lambda: hparams)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     halves: dict[str, list[_Halves]] = {}
     scaled = with_scales(adapters)
@@ -54,7 +53,7 @@ def add_adapters(
                 for name, change in adapter.changes.items():
                     if factor := np.float32(scale * change.scale):
                         a, b = change.a.dequantize(), factor * change.b.dequantize().T
-                        rows = fused_rows(name, tensors, config)
+                        rows = fused_rows(name, tensors, hparams)
                         for part, part_of_b in _divided(name, b, rows):
                             halves.setdefault(part, []).append(_Halves(a, part_of_b))
         for name, found in halves.items():

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ggmlkit.engine.config import LlamaConfig
+from ggmlkit.arch.hparams import Hparams
 from ggmlkit.errors import ModelError
 from ggmlkit.tensor import Tensor
 
 
-def unfused(tensors: Mapping[str, Tensor], config: LlamaConfig) -> Iterator[tuple[str, Tensor]]:
+def unfused(tensors: Mapping[str, Tensor], hparams: Hparams) -> Iterator[tuple[str, Tensor]]:
     """Every tensor by name, with the parts in place of what is fused.
 
     Raises:
         ModelError: a fused tensor has another number of rows than its parts.
     """
     for name, tensor in tensors.items():
-        rows = fused_rows(name, tensors, config)
+        rows = fused_rows(name, tensors, hparams)
         if rows is None:
             yield name, tensor
         else:
             yield from _parts(tensor, name, rows)
 
 
-def fused_rows(
-    name: str, tensors: Mapping[str, Tensor], config: LlamaConfig
-) -> dict[str, int] | None:
+def fused_rows(name: str, tensors: Mapping[str, Tensor], hparams: Hparams) -> dict[str, int] | None:
     """The matrices that a tensor of the model holds below each other, by name, and their rows.
 
     ``attn_qkv`` holds the rows of q, k and v; ``ffn_up`` of twice the rows, where there is no
@@ -33,18 +31,18 @@ def fused_rows(
     """
     block = name.rpartition(".")[0].rpartition(".")[0]
     if name == f"{block}.attn_qkv.weight":
-        q, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        q, kv = hparams.heads * hparams.head_dim, hparams.kv_heads * hparams.head_dim
         parts = {"attn_q": q, "attn_k": kv, "attn_v": kv}
-    elif name == f"{block}.ffn_up.weight" and _has_gate(block, tensors, config):
-        parts = {"ffn_gate": config.ffn, "ffn_up": config.ffn}
+    elif name == f"{block}.ffn_up.weight" and _has_gate(block, tensors, hparams):
+        parts = {"ffn_gate": hparams.ffn, "ffn_up": hparams.ffn}
     else:
         return None
     return {f"{block}.{part}.weight": rows for part, rows in parts.items()}
 
 
-def _has_gate(block: str, tensors: Mapping[str, Tensor], config: LlamaConfig) -> bool:
+def _has_gate(block: str, tensors: Mapping[str, Tensor], hparams: Hparams) -> bool:
     rows = tensors[f"{block}.ffn_up.weight"].shape[:1]
-    return f"{block}.ffn_gate.weight" not in tensors and rows == (2 * config.ffn,)
+    return f"{block}.ffn_gate.weight" not in tensors and rows == (2 * hparams.ffn,)
 
 
 def _parts(tensor: Tensor, name: str, rows: Mapping[str, int]) -> Iterator[tuple[str, Tensor]]:

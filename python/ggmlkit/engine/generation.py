@@ -1,4 +1,4 @@
-"""Writing a text: read the prompt, then draw token after token, up to a stop string."""
+"""Generation: prefill the prompt, then decode token after token, up to a stop string."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ggmlkit.engine.sampling import PENALTY_WINDOW
 from ggmlkit.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ggmlkit import _core
-    from ggmlkit.engine.config import LlamaConfig
+    from ggmlkit.arch.hparams import Hparams
     from ggmlkit.text.tokenizer import Tokenizer
-
-PENALTY_WINDOW = 64  # tokens back that the penalties look at, as in llama.cpp
 
 
 @dataclass
 class Stats:
-    """Work of the last ``generate`` or ``chat``: the prompt read, then tokens written."""
+    """Work of the last ``generate`` or ``chat``: the prompt prefilled, then tokens decoded."""
 
     prompt_tokens: int = 0
     prompt_seconds: float = 0.0
@@ -37,7 +36,7 @@ class Stats:
 
     @property
     def decode_tps(self) -> float:
-        """Written tokens a second; 0 before any."""
+        """Decoded tokens a second; 0 before any."""
         return self.decode_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
@@ -45,7 +44,7 @@ class Decoder(Protocol):
     """What generation needs of a :class:`ggmlkit.Llama`."""
 
     stats: Stats
-    config: LlamaConfig
+    config: Hparams
 
     @property
     def context(self) -> int: ...

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit import _core
-from ggmlkit.engine.config import ROPE_TENSORS, LlamaConfig
+from ggmlkit.arch.hparams import Hparams
+from ggmlkit.arch.tensor_names import ROPE_TENSORS
+from ggmlkit.engine.config import decoder_config
 from ggmlkit.engine.fused_tensors import unfused
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
@@ -57,16 +59,16 @@ def tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load(
-    config: LlamaConfig, tensors: Mapping[str, Tensor], threads: int, repack: bool
+    hparams: Hparams, tensors: Mapping[str, Tensor], threads: int, repack: bool
 ) -> _core.LlamaSession:
     """All weights, in the decoder."""
     refuse_unknown(tensors.values())
     try:
-        session = _core.LlamaSession(config.asdict(), threads, repack)
+        session = _core.LlamaSession(decoder_config(hparams), threads, repack)
         waiting: list[tuple[Tensor, NDArray[np.uint8]]] = []
-        for name, tensor in unfused(tensors, config):
+        for name, tensor in unfused(tensors, hparams):
             if name in ROPE_TENSORS:
-                continue  # parts of the configuration
+                continue  # parts of the hyper-parameters
             if len(tensor.shape) == 1:
                 session.set_vector(name, tensor.dequantize())
             elif len(tensor.shape) == 2:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ggmlkit.arguments import thread_count
 from ggmlkit.conversion.open_source import open_source
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
@@ -107,6 +108,7 @@ def compare_files(
         ConversionError: a folder is no checkpoint.
         OSError: a file can't be opened.
     """
+    thread_count(threads)
     sources = _opened([Path(first), Path(second)])
     with closing(sources[0]) as one, closing(sources[1]) as two:
         shared = [name for name in one.tensors if name in two.tensors]

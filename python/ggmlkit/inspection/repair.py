@@ -123,7 +123,7 @@ def _copy(path: Path, out: Path, size: int, progress: Progress | None) -> None:
 
 def _llama_names(layers: int) -> Iterator[str]:
     """Meta's names of all matrices and norms of a model."""
-    own = ["token_embd.weight", "output_norm.weight", "output.weight"]
+    own = [names.EMBEDDINGS, names.OUTPUT_NORM, names.OUTPUT]
     for layer in range(min(layers, _MOST_LAYERS)):
         own += names.block_names(layer)
     for name in own:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ggmlkit.arguments import thread_count
 from ggmlkit.inspection.tensor_report import TensorReport, tensor_report
 from ggmlkit.io import Progress
 from ggmlkit.io import open as open_file
@@ -66,6 +67,7 @@ def verify_file(
         FormatError: the structure is damaged.
         OSError: the file can't be read.
     """
+    thread_count(threads)
     with open_file(path) as file:
         total = sum(tensor.nbytes for tensor in file.values())
         reports = []

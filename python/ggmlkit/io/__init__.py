@@ -6,13 +6,20 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from ggmlkit.errors import ConversionError, FormatError
+from ggmlkit.arguments import path_text, shown, thread_count
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, ConversionError, FormatError
 from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.first_bytes import START, reader_of, refusal
+from ggmlkit.io.origin import tell_origins
 from ggmlkit.io.writing.stream import Progress
+from ggmlkit.quantizing import tensor_of
 from ggmlkit.tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["ModelFile", "Progress", "open", "save"]
 
@@ -29,9 +36,10 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
     Raises:
         FormatError: the container is unknown, or the file damaged.
         HubError: the hub does not give the file.
+        ArgumentError: ``path`` is neither a ``str`` nor a ``pathlib.Path``, or empty.
         OSError: the file can't be opened.
     """
-    if os.fspath(path).startswith("hf:"):
+    if path_text(path).startswith("hf:"):
         from ggmlkit.io.hub import model_file
 
         path = model_file(path)
@@ -46,28 +54,30 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         raise FormatError(path, 0, reason)
     module, _, function = reader.partition(":")
     opened: ModelFile = getattr(import_module(f"ggmlkit.io.{module}"), function)(path)
+    tell_origins(opened)
     return opened
 
 
 def save(
     path: str | os.PathLike[str],
-    tensors: Mapping[str, Tensor] | Iterable[Tensor],
-    metadata: Mapping[str, Any],
+    tensors: Mapping[str, Tensor | ArrayLike] | Iterable[Tensor],
+    metadata: Mapping[str, Any] = MappingProxyType({}),
     *,
     container: str | None = None,
     version: int | None = None,
     byte_order: ByteOrder = "little",
     value_types: Mapping[str, int] | None = None,
     stored_values: Mapping[str, bytes] | None = None,
-    threads: int | None = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write a model file, a tensor at a time; ``path`` is replaced only when all is written.
+    """Write a model file, a few tensors at a time; ``path`` is replaced only when all is written.
 
     Args:
         path: the file; its suffix tells the container: ``.gguf``, or ``.bin`` for ggjt.
-        tensors: by name, or tensors that have names. gguf takes any; the old containers take
-            Meta's names.
+        tensors: by name, or tensors that have names. In place of a tensor, an array of float32,
+            float16, bfloat16, float64 or integers with a sign is stored as it is. gguf takes any
+            names; the old containers take Meta's.
         metadata: by GGUF key, whatever the container.
         container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, or ``"ggla"`` for an adapter,
             where the suffix doesn't say.
@@ -79,18 +89,25 @@ def save(
             else f64.
         stored_values: of unchanged keys, as :meth:`ModelFile.stored_values` gives them, to copy
             instead of writing `metadata`'s where the container is the same.
-        threads: that read, convert and write at once; None for all the process may use.
+        threads: that read, convert and write at once, at most; the default is all that the process
+            may use. With 1, one tensor at a time is in memory.
         progress: called with (bytes done, bytes in all, tensor name).
 
     Raises:
         ConversionError: the container has no place for what it is given.
+        ArgumentError: a tensor has no name, an array a dtype that no type has, or ``threads`` is
+            below 1.
         OSError: the disk is full, the folder can't be written.
     """
     from ggmlkit.io.gguf import writer as gguf_writer
     from ggmlkit.io.legacy import writer as legacy_writer
 
+    suffix = Path(path_text(path)).suffix.lower()
+    thread_count(threads)
     named = _by_name(tensors)
-    kind = container or _SUFFIXES.get(Path(path).suffix.lower())
+    if not isinstance(metadata, Mapping):
+        raise ArgumentTypeError(f"metadata must be a mapping by key, not {shown(metadata)}")
+    kind = container or _SUFFIXES.get(suffix)
     if kind is None:
         raise ConversionError(
             f"{os.fspath(path)}: the suffix names no container; end it in .gguf or .bin, "
@@ -128,12 +145,29 @@ def save(
         raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")
 
 
-def _by_name(tensors: Mapping[str, Tensor] | Iterable[Tensor]) -> Mapping[str, Tensor]:
+def _by_name(
+    tensors: Mapping[str, Tensor | ArrayLike] | Iterable[Tensor],
+) -> dict[str, Tensor]:
     if isinstance(tensors, Mapping):
-        return tensors
+        return {_checked_name(name): tensor_of(each, name) for name, each in tensors.items()}
+    if isinstance(tensors, (Tensor, str, bytes)) or not isinstance(tensors, Iterable):
+        raise ArgumentTypeError(
+            f"tensors must be a mapping by name or a list of tensors, not {shown(tensors)}"
+        )
     named: dict[str, Tensor] = {}
-    for tensor in tensors:
-        if tensor.name in named:
-            raise ConversionError(f"two tensors are called {tensor.name!r}")
-        named[tensor.name] = tensor
+    for place, tensor in enumerate(tensors):
+        name = getattr(tensor, "name", "") if isinstance(tensor, Tensor) else ""
+        if not name:
+            raise ArgumentError(
+                f"number {place} of the tensors has no name; give a mapping of names to tensors"
+            )
+        if name in named:
+            raise ArgumentError(f"two tensors are called {name!r}")
+        named[name] = tensor
     return named
+
+
+def _checked_name(name: object) -> str:
+    if isinstance(name, str):
+        return name
+    raise ArgumentTypeError(f"names of tensors must be str, not {shown(name)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ggmlkit.arguments import text
+from ggmlkit.errors import MissingTensorError
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -104,8 +107,29 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         """The file's own tensor names, in file order."""
         return list(self.tensors)
 
+    def find(self, pattern: str) -> list[str]:
+        """Names that a pattern of a shell fits, such as ``"blk.*.attn_q.weight"``, in file order.
+
+        ``*`` stands for any characters, ``?`` for one, ``[0-3]`` for one of these; case matters.
+        """
+        from fnmatch import translate  # deferred: most never ask
+
+        fits = re.compile(translate(text(pattern, "pattern"))).match
+        return [name for name in self.tensors if fits(name)]
+
     def __getitem__(self, name: str) -> Tensor:
-        return self.tensors[name]
+        """The tensor of this name, lazy.
+
+        Raises:
+            MissingTensorError: there is none; a KeyError that tells names like it.
+        """
+        tensor = self.tensors.get(name) if isinstance(name, str) else None
+        if tensor is None:
+            raise MissingTensorError(self.path, name, self.tensors)
+        return tensor
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)
@@ -114,7 +138,7 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         return len(self.tensors)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.tensors
+        return isinstance(name, str) and name in self.tensors
 
     # Two open files are two things, however alike: identity, not Mapping's comparison of items.
     __eq__ = object.__eq__

@@ -1,4 +1,4 @@
-"""Where the numbers of more than one byte lie in each block layout (GGML_FORMATS, section 3)."""
+"""Where the numbers of several bytes lie in each block layout, as the gguf package has them."""
 
 from __future__ import annotations
 

@@ -31,3 +31,7 @@ class FileRange:
         if data.size != self.size:
             raise FormatError(self.path, self.offset, "the file was cut short while it was read")
         return data
+
+    def part(self, start: int, nbytes: int) -> FileRange:
+        """Some of the same bytes."""
+        return FileRange(self.path, self.offset + start, nbytes)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.errors import FormatError
+from ggmlkit.errors import ClosedError, FormatError
 from ggmlkit.io.base import ByteOrder
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class MappedFile:
 
     @property
     def buffer(self) -> mmap.mmap:
-        """The mapping; ``ValueError`` once the file is closed."""
+        """The mapping; ``ClosedError`` once the file is closed."""
         if self._map is None:
-            raise ValueError(f"{self.path} is closed")
+            raise ClosedError(f"{self.path} is closed; open it again")
         return self._map
 
     def bytes_at(self, offset: int, count: int) -> NDArray[np.uint8]:

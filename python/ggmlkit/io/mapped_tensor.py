@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,10 @@ class MappedRange:
     def __call__(self) -> NDArray[np.uint8]:
         data = self.file.bytes_at(self.offset, self.size)
         return data if self.swapped_as is None else swapped(data, self.swapped_as)
+
+    def part(self, start: int, nbytes: int) -> MappedRange:
+        """Some whole blocks of the same bytes."""
+        return replace(self, offset=self.offset + start, size=nbytes)
 
     def check(self) -> None:
         """Raise FormatError if the file has been cut short since it was opened."""

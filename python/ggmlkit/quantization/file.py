@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggmlkit import io, types
+from ggmlkit.arguments import thread_count
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
@@ -74,6 +75,7 @@ def quantize_file(
         ImportanceError: an importance does not fit its matrix, or isn't finite.
         ValueError: an expression is none.
     """
+    thread_count(threads)
     target = recipe(type)
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)

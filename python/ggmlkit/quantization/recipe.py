@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ggmlkit import types
+from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.quantization.mixtures import ALIASES, MIXTURES, Mixture, Place, mixture
 from ggmlkit.tensor import Tensor
@@ -43,8 +44,6 @@ _SMALLER_BLOCKS: dict[str, str] = {
     "q2_0": "q4_0",
 }
 
-_OUTPUT = "output.weight"
-_EMBEDDING = "token_embd.weight"
 _OF_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 # The router of a mixture of experts decides discretely and is tiny: it isn't worth rounding.
@@ -166,7 +165,7 @@ def planned(
     """The types that :func:`plan` gives, and where they are not the recipe's."""
     chosen_recipe = recipe(type)
     own = _compiled(tensor_types)
-    logits = _OUTPUT if _OUTPUT in tensors else _EMBEDDING
+    logits = OUTPUT if OUTPUT in tensors else EMBEDDINGS
     place_of = _places(tensors, weighted)
 
     def wanted(name: str) -> str:
@@ -177,7 +176,7 @@ def planned(
             return chosen_recipe.type
         if name == logits:
             return "q8_0" if chosen_recipe.type == "q8_0" else "q6_K"
-        if name == _EMBEDDING and chosen_recipe.type in _TWO_BITS:
+        if name == EMBEDDINGS and chosen_recipe.type in _TWO_BITS:
             return "q4_K"
         layer = _OF_LAYER.fullmatch(name)
         rule = chosen_recipe.rules.get(layer[2]) if layer else None

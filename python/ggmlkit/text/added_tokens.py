@@ -1,4 +1,4 @@
-"""Tokens that stand in text as they are, such as ``<|im_end|>``, and how they are found."""
+"""Tokens that appear in text as they are, such as ``<|im_end|>``, and how they are found."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def render(
     messages: Sequence[Mapping[str, Any]],
     tokenizer: Tokenizer,
     add_generation_prompt: bool = True,
-    **variables: Any,
+    **variables: object,
 ) -> str:
     """The prompt for a conversation; encode it with ``add_special=False, parse_special=True``.
 

@@ -70,7 +70,7 @@ def end_ids(
 def ends_and_exceptions(
     ids: Mapping[str, int], pieces: Sequence[str | bytes], metadata: Mapping[str, Any]
 ) -> tuple[set[int], dict[str, int]]:
-    """What llama.cpp takes for end tokens, and those of them, by text, that end nothing after all.
+    """What llama.cpp takes for end tokens, and the exceptions, by text, that end nothing.
 
     In gpt-oss and Solar ``<|end|>`` ends a part of an answer; ``</s>`` of Gemma 4 and PLaMo is an
     ordinary word. Both are told by the other end tokens.
@@ -95,7 +95,7 @@ def gap_id(key: str, ids: Mapping[str, int], metadata: Mapping[str, Any], size: 
 
 
 def told_gap_id(key: str, metadata: Mapping[str, Any], size: int) -> int | None:
-    """The one that a key names; None if none does, or it names no token, as llama.cpp has it."""
+    """The token that a key names; None without the key or, as in llama.cpp, for an invalid id."""
     for name in (_OLD_GAP_KEYS.get(key), key):
         try:
             told = None if name is None else token_id(metadata, name, size)

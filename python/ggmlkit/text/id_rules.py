@@ -1,4 +1,4 @@
-"""Which program's ids the texts of a vocabulary get."""
+"""Which program's token ids a vocabulary's texts get."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ggmlkit.text.vocab_keys import PREFIX, RULES, SENTENCEPIECE
 
 
 class Rules(Enum):
-    """A program that cuts text in its own way."""
+    """A program whose way of cutting text is followed."""
 
     LLAMA_CPP = "llama.cpp"
     SENTENCEPIECE = "SentencePiece"

@@ -1,10 +1,10 @@
-"""What llama.cpp puts right in a vocabulary when it loads it, because files do not say it.
+"""What llama.cpp corrects in a vocabulary when it loads it, because files do not say it.
 
 Files of early converters call control tokens normal, and no key tells which tokens take the spaces
 beside them. llama.cpp goes by the tokens' texts and the model's name. Source of these facts:
 src/llama-vocab.cpp of llama.cpp, ``llama_vocab::impl::load``.
 
-A file that carries its tokenizer.json needs none of this: that has said it all.
+A file that carries its tokenizer.json needs none of this: tokenizer.json already says it.
 """
 
 from __future__ import annotations

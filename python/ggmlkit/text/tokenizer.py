@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property, partial
+from operator import index as as_integer
 from typing import Any
 
-from ggmlkit.errors import ModelError
+from ggmlkit.arguments import path_text, shown, whole
+from ggmlkit.arguments import text as checked_text
+from ggmlkit.errors import ArgumentTypeError, ModelError, OutOfRangeError
 from ggmlkit.io import open as open_file
 from ggmlkit.text.detokenizer import Detokenizer
 from ggmlkit.text.end_tokens import end_ids
@@ -54,6 +57,8 @@ class Tokenizer:
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
         """From ``tokenizer.ggml.*`` keys; raises ModelError if they make no tokenizer."""
+        if not isinstance(metadata, Mapping):
+            raise ArgumentTypeError(f"metadata must be a mapping by key, not {shown(metadata)}")
         return cls(Vocab.from_metadata(metadata), metadata)
 
     @classmethod
@@ -62,6 +67,7 @@ class Tokenizer:
 
         Raises FormatError for a damaged file, ModelError for one without a usable vocabulary.
         """
+        path_text(path)
         with open_file(path) as file:
             try:
                 return cls.from_metadata(file.metadata)
@@ -76,8 +82,11 @@ class Tokenizer:
             add_special: add the tokens before and after a text that the model wants there.
             parse_special: read names of control tokens, such as ``<|im_end|>``, as those tokens;
                 otherwise they are plain text.
+
+        Raises:
+            ArgumentTypeError: ``text`` is no ``str``.
         """
-        ids = self._pipeline.encode(_valid(text), parse_special)
+        ids = self._pipeline.encode(_valid(checked_text(text, "text")), parse_special)
         return [*self._around.before, *ids, *self._around.after] if add_special else ids
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
@@ -85,32 +94,31 @@ class Tokenizer:
 
         ``special``: control tokens and the unknown one come out by their names, such as ``</s>``,
         otherwise as nothing.
+
+        Raises:
+            OutOfRangeError: an id is outside the vocabulary; an IndexError.
+            ArgumentTypeError: ``ids`` are no whole numbers.
         """
         return self.decode_bytes(ids, special=special).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[int], *, special: bool = False) -> bytes:
         """Bytes of tokens, without the space that a text was led by."""
-        tokens = list(ids)
-        for token in tokens:
-            self._check(token)
-        return self._joining.join(tokens, special)
+        return self._joining.join(self._checked_all(ids), special)
 
     def token_bytes(self, token: int, *, special: bool = False) -> bytes:
         """Bytes of one token wherever it stands: a leading space is kept.
 
         Control tokens and the unknown one give none, or their names if ``special``.
         """
-        self._check(token)
-        return self._joining.token_bytes(token, special)
+        return self._joining.token_bytes(self._checked(token), special)
 
     def token_text(self, token: int) -> str | bytes:
         """The token's own name in the vocabulary, such as ``▁the`` or ``<s>``."""
-        self._check(token)
-        return self._vocab.pieces[token]
+        return self._vocab.pieces[self._checked(token)]
 
     def token_id(self, text: str) -> int | None:
         """Id of the token of this name, or None."""
-        return self._ids.get(text)
+        return self._ids.get(checked_text(text, "text"))
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -118,22 +126,34 @@ class Tokenizer:
 
     def is_control(self, token: int) -> bool:
         """Whether the token is one that no text can spell."""
-        self._check(token)
-        return int(self._vocab.types[token]) == TokenType.CONTROL
+        return int(self._vocab.types[self._checked(token)]) == TokenType.CONTROL
 
     def stream(self, beginning: bool = False, *, special: bool = False) -> Detokenizer:
         """A decoder for tokens as they come.
 
         ``beginning`` says that the tokens begin a text, as those of ``encode`` do, rather than
-        go on after a prompt: then the space that a text is led by is left out. ``special``: as for
+        go on after a prompt: then the text's leading space is left out. ``special``: as for
         ``decode``.
         """
         token_bytes = partial(self.token_bytes, special=special)
         return Detokenizer(token_bytes, beginning and self._joining.strips_first_space)
 
-    def _check(self, token: int) -> None:
-        if not 0 <= token < self.vocab_size:
-            raise IndexError(f"token {token} is outside the vocabulary of {self.vocab_size}")
+    def _checked(self, token: int) -> int:
+        found = whole(token, "a token")
+        if not 0 <= found < self.vocab_size:
+            raise OutOfRangeError(f"token {found} is outside the vocabulary of {self.vocab_size}")
+        return found
+
+    def _checked_all(self, tokens: Iterable[int]) -> list[int]:
+        if isinstance(tokens, (str, bytes, bytearray)) or not isinstance(tokens, Iterable):
+            raise ArgumentTypeError(f"ids must be a list of token ids, not {shown(tokens)}")
+        try:
+            found = list(map(as_integer, tokens))
+        except TypeError:
+            found = [self._checked(token) for token in tokens]
+        if found and not 0 <= min(found) <= max(found) < self.vocab_size:
+            found = [self._checked(token) for token in found]
+        return found
 
 
 def _valid(text: str) -> str:

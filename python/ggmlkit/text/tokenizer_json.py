@@ -48,7 +48,7 @@ class Carried:
 
     @property
     def strips_first_space(self) -> bool:
-        """Whether its decoder leaves out the space that a text is led by."""
+        """Whether its decoder leaves out the text's leading space."""
         return self.model.get("type") == "WordPiece" or any(
             (step.get("type") == "Strip" and step.get("content") == " " and bool(step.get("start")))
             or (step.get("type") == "Metaspace" and metaspace_prepends(step))
@@ -126,7 +126,7 @@ def added_tokens_fit(tokenizer: Mapping[str, Any], pieces: Sequence[str | bytes]
 
 
 def metaspace_prepends(step: Mapping[str, Any]) -> bool:
-    """Whether a Metaspace step puts a space before text."""
+    """Whether a Metaspace step adds a space before text."""
     return metaspace_scheme(step) != "never"
 
 

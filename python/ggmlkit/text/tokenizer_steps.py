@@ -10,7 +10,7 @@ _PARTS = ("pretokenizers", "normalizers", "processors", "decoders")  # of a Sequ
 def flat_steps(value: object) -> list[dict[str, Any]]:
     """The parts of a normalizer, pre-tokenizer, post-processor or decoder, sequences laid flat."""
     steps: list[dict[str, Any]] = []
-    left: list[Any] = [value]  # no recursion: files nest as they like
+    left: list[Any] = [value]  # no recursion: a file may nest deeply
     while left:
         step = left.pop()
         if not isinstance(step, dict):
@@ -24,5 +24,5 @@ def flat_steps(value: object) -> list[dict[str, Any]]:
 
 
 def said(steps: list[dict[str, Any]]) -> str:
-    """The steps' types in a few words, for errors."""
+    """The types of the steps, for error messages."""
     return " + ".join(str(step.get("type"))[:80] for step in steps[:10]) or "none"

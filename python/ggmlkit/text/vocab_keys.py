@@ -11,7 +11,7 @@ import numpy as np
 from ggmlkit.errors import ModelError
 
 PREFIX = "tokenizer.ggml."
-# The key of a tokenizer.json's text, its vocabulary and merges left out: see model/carried.py.
+# The key of a tokenizer.json's text, its vocabulary and merges left out: see tokenizer_json.py.
 CARRIED = "ggmlkit.tokenizer_json"
 # The key that says by whose rules a text is cut, and its value for a tokenizer.model's.
 RULES = "ggmlkit.tokenizer_rules"

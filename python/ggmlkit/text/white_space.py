@@ -1,4 +1,4 @@
-"""Unicode's White_Space, which is less than ``str.isspace`` takes for such."""
+"""Unicode's White_Space: fewer characters than ``str.isspace`` accepts."""
 
 from __future__ import annotations
 

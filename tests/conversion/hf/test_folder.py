@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+import torch
 from folder_checks import check
 from ggmlkit.conversion.convert import convert
 from ggmlkit.errors import ConversionError, FormatError
 from tiny_models import save_tiny
-
-torch = pytest.importorskip("torch")
 
 MakeHf = Callable[..., tuple[Path, Any]]
 LLAMA3 = {
@@ -195,7 +194,8 @@ def test_names_that_are_not_of_one_model(tiny_hf: MakeHf, tmp_path: Path) -> Non
 
 def transformers_logits(folder: Path) -> Any:
     """What transformers computes with the folder as it is."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.no_grad():
         return model(torch.tensor([TOKENS])).logits[0].numpy()

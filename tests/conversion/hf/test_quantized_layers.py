@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch as safetensors
 
 import ggmlkit as gk
+import torch
 from ggmlkit.conversion.open_source import open_source
 from ggmlkit.errors import ConversionError, FormatError
-
-torch = pytest.importorskip("torch")
-safetensors = pytest.importorskip("safetensors.torch")
-
-from quantized_checkpoints import Layer, awq_gemm, awq_gemv, gptq, random_layer  # noqa: E402
-from test_logits_transformers import BOUND, TOKENS, error, logits  # noqa: E402
+from quantized_checkpoints import Layer, awq_gemm, awq_gemv, gptq, random_layer
+from test_logits_transformers import BOUND, TOKENS, error, logits
 
 MakeHf = Callable[..., tuple[Path, Any]]
 Pack = Callable[[Layer], dict[str, Any]]

@@ -14,6 +14,7 @@ import pytest
 import ggmlkit as gk
 from ggmlkit.conversion.lora.open_adapter import open_adapter
 from ggmlkit.errors import ConversionError, FormatError, UnsupportedTypeError
+from ggmlkit.io.gguf.reader import GgufFile
 from ggmlkit.tensor import Tensor
 from paths import GOLDEN
 from peak_memory import printed
@@ -305,3 +306,24 @@ def test_peak_memory_is_a_few_tensors(tmp_path: Path) -> None:
     gguf_adapter(tmp_path / "a.gguf", halves)
     words = [tmp_path / "large.gguf", tmp_path / "a.gguf", tmp_path / "out.gguf", BASE, GGLA]
     assert printed(MEASURE, *words) < 3 * largest + 32e6
+
+
+def test_a_header_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = gguf_adapter(tmp_path / "a.gguf", pair(Q, 64, 4, 64))
+    gk.convert(BASE, tmp_path / "model.gguf")
+    read: list[str] = []
+    opening = GgufFile.__init__
+
+    def counted(self: GgufFile, path: Path, *rest: Any) -> None:
+        read.append(Path(path).name)
+        opening(self, path, *rest)
+
+    monkeypatch.setattr(GgufFile, "__init__", counted)
+    gk.convert(adapter, tmp_path / "b.bin")
+    assert read == ["a.gguf"]
+    gk.convert(tmp_path / "model.gguf", tmp_path / "b.gguf")
+    assert read == ["a.gguf", "model.gguf"]
+    with pytest.raises(ConversionError, match="no adapter"):
+        gk.convert(tmp_path / "model.gguf", tmp_path / "b.gguf", base=BASE)
+    gk.Llama(tmp_path / "model.gguf", lora=adapter)
+    assert read[2:] == ["model.gguf", "model.gguf", "a.gguf"]

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
+import torch
 from ggmlkit.errors import ConversionError, FormatError, ModelError
 from lora_models import ATTENTION, LINEAR, TOKENS, distance, edited, logits, saved_adapter
 from tiny_models import save_variant
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("peft")
 
 MakeHf = Callable[..., tuple[Path, Any]]
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -129,7 +127,8 @@ def test_heads_are_told_by_a_config_at_hand(base: tuple[Path, Any], tmp_path: Pa
 def test_a_model_that_was_downloaded_before_tells_too(
     base: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    constants = pytest.importorskip("huggingface_hub").constants
+    from huggingface_hub import constants
+
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     saved_adapter(tmp_path / "a", base[1])
     edited(tmp_path / "a", lambda config: config.update(base_model_name_or_path="org/model"))
@@ -150,6 +149,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("qwen2", {"target_modules": ["gate_proj", "up_proj", "down_proj"]}),
     ("qwen2-tied", {"target_modules": ["v_proj", "q_proj"], "use_rslora": True}),
     ("gemma2", {"target_modules": ["o_proj"]}),
+    ("gemma3", {"target_modules": ["q_proj", "down_proj"]}),
     ("phi3", {"target_modules": FUSED, "rank_pattern": {"qkv_proj": 8}}),
     ("phi3", {"target_modules": ["qkv_proj"], "alpha_pattern": {"qkv_proj": 3}}),
     ("phi3-part", {"target_modules": ["gate_up_proj"]}),
@@ -244,6 +244,7 @@ MERGED: list[tuple[str, dict[str, Any], str]] = [
     ("phi3", {"use_dora": True, "target_modules": FUSED}, "use_dora"),
     ("llama", {"modules_to_save": ["lm_head", "q_proj", "norm"]}, "modules_to_save"),
     ("gemma2", {"modules_to_save": ["input_layernorm", "post_attention_layernorm"]}, "whole blk"),
+    ("gemma3", {"modules_to_save": ["q_norm", "pre_feedforward_layernorm"]}, "whole blk"),
     ("qwen2", {"bias": "all", "use_dora": True}, "a trained bias"),
     ("qwen2", {"bias": "lora_only", "target_modules": ["k_proj"]}, "a trained bias"),
     ("qwen2-tied", {"modules_to_save": ["embed_tokens"]}, r"whole token_embd\.weight"),

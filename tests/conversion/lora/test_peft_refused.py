@@ -16,9 +16,6 @@ from ggmlkit.errors import ConversionError, FormatError, ModelError
 from ggmlkit.io.torch.writer import write_torch
 from lora_models import edited, saved_adapter
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("peft")
-
 MakeHf = Callable[..., tuple[Path, Any]]
 
 

@@ -24,7 +24,6 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Any]:
     """Trains a byte-level BPE of a family and saves its tokenizer.json; returns the tokenizer."""
-    pytest.importorskip("tokenizers")
     from tokenizers import AddedToken, Tokenizer, decoders, models, trainers
     from tokenizers.pre_tokenizers import ByteLevel
 
@@ -60,7 +59,7 @@ def train(tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def sentencepiece_model(tmp_path: Path) -> Callable[..., Any]:
     """Trains a tokenizer.model with SentencePiece's own library; returns its processor."""
-    sentencepiece = pytest.importorskip("sentencepiece")
+    import sentencepiece
 
     def trained(**changes: Any) -> Any:
         settings = {

@@ -23,7 +23,8 @@ Train = Callable[..., Any]
 
 
 def test_pieces_equal_the_own_library(golden: Path) -> None:
-    sentencepiece = pytest.importorskip("sentencepiece")
+    import sentencepiece
+
     path = golden / "meta" / "tokenizer.model"
     model = sentencepiece.SentencePieceProcessor(model_file=str(path))
     found = metadata_from_sentencepiece(path, 384)
@@ -50,7 +51,8 @@ def test_pieces_equal_the_own_library(golden: Path) -> None:
 def test_ids_there_and_back(
     sentencepiece_model: Train, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+
     theirs = sentencepiece_model(**settings)
     found = metadata_from_sentencepiece(tmp_path / "tokenizer.model", theirs.vocab_size())
     found["tokenizer.ggml.add_bos_token"] = False

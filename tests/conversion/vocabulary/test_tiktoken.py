@@ -35,8 +35,9 @@ def ranks(train: Callable[..., Any], tmp_path: Path) -> dict[bytes, int]:
 
 
 def test_ids_equal_tiktoken(ranks: dict[bytes, int], tmp_path: Path) -> None:
-    tiktoken = pytest.importorskip("tiktoken")
-    tokenizers = pytest.importorskip("tokenizers")
+    import tiktoken
+    import tokenizers
+
     found = metadata_from_tiktoken(tmp_path / "tokenizer.model", len(ranks) + SPECIAL)
     pattern = pretokenizers.by_name("llama-bpe").steps[0]["pattern"]["Regex"]
     special = {
@@ -56,8 +57,8 @@ def test_ids_equal_tiktoken(ranks: dict[bytes, int], tmp_path: Path) -> None:
 
 
 def test_merges_equal_transformers(ranks: dict[bytes, int], tmp_path: Path) -> None:
-    pytest.importorskip("tiktoken")
-    slow = pytest.importorskip("transformers.convert_slow_tokenizer")
+    import transformers.convert_slow_tokenizer as slow
+
     converter = slow.TikTokenConverter(str(tmp_path / "tokenizer.model"))
     vocab, merges = converter.extract_vocab_merges_from_model(converter.vocab_file)
     found = metadata_from_tiktoken(tmp_path / "tokenizer.model", len(ranks) + SPECIAL)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+import msgpack
 import numpy as np
 import pytest
+from flax import serialization
 
 import ggmlkit as gk
 from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.foreign.flax import open_flax
-
-serialization = pytest.importorskip("flax.serialization")
-msgpack = pytest.importorskip("msgpack")
-jnp = pytest.importorskip("jax.numpy")
 
 TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int8": "i8"}
 

@@ -6,14 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 import ggmlkit as gk
 from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.foreign.hdf5 import open_hdf5
-
-h5py = pytest.importorskip("h5py")
 
 TYPES = {"f8": "f64", "f4": "f32", "f2": "f16", "i8": "i64", "i4": "i32", "i2": "i16", "i1": "i8"}
 

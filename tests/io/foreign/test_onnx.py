@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import ggmlkit as gk
 from ggmlkit.errors import FormatError
 from ggmlkit.io.foreign.onnx import open_onnx
-
-onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 TYPES = {
     "f64": np.float64,

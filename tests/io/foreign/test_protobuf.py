@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import google.protobuf.descriptor_pb2 as descriptor
 import pytest
 
 from ggmlkit.io.foreign.protobuf import fields, numbers, signed
-
-descriptor = pytest.importorskip("google.protobuf.descriptor_pb2")
 
 
 def test_fields_of_a_real_message() -> None:

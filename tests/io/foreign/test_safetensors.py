@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch as reference
 
+import torch
 from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.foreign.safetensors import open_safetensors, safetensors_header
-
-torch = pytest.importorskip("torch")
-reference = pytest.importorskip("safetensors.torch")
 
 
 def test_types_shapes_and_bytes(tmp_path: Path) -> None:

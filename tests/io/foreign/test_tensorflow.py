@@ -67,7 +67,6 @@ def test_what_is_not_read_names_the_way(name: str, reason: str) -> None:
 
 
 def test_a_keras_h5_shows_its_arrays() -> None:
-    pytest.importorskip("h5py")
     layer = "model_weights/dense/sequential/dense"
     found = gk.open(DATA / "model.h5")
     assert {name: found[name].shape for name in found} == {

@@ -202,6 +202,7 @@ def test_tensors_are_read_one_at_a_time(tmp_path: Path) -> None:
         tmp_path / "a.gguf",
         {name: Tensor("i8", (32,), data, name) for name in "abc"},
         {},
+        threads=1,
         progress=lambda *call: calls.append(call),
     )
     assert calls == [(0, 96, "a"), (32, 96, "b"), (64, 96, "c"), (96, 96, "")]

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import torch
 from ggmlkit import io
 from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.torch.checkpoint import open_torch
 from ggmlkit.io.torch.writer import write_torch
 from ggmlkit.tensor import Tensor
-
-torch = pytest.importorskip("torch")
 
 
 def bits(tensor: object) -> bytes:

@@ -19,7 +19,6 @@ KILLS = 30  # of each job
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """The program that forks writers off."""
-    pytest.importorskip("fcntl")
     with serving(Path(__file__).with_name("killed_writer.py")) as running:
         yield running
 
@@ -60,7 +59,8 @@ def test_killed_at_any_moment(folder: Path, server: Server, job: str) -> None:
 @pytest.mark.parametrize("job", [job for job in JOBS if job != "edit_in_place"])
 def test_a_full_disk(folder: Path, job: str) -> None:
     """A limit on file size stands in for it: the write fails in the middle."""
-    resource = pytest.importorskip("resource")
+    import resource
+
     JOBS[job](folder, folder / SOURCES[0])
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

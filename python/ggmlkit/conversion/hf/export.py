@@ -18,13 +18,19 @@ _TOKENS = {"bos": "bos", "padding": "pad"}  # gguf: Hugging Face
 
 
 def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by Hugging Face's names."""
-    architecture = source.hparams().architecture
+    """The tensors by Hugging Face's names.
+
+    Raises ConversionError for one that the model's classes would leave out, or would miss.
+    """
+    hparams = source.hparams()
+    expected = {name for name, _ in hparams.shapes() if name not in names.ROPE_TENSORS}
+    if missing := sorted(expected - tensors.keys()):
+        raise ConversionError(f"{source.path} has no tensor {missing[0]}")
     own: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        own_name = names.to_hf(name, architecture)
-        if own_name is None:
-            raise ConversionError(f"the layout has no name for the tensor {name}")
+        own_name = names.to_hf(name, hparams.architecture)
+        if own_name is None or name not in expected:
+            raise ConversionError(f"{source.path}: the layout has no place for the tensor {name}")
         own[own_name] = tensor.renamed(own_name)
     return own
 

@@ -89,7 +89,7 @@ def gguf_values(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
 
 def _heads_of(name: str, hparams: Hparams) -> int:
     """Heads of a projection whose rows gguf has in Meta's order; 0 for other tensors."""
-    if hparams.family.rope_pairs != "neighbours":
+    if hparams.switches.rope_pairs != "neighbours":
         return 0
     if name.endswith((".attn_q.weight", ".attn_q.bias")):
         return hparams.heads
@@ -98,7 +98,7 @@ def _heads_of(name: str, hparams: Hparams) -> int:
 
 def _is_offset(name: str, hparams: Hparams) -> bool:
     """Whether Hugging Face stores a norm's weights less 1, and gguf as they are multiplied."""
-    return hparams.architecture in ("gemma", "gemma2") and name.endswith("norm.weight")
+    return hparams.switches.stores_norms_less_one and name.endswith("norm.weight")
 
 
 def _plus(tensor: Tensor, offset: float) -> Tensor:

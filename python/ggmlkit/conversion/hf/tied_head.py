@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ggmlkit.arch.hf_families import FAMILIES
 from ggmlkit.arch.hparams import Hparams
+from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.pages import release
 from ggmlkit.quantization.file import row_runs
 from ggmlkit.tensor import Tensor
-
-EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
 
 
 def with_head_as_saved(
@@ -37,7 +35,7 @@ def with_head_as_saved(
     if _are_equal(found[EMBEDDINGS], found[OUTPUT]):
         del found[OUTPUT]
         return hparams, found
-    if FAMILIES[hparams.architecture].tied:
+    if hparams.switches.is_tied:
         raise ConversionError(
             f"{path}: lm_head.weight differs from the embeddings, and files of the architecture "
             f"{hparams.architecture!r} have one matrix for both"

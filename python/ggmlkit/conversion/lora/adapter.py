@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from ggmlkit.arch.hf_families import FAMILIES
+from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.arch.hparams import Hparams
+from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.tensor import Tensor
 
 MERGE = "add it to the model's weights with apply-lora"
-EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
 
 # Their product is a float32.
 _LARGEST_SCALE, _MOST_TIMES = 1e30, 1e6
@@ -128,7 +128,7 @@ class Adapter:
             OUTPUT: f"which in this model is {EMBEDDINGS}",
         }
         way_out = MERGE
-        if architecture in FAMILIES and FAMILIES[architecture].tied:
+        if architecture in ARCHITECTURES and ARCHITECTURES[architecture].is_tied:
             way_out = f"files of the architecture {architecture!r} have one matrix for both"
         return f"{self.path} changes {name}, {what[name]}; {way_out}"
 

@@ -15,11 +15,11 @@ from ggmlkit import io, types
 from ggmlkit.arch import tensor_names as names
 from ggmlkit.conversion.base_model import hparams_of
 from ggmlkit.conversion.float_tensors import FLOATS
-from ggmlkit.conversion.lora.adapter import EMBEDDINGS, Adapter, BaseModel, Change
+from ggmlkit.conversion.lora.adapter import Adapter, BaseModel, Change
 from ggmlkit.conversion.lora.files import HALVES, plain
 from ggmlkit.conversion.lora.open_adapter import open_adapter
 from ggmlkit.errors import ConversionError
-from ggmlkit.io.base import ByteOrder
+from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.legacy.ggla import ALPHA
 from ggmlkit.lazy.computed_tensor import computed
 from ggmlkit.lazy.transposed import transposed
@@ -32,7 +32,7 @@ _MOST_ALPHA = 1 << 31  # what ggla's whole number is below
 
 
 def convert_adapter(
-    src: str | os.PathLike[str],
+    src: str | os.PathLike[str] | ModelFile,
     out: str | os.PathLike[str],
     *,
     base: str | os.PathLike[str] | None = None,
@@ -45,7 +45,7 @@ def convert_adapter(
     """Write a LoRA adapter as one file.
 
     Args:
-        src: a PEFT folder, or an adapter as a gguf or ggla file.
+        src: a PEFT folder, or an adapter as a gguf or ggla file, which may be open.
         out: the file to write, replaced only when it is complete.
         base: the model it is for, or its config.json: a PEFT adapter's file must name the model's
             architecture, and the number of heads gives the order of q's and k's rows. Needed where
@@ -97,7 +97,7 @@ def _gguf(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor],
     tensors = {}
     for name, change in adapter.changes.items():
         b = _multiplied(change.b, change.scale * change.rank / alpha)
-        halves = (change.a, b) if name != EMBEDDINGS else (b, transposed(plain(change.a)))
+        halves = (change.a, b) if name != names.EMBEDDINGS else (b, transposed(plain(change.a)))
         for suffix, half in zip(HALVES, halves, strict=True):
             tensors[name + suffix] = _stored(half, type).renamed(name + suffix)
     metadata = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ggmlkit.arch import tensor_names as names
 from ggmlkit.conversion.float_tensors import FLOATS
-from ggmlkit.conversion.lora.adapter import EMBEDDINGS, Adapter, Change, checked_change
+from ggmlkit.conversion.lora.adapter import Adapter, Change, checked_change
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.legacy.ggla import ALPHA, LoraFile
@@ -67,7 +67,7 @@ def _of_gguf(file: ModelFile) -> Adapter:
 
 def _gguf_change(file: ModelFile, name: str, alpha: float) -> Change:
     a, b = (file[name + half] for half in HALVES)
-    if name == EMBEDDINGS and len(a.shape) == len(b.shape) == 2:
+    if name == names.EMBEDDINGS and len(a.shape) == len(b.shape) == 2:
         # (vocabulary, rank) and (width, rank): the other way round, as llama.cpp looks tokens up.
         a, b = transposed(plain(b)), plain(a)
     rank = b.shape[-1] if b.shape else 0

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ggmlkit.arch.hf_families import FAMILIES
+from ggmlkit.arch.architectures import ARCHITECTURES
+from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
+from ggmlkit.arguments import thread_count
 from ggmlkit.conversion.lora.adapter import (
-    EMBEDDINGS,
-    OUTPUT,
     Adapter,
     AdapterPath,
     BaseModel,
@@ -72,6 +72,7 @@ def apply_lora(
         UnsupportedTypeError: a type cannot be read or written.
         ValueError: a scale is no number up to a million.
     """
+    thread_count(threads)
     container = container or container_of(Path(out))
     wanted = None if type is None else str(type).lower()
     with ExitStack() as open_files:
@@ -97,7 +98,7 @@ def _untie(source: Source, architecture: str, adapters: Sequence[Adapter]) -> No
     changed = {name for adapter in adapters for name in adapter.shapes}
     if OUTPUT in source.tensors or not changed & {EMBEDDINGS, OUTPUT}:
         return
-    if not FAMILIES[architecture].tied:
+    if architecture in ARCHITECTURES and not ARCHITECTURES[architecture].is_tied:
         source.tensors[OUTPUT] = source.tensors[EMBEDDINGS].renamed(OUTPUT)
 
 

@@ -63,15 +63,15 @@ def meta_source(
             raise ConversionError(f"{folder}: {missing[0]} has no tensor {own_name}")
         parts = [shard[own_name] for shard in shards.values()]
         merged[name] = _merged(own_name, parts, dim).renamed(name)
-    for needed in ("token_embd.weight", "blk.0.ffn_gate.weight"):
+    for needed in (names.EMBEDDINGS, "blk.0.ffn_gate.weight"):
         if needed not in merged or len(merged[needed].shape) != 2:
             raise ConversionError(f"{folder}: there is no matrix {names.to_meta(needed)}")
     try:
         hparams = from_meta_params(
             params,
-            vocab=merged["token_embd.weight"].shape[0],
+            vocab=merged[names.EMBEDDINGS].shape[0],
             ffn=merged["blk.0.ffn_gate.weight"].shape[0],
-            tied="output.weight" not in merged,
+            tied=names.OUTPUT not in merged,
         )
     except ConversionError as error:
         raise ConversionError(f"{folder / 'params.json'}: {error}") from None

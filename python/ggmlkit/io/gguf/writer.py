@@ -33,7 +33,7 @@ def write_gguf(
     byte_order: ByteOrder = "little",
     value_types: Mapping[str, int] | None = None,
     stored_values: Mapping[str, bytes] | None = None,
-    threads: int | None = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write a gguf file, replacing ``path`` when it is complete.
@@ -78,7 +78,7 @@ class FilePlan:
     size: int
 
     def write(
-        self, file: BinaryIO, *, threads: int | None = 1, progress: Progress | None = None
+        self, file: BinaryIO, *, threads: int | None = None, progress: Progress | None = None
     ) -> None:
         """Fill an empty file."""
         file.write(self.header)

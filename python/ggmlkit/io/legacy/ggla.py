@@ -76,7 +76,7 @@ def write_lora(
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, Any],
     *,
-    threads: int | None = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write a ggla file, replacing ``path`` when it is complete.

@@ -39,7 +39,7 @@ def write_legacy(
     *,
     container: str = "ggjt",
     version: int | None = None,
-    threads: int | None = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write a LLaMA model, replacing ``path`` when it is complete.

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 
 from ggmlkit import _core
+from ggmlkit.arguments import thread_count
 from ggmlkit.io.pages import release
 from ggmlkit.tensor import Tensor
 
@@ -71,6 +72,25 @@ class PartedTensor(Tensor):
 
         super().__init__(type, shape, data, name, sources)
 
+    def _part(self, start: int, nbytes: int) -> Callable[[], Bytes]:
+        """Some of the data, of which only the parts that it touches are computed."""
+
+        def data() -> Bytes:
+            found = np.empty(nbytes, np.uint8)
+            end = 0
+            for part in self.parts():
+                begin, end = end, end + part.nbytes
+                first, last = max(begin, start), min(end, start + nbytes)
+                if first < last:
+                    made = np.empty(part.nbytes, np.uint8)
+                    part.make(made, self.threads)
+                    found[first - start : last - start] = made[first - begin : last - begin]
+                if end >= start + nbytes:
+                    break
+            return found
+
+        return data
+
 
 def parts_of(tensor: Tensor) -> Iterator[Part]:
     """The parts of any tensor, as a writer takes them: its own, or slices of its data."""
@@ -106,7 +126,7 @@ def write_tensors(
     out: BinaryIO,
     placed: Sequence[tuple[int, str, Tensor]],
     *,
-    threads: int | None = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write each tensor's data at its place, given as (offset in the file, name, tensor).
@@ -117,7 +137,7 @@ def write_tensors(
     """
     out.flush()
     stream = _Stream(out.fileno(), placed, progress)
-    stream.run(threads or _core.available_threads())
+    stream.run(thread_count(threads) or _core.available_threads())
 
 
 class _Job(NamedTuple):

@@ -12,7 +12,7 @@ from ggmlkit.text.plain_pieces import byte_tokens
 from ggmlkit.text.vocab import Vocab
 from ggmlkit.text.vocab_keys import TokenType
 
-# How merges of one rank are ordered; see carried.MERGE_ORDER.
+# How merges of one rank are ordered; see tokenizer_json.MERGE_ORDER.
 _TIES = {
     None: _core.Ties.LEFTMOST,
     "short-left": _core.Ties.SHORT_LEFT,

@@ -15,7 +15,7 @@ _NAMED = (TokenType.CONTROL, TokenType.UNKNOWN)
 
 
 class Joining:
-    """Tokens' bytes one after the other, without the space that a text is led by.
+    """Tokens' bytes one after the other, without the text's leading space.
 
     Attributes:
         strips_first_space: whether that space is left out.

@@ -1,4 +1,4 @@
-"""The tokens that a text is put between: those before it and those after."""
+"""The tokens added before and after a text."""
 
 from __future__ import annotations
 

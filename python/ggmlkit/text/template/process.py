@@ -99,7 +99,7 @@ class Renderers:
 
         Args:
             source: a jinja2 template.
-            variables: plain values; see ``template_values.plain``.
+            variables: plain values; see ``values.plain``.
 
         Raises:
             ModelError: the template is no jinja2, fails, refuses the variables, takes too much
@@ -232,7 +232,7 @@ class _Process:
         self._process.wait()
 
     def abandon(self) -> None:
-        """Have nothing to do with it any more: it is another process's."""
+        """Leave it alone: it belongs to another process."""
         self._socket.close()
         self._process.returncode = 0
 
@@ -289,7 +289,7 @@ def _started(bounds: Bounds, channel: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         cwd="/",
         env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-        start_new_session=True,  # a key that ends this program is not its business
+        start_new_session=True,  # Ctrl-C in the terminal must not reach it
     )
 
 

@@ -1,7 +1,7 @@
-"""What the library and the process that renders chat templates say to each other.
+"""The messages between the library and the process that renders chat templates.
 
 A message is a header and that many bytes. Requests are in Python's own ``marshal``, since they come
-from the library; answers are text, and the library believes nothing more of what comes back.
+from the library; answers are text, and the library trusts nothing else that comes back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Chat templates in jinja2's sandbox, which keeps them from Python's internals.
 
-Nothing here bounds the time and memory that a template takes: ``template_worker`` does, in whose
-process this runs. It imports nothing of the library, so that the process starts soon.
+Nothing here bounds the time and memory that a template takes: ``worker`` does, whose process this
+runs in. It imports nothing of the library, so that the process starts soon.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _NEEDS_ALL = r"{{ '\N{DIGIT ONE}\n' }}{{ strftime_now('%Y') }}{{ nothing.at.all 
 
 
 class TemplateFailure(Exception):
-    """Why a template gives no text: a sentence."""
+    """Why a template gives no text, as a sentence."""
 
 
 class Sandbox:
-    """Renders templates, those met lately without compiling them again.
+    """Renders templates; recently used ones are not compiled again.
 
     Once it is made, nothing more is imported.
     """

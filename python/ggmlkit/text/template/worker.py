@@ -86,7 +86,7 @@ class _Memory:
         _limit(resource.RLIMIT_AS, self._mapped + self._most - self._resident)
 
     def is_used(self) -> bool:
-        """Whether so much stays taken that the next request hadn't its share."""
+        """Whether so much memory stays in use that the next request would get too little."""
         return self._now()[0] - self._mapped > self._most // 4
 
     def _now(self) -> tuple[int, int]:
@@ -107,7 +107,7 @@ def _give_up_rights() -> None:
 
 
 def _limit(what: int, most: int) -> None:
-    """For good: what the process was started under may be less."""
+    """Permanently; the limit that the process was started with may be lower."""
     _, hard = resource.getrlimit(what)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (most, most))

@@ -1,0 +1,110 @@
+"""Checks of what callers pass: each returns the value as it is used, or says what is wrong."""
+
+from __future__ import annotations
+
+import os
+from math import isfinite
+from operator import index
+from typing import Any
+
+from ggmlkit.errors import ArgumentError, ArgumentTypeError
+
+_SHOWN = 60  # characters of a wrong value in an error
+
+
+def thread_count(threads: int | None) -> int:
+    """Threads as the compiled core takes them: 0 for all that the process may use.
+
+    Raises:
+        ArgumentError: below 1, or no whole number.
+    """
+    return 0 if threads is None else whole(threads, "threads", least=1)
+
+
+def whole(value: object, name: str, *, least: int | None = None) -> int:
+    """A whole number, numpy's included, of at least ``least``.
+
+    Raises:
+        ArgumentTypeError: it is another thing.
+        ArgumentError: it is less.
+    """
+    try:
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentTypeError(f"{name} must be a whole number, not {shown(value)}") from None
+    if least is not None and number < least:
+        raise ArgumentError(f"{name} must be at least {least}, not {shown(number)}")
+    return number
+
+
+def number(value: object, name: str, *, least: float | None = None) -> float:
+    """A finite number, of at least ``least``.
+
+    Raises:
+        ArgumentTypeError: it is no number.
+        ArgumentError: it is less, infinite or NaN.
+    """
+    if isinstance(value, (str, bytes, bytearray)):  # which float() would read
+        raise ArgumentTypeError(f"{name} must be a number, not {shown(value)}")
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"{name} must be a number, not {shown(value)}") from None
+    except OverflowError:
+        raise ArgumentError(f"{name} is {shown(value)}, too large for a float") from None
+    if not isfinite(found):
+        raise ArgumentError(f"{name} must be finite, not {found}")
+    if least is not None and found < least:
+        raise ArgumentError(f"{name} must be at least {least:g}, not {found:g}")
+    return found
+
+
+def text(value: object, name: str) -> str:
+    """A text.
+
+    Raises:
+        ArgumentTypeError: it is another thing.
+    """
+    if isinstance(value, str):
+        return value
+    hint = "; decode it first" if isinstance(value, (bytes, bytearray)) else ""
+    raise ArgumentTypeError(f"{name} must be a str, not {shown(value)}{hint}")
+
+
+def path_text(path: Any, name: str = "path") -> str:
+    """A path as text.
+
+    Raises:
+        ArgumentTypeError: it is neither a text nor a ``pathlib.Path``.
+        ArgumentError: it is empty, or holds a zero byte.
+    """
+    try:
+        found = os.fspath(path)
+    except TypeError:
+        found = None
+    if not isinstance(found, str):
+        hint = "; os.fsdecode makes a str of it" if isinstance(found, bytes) else ""
+        raise ArgumentTypeError(f"{name} must be a str or a pathlib.Path, not {shown(path)}{hint}")
+    if not found:
+        raise ArgumentError(f"{name} is empty")
+    if "\0" in found:
+        raise ArgumentError(f"{name} {shown(found)} holds a zero byte, which no file name can")
+    return found
+
+
+def shown(value: object) -> str:
+    """A wrong value in an error: its type, and itself where that is short."""
+    kind = type(value)
+    if kind in (bool, int, float, type(None)):
+        return _short(value)
+    if kind in (str, bytes):
+        return _short(value) if kind is str else f"bytes {_short(value)}"
+    article = "an" if kind.__name__[:1].lower() in "aeiou" else "a"
+    return f"{article} {kind.__name__}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 256:  # which Python may refuse to print
+        return "a huge number"
+    found = repr(value[:_SHOWN] if isinstance(value, (str, bytes)) else value)
+    return found if len(found) <= _SHOWN else found[:_SHOWN] + "…"

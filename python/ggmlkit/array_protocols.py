@@ -1,0 +1,143 @@
+"""What numpy, torch, notebooks and the prompt ask of a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ggmlkit import _core, dtypes
+from ggmlkit.errors import ArgumentError, GgmlkitError
+from ggmlkit.tensor_text import SHOWN, one_line, table
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from ggmlkit.types import TensorType
+
+    Bytes = NDArray[np.uint8]
+    Data = Bytes | Callable[[], Bytes]
+
+
+class Origin(Protocol):
+    """Where a tensor can be had again: what it is pickled as."""
+
+    @property
+    def path(self) -> str: ...
+    def taking(self, index: int | slice) -> Origin:
+        """That of some of the tensor's rows."""
+
+    def load(self) -> Any:
+        """The tensor."""
+
+
+class ArrayProtocols:
+    """The base of :class:`ggmlkit.Tensor`: its values as an array of other libraries, its looks."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        type: TensorType
+        shape: tuple[int, ...]
+        name: str
+        origin: Origin | None
+        _data: Data
+
+        @property
+        def data(self) -> Bytes: ...
+        @property
+        def size(self) -> int: ...
+        @property
+        def nbytes(self) -> int: ...
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+        def numpy(self) -> NDArray[Any]: ...
+        def dequantize(self, dtype: np.dtype[Any]) -> NDArray[Any]: ...
+        def _part(self, start: int, nbytes: int) -> Data: ...
+        def _check_known(self) -> None: ...
+
+    @property
+    def _is_plain(self) -> bool:
+        return dtypes.is_plain(self.type.name)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """The values in ``self.dtype``, or another; a view where that is possible.
+
+        Raises:
+            ArgumentError: ``copy`` is False, and the type or the dtype takes a copy.
+        """
+        wanted = self.dtype if dtype is None else dtypes.checked_dtype(dtype)
+        is_view = self._is_plain and dtypes.stores(self.type.name, wanted)
+        if copy is False and not is_view:
+            raise ArgumentError(
+                f"tensor {self.name!r} of type {self.type} can't be an array of {wanted} without "
+                "a copy"
+            )
+        if is_view and not copy:
+            return self.numpy()
+        return self.dequantize(wanted)
+
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """For ``torch.from_dlpack`` and others: plain numbers, shared where that is possible.
+
+        Raises:
+            UnsupportedTypeError: the type is quantized.
+            BufferError: another device is asked for, or the copy that it takes is refused.
+        """
+        from ggmlkit import dlpack  # deferred: it loads ctypes
+
+        self._check_known()
+        if dl_device is not None and tuple(dl_device) != dlpack.CPU:
+            raise BufferError("the tensor is in the processor's memory, not on another device")
+        is_bfloat16 = self.type.name == "bf16"
+        values = self.data.view(np.uint16).reshape(self.shape) if is_bfloat16 else self.numpy()
+        return dlpack.exported(values, max_version=max_version, copy=copy, is_bfloat16=is_bfloat16)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)  # the processor's memory
+
+    def __buffer__(self, _flags: int, /) -> memoryview:
+        """For ``memoryview(tensor)``, from Python 3.12 on: plain numbers, shared.
+
+        Raises:
+            BufferError: the type is none that buffers have: quantized, or bf16.
+        """
+        self._check_known()
+        if not self._is_plain or self.type.name == "bf16":
+            raise BufferError(f"tensor {self.name!r} is {self.type}, which no buffer has")
+        return memoryview(self.numpy())  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return one_line(self.name, self.type, self.shape, self._path, self._first_values())
+
+    def _repr_html_(self) -> str:
+        values = self._first_values()
+        return table(self.name, self.type, self.shape, self.nbytes, self._path, values)
+
+    @property
+    def _path(self) -> str | None:
+        return None if self.origin is None else self.origin.path
+
+    def _first_values(self) -> list[float]:
+        """A few values to show, from one block or a few; none where reading means computing."""
+        count = min(SHOWN, self.size)
+        can_part = not callable(self._data) or hasattr(self._data, "part")
+        if not count or not can_part or not self.type.can_dequantize:
+            return []
+        block = self.type.block_size
+        held = -(-count // block) * block
+        try:
+            data = self._part(0, held // block * self.type.block_bytes)
+            values = np.empty(held, np.float32)
+            _core.dequantize(self.type.index, data() if callable(data) else data, values, 1)
+        except (GgmlkitError, OSError):  # a file that is closed, or gone
+            return []
+        return [float(value) for value in values[:count]]

@@ -1,0 +1,103 @@
+"""Arrays handed to other libraries by DLPack, bfloat16 included, which numpy's own export lacks."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BFLOAT = 4  # DLPack's code for bfloat16
+CPU = (1, 0)
+"""DLPack's device type and number of this machine's memory."""
+
+
+def exported(
+    values: NDArray[Any],
+    *,
+    max_version: tuple[int, int] | None,
+    copy: bool | None,
+    is_bfloat16: bool = False,
+) -> Any:
+    """A DLPack capsule of the array, without a copy where that is possible.
+
+    Args:
+        values: the array; of bfloat16 its bits, as uint16.
+        max_version: of DLPack, that the other library knows.
+        copy: True always, None where it is needed, False never.
+        is_bfloat16: as above.
+
+    Raises:
+        BufferError: it takes a copy, as of a file mapped for reading alone that a library without
+            DLPack 1.0 asks for, and ``copy`` is False.
+    """
+    knows_read_only = max_version is not None and max_version[0] >= 1
+    if copy or (copy is None and not values.flags.writeable and not knows_read_only):
+        values = values.copy()
+    version: dict[str, Any] = {"max_version": max_version} if knows_read_only else {}
+    try:
+        capsule = values.__dlpack__(**version)
+    except TypeError:  # a numpy that knows no versions, and so no memory for reading alone
+        writable = values if values.flags.writeable else _copied(values, copy)
+        capsule = writable.__dlpack__()
+    if is_bfloat16:
+        _call_bfloat16(capsule)
+    return capsule
+
+
+def _copied(values: NDArray[Any], copy: bool | None) -> NDArray[Any]:
+    if copy is False:
+        raise BufferError("this numpy exports memory for reading alone only as a copy")
+    return values.copy()
+
+
+def _call_bfloat16(capsule: Any) -> None:
+    """Turn the dtype of a fresh capsule from uint16 to bfloat16."""
+    name, managed = next(
+        (name, kind) for name, kind in _MANAGED.items() if _is_valid(capsule, name)
+    )
+    pointer = _pointer(capsule, name)
+    ctypes.cast(pointer, ctypes.POINTER(managed)).contents.tensor.code = _BFLOAT
+
+
+class _Tensor(ctypes.Structure):
+    """DLTensor, up to its dtype."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+    )
+
+
+class _Managed(ctypes.Structure):
+    """DLManagedTensor, up to the same."""
+
+    _fields_ = (("tensor", _Tensor),)
+
+
+class _Versioned(ctypes.Structure):
+    """DLManagedTensorVersioned, up to the same."""
+
+    _fields_ = (
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("manager", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("tensor", _Tensor),
+    )
+
+
+_MANAGED: dict[bytes, Any] = {b"dltensor_versioned": _Versioned, b"dltensor": _Managed}
+_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_IsValid", ctypes.pythonapi)
+)
+_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)

@@ -1,0 +1,98 @@
+"""numpy's dtypes of the types whose elements are plain numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ggmlkit.errors import ArgumentTypeError, UnsupportedTypeError
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+    "f64": np.dtype(np.float64),
+    "i8": np.dtype(np.int8),
+    "i16": np.dtype(np.int16),
+    "i32": np.dtype(np.int32),
+    "i64": np.dtype(np.int64),
+}
+_TYPES = {dtype.name: type for type, dtype in _DTYPES.items()} | {"bfloat16": "bf16"}
+
+
+def is_plain(type: str) -> bool:
+    """Whether elements of the type are plain numbers, one by one."""
+    return type in _DTYPES or type == "bf16"
+
+
+def dtype_of(type: str, name: str = "") -> np.dtype[Any]:
+    """The numpy dtype of a type of plain numbers; bf16's is ``ml_dtypes.bfloat16``.
+
+    Args:
+        type: its name.
+        name: of the tensor, for errors.
+
+    Raises:
+        UnsupportedTypeError: numpy has none, or it comes with ml_dtypes, which is not installed.
+    """
+    found = _DTYPES.get(type)
+    if found is not None:
+        return found
+    if type == "bf16":
+        return _bfloat16(name)
+    raise UnsupportedTypeError(
+        f"tensor {name!r} is {type}, which numpy has no dtype for; dequantize it"
+    )
+
+
+def _bfloat16(name: str) -> np.dtype[Any]:
+    try:
+        import ml_dtypes  # deferred: few need it
+    except ImportError:
+        raise UnsupportedTypeError(
+            f"tensor {name!r} is bf16, which numpy has only with ml_dtypes: install that, or ask "
+            "for float32 with dequantize()"
+        ) from None
+    found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return found
+
+
+def type_of(dtype: np.dtype[Any], name: str = "") -> str:
+    """The type whose elements are numbers of this dtype, in this machine's byte order.
+
+    Raises:
+        ArgumentTypeError: there is none.
+    """
+    found = _TYPES.get(dtype.name)
+    if found is None:
+        what = f"array {name!r}" if name else "the array"
+        raise ArgumentTypeError(
+            f"{what} is of dtype {dtype}, which no type stores; use one of {', '.join(_TYPES)}"
+        )
+    return found
+
+
+def stores(type: str, dtype: np.dtype[Any]) -> bool:
+    """Whether elements of the type are numbers of this dtype."""
+    return _TYPES.get(dtype.name) == type
+
+
+def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype to give values in.
+
+    Raises:
+        ArgumentTypeError: it is none of real numbers, such as the name of a quantized type.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or (found.kind not in "fiu" and found.name not in _TYPES):
+        raise ArgumentTypeError(
+            f"dtype must be one of numpy's numbers, such as np.float32, not {dtype!r}; "
+            "astype takes the name of a tensor type"
+        )
+    return found if found.isnative else found.newbyteorder("=")

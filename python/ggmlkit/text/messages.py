@@ -1,0 +1,90 @@
+"""Chat messages as a model that reads text alone can take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ggmlkit.arguments import shown
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, ModelError
+from ggmlkit.text.chat import render
+from ggmlkit.text.tokenizer import Tokenizer
+
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_PROBE = "ggmlkit probe"  # no template writes this by itself
+
+
+def text_messages(
+    messages: Iterable[Mapping[str, Any]], template: str, tokenizer: Tokenizer
+) -> list[dict[str, Any]]:
+    """The messages, their contents as the template takes them.
+
+    A content of None becomes an empty text. A list of text parts is joined by newlines, or given
+    as a list of parts to a template that takes no plain text.
+
+    Args:
+        messages: mappings with ``role`` and ``content``, or what Python makes a dict of.
+        template: of the model.
+        tokenizer: of the model.
+
+    Raises:
+        ArgumentError: there are no messages, one is no mapping, or a part of a content is no text.
+    """
+    if isinstance(messages, (Mapping, str, bytes)) or not isinstance(messages, Iterable):
+        raise ArgumentTypeError(
+            "messages must be a list of mappings with role and content, not " + shown(messages)
+        )
+    found = [_as_dict(message, place) for place, message in enumerate(messages)]
+    if not found:
+        raise ArgumentError("there are no messages to answer")
+    parts = {place: _texts(message.get("content"), place) for place, message in enumerate(found)}
+    takes_text = None
+    for place, texts in parts.items():
+        if found[place].get("content", "") is None:
+            found[place]["content"] = ""
+        elif texts is not None:
+            if takes_text is None:
+                takes_text = _takes_text(template, tokenizer)
+            listed = [{"type": "text", "text": each} for each in texts]
+            found[place]["content"] = "\n".join(texts) if takes_text else listed
+    return found
+
+
+def _as_dict(message: object, place: int) -> dict[str, Any]:
+    """A message as a dict; clients of servers have classes of their own."""
+    try:
+        if isinstance(message, (str, bytes)):
+            raise TypeError
+        return dict(message)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"messages[{place}] must be a mapping with role and content, not {shown(message)}"
+        ) from None
+
+
+def _texts(content: object, place: int) -> list[str] | None:
+    """The texts of a content that is a list of parts, else None."""
+    if not isinstance(content, Sequence) or isinstance(content, (str, bytes, bytearray)):
+        return None
+    return [_text(part, f"messages[{place}]['content'][{n}]") for n, part in enumerate(content)]
+
+
+def _text(part: object, where: str) -> str:
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind not in _TEXT_PARTS:
+        what = f"a part of type {kind!r}" if isinstance(kind, str) else shown(part)
+        raise ArgumentError(f"{where} is {what}; this model reads parts of type 'text' alone")
+    text = part.get("text") if isinstance(part, Mapping) else None
+    if not isinstance(text, str):
+        raise ArgumentTypeError(f"{where}['text'] must be a str, not {shown(text)}")
+    return text
+
+
+def _takes_text(template: str, tokenizer: Tokenizer) -> bool:
+    """Whether the template writes a content that is plain text."""
+    try:
+        return _PROBE in render(template, [{"role": "user", "content": _PROBE}], tokenizer)
+    except ModelError:  # such as one that wants other roles
+        return True

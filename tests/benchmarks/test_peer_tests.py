@@ -1,0 +1,62 @@
+"""What `make peers` records of a run, and shows of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import peer_tests
+import peers
+from paths import ROOT
+
+SUITE = """
+import pytest
+def test_passing(): pass
+def test_too(): pass
+def test_failing(): assert False
+@pytest.fixture
+def broken(): raise OSError
+def test_error(broken): pass
+def test_skipped(): pytest.skip("no such program")
+"""
+
+
+def test_a_report_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(SUITE)
+    report = tmp_path / "report.xml"
+    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    found = peer_tests._counted(report.read_text())
+    assert (found.passed, found.failed, found.skipped) == (2, 2, 1)
+    assert found.seconds >= 0
+    assert found.versions["ctransformers"] == peers.versions()["ctransformers"]["version"]
+
+
+def test_runs_are_kept_by_machine_and_shown(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    assert peer_tests.read(path) == {}
+    assert peer_tests.lines({}) == []
+    run = peer_tests.Run("2026-01-01T00:00", "abc", {"llama.cpp": "of x 1"}, 90, 0, 0, 61.7)
+    peer_tests.write({"one": run, "two": run}, path)
+    assert peer_tests.read(path) == {"one": run, "two": run}
+    page = "\n".join(peer_tests.lines(peer_tests.read(path)))
+    assert "| one | 2026-01-01T00:00 | abc | llama.cpp of x 1 | 90 | 0 | 0 | 62 |" in page
+
+
+def test_tests_find_what_was_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "binding", lambda _: tmp_path / "binding")
+    environment = peer_tests._environment(tmp_path / "bin")
+    assert environment["LLAMA_CPP_BIN"] == str(tmp_path / "bin")
+    assert environment["PYTHONPATH"].startswith(str(tmp_path / "binding"))
+    assert environment["GGMLKIT_SKIPS"] == "none"
+
+
+def test_the_recorded_run_missed_nothing() -> None:
+    recorded = peer_tests.read(ROOT / "benchmarks" / "peers.json")
+    assert recorded
+    for run in recorded.values():
+        assert run.passed > 200
+        assert (run.failed, run.skipped) == (0, 0)
