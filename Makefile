@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+# With -v pip shows what it compiles. The build folder is the environment's own: two environments of
+# one checkout may build at once, and neither finds the other's paths in its cache.
+BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-version-check install -v \
+	--no-build-isolation -C build-dir=$(VENV)/build --editable .
+SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
 .PHONY: help venv build demo test lint format bench sanitize fuzz peers docs wheel clean
@@ -32,7 +37,8 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	touch $@
 
 $(VENV)/.built: $(VENV)/.dev $(SOURCES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --editable .
+	@echo "$(SAYS)"
+	$(BUILD)
 	touch $@
 
 venv: $(VENV)/.dev
@@ -41,8 +47,10 @@ build: $(VENV)/.built
 
 # The demo needs the build tools alone, not the test suite's torch.
 $(VENV)/.demo: $(VENV)/.created $(SOURCES)
+	@echo "Installing the build tools from PyPI ..."
 	test -e $(VENV)/.built || $(PIP) install --group build
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --editable .
+	@echo "$(SAYS)"
+	$(BUILD)
 	touch $@
 
 demo: $(VENV)/.demo
@@ -61,8 +69,8 @@ lint: build
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc benchmarks tests/native -name '*.cpp' -o -name '*.h')
-	$(CMAKE) --preset release >/dev/null
-	$(BIN)/clang-tidy --quiet -p build/release $$(find csrc -name '*.cpp' -not -path '*/neon*')
+	$(CMAKE) --preset lint >/dev/null
+	$(BIN)/clang-tidy --quiet -p build/lint $$(find csrc -name '*.cpp' -not -path '*/neon*')
 
 # The sanitized module stands before the installed one on the path; python itself is not
 # instrumented, so the runtime is preloaded and its leak check (which would report python) is off.

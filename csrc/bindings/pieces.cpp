@@ -23,7 +23,7 @@ using text::PieceTrie;
 using text::Unigram;
 using text::WordPieces;
 
-using Tokens = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
+using PieceNumbers = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
 using Scores = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 // SentencePiece makes pieces of 16 characters unless told otherwise. With pieces as long as a text,
@@ -33,7 +33,7 @@ constexpr std::size_t kLongestPiece = 4000;
 // The pieces that `tokens` number, which live as long as the strings; those that are empty or no
 // text are none. Throws ValueError for one that is too long.
 std::vector<PieceTrie::Piece> pieces_of(const std::vector<std::string_view>& texts,
-                                        const Tokens& tokens) {
+                                        const PieceNumbers& tokens) {
   std::vector<PieceTrie::Piece> found;
   found.reserve(static_cast<std::size_t>(tokens.size()));
   for (py::ssize_t i = 0; i < tokens.size(); ++i) {
@@ -52,7 +52,7 @@ std::vector<PieceTrie::Piece> pieces_of(const std::vector<std::string_view>& tex
   return found;
 }
 
-Unigram unigram(const py::object& pieces, const Tokens& tokens, const Scores& scores,
+Unigram unigram(const py::object& pieces, const PieceNumbers& tokens, const Scores& scores,
                 double unknown_score, int unknown, std::vector<int> byte_tokens,
                 bool single_precision) {
   const std::vector<std::string_view> texts = texts_of(pieces);
@@ -76,21 +76,22 @@ void bind_pieces(py::module_& m) {
            py::arg("single_precision"))
       .def("encode", &encode_words<Unigram>, py::arg("words"));
   py::class_<WordPieces>(m, "WordPieces")
-      .def(py::init([](const py::object& pieces, const Tokens& tokens, const std::string& mark,
-                       bool strict, int unknown, std::size_t most) {
+      .def(py::init([](const py::object& pieces, const PieceNumbers& tokens,
+                       const std::string& mark, bool strict, int unknown, std::size_t most) {
              return WordPieces(pieces_of(texts_of(pieces), tokens), mark, strict, unknown, most);
            }),
            py::arg("pieces"), py::arg("tokens"), py::arg("mark"), py::arg("strict"),
            py::arg("unknown"), py::arg("most"))
       .def("encode", &encode_words<WordPieces>, py::arg("words"));
   py::class_<CompiledNormalizer>(m, "CompiledNormalizer")
-      .def(py::init([](const py::bytes& charsmap, const py::object& pieces, const Tokens& kept,
-                       bool before, bool after, bool collapse, bool by_words) {
-             return CompiledNormalizer(charsmap, pieces_of(texts_of(pieces), kept),
-                                       {before, after, collapse, by_words});
-           }),
-           py::arg("charsmap"), py::arg("pieces"), py::arg("kept"), py::arg("before"),
-           py::arg("after"), py::arg("collapse"), py::arg("by_words"))
+      .def(
+          py::init([](const py::bytes& charsmap, const py::object& pieces, const PieceNumbers& kept,
+                      bool before, bool after, bool collapse, bool by_words) {
+            return CompiledNormalizer(charsmap, pieces_of(texts_of(pieces), kept),
+                                      {before, after, collapse, by_words});
+          }),
+          py::arg("charsmap"), py::arg("pieces"), py::arg("kept"), py::arg("before"),
+          py::arg("after"), py::arg("collapse"), py::arg("by_words"))
       .def(
           "normalized",
           [](const CompiledNormalizer& normalizer, const py::str& text) {

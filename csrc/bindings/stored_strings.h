@@ -26,7 +26,7 @@ inline pybind11::object python_text(std::string_view text) {
   return pybind11::reinterpret_steal<pybind11::object>(string);
 }
 
-// Strings that stay as a file holds them until one is asked for.
+// Strings that stay as a file holds them until one is read.
 class StoredStrings {
  public:
   StoredStrings(const StoredStrings&) = delete;  // as it would view the first one's bytes

@@ -24,7 +24,7 @@ using text::Fallback;
 using text::SentencePieces;
 using text::TokenFinder;
 using text::WordSplitter;
-using Tokens = std::vector<std::int32_t>;
+using TokenVector = std::vector<std::int32_t>;
 
 // A piece may itself begin with a space, never hold one further on.
 std::vector<BytePairs::Pair> pairs_of(const std::vector<std::string_view>& merges) {
@@ -53,10 +53,11 @@ Fallback fallback_of(const std::vector<std::pair<int, std::int32_t>>& bytes, std
   return fallback;
 }
 
-Tokens encode_bytes(const BytePairs& pairs, const py::str& string, const WordSplitter& splitter) {
+TokenVector encode_bytes(const BytePairs& pairs, const py::str& string,
+                         const WordSplitter& splitter) {
   const std::string_view text = utf8(string);
   const py::gil_scoped_release unlocked;
-  Tokens tokens;
+  TokenVector tokens;
   std::string letters;
   splitter.words(text, [&](std::string_view word) {
     letters.clear();
@@ -107,7 +108,8 @@ std::unique_ptr<TokenFinder> token_finder(const std::vector<PatternTuple>& tuple
 }
 
 // Texts and the tokens between them, in order.
-py::list split(const TokenFinder& finder, const py::str& string, bool special, bool longest_first) {
+py::list split_text(const TokenFinder& finder, const py::str& string, bool special,
+                    bool longest_first) {
   const std::string_view text = utf8(string);
   const auto matches =
       longest_first ? finder.longest_first(text, special) : finder.leftmost_longest(text, special);
@@ -152,7 +154,7 @@ void bind_tokenization(py::module_& m) {
       .def("encode", &encode_words<SentencePieces>, py::arg("words"));
   py::class_<TokenFinder>(m, "TokenFinder")
       .def(py::init(&token_finder), py::arg("patterns"))
-      .def("split", &split, py::arg("text"), py::arg("special"), py::arg("longest_first"));
+      .def("split", &split_text, py::arg("text"), py::arg("special"), py::arg("longest_first"));
 }
 
 }  // namespace ggmlkit

@@ -1,4 +1,4 @@
-// A meeting point of the threads of one job.
+// Where the threads of one job wait for each other.
 #pragma once
 
 #include <atomic>

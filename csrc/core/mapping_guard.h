@@ -16,7 +16,7 @@ class MappingGuard {
   MappingGuard(const MappingGuard&) = delete;
   MappingGuard& operator=(const MappingGuard&) = delete;
 
-  // Whether a read met pages that were gone; what was read since then may be zeros.
+  // Whether a read hit pages that were gone; what was read since then may be zeros.
   bool has_lost_pages() const;
 
   static constexpr std::size_t kMostMappings = 256;

@@ -35,7 +35,7 @@ class ThreadPool {
  public:
   using Job = std::function<void(int thread, int n_threads)>;
 
-  // n threads in all, the caller's included; 0 asks for available_threads().
+  // n threads in all, the caller's included; 0: available_threads()().
   explicit ThreadPool(int n = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -3,8 +3,7 @@
 namespace ggmlkit {
 namespace {
 
-// Sizes: GGML_FORMATS facts, equal to the GGUF specification's and, for the legacy rows, to the
-// llama.cpp of each generation.
+// Sizes: the GGUF specification's and, for the legacy rows, those of llama.cpp in each generation.
 constexpr TypeInfo kTypes[kTypeCount] = {
     {"f32", 0, 1, 4, "gguf"},          {"f16", 1, 1, 2, "gguf"},
     {"bf16", 30, 1, 2, "gguf"},        {"q4_0", 2, 32, 18, "gguf"},

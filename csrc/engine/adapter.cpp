@@ -4,23 +4,24 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "kernels/kernel_table.h"
 #include "engine/layer_name.h"
+#include "kernels/kernel_table.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 namespace {
 
-// A matrix of every layer: its name after "blk.N", and which changes are its own.
+// A matrix of every layer: its name after "blk.N", its update and the
+// down projection of its input, and its shape.
 struct LayerPart {
   std::string_view name;
-  Changes LayerChanges::* inputs;
-  Change LayerChanges::* change;
+  DownProjection LayerUpdates::* projection;
+  AdapterUpdate LayerUpdates::* update;
   std::size_t rows;
   std::size_t cols;
 };
 
 std::vector<LayerPart> layer_parts(const Config& c) {
-  using L = LayerChanges;
+  using L = LayerUpdates;
   return {
       {".attn_q.weight", &L::of_attn_norm, &L::q, c.q_size(), c.dim},
       {".attn_k.weight", &L::of_attn_norm, &L::k, c.kv_size(), c.dim},
@@ -34,37 +35,39 @@ std::vector<LayerPart> layer_parts(const Config& c) {
 
 }  // namespace
 
-void Low::add(const Change& change, Range rows, Range tokens, float* y, std::size_t ldy) const {
+void Projected::add(const AdapterUpdate& update, Range rows, Range tokens, float* y,
+                    std::size_t ldy) const {
   const std::size_t count = rows.size();
-  for (std::size_t t = tokens.begin; change.rank != 0 && t < tokens.end; ++t, y += ldy) {
-    const float* low = values + t * stride + change.first;
-    for (std::size_t i = 0; i < change.rank; ++i) {
-      active().add_scaled(low[i], change.b.data() + i * change.rows + rows.begin, y, count);
+  for (std::size_t t = tokens.begin; update.rank != 0 && t < tokens.end; ++t, y += ldy) {
+    const float* a_x = values + t * stride + update.first;
+    for (std::size_t i = 0; i < update.rank; ++i) {
+      active().add_scaled(a_x[i], update.b.data() + i * update.rows + rows.begin, y, count);
     }
   }
 }
 
-void Changes::project(const Activations& x, Range tokens, float* low, std::size_t stride) const {
+void DownProjection::project(const Activations& x, Range tokens, float* out,
+                             std::size_t stride) const {
   if (rank_ == 0 || tokens.begin == tokens.end) return;
   active().matmul_f32(reinterpret_cast<const std::byte*>(a_.data()), rank_, cols_,
-                      x.rows() + tokens.begin * cols_, tokens.size(), low + tokens.begin * stride,
+                      x.rows() + tokens.begin * cols_, tokens.size(), out + tokens.begin * stride,
                       stride);
 }
 
-void Changes::append(Change& change, std::size_t rank, std::size_t rows, std::size_t cols,
-                     const float* a, const float* b) {
-  change.first = rank_;
-  change.rank = rank;
-  change.rows = rows;
-  change.b.assign(b, b + rank * rows);
+void DownProjection::append(AdapterUpdate& update, std::size_t rank, std::size_t rows,
+                            std::size_t cols, const float* a, const float* b) {
+  update.first = rank_;
+  update.rank = rank;
+  update.rows = rows;
+  update.b.assign(b, b + rank * rows);
   cols_ = cols;
   rank_ += rank;
   a_.insert(a_.end(), a, a + rank * cols);
 }
 
 struct Adapter::Place {
-  Changes* inputs;
-  Change* change;
+  DownProjection* projection;
+  AdapterUpdate* update;
   std::size_t rows;
   std::size_t cols;
 };
@@ -78,8 +81,8 @@ Adapter::Place Adapter::place(const std::string& name) {
   if (const auto found = layer_name(name, layers_.size())) {
     for (const LayerPart& part : layer_parts(c)) {
       if (found->own != part.name) continue;
-      LayerChanges& changes = layers_[found->layer];
-      return {&(changes.*part.inputs), &(changes.*part.change), part.rows, part.cols};
+      LayerUpdates& updates = layers_[found->layer];
+      return {&(updates.*part.projection), &(updates.*part.update), part.rows, part.cols};
     }
   }
   throw std::invalid_argument("an adapter can't change " + name + " while the model runs");
@@ -89,13 +92,14 @@ void Adapter::set(const std::string& name, std::size_t rank, std::size_t rows, s
                   const float* a, const float* b) {
   const Place where = place(name);
   if (rows != where.rows || cols != where.cols) {
-    throw std::invalid_argument("the change of " + name + " is " + std::to_string(rows) + " × " +
-                                std::to_string(cols) + ", the model needs " +
+    throw std::invalid_argument("the adapter's update of " + name + " is " + std::to_string(rows) +
+                                " × " + std::to_string(cols) + ", the model needs " +
                                 std::to_string(where.rows) + " × " + std::to_string(where.cols));
   }
-  if (where.change->rank != 0) throw std::invalid_argument(name + " was changed already");
-  where.inputs->append(*where.change, rank, rows, cols, a, b);
-  largest_rank_ = std::max(largest_rank_, where.inputs->rank());
+  if (where.update->rank != 0)
+    throw std::invalid_argument(name + " has an adapter's update already");
+  where.projection->append(*where.update, rank, rows, cols, a, b);
+  largest_rank_ = std::max(largest_rank_, where.projection->rank());
   nbytes_ += rank * (rows + cols) * sizeof(float);
 }
 
@@ -106,4 +110,4 @@ void Adapter::add_embedding(std::size_t token, float* out) const {
   }
 }
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

@@ -1,5 +1,5 @@
-// LoRA at run time: y = W·x + B·(A·x), the weights W as they are. Of several adapters the A stand
-// below each other and the B, which have the scales in them, beside each other, as one.
+// LoRA at run time: y = W·x + B·(A·x), with W as it is. Several adapters are joined to one: their A
+// are stacked by rows, and their B, which include the scales, by columns.
 #pragma once
 
 #include <cstddef>
@@ -10,38 +10,38 @@
 #include "engine/config.h"
 #include "quant/activations.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
-// What one matrix gains.
-struct Change {
-  std::size_t first = 0;  // where its part of A·x begins
-  std::size_t rank = 0;   // how long that is; 0: the matrix gains nothing
-  std::size_t rows = 0;
-  std::vector<float> b;  // [rank][rows]: a thread adds to just the rows that it has made
+// The update of one matrix: its B, and which rows of the down projection A belong to it.
+struct AdapterUpdate {
+  std::size_t first = 0;  // row of A
+  std::size_t rank = 0;   // rows of A; 0: no update
+  std::size_t rows = 0;   // of the matrix
+  std::vector<float> b;   // [rank][rows]: a thread adds to the rows that it has computed
 };
 
 // A·x of some tokens, for all matrices that multiply the same x.
-struct Low {
+struct Projected {
   const float* values;  // [tokens][stride]
-  std::size_t stride;   // the adapter's largest rank: a token's place is its own for every product
+  std::size_t stride;   // the adapter's largest rank, for every product alike
 
   // y[t·ldy] += B·(A·x[t]) for some rows of B and some tokens, the first of which go to y.
-  void add(const Change& change, Range rows, Range tokens, float* y, std::size_t ldy) const;
+  void add(const AdapterUpdate& update, Range rows, Range tokens, float* y, std::size_t ldy) const;
 };
 
-// The changes of matrices that multiply the same activations.
-class Changes {
+// A of all matrices that multiply the same activations, stacked.
+class DownProjection {
  public:
-  // Of all together; 0: there is nothing to do.
+  // Rows of A; 0: there is nothing to do.
   std::size_t rank() const { return rank_; }
   const float* a(std::size_t i) const { return a_.data() + i * cols_; }
 
-  // low[t·stride] = A·x[t] for some of the tokens.
-  void project(const Activations& x, Range tokens, float* low, std::size_t stride) const;
+  // out[t·stride] = A·x[t] for some of the tokens.
+  void project(const Activations& x, Range tokens, float* out, std::size_t stride) const;
 
-  // W += B·A for one of the matrices: `a` is [rank][cols], `b` [rank][rows].
-  void append(Change& change, std::size_t rank, std::size_t rows, std::size_t cols, const float* a,
-              const float* b);
+  // Adds the update B·A of one of the matrices: `a` is [rank][cols], `b` [rank][rows].
+  void append(AdapterUpdate& update, std::size_t rank, std::size_t rows, std::size_t cols,
+              const float* a, const float* b);
 
  private:
   std::size_t rank_ = 0;
@@ -49,15 +49,16 @@ class Changes {
   std::vector<float> a_;  // [rank][cols]
 };
 
-struct LayerChanges {
-  Changes of_attn_norm;
-  Change q, k, v;
-  Changes of_attended;
-  Change attn_output;
-  Changes of_ffn_norm;
-  Change gate, up;
-  Changes of_hidden;
-  Change down;
+// Each down projection stands before the updates that use it.
+struct LayerUpdates {
+  DownProjection of_attn_norm;
+  AdapterUpdate q, k, v;
+  DownProjection of_attended;
+  AdapterUpdate attn_output;
+  DownProjection of_ffn_norm;
+  AdapterUpdate gate, up;
+  DownProjection of_hidden;
+  AdapterUpdate down;
 };
 
 // What all adapters of a model add to its matrices.
@@ -67,14 +68,14 @@ class Adapter {
 
   // W += B·A for the matrix of this gguf name: `a` is [rank][cols], `b` [rank][rows], both copied.
   // Throws std::invalid_argument for a name the decoder doesn't know, another shape than the
-  // configuration asks for, or a matrix that was changed already.
+  // configuration needs, or a matrix that has an update already.
   void set(const std::string& name, std::size_t rank, std::size_t rows, std::size_t cols,
            const float* a, const float* b);
 
-  const LayerChanges& layer(std::size_t i) const { return layers_[i]; }
-  const Changes& of_output_norm() const { return of_output_norm_; }
-  const Change& output() const { return output_; }
-  // Adds what the embedding of a token gains: float32 [dim].
+  const LayerUpdates& layer(std::size_t i) const { return layers_[i]; }
+  const DownProjection& of_output_norm() const { return of_output_norm_; }
+  const AdapterUpdate& output() const { return output_; }
+  // Adds the update of a token's embedding: float32 [dim].
   void add_embedding(std::size_t token, float* out) const;
 
   std::size_t largest_rank() const { return largest_rank_; }
@@ -85,13 +86,13 @@ class Adapter {
   Place place(const std::string& name);
 
   Config config_;
-  std::vector<LayerChanges> layers_;
-  Changes of_output_norm_;
-  Change output_;
-  Changes of_token_;  // an embedding gains rows of A, as many times as its column of B says
-  Change embedding_;
+  std::vector<LayerUpdates> layers_;
+  DownProjection of_output_norm_;
+  AdapterUpdate output_;
+  DownProjection of_token_;  // an embedding gains rows of A, weighted by its column of B
+  AdapterUpdate embedding_;
   std::size_t largest_rank_ = 0;
   std::size_t nbytes_ = 0;
 };
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 enum class RopeScaling { none, linear, yarn };
 // Which elements of a head are rotated together: (2i, 2i + 1), or (i, i + dims / 2).
@@ -62,4 +62,4 @@ struct Config {
 // Throws std::invalid_argument where the sizes contradict each other.
 void check(const Config& config);
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

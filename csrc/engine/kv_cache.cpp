@@ -4,7 +4,7 @@
 
 #include "kernels/layouts/kv_group.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 namespace {
 
 // A quarter of the address space stands for "no machine has that": what follows can't overflow.
@@ -30,4 +30,4 @@ KvCache::KvCache(const Config& c, std::size_t context, std::size_t sequences, Kv
   values_.resize(bytes);
 }
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

@@ -5,10 +5,10 @@
 #include <new>
 
 #include "core/aligned.h"
-#include "kernels/kernel_table.h"
 #include "engine/config.h"
+#include "kernels/kernel_table.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 // Each head's groups of positions lie together, so that attention reads them in order.
 class KvCache {
@@ -48,4 +48,4 @@ class KvCache {
   AlignedArray<std::byte> values_;  // the same
 };
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

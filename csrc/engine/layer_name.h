@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 struct LayerName {
   std::size_t layer;
@@ -24,4 +24,4 @@ inline std::optional<LayerName> layer_name(std::string_view name, std::size_t la
   return LayerName{layer, std::string_view(rest, static_cast<std::size_t>(end - rest))};
 }
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

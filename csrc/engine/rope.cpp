@@ -5,7 +5,7 @@
 
 #include "kernels/kernel_table.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
@@ -94,4 +94,4 @@ void Rope::rotate(float* x, std::size_t heads, std::size_t head_dim, std::size_t
   for (std::size_t h = 0; h < heads; ++h) turn(x + h * head_dim, turns, frequencies_.size());
 }
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

@@ -9,12 +9,13 @@
 #include "core/aligned.h"
 #include "engine/config.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 class Rope {
  public:
-  // For the positions below `context`. Their cosines and sines are computed once, a block of
-  // positions when the first of them comes: a short text should not wait for a long context.
+  // For the positions below `context`. Their cosines and sines are computed once, some
+  // positions at a time when the first of them comes: a short text should not wait for a long
+  // context.
   Rope(const RopeConfig& config, std::size_t context);
 
   // Rotates the first `dims` elements of `heads` heads in place, `head_dim` elements apart.
@@ -41,4 +42,4 @@ class Rope {
 std::vector<double> rope_frequencies(const RopeConfig& config, std::size_t context);
 double rope_magnitude(const RopeConfig& config);
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

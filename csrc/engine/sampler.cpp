@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 namespace {
 
 void require(bool fact, const char* message) {
@@ -104,4 +104,4 @@ std::int32_t Sampler::draw() {
 
 double Sampler::uniform() { return static_cast<double>(random_() >> 11U) * 0x1p-53; }
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

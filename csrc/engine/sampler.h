@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 struct SamplerConfig {
   float temperature = 0.8f;  // 0 or less: always the likeliest token
@@ -49,4 +49,4 @@ class Sampler {
   std::vector<Candidate> candidates_;
 };
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

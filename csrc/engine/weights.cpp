@@ -11,7 +11,7 @@
 #include "engine/layer_name.h"
 #include "quant/quantize.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 namespace {
 
 constexpr const char* kEmbeddings = "token_embd.weight";
@@ -206,4 +206,4 @@ std::size_t Weights::nbytes() const {
   return total;
 }
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

@@ -10,7 +10,7 @@
 #include "engine/config.h"
 #include "quant/weight_matrix.h"
 
-namespace ggmlkit::llama {
+namespace ggmlkit::engine {
 
 struct LayerWeights {
   std::vector<float> attn_norm;  // [dim]
@@ -26,7 +26,8 @@ struct LayerWeights {
   // Of each query and each key; empty unless the configuration has head norms.
   std::vector<float> q_norm;  // [head_dim]
   std::vector<float> k_norm;  // [head_dim]
-  // Of what a block adds to the stream; empty unless the configuration has post norms.
+  // Of what attention and the feed-forward network add to the stream; empty unless the
+  // configuration has post norms.
   std::vector<float> post_attn_norm;  // [dim]
   std::vector<float> post_ffn_norm;   // [dim]
   // As long as their matrix has rows, or empty where the file has none.
@@ -41,7 +42,7 @@ class Weights {
   // One matrix in file layout: `rows` × row_bytes(type, cols) bytes at `data`, which must last
   // until it is packed. Float types, token_embd and what is packed at use keep pointing there, so
   // it must outlive the weights. Throws std::invalid_argument for a name the decoder doesn't know,
-  // another shape than the configuration asks for, or a type without a kernel.
+  // another shape than the configuration needs, or a type without a kernel.
   void set_matrix(const std::string& name, Type type, std::size_t rows, std::size_t cols,
                   const std::byte* data);
   void set_vector(const std::string& name, const float* data, std::size_t n);
@@ -84,4 +85,4 @@ class Weights {
   const std::byte* embeddings_ = nullptr;  // vocab rows in file layout
 };
 
-}  // namespace ggmlkit::llama
+}  // namespace ggmlkit::engine

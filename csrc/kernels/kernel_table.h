@@ -11,8 +11,8 @@ namespace ggmlkit {
 
 constexpr std::size_t kBlock = 32;  // elements that share a scale, weights and activations alike
 
-// What a packed tile holds; see kernels/layouts/packed_tiles.h for the layout. Kinds named after a type hold its
-// codes and scales as they are in the file.
+// What a packed tile holds; see kernels/layouts/packed_tiles.h for the layout. Kinds named after a
+// type hold its codes and scales as they are in the file.
 enum class PackedKind : std::uint8_t {
   nibble,
   nibble_min,
@@ -32,20 +32,20 @@ enum class PackedKind : std::uint8_t {
 };
 constexpr std::size_t kPackedKinds = static_cast<std::size_t>(PackedKind::count);
 
-// Activations rounded to int8 per 32 elements: value = scale · q. A block may be rounded in two
-// parts, the second what the first left off; both meet the same weights.
+// Activations quantized to int8 per 32 elements: value = scale · q. A block may be quantized in
+// two parts, the second what the first left off; both are multiplied with the same weights.
 //
 // Tokens lie in panels, so that a kernel finds what it broadcasts behind one pointer: as many
 // panels of the table's width as fit, then panels of 8, 4, 2 and 1 for the tokens left
 // (panel_width). The panel whose first token is t starts at 32·t·room in `q`, at t in `counts`, and
-// at t·room in the others. With width w its rounded block i, a part of block `blocks`[i] of each of
-// its tokens, is
+// at t·room in the others. With width w its quantized block i, a part of block `blocks`[i] of each
+// of its tokens, is
 //   q          [8 quads][w tokens][4 elements] int8, 32·w·i further
 //   scale, …   [w tokens], w·i further
 //
 // Panels of kMatrixPanel are of bfloat16, as their kernels multiply matrices: block i of the row is
 //   q          [w tokens][32 elements] bfloat16, 64·w·i further
-// and the other fields are nobody's.
+// and the other fields are unused.
 struct ActivationView {
   const std::int8_t* q;
   const float* scale;
@@ -55,15 +55,15 @@ struct ActivationView {
   const std::int32_t* start;
   const std::int32_t* first;    // what start would be of the block's first 16 elements alone
   const std::uint32_t* blocks;  // rising; each block once or, in two parts, twice
-  const std::uint32_t* counts;  // of a panel's rounded blocks
+  const std::uint32_t* counts;  // of a panel's quantized blocks
   std::size_t cols;
-  std::size_t room;    // rounded blocks that there is room for, a token; one of bfloat16 takes two
+  std::size_t room;  // quantized blocks that there is room for, a token; one of bfloat16 takes two
   std::size_t widest;  // of the panels
 };
 
 constexpr std::size_t kPanel = 8;
 constexpr std::size_t kMatrixPanel = 16;
-// Rounded blocks from which on multiply_stored is worth its overhead.
+// Quantized blocks from which on multiply_stored is worth its overhead.
 constexpr std::size_t kLeastStored = 32;
 
 // Width of the panel that begins with so many tokens left, where the widest is `widest`.
@@ -78,7 +78,7 @@ constexpr std::size_t token_step(std::size_t width) {
 }
 constexpr std::size_t quad_step(std::size_t width) { return 4 * width; }
 
-// Where one token's rounded elements go: its first block, in a panel of `width`.
+// Where one token's quantized elements go: its first block, in a panel of `width`.
 struct ActivationSlot {
   std::int8_t* q;
   float* scale;
@@ -98,8 +98,8 @@ struct TypeKernels {
   void (*pack)(const std::byte* src, std::size_t row_bytes, std::size_t rows, std::size_t cols,
                std::byte* tile);
   // y[r] = Σ w[r][c] · x[c] for rows in file layout and a panel of one token, of kLeastStored
-  // rounded blocks or more: the bits that a packed product gives. Null where packing is no slower,
-  // or nobody wrote it.
+  // quantized blocks or more: the bits that a packed product gives. Null where packing is no
+  // slower, or it is not written.
   void (*multiply_stored)(const std::byte* src, std::size_t row_bytes, std::size_t rows,
                           const ActivationView& x, float* y) = nullptr;
   // quantize() of one row of n elements, with how much each column's error counts. Null for types

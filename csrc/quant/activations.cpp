@@ -5,11 +5,11 @@
 namespace ggmlkit {
 namespace {
 
-// What rounding leaves off a block.
-void rest_of_block(const float* x, const ActivationSlot& rounded, float* rest) {
+// What quantizing leaves off a block.
+void rest_of_block(const float* x, const ActivationSlot& quantized, float* rest) {
   for (std::size_t i = 0; i < kBlock; ++i) {
-    const std::size_t place = i / 4 * quad_step(rounded.width) + i % 4;
-    rest[i] = x[i] - rounded.scale[0] * static_cast<float>(rounded.q[place]);
+    const std::size_t place = i / 4 * quad_step(quantized.width) + i % 4;
+    rest[i] = x[i] - quantized.scale[0] * static_cast<float>(quantized.q[place]);
   }
 }
 
@@ -52,7 +52,7 @@ Activations::Panel Activations::panel_of(std::size_t token) const {
   return panel;
 }
 
-// Where a token of a panel has its rounded block i.
+// Where a token of a panel has its quantized block i.
 ActivationSlot Activations::slot(const Panel& panel, std::size_t token, std::size_t i) {
   const std::size_t at = panel.first * room(cols_) + i * panel.width;
   const std::size_t place = token - panel.first;
@@ -85,7 +85,8 @@ void Activations::list_blocks(const Panel& panel) {
 }
 
 // Where a block is coarse in one token it gets a second part, right behind the first, in all tokens
-// of the panel. In the others it is zero: what a token's product is does not depend on its company.
+// of the panel. In the others it is zero: a token's product is independent of the
+// other tokens in the batch.
 void Activations::add_second_parts(const Panel& panel) {
   const std::size_t blocks = cols_ / kBlock;
   const std::size_t width = panel.width;
@@ -125,7 +126,7 @@ void Activations::add_second_parts(const Panel& panel) {
   }
 }
 
-// A rounded block of all tokens of a panel, to another place of theirs.
+// A quantized block of all tokens of a panel, to another place of theirs.
 void Activations::move(const Panel& panel, std::size_t from, std::size_t to) {
   const ActivationSlot a = slot(panel, panel.first, from);
   const ActivationSlot b = slot(panel, panel.first, to);

@@ -1,11 +1,11 @@
-// Rows of activations, rounded to int8 per 32 elements for quantized weights, in the panels that
+// Rows of activations, quantized to int8 per 32 elements for quantized weights, in the panels that
 // kernels take; the float rows stay reachable for float weights. Where a processor multiplies
-// matrices of bfloat16, whole panels of tokens are rounded to that: it costs less, in time and
+// matrices of bfloat16, whole panels of tokens are converted to that: it costs less, in time and
 // accuracy.
 //
-// Rounding costs most in coarse blocks: an element far larger than the others of its row sets the
-// scale of 31 neighbours too. Those blocks can be rounded in two parts, which have 16 bits
-// together. Where every block is, nothing is rounded to bfloat16.
+// Quantizing loses most in coarse blocks: an element far larger than the others of its row sets the
+// scale of 31 neighbours too. Those blocks can be quantized in two parts, which have 16 bits
+// together. Where every block is, nothing is converted to bfloat16.
 #pragma once
 
 #include <cstddef>
@@ -24,21 +24,21 @@ constexpr float kEveryBlock = -1.0f;
 
 class Activations {
  public:
-  // Blocks are rounded in two parts where they are coarser than `coarse`.
+  // Blocks are quantized in two parts where they are coarser than `coarse`.
   explicit Activations(float coarse = kNoBlock) : coarse_(coarse) {}
 
-  // Room for `tokens` rows of `cols`; call before rounding, outside a parallel job.
+  // Room for `tokens` rows of `cols`; call before quantizing, outside a parallel job.
   void reserve(std::size_t tokens, std::size_t cols);
 
-  // Points at x (tokens × cols, dense; must outlive the use) without rounding it.
+  // Points at x (tokens × cols, dense; must outlive the use) without quantizing it.
   void attach(const float* x, std::size_t tokens, std::size_t cols);
 
-  // The rows that a thread rounds: where blocks may have two parts, panels stay whole, as their
+  // The rows that a thread quantizes: where blocks may have two parts, panels stay whole, as their
   // tokens agree on which.
   Range share(int thread, int n_threads) const;
 
-  // Rounds a share; nothing where rows are no whole blocks, as such matrices have float weights.
-  // All threads must pass a barrier before the use.
+  // Quantizes a share; nothing where rows are no whole blocks, as such matrices have float weights.
+  // Threads must wait at a barrier before the use.
   void quantize_rows(Range tokens);
 
   // reserve + attach + quantize_rows over the pool.

@@ -7,7 +7,7 @@
 namespace ggmlkit {
 namespace {
 
-// Tokens of one pass over the weights, whole panels: their rounded rows, of one or two bytes an
+// Tokens of one pass over the weights, whole panels: their quantized rows, of one or two bytes an
 // element, stay in the second-level cache.
 std::size_t tokens_of_pass(std::size_t cols) {
   constexpr std::size_t kMost = 256;
@@ -17,7 +17,7 @@ std::size_t tokens_of_pass(std::size_t cols) {
 }
 
 // Packed bytes of one kernel call for many tokens, or of one packing at use: they stay in the
-// first-level cache, or near it, while all tokens of the panel meet them.
+// first-level cache, or near it, while all tokens of the panel use them.
 constexpr std::size_t kWeightPanel = 1 << 14;
 
 // Scratch for tiles that are packed at use; one a thread, kept between calls.
@@ -86,7 +86,7 @@ std::size_t row_step(const WeightMatrix& w) { return w.is_packed() ? 2 * active(
 void matmul_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
                  std::size_t ldy, Range rows) {
   if (rows.begin == rows.end || tokens.begin == tokens.end) return;
-  if (w.cols() == 0) {  // nothing to pack, round or deal out
+  if (w.cols() == 0) {  // nothing to pack, quantize or share out
     for (std::size_t t = 0; t < tokens.size(); ++t) std::fill_n(y + t * ldy, rows.size(), 0.0f);
   } else if (w.is_packed()) {
     if (multiplied_as_stored(w, x, tokens, y, rows)) return;

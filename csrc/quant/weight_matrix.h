@@ -1,5 +1,5 @@
-// A weight matrix made ready for matmul: quantized rows packed into tiles (kernels/layouts/packed_tiles.h),
-// float rows used where they lie.
+// A weight matrix made ready for matmul: quantized rows packed into tiles
+// (kernels/layouts/packed_tiles.h), float rows used where they lie.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ class WeightMatrix {
   const std::byte* own_data() const { return own_; }
   const std::byte* file_data() const { return file_; }
 
-  // Whether products take packed tiles and rounded activations.
+  // Whether products take packed tiles and quantized activations.
   bool is_packed() const { return kind_ != PackedKind::count; }
   PackedKind kind() const { return kind_; }
   std::size_t tile_bytes() const { return tile_bytes_; }
@@ -76,7 +76,7 @@ class WeightMatrix {
 };
 
 // Fills the matrices' room in the arena where that was not yet done. Threads share the bytes of
-// all, not of each, so that a small matrix costs no meeting and every thread has large pages of its
+// all, not of each, so that a small matrix costs no barrier and every thread has large pages of its
 // own to touch first.
 void pack(const std::vector<WeightMatrix*>& matrices, ThreadPool& pool, int threads);
 

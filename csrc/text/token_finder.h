@@ -17,7 +17,7 @@ class TokenFinder {
   struct Pattern {
     std::string text;
     Token token;
-    bool special;      // found only where asked for
+    bool special;      // found only where special tokens are wanted
     bool strip_left;   // takes the white space before it along
     bool strip_right;  // … after it
     bool single_word;  // no part of a word

@@ -200,10 +200,10 @@ def test_what_the_decoder_cannot_change_is_refused() -> None:
         ("blk.0.attn_q.weight", b[0], "as many rows as its rank"),
     ):
         with pytest.raises(ValueError, match=reason):
-            session.set_change(name, a, other)
-    session.set_change("blk.0.attn_q.weight", a, b)
-    with pytest.raises(ValueError, match="was changed already"):
-        session.set_change("blk.0.attn_q.weight", a, b)
+            session.set_adapter_update(name, a, other)
+    session.set_adapter_update("blk.0.attn_q.weight", a, b)
+    with pytest.raises(ValueError, match="has an adapter.s update already"):
+        session.set_adapter_update("blk.0.attn_q.weight", a, b)
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])

@@ -17,11 +17,11 @@ static_assert(kTokens == kRows);
 constexpr std::size_t kTotals = kTokens * kRows;  // floats of a tile register
 
 // Blocks that are expanded at a time, of two tiles: 16 KB, or less than twice that where few would
-// be left for a last turn, which stay in the first-level cache while all tokens meet them.
+// be left for a last turn, which stay in the first-level cache while all tokens use them.
 constexpr std::size_t kExpanded = 8;
 static_assert(kExpanded % kBlocksOfSuper == 0);
 constexpr std::size_t kRoom = (2 * kExpanded - 1) * kMatrixBytes;
-// Tokens that meet them meanwhile: their totals take 32 KB.
+// Tokens that use them in the meantime: their totals take 32 KB.
 constexpr std::size_t kAtOnce = 256;
 
 constexpr TileShapes kWhole = [] {
@@ -74,7 +74,7 @@ void multiply(const std::int8_t* x, std::size_t step, const std::byte* w, std::s
     }
   });
   for (std::size_t b = 0; b < blocks; ++b, x += kMatrixBytes, w += kMatrixBytes) {
-    // From the second-level cache they come as fast as they are multiplied, if asked for in time.
+    // From the second-level cache they come as fast as they are multiplied, if prefetched in time.
 #pragma GCC unroll 16
     for (std::size_t line = 0; line < kMatrixBytes; line += 64) {
       __builtin_prefetch(x + kMatrixBytes + line);
@@ -104,16 +104,17 @@ void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t ro
       const TileBlocks<L, kind> whole{tile, tile + at.supers_at};
       expand(whole.from(b), count, weights + r * kRoom);
     }
-    std::size_t asked = 0;  // blocks of those that are expanded next: evenly, while all tokens pass
+    // Blocks of those that are expanded next: evenly, while all tokens pass.
+    std::size_t prefetched = 0;
     const bool is_last = b + count == blocks && rows >= R * kRows;
     for (std::size_t t = 0; t < tokens; t += 2 * kTokens) {
       const std::int8_t* panel = x.q + t / kTokens * step + b * kMatrixBytes;
       const Sums kept{totals + t / kTokens * 2 * kTotals, 2 * kTotals, kTotals, kRows};
       const Sums product{y + t * ldy, kTokens * ldy, kRows, ldy};
       const auto run = tokens - t == kTokens ? multiply<1, R> : multiply<2, R>;
-      for (; asked * tokens < (t + 2 * kTokens) * count && asked < count; ++asked) {
+      for (; prefetched * tokens < (t + 2 * kTokens) * count && prefetched < count; ++prefetched) {
         const std::size_t ahead = count * TileBlocks<L, kind>::kBytes;
-        prefetch<L, kind, R>(met_after<L, kind, R>(tiles, at, b + asked, ahead), at);
+        prefetch<L, kind, R>(address_ahead<L, kind, R>(tiles, at, b + prefetched, ahead), at);
       }
       run(panel, step, weights, count, b == 0 ? nullptr : &kept, is_last ? product : kept);
     }
@@ -156,7 +157,7 @@ void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView
   few(tiles, rows, panel_at(x, whole), tokens - whole, y + whole * ldy, ldy);
 }
 
-void round_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
+void convert_activations(const float* x, std::size_t blocks, const ActivationSlot& out) {
   if (out.width == kTokens) return store_bfloat16(x, blocks, out.q);
   static const auto to_int8 = avx512vnni_table().quantize_activations;
   to_int8(x, blocks, out);
@@ -171,7 +172,7 @@ KernelTable make() {
   KernelTable table = avx512vnni_table();
   table.name = "amx";
   table.panel = kMatrixPanel;
-  table.quantize_activations = round_activations;
+  table.quantize_activations = convert_activations;
   fill(table, std::make_index_sequence<kPackedKinds>());
   return table;
 }

@@ -72,7 +72,7 @@ constexpr int nth_quad(int part, int i) {
 }
 
 // What Dot<kind> sums over a part of block b, for R tiles and T tokens from slot s of a panel of W,
-// whose rounded block i it is.
+// whose quantized block i it is.
 template <PackedKind kind, int part, int T, int W, class Source, int R>
 [[gnu::always_inline]] inline void sum_part(const Source (&w)[R], const ActivationView& x,
                                             std::size_t i, std::size_t b, std::size_t s,

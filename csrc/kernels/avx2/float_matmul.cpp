@@ -16,7 +16,8 @@ float load_one(const std::byte* p, Load8 load8) {
 
 // R weight rows × T tokens in registers.
 template <Load8 load8, std::size_t bytes, int R, int T>
-void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y, std::size_t ldy) {
+void float_products(const std::byte* w, std::size_t cols, const float* x, float* y,
+                    std::size_t ldy) {
   __m256 acc[R][T];
   for (int r = 0; r < R; ++r) {
     for (int t = 0; t < T; ++t) acc[r][t] = _mm256_setzero_ps();
@@ -46,10 +47,10 @@ void float_rows(const std::byte* w, std::size_t cols, const float* x, std::size_
                 std::size_t ldy) {
   std::size_t t = 0;
   for (; t + 3 <= tokens; t += 3) {
-    float_tile<load8, bytes, R, 3>(w, cols, x + t * cols, y + t * ldy, ldy);
+    float_products<load8, bytes, R, 3>(w, cols, x + t * cols, y + t * ldy, ldy);
   }
   for (; t < tokens; ++t) {
-    float_tile<load8, bytes, R, 1>(w, cols, x + t * cols, y + t * ldy, ldy);
+    float_products<load8, bytes, R, 1>(w, cols, x + t * cols, y + t * ldy, ldy);
   }
 }
 

@@ -1,4 +1,4 @@
-// Keys and values rounded into their groups, the same bits as scalar's.
+// Keys and values quantized into their groups, the same bits as scalar's.
 #include <algorithm>
 
 #include "kernels/avx2/avx2.h"

@@ -17,10 +17,10 @@ static_assert(kExpanded % kBlocksOfSuper == 0);
 // From so many tokens on, expanding once costs less than unpacking for every four tokens.
 constexpr std::size_t kWorthExpanding = 2 * kPanel;
 
-// A run of blocks of R tiles, their weights as they are or expanded, and where the product goes:
-// `rows` values a token, added to what is there unless this run is the tiles' first.
+// A range of blocks of R tiles, their weights as they are or expanded, and where the product goes:
+// `rows` values a token, added to what is there unless this range is the tiles' first.
 template <PackedKind kind, class Source, int R>
-struct Run {
+struct BlockRange {
   TileLayout at;
   TileBlocks<L, kind> tile[R];
   Source weights[R];
@@ -29,24 +29,28 @@ struct Run {
   float* y;
   std::size_t ldy;
   std::size_t rows;
-  std::size_t ahead;  // how many bytes ahead the tiles are asked for; 0 for not at all
+  std::size_t ahead;  // how many bytes ahead the tiles are prefetched; 0: not at all
 };
 
-void store_rows(__m256 v, bool add, float* out, std::size_t rows) {
-  if (rows >= kTileRows) {
-    if (add) v = _mm256_add_ps(v, _mm256_loadu_ps(out));
-    _mm256_storeu_ps(out, v);
-    return;
-  }
+// Apart, or every product would have its own copy of these loops.
+[[gnu::noinline]] void store_some_rows(__m256 v, bool add, float* out, std::size_t rows) {
   float lanes[kTileRows];
   _mm256_storeu_ps(lanes, v);
   for (std::size_t r = 0; r < rows; ++r) out[r] = add ? out[r] + lanes[r] : lanes[r];
 }
 
-// T tokens from slot s of a panel of W, whose first token is `first`.
+void store_rows(__m256 v, bool add, float* out, std::size_t rows) {
+  if (rows < kTileRows) return store_some_rows(v, add, out, rows);
+  if (add) v = _mm256_add_ps(v, _mm256_loadu_ps(out));
+  _mm256_storeu_ps(out, v);
+}
+
+// A function of its own, as its callers would copy it. T tokens from slot s of a panel of W, whose
+// first token is `first`.
 template <PackedKind kind, int T, int W, class Source, int R>
-void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::size_t first,
-              std::size_t s) {
+[[gnu::noinline]] void multiply(const BlockRange<kind, Source, R>& range, const ActivationView& x,
+                                std::size_t first, std::size_t s) {
+  const std::size_t ahead = s == 0 ? range.ahead : 0;
   using P = Packed<kind>;
   __m256 total[R][T];
 #pragma GCC unroll 8
@@ -54,18 +58,19 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) total[r][t] = _mm256_setzero_ps();
   }
-  const std::size_t end = rounded_from(x, run.first_block + run.blocks);
-  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
-    const std::size_t b = x.blocks[i] - run.first_block;
-    if (s == 0 && run.ahead != 0) {
-      prefetch<L, kind, R>(met_after<L, kind, R>(run.tile[0].blocks, run.at, b, run.ahead), run.at);
+  const std::size_t end = quantized_from(x, range.first_block + range.blocks);
+  for (std::size_t i = quantized_from(x, range.first_block); i < end; ++i) {
+    const std::size_t b = x.blocks[i] - range.first_block;
+    if (ahead != 0) {
+      prefetch<L, kind, R>(address_ahead<L, kind, R>(range.tile[0].blocks, range.at, b, ahead),
+                           range.at);
     }
     __m256i dot[R][T];
-    dot_block<kind, T, W>(run.weights, run.tile, x, i, b, s, dot);
+    dot_block<kind, T, W>(range.weights, range.tile, x, i, b, s, dot);
     __m256 scale[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      scale[r] = P::parts == 1 ? run.tile[r].scale(b, 0) : run.tile[r].unit(b);
+      scale[r] = P::parts == 1 ? range.tile[r].scale(b, 0) : range.tile[r].unit(b);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -83,7 +88,7 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
         sum_activations<kind>(x, i * W + s, part, a_sums);
         __m256 min[R];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) min[r] = run.tile[r].min(b, part);
+        for (int r = 0; r < R; ++r) min[r] = range.tile[r].min(b, part);
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t) {
           const __m256 a_sum = _mm256_set1_ps(a_sums[t]);
@@ -95,52 +100,50 @@ void multiply(const Run<kind, Source, R>& run, const ActivationView& x, std::siz
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-    float* out = run.y + (first + s + static_cast<std::size_t>(t)) * run.ldy;
+    float* out = range.y + (first + s + static_cast<std::size_t>(t)) * range.ldy;
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const std::size_t row = static_cast<std::size_t>(r) * kTileRows;
-      store_rows(total[r][t], run.first_block != 0, out + row, run.rows - row);
+      store_rows(total[r][t], range.first_block != 0, out + row, range.rows - row);
     }
   }
 }
 
 // All tokens, panel by panel.
 template <PackedKind kind, class Source, int R>
-void multiply_all(const Run<kind, Source, R>& run, const ActivationView& x, std::size_t tokens) {
+void multiply_all(const BlockRange<kind, Source, R>& range, const ActivationView& x,
+                  std::size_t tokens) {
   for (std::size_t t = 0; t < tokens;) {
     const std::size_t width = panel_width(tokens - t);
     const ActivationView panel = panel_at(x, t);
     switch (width) {
       case 8:
-        if constexpr (R == 1 && Packed<kind>::parts == 1) {
-          multiply<kind, 8, 8>(run, panel, t, 0);
-        } else {
-          multiply<kind, 4, 8>(run, panel, t, 0);
-          multiply<kind, 4, 8>(run, panel, t, 4);
-        }
+        multiply<kind, 4, 8>(range, panel, t, 0);
+        multiply<kind, 4, 8>(range, panel, t, 4);
         break;
       case 4:
-        multiply<kind, 4, 4>(run, panel, t, 0);
+        multiply<kind, 4, 4>(range, panel, t, 0);
         break;
       case 2:
-        multiply<kind, 2, 2>(run, panel, t, 0);
+        multiply<kind, 2, 2>(range, panel, t, 0);
         break;
       default:
-        multiply<kind, 1, 1>(run, panel, t, 0);
+        multiply<kind, 1, 1>(range, panel, t, 0);
     }
     t += width;
   }
 }
 
 template <PackedKind kind, int R>
-void multiply_expanded(const Run<kind, FromTile<kind>, R>& run, const ActivationView& x,
+void multiply_expanded(const BlockRange<kind, FromTile<kind>, R>& range, const ActivationView& x,
                        std::size_t tokens) {
   alignas(64) std::byte bytes[R][kExpanded * 8 * kVector];
-  for (std::size_t b = 0; b < run.blocks; b += kExpanded) {
-    const std::size_t count = std::min(kExpanded, run.blocks - b);
-    Run<kind, FromBytes, R> part{run.at, {}, {}, b, count, run.y, run.ldy, run.rows, 0};
+  for (std::size_t b = 0; b < range.blocks; b += kExpanded) {
+    const std::size_t count = std::min(kExpanded, range.blocks - b);
+    BlockRange<kind, FromBytes, R> part{range.at, {},        {},         b, count,
+                                        range.y,  range.ldy, range.rows, 0};
     for (int r = 0; r < R; ++r) {
-      part.tile[r] = run.tile[r].from(b);
+      part.tile[r] = range.tile[r].from(b);
       part.weights[r] = {bytes[r]};
       expand(FromTile<kind>{part.tile[r]}, count, bytes[r]);
     }
@@ -152,17 +155,18 @@ void multiply_expanded(const Run<kind, FromTile<kind>, R>& run, const Activation
 template <PackedKind kind, int R>
 void multiply_tiles(const std::byte* tiles, const TileLayout& at, std::size_t rows,
                     const ActivationView& x, std::size_t tokens, float* y, std::size_t ldy) {
-  // Few tokens take the weights from afar; many meet most of them in the cache.
+  // Few tokens read the weights from memory; many find most of them in the cache.
   const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance(tokens) : 0;
-  Run<kind, FromTile<kind>, R> run{at, {}, {}, 0, x.cols / kBlock, y, ldy, rows, ahead};
+  BlockRange<kind, FromTile<kind>, R> range{at, {}, {}, 0, x.cols / kBlock, y, ldy, rows, ahead};
   for (int r = 0; r < R; ++r, tiles += at.bytes) {
-    run.tile[r] = {tiles, tiles + at.supers_at};
-    run.weights[r] = {run.tile[r]};
+    range.tile[r] = {tiles, tiles + at.supers_at};
+    range.weights[r] = {range.tile[r]};
   }
-  if constexpr (!Packed<kind>::is_byte) {
-    if (tokens >= kWorthExpanding) return multiply_expanded(run, x, tokens);
+  // A matrix has one lone tile at most, which is not worth another copy of the products.
+  if constexpr (R > 1 && !Packed<kind>::is_byte) {
+    if (tokens >= kWorthExpanding) return multiply_expanded(range, x, tokens);
   }
-  multiply_all(run, x, tokens);
+  multiply_all(range, x, tokens);
 }
 
 template <PackedKind kind>

@@ -47,7 +47,7 @@ std::size_t quantize_bf16(const float* src, std::byte* dst, std::size_t n) {
 // extremes are found without crossing a register eight times.
 constexpr std::size_t kGroup = 8;
 
-// Bytes from a load to what is asked for ahead of it. The hardware's own look-ahead stops at the
+// Bytes from a load to what is prefetched. The hardware's own look-ahead stops at the
 // end of each page, and a group takes long enough to feel that: with this, half as fast again from
 // memory, whatever the distance between 1.5 and 8 KiB.
 constexpr std::size_t kAhead = 4096;

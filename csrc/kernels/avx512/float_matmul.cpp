@@ -42,7 +42,8 @@ __m512 load_some(const std::byte* p, std::size_t n) {
 
 // R weight rows × T tokens in registers.
 template <Load16 load16, std::size_t bytes, int R, int T>
-void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y, std::size_t ldy) {
+void float_products(const std::byte* w, std::size_t cols, const float* x, float* y,
+                    std::size_t ldy) {
   __m512 acc[R][T];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -80,7 +81,7 @@ void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y, 
 template <Load16 load16, std::size_t bytes, int R, int T = kTokens>
 void float_pass(std::size_t tokens, const std::byte* w, std::size_t cols, const float* x, float* y,
                 std::size_t ldy) {
-  if (tokens == T) return float_tile<load16, bytes, R, T>(w, cols, x, y, ldy);
+  if (tokens == T) return float_products<load16, bytes, R, T>(w, cols, x, y, ldy);
   if constexpr (T > 1) float_pass<load16, bytes, R, T - 1>(tokens, w, cols, x, y, ldy);
 }
 

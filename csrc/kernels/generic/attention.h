@@ -1,8 +1,8 @@
-// Attention over cached positions, on vectors of any width: tiles of scores and of outputs in
-// registers. What a tile reads is converted to float once for all its rows.
+// Attention over cached positions, on vectors of any width: scores or outputs of several rows are
+// summed in registers at once. What they read is converted to float once for all these rows.
 //
-// `V` describes a width: `Float`, its vectors of `lanes` floats; `rows`, how many a tile has, and
-// `sums`, how many it may hold; and what is done with them, see avx2/attention.cpp.
+// `V` describes a width: `Float`, its vectors of `lanes` floats; at most how many `rows` are summed
+// at once, and how many `sums` registers hold; and what is done with them, see avx2/attention.cpp.
 #pragma once
 
 #include <algorithm>
@@ -29,9 +29,9 @@ inline void unrolled(F f) {
 // Calls f(first row, number of rows as a constant): `most` at a time while there are as many, then
 // what is left.
 template <int most, class F>
-void in_tiles_of_rows(std::size_t rows, F f, std::size_t r = 0) {
+void in_groups_of_rows(std::size_t rows, F f, std::size_t r = 0) {
   for (; r + most <= rows; r += most) f(r, std::integral_constant<int, most>());
-  if constexpr (most > 1) in_tiles_of_rows<most - 1>(rows, f, r);
+  if constexpr (most > 1) in_groups_of_rows<most - 1>(rows, f, r);
 }
 
 // The largest power of two up to n, and at most `most`.
@@ -42,7 +42,7 @@ constexpr int power_of_two_up_to(int n, int most) {
 }
 
 template <class V, KvType type>
-struct KvTiles {
+struct KvSums {
   using Float = typename V::Float;
   static constexpr int kLanes = V::lanes;
   static constexpr int kOfGroup = static_cast<int>(kKvGroup) / kLanes;  // vectors of positions
@@ -86,7 +86,7 @@ struct KvTiles {
   // R rows of queries × G groups, over elements [begin, end), which share a scale. Adds to what
   // earlier elements made, unless they are the first.
   template <int R, int G>
-  static void score_tile(const float* q, std::size_t d, std::size_t begin, std::size_t end,
+  static void sum_scores(const float* q, std::size_t d, std::size_t begin, std::size_t end,
                          const std::byte* keys, float* scores, std::size_t ld) {
     constexpr int H = G * kOfGroup;
     const std::size_t stride = kv_group_bytes(type, d);
@@ -115,15 +115,15 @@ struct KvTiles {
   static void score_groups(const float* q, std::size_t d, const std::byte* keys, float* scores,
                            std::size_t ld) {
     if constexpr (type == KvType::f16) {
-      score_tile<R, G>(q, d, 0, d, keys, scores, ld);
+      sum_scores<R, G>(q, d, 0, d, keys, scores, ld);
     } else {
       for (std::size_t j = 0; j < d; j += kBlock) {
-        score_tile<R, G>(q, d, j, std::min(d, j + kBlock), keys, scores, ld);
+        sum_scores<R, G>(q, d, j, std::min(d, j + kBlock), keys, scores, ld);
       }
     }
   }
 
-  // As many groups at a time as a tile holds, then half as many for what is left.
+  // As many groups at a time as registers hold, then half as many for what is left.
   template <int R, int G>
   static void score_rows(const float* q, std::size_t d, const std::byte* keys, std::size_t groups,
                          float* scores, std::size_t ld) {
@@ -138,7 +138,7 @@ struct KvTiles {
 
   // R rows of weights × C vectors of columns from `column` on, over all positions.
   template <int R, int C>
-  static void value_tile(const float* weights, std::size_t ld, std::size_t d,
+  static void sum_values(const float* weights, std::size_t ld, std::size_t d,
                          const std::byte* values, std::size_t positions, std::size_t column,
                          float* out) {
     constexpr int block = static_cast<int>(kBlock);
@@ -193,7 +193,7 @@ struct KvTiles {
                          const std::byte* values, std::size_t positions, std::size_t column,
                          float* out) {
     for (; column + kLanes * C <= d; column += kLanes * C) {
-      value_tile<R, C>(weights, ld, d, values, positions, column, out);
+      sum_values<R, C>(weights, ld, d, values, positions, column, out);
     }
     if constexpr (C > 1) {
       value_rows<R, C / 2>(weights, ld, d, values, positions, column, out);
@@ -208,7 +208,7 @@ struct KvTiles {
 
   static void scores(const float* q, std::size_t rows, std::size_t d, const std::byte* keys,
                      std::size_t groups, float* scores, std::size_t ld) {
-    in_tiles_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
+    in_groups_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
       constexpr int R = decltype(count)::value;
       constexpr int G = power_of_two_up_to(V::sums / (R * kOfGroup), 4);
       score_rows<R, G>(q + r * d, d, keys, groups, scores + r * ld, ld);
@@ -217,7 +217,7 @@ struct KvTiles {
 
   static void add_values(const float* weights, std::size_t ld, std::size_t rows, std::size_t d,
                          const std::byte* values, std::size_t positions, float* out) {
-    in_tiles_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
+    in_groups_of_rows<V::rows>(rows, [=](std::size_t r, auto count) {
       constexpr int R = decltype(count)::value;
       constexpr int C = power_of_two_up_to(V::sums / R, 8);
       value_rows<R, C>(weights + r * ld, ld, d, values, positions, 0, out + r * d);
@@ -228,8 +228,8 @@ struct KvTiles {
 template <class V, KvType type>
 void set_attention(KernelTable& table) {
   KvKernels& kv = table.kv[static_cast<std::size_t>(type)];
-  kv.scores = KvTiles<V, type>::scores;
-  kv.add_values = KvTiles<V, type>::add_values;
+  kv.scores = KvSums<V, type>::scores;
+  kv.add_values = KvSums<V, type>::add_values;
 }
 
 template <class V>

@@ -1,14 +1,14 @@
 // Float32 to iq4_nl and iq4_xs, as llama.cpp's quantizers define them: a group's extreme is mapped
-// to -127 and some values around it in turn, and the scale that fits the values met best is taken.
+// to -127 and some values around it in turn, and the scale that fits the values best is taken.
 //
 // Templates over a vector F (one_lane.h) whose lanes are groups of 32.
 #pragma once
 
 #include "kernels/generic/block_rows.h"
-#include "kernels/layouts/codebooks.h"
 #include "kernels/generic/importance.h"
 #include "kernels/generic/k_search.h"
 #include "kernels/generic/one_lane.h"
+#include "kernels/layouts/codebooks.h"
 
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets

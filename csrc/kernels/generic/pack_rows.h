@@ -30,7 +30,7 @@ inline void pack_lane(const std::byte* src, std::byte* block, std::size_t row) {
 }
 
 // Rows are packed in file order, often just before they are used: while one tile is packed, the
-// bytes of the next are asked for, dealt out evenly over the blocks; into the first-level cache
+// bytes of the next are prefetched, evenly over the blocks; into the first-level cache
 // with locality 3, into the second with 2.
 template <int locality>
 inline void prefetch_next(const std::byte* next, std::size_t step, std::size_t b) {

@@ -30,17 +30,17 @@ struct StoredProduct {
 
   static constexpr std::size_t kLanes = L::rows;
   static_assert(kLanes <= kLeastStored && kLanes == 8 * Blocks::of_vector);
-  // Blocks of a row that are multiplied before the next row's are: 4096 elements.
-  static constexpr std::size_t kRun = 128;
+  // Blocks of a row that are multiplied before those of the next row: 4096 elements.
+  static constexpr std::size_t kBlocksAtOnce = 128;
 
   // What rows add for each block: scale · dot, times the scale of the activations, and a minimum.
   struct Terms {
-    alignas(64) float dot[kLanes][kRun];
-    alignas(64) std::byte scale[kRun][2 * kLanes];
-    alignas(64) std::byte min[P::has_min ? kRun : 1][2 * kLanes];
+    alignas(64) float dot[kLanes][kBlocksAtOnce];
+    alignas(64) std::byte scale[kBlocksAtOnce][2 * kLanes];
+    alignas(64) std::byte min[P::has_min ? kBlocksAtOnce : 1][2 * kLanes];
   };
 
-  // Rounded blocks that are multiplied at once, `first` and those behind it, as many as so many
+  // Quantized blocks that are multiplied at once, `first` and those behind it, as many as so many
   // vectors hold; those numbered from `begin` to `end` are added, the others were before.
   struct Group {
     std::size_t first;
@@ -103,7 +103,7 @@ struct StoredProduct {
     multiply<2, false>(row, x, g.first, terms, r, j);
   }
 
-  // The same of any group; what memory holds so far `ahead` is asked for.
+  // The same of any group; what lies so far `ahead` in memory is prefetched.
   [[gnu::always_inline]] static void multiply(const std::byte* row, const ActivationView& x,
                                               const Group& g, Terms& terms, std::size_t r,
                                               std::size_t j, std::size_t ahead) {
@@ -122,7 +122,7 @@ struct StoredProduct {
   [[gnu::always_inline]] static Float add(const Terms& terms, const ActivationView& x,
                                           const Group& g, std::size_t j, Float total) {
     Float dot[kLanes];
-    Blocks::transpose(terms.dot[0] + j, kRun, dot);
+    Blocks::transpose(terms.dot[0] + j, kBlocksAtOnce, dot);
     for (std::size_t k = g.begin; k < g.end; ++k) {
       const float a_scale = x.scale[g.first + k];
       const Float both = L::multiply(L::load_halves(terms.scale[j + k]), L::broadcast(a_scale));
@@ -145,10 +145,10 @@ struct StoredProduct {
       const std::size_t there = std::min(kLanes, rows - row);
       if (there < kLanes) terms = {};
       Float total = L::zeros();
-      for (std::size_t run = 0; run < count; run += kRun) {
-        const std::size_t n = std::min(kRun, count - run);
-        Group groups[kRun / kLanes];
-        for (std::size_t j = 0; j < n; j += kLanes) groups[j / kLanes] = group_at(x, run + j);
+      for (std::size_t begin = 0; begin < count; begin += kBlocksAtOnce) {
+        const std::size_t n = std::min(kBlocksAtOnce, count - begin);
+        Group groups[kBlocksAtOnce / kLanes];
+        for (std::size_t j = 0; j < n; j += kLanes) groups[j / kLanes] = group_at(x, begin + j);
         // Rows in pairs, as memory gives two streams faster than one.
         for (std::size_t r = 0; r < kLanes / 2; ++r) {
           for (std::size_t j = 0; j < n; j += kLanes) {

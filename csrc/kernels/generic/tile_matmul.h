@@ -9,8 +9,8 @@
 
 #include "core/cpu.h"
 #include "kernels/generic/dot_steps.h"
-#include "kernels/simd.h"
 #include "kernels/generic/tile_weights.h"
+#include "kernels/simd.h"
 
 namespace ggmlkit {
 namespace {
@@ -36,10 +36,11 @@ struct TileProduct {
   using Dot = typename Set::template Dot<kind>;
   using Weights = Tiles<L, kind, R>;
   // Where dots and totals do not both fit the registers, totals live in memory, in the first-level
-  // cache: each is met once a block, a dot eight times.
+  // cache: they are touched once per block, dots eight times.
   static constexpr bool kTotalsInMemory = 2 * R * T > L::registers - 7;
 
-  // x begins with what was rounded of block b of the weights; `next` is a block to ask for, if any.
+  // x begins with the quantized block of activations for block b of the weights; `next` is a block
+  // to prefetch, or null.
   template <int k>
   [[gnu::always_inline]] static void step(const Weights& w, const ActivationView& x, std::size_t b,
                                           const std::byte* next, Int (&dot)[R][T]) {
@@ -126,7 +127,7 @@ struct TileProduct {
   }
 
   // x begins with the first of the T tokens, y with the first row of its product; `rows` of the
-  // tiles' rows exist. Weights are asked for so many bytes `ahead`, or not at all.
+  // tiles' rows exist. Weights are prefetched so many bytes `ahead`; 0: not at all.
   static void run(const Weights& w, std::size_t rows, ActivationView x, float* y, std::size_t ldy,
                   std::size_t ahead) {
     const std::size_t count = *x.counts;
@@ -139,7 +140,8 @@ struct TileProduct {
     }
     for (std::size_t i = 0; i < count; ++i, x = block_at(x, 1, W)) {
       const std::size_t b = *x.blocks;
-      const std::byte* next = ahead != 0 ? met_after<L, kind, R>(w.tile, w.at, b, ahead) : nullptr;
+      const std::byte* next =
+          ahead != 0 ? address_ahead<L, kind, R>(w.tile, w.at, b, ahead) : nullptr;
       multiply_block<0>(w, x, b, next, total);
       if constexpr (P::parts == 2) multiply_block<1>(w, x, b, next, total);
     }
@@ -171,7 +173,7 @@ struct Panels {
   static void run(const Weights& w, std::size_t rows, const ActivationView& x, std::size_t tokens,
                   float* y, std::size_t ldy) {
     static_assert(kPanel == 8);
-    // Few tokens take the weights from afar; many meet most of them in the cache.
+    // Few tokens read the weights from memory; many find most of them in the cache.
     const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance(tokens) : 0;
     for (std::size_t t = 0; t < tokens;) {
       const std::size_t width = panel_width(tokens - t);

@@ -81,19 +81,19 @@ struct TileBlocks {
   }
 };
 
-// What a pass over R tiles that follow each other meets so many bytes after block b of the first:
+// What a pass over R tiles that follow each other reads so many bytes after block b of the first:
 // behind the end of a tile that is the beginning of the tile R further on.
 template <class L, PackedKind kind, int R>
-[[gnu::always_inline]] inline const std::byte* met_after(const std::byte* tiles,
-                                                         const TileLayout& at, std::size_t b,
-                                                         std::size_t ahead) {
+[[gnu::always_inline]] inline const std::byte* address_ahead(const std::byte* tiles,
+                                                             const TileLayout& at, std::size_t b,
+                                                             std::size_t ahead) {
   const std::size_t from = b * TileBlocks<L, kind>::kBytes + ahead;
   return tiles + (R > 1 && from >= at.bytes ? from + (R - 1) * at.bytes : from);
 }
 
-// Asks for the block there, of each of R tiles, or for part k of it where that comes in so many
-// parts: requests that come all at once wait for each other. Of supers, a few bytes for eight
-// blocks, the processor thinks itself.
+// Prefetches the block there, of each of R tiles, or part k of it where it is prefetched in so many
+// parts: requests that come all at once wait for each other. Supers, a few bytes for eight blocks,
+// are left to the processor's own prefetchers.
 template <class L, PackedKind kind, int R, int k = 0, int parts = 1>
 [[gnu::always_inline]] inline void prefetch(const std::byte* block, const TileLayout& at) {
   for (int r = 0; r < R; ++r, block += at.bytes) {

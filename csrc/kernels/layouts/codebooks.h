@@ -1,6 +1,6 @@
 // Blocks of four-bit indices into sixteen values: iq4_nl and iq4_xs with values spaced like normal
 // weights, mxfp4 and nvfp4 with tiny floats (OCP Microscaling Formats 1.0, E2M1). Layouts:
-// GGML_FORMATS, section 3, and the gguf package.
+// as in the gguf package.
 #pragma once
 
 #include "kernels/layouts/bytes.h"

@@ -1,5 +1,5 @@
 // Blocks of iq1_s and iq1_m: 256 elements, eight to a point of the lattice (grids/iq1.h), which is
-// moved by an eighth up or down. Layouts: GGML_FORMATS, section 3, and the gguf package.
+// moved by an eighth up or down. Layouts: as in the gguf package.
 #pragma once
 
 #include "kernels/layouts/bytes.h"

@@ -1,5 +1,5 @@
 // Blocks of iq2 and iq3: 256 elements, eight or four to a point of a lattice (grids), each with a
-// sign of its own. Layouts: GGML_FORMATS, section 3, and the gguf package.
+// sign of its own. Layouts: as in the gguf package.
 #pragma once
 
 #include "kernels/layouts/bytes.h"

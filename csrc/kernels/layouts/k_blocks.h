@@ -1,5 +1,5 @@
 // Layouts of the k-quants: 256 elements in groups that share a scale, itself a small integer times
-// the block's float16. Layouts: GGML_FORMATS, section 3, and the gguf package.
+// the block's float16. Layouts: as in the gguf package.
 #pragma once
 
 #include "kernels/layouts/bytes.h"

@@ -1,6 +1,6 @@
 // Packed tiles: R weight rows (8 or 16, as the instruction set likes) interleaved so that a vector
-// of 4·R bytes holds four consecutive weights of each row, a quad, which meets the same four
-// activations, broadcast. Byte p of quad k is column 4k + p % 4 of row p / 4.
+// of 4·R bytes holds four consecutive weights of each row, a quad, which is multiplied with the
+// same four activations, broadcast. Byte p of quad k is column 4k + p % 4 of row p / 4.
 //
 // A tile is its blocks one after the other, each with all that a product needs of it, so that a
 // pass over the weights is one stream of memory:
@@ -20,9 +20,9 @@
 
 #include <cstddef>
 
+#include "kernels/kernel_table.h"
 #include "kernels/layouts/blocks.h"
 #include "kernels/layouts/codebooks.h"
-#include "kernels/kernel_table.h"
 #include "kernels/layouts/planes.h"
 
 namespace ggmlkit {
@@ -101,7 +101,7 @@ inline ActivationView panel_at(ActivationView x, std::size_t first) {
   return x;
 }
 
-// A panel of `width` from rounded block i on.
+// A panel of `width` from quantized block i on.
 inline ActivationView block_at(ActivationView x, std::size_t i, std::size_t width) {
   x.q += i * kBlock * width;
   x.scale += i * width;
@@ -112,8 +112,8 @@ inline ActivationView block_at(ActivationView x, std::size_t i, std::size_t widt
   return x;
 }
 
-// The first of a panel's rounded blocks that is part of block b or of a later one.
-inline std::size_t rounded_from(const ActivationView& panel, std::size_t b) {
+// The first of a panel's quantized blocks that is part of block b or of a later one.
+inline std::size_t quantized_from(const ActivationView& panel, std::size_t b) {
   const std::size_t count = *panel.counts;
   std::size_t i = b;
   while (i < count && panel.blocks[i] < b) ++i;

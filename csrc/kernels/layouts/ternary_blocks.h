@@ -1,5 +1,5 @@
-// Blocks of one scale and elements of two to four levels. Layouts: GGML_FORMATS, section 3, and the
-// gguf package; q1_0's and q2_0's are llama.cpp's.
+// Blocks of one scale and elements of two to four levels. Layouts: as in the gguf
+// package; q1_0's and q2_0's as in llama.cpp.
 #pragma once
 
 #include "kernels/layouts/bytes.h"

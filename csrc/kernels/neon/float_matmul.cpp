@@ -26,7 +26,8 @@ float load_one(const std::byte* p) {
 
 // R weight rows × T tokens in registers.
 template <Load4 load4, std::size_t bytes, int R, int T>
-void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y, std::size_t ldy) {
+void float_products(const std::byte* w, std::size_t cols, const float* x, float* y,
+                    std::size_t ldy) {
   float32x4_t acc[R][T];
   for (int r = 0; r < R; ++r) {
     for (int t = 0; t < T; ++t) acc[r][t] = vdupq_n_f32(0.0f);
@@ -56,10 +57,10 @@ void float_rows(const std::byte* w, std::size_t cols, const float* x, std::size_
                 std::size_t ldy) {
   std::size_t t = 0;
   for (; t + 4 <= tokens; t += 4) {
-    float_tile<load4, bytes, R, 4>(w, cols, x + t * cols, y + t * ldy, ldy);
+    float_products<load4, bytes, R, 4>(w, cols, x + t * cols, y + t * ldy, ldy);
   }
   for (; t < tokens; ++t) {
-    float_tile<load4, bytes, R, 1>(w, cols, x + t * cols, y + t * ldy, ldy);
+    float_products<load4, bytes, R, 1>(w, cols, x + t * cols, y + t * ldy, ldy);
   }
 }
 

@@ -6,7 +6,8 @@
 namespace ggmlkit::neon {
 namespace {
 
-// The four activations of slot s that meet quad k of rounded block i in a panel of W, repeated.
+// The four activations of slot s that quad k is multiplied with, of quantized block i in a panel of
+// W, repeated.
 template <int W>
 int8x16_t broadcast4(const ActivationView& x, std::size_t i, std::size_t k, std::size_t s) {
   std::int32_t four;

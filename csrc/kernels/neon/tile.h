@@ -1,9 +1,10 @@
-// A packed tile as NEON reads it: eight rows, so that a vector of the layout (kernels/layouts/packed_tiles.h) is
-// two registers, each with four consecutive weights of four rows.
+// A packed tile as NEON reads it: eight rows, so that a vector of the layout
+// (kernels/layouts/packed_tiles.h) is two registers, each with four consecutive weights of four
+// rows.
 #pragma once
 
-#include "kernels/neon/vector.h"
 #include "kernels/layouts/packed_tiles.h"
+#include "kernels/neon/vector.h"
 
 namespace ggmlkit::neon {
 namespace {

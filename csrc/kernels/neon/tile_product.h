@@ -7,7 +7,7 @@
 //                     std::size_t s, Rows (&dot)[T]);
 //
 // the integer dot products, each less the offset, of eight rows with T tokens from slot s of a
-// panel of W on, over a part of block b, which the panel's rounded block i is a part of.
+// panel of W on, over a part of block b, which the panel's quantized block i is a part of.
 #pragma once
 
 #include <algorithm>
@@ -37,10 +37,10 @@ constexpr int nth_quad(int part, int i) {
   return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
 }
 
-// A run of blocks of one tile, and where the product goes: rows ≤ 8 values a token,
-// added to what is there unless this run is the tile's first.
+// A range of blocks of one tile, and where the product goes: rows ≤ 8 values a token,
+// added to what is there unless this range is the tile's first.
 template <PackedKind kind, class Weights>
-struct Run {
+struct BlockRange {
   Weights weights;
   std::size_t first_block;
   std::size_t blocks;
@@ -52,12 +52,12 @@ struct Run {
 // Stores eight sums a token, from memory: an array of registers that a loop indexes would live
 // there.
 template <PackedKind kind, class Weights>
-void store_tokens(const Run<kind, Weights>& run, std::size_t first, std::size_t count,
+void store_tokens(const BlockRange<kind, Weights>& range, std::size_t first, std::size_t count,
                   const float (*sums)[kTileRows]) {
   for (std::size_t t = 0; t < count; ++t) {
-    float* out = run.y + (first + t) * run.ldy;
-    for (std::size_t r = 0; r < run.rows; ++r) {
-      out[r] = run.first_block != 0 ? out[r] + sums[t][r] : sums[t][r];
+    float* out = range.y + (first + t) * range.ldy;
+    for (std::size_t r = 0; r < range.rows; ++r) {
+      out[r] = range.first_block != 0 ? out[r] + sums[t][r] : sums[t][r];
     }
   }
 }
@@ -65,21 +65,21 @@ void store_tokens(const Run<kind, Weights>& run, std::size_t first, std::size_t 
 // T tokens from slot s on of a panel of W, whose first token is `first`. Flat, as sums that a call
 // takes by reference would be in memory.
 template <class Dot, PackedKind kind, int T, int W, class Weights>
-[[gnu::flatten]] void multiply(const Run<kind, Weights>& run, const ActivationView& x,
+[[gnu::flatten]] void multiply(const BlockRange<kind, Weights>& range, const ActivationView& x,
                                std::size_t first, std::size_t s) {
   using P = Packed<kind>;
   float32x4_t total[T][2];
   for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = vdupq_n_f32(0.0f);
-  const std::size_t end = rounded_from(x, run.first_block + run.blocks);
-  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
-    const std::size_t b = x.blocks[i] - run.first_block;
+  const std::size_t end = quantized_from(x, range.first_block + range.blocks);
+  for (std::size_t i = quantized_from(x, range.first_block); i < end; ++i) {
+    const std::size_t b = x.blocks[i] - range.first_block;
     const std::size_t at = i * W + s;
     const float* a_scale = x.scale + at;
     each<P::parts>([&](auto index) {
       constexpr int part = decltype(index)::value;
       Rows dot[T];
-      Dot::template block<kind, part, T, W>(run.weights, x, i, b, s, dot);
-      const float32x4x2_t scale = run.weights.scale(b, part);
+      Dot::template block<kind, part, T, W>(range.weights, x, i, b, s, dot);
+      const float32x4x2_t scale = range.weights.scale(b, part);
       for (int t = 0; t < T; ++t) {
         for (int h = 0; h < 2; ++h) {
           const float32x4_t both = vmulq_n_f32(scale.val[h], a_scale[t]);
@@ -87,7 +87,7 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
         }
       }
       if constexpr (P::has_min) {
-        const float32x4x2_t min = run.weights.min(b, part);
+        const float32x4x2_t min = range.weights.min(b, part);
         for (std::size_t t = 0; t < T; ++t) {
           const auto sum = static_cast<float>(part_sum<P::parts>(x, at + t, part));
           const float a_sum = a_scale[t] * sum;
@@ -101,7 +101,7 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
     vst1q_f32(sums[t], total[t][0]);
     vst1q_f32(sums[t] + 4, total[t][1]);
   }
-  store_tokens(run, first + s, T, sums);
+  store_tokens(range, first + s, T, sums);
 }
 
 // Calls product(width, panel, first token) for each panel.
@@ -128,28 +128,29 @@ void for_panels(const ActivationView& x, std::size_t tokens, Product product) {
 }
 
 template <class Dot, PackedKind kind, class Weights>
-void multiply_all(const Run<kind, Weights>& run, const ActivationView& x, std::size_t tokens) {
+void multiply_all(const BlockRange<kind, Weights>& range, const ActivationView& x,
+                  std::size_t tokens) {
   for_panels(x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
     constexpr int W = decltype(width)::value;
     constexpr int T = std::min(W, Dot::tokens);
-    for (std::size_t s = 0; s < W; s += T) multiply<Dot, kind, T, W>(run, panel, first, s);
+    for (std::size_t s = 0; s < W; s += T) multiply<Dot, kind, T, W>(range, panel, first, s);
   });
 }
 
-// Calls product(run of bytes) for each kExpanded blocks of the run, brought to 256 bytes each by
-// write(weights, block, out).
+// Calls product(range of bytes) for each kExpanded blocks of the range, brought to 256 bytes each
+// by write(weights, block, out).
 template <PackedKind kind, class Write, class Product>
-void for_expanded(const Run<kind, TileBlocks<kind>>& run, Write write, Product product) {
+void for_expanded(const BlockRange<kind, TileBlocks<kind>>& range, Write write, Product product) {
   static_assert(kExpanded % kBlocksOfSuper == 0);
   constexpr std::size_t block_bytes = 8 * kVector;
   alignas(64) std::byte bytes[kExpanded * block_bytes];
-  for (std::size_t first = 0; first < run.blocks; first += kExpanded) {
-    const std::size_t count = std::min(kExpanded, run.blocks - first);
+  for (std::size_t first = 0; first < range.blocks; first += kExpanded) {
+    const std::size_t count = std::min(kExpanded, range.blocks - first);
     for (std::size_t b = 0; b < count; ++b) {
-      write(run.weights, first + b, bytes + b * block_bytes);
+      write(range.weights, first + b, bytes + b * block_bytes);
     }
-    product(Run<kind, ExpandedBlocks<kind>>{
-        {run.weights.from(first), bytes}, first, count, run.y, run.ldy, run.rows});
+    product(BlockRange<kind, ExpandedBlocks<kind>>{
+        {range.weights.from(first), bytes}, first, count, range.y, range.ldy, range.rows});
   }
 }
 
@@ -164,14 +165,14 @@ void write_quads(const Weights& w, std::size_t b, std::byte* out) {
   }
 }
 
-// Calls product(run) for each tile.
+// Calls product(range) for each tile.
 template <PackedKind kind, class Product>
 void for_tiles(const std::byte* tiles, std::size_t rows, std::size_t cols, float* y,
                std::size_t ldy, Product product) {
   const std::size_t blocks = cols / kBlock;
   const TileLayout at = tile_layout<kind>(kTileRows, blocks);
   for (std::size_t row = 0; row < rows; row += kTileRows, tiles += at.bytes) {
-    product(Run<kind, TileBlocks<kind>>{
+    product(BlockRange<kind, TileBlocks<kind>>{
         {tiles, tiles + at.supers_at}, 0, blocks, y + row, ldy, std::min(kTileRows, rows - row)});
   }
 }
@@ -181,12 +182,12 @@ struct TileProduct {
   template <PackedKind kind>
   static void matmul(const std::byte* tiles, std::size_t rows, const ActivationView& x,
                      std::size_t tokens, float* y, std::size_t ldy) {
-    for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& run) {
+    for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& range) {
       if (Packed<kind>::is_byte || tokens < kWorthExpanding) {
-        multiply_all<Dot, kind>(run, x, tokens);
+        multiply_all<Dot, kind>(range, x, tokens);
       } else {
         for_expanded(
-            run, [](const auto& w, std::size_t b, std::byte* out) { write_quads(w, b, out); },
+            range, [](const auto& w, std::size_t b, std::byte* out) { write_quads(w, b, out); },
             [&](const auto& part) { multiply_all<Dot, kind>(part, x, tokens); });
       }
     });

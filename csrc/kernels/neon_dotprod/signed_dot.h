@@ -27,7 +27,8 @@ struct SignedDot {
   }
 
  private:
-  // Quad k: the four activations of a token that meet it are a lane of a register of the panel.
+  // Quad k: the four activations of a token that it is multiplied with are a lane of a register of
+  // the panel.
   template <int k, int W, int T>
   static void accumulate(Rows (&dot)[T], const Quad& w, const std::int8_t* q) {
     each<T>([&](auto t) {

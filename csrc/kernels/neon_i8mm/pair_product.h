@@ -124,20 +124,20 @@ void gather_rows(const PairGrid<float32x4_t, P>& total, float (&sums)[2 * P][kTi
 
 // P pairs of tokens from slot s on of a panel of W, whose first token is `first`.
 template <PackedKind kind, int P, int W>
-[[gnu::flatten]] void multiply_pairs(const Run<kind, ExpandedBlocks<kind>>& run,
+[[gnu::flatten]] void multiply_pairs(const BlockRange<kind, ExpandedBlocks<kind>>& range,
                                      const ActivationView& x, std::size_t first, std::size_t s) {
   PairGrid<float32x4_t, P> total;
   for (auto& rows : total) {
     for (float32x4_t& v : rows) v = vdupq_n_f32(0.0f);
   }
-  const std::size_t end = rounded_from(x, run.first_block + run.blocks);
-  for (std::size_t i = rounded_from(x, run.first_block); i < end; ++i) {
-    const std::size_t b = x.blocks[i] - run.first_block;
+  const std::size_t end = quantized_from(x, range.first_block + range.blocks);
+  for (std::size_t i = quantized_from(x, range.first_block); i < end; ++i) {
+    const std::size_t b = x.blocks[i] - range.first_block;
     each<Packed<kind>::parts>([&](auto index) {
       constexpr int part = decltype(index)::value;
       PairGrid<int32x4_t, P> dot;
-      dot_pairs<kind, part, P, W>(run.weights, x, i, b, s, dot);
-      const RowPairs scale(run.weights.scale(b, part));
+      dot_pairs<kind, part, P, W>(range.weights, x, i, b, s, dot);
+      const RowPairs scale(range.weights.scale(b, part));
       for (std::size_t p = 0; p < P; ++p) {
         const float32x4_t a_scale = twice_each<W>(x.scale + i * W + s + 2 * p);
         for (int r = 0; r < 4; ++r) {
@@ -146,7 +146,7 @@ template <PackedKind kind, int P, int W>
         }
       }
       if constexpr (Packed<kind>::has_min) {
-        const RowPairs min(run.weights.min(b, part));
+        const RowPairs min(range.weights.min(b, part));
         for (std::size_t p = 0; p < P; ++p) {
           const std::size_t at = i * W + s + 2 * p;
           const float32x4_t sum = vcvtq_f32_s32(twice_each_sum<kind, W>(x, at, part));
@@ -158,16 +158,16 @@ template <PackedKind kind, int P, int W>
   }
   float sums[2 * P][kTileRows];
   gather_rows<P>(total, sums);
-  store_tokens(run, first + s, std::min(2 * P, W), sums);
+  store_tokens(range, first + s, std::min(2 * P, W), sums);
 }
 
 template <PackedKind kind>
-void multiply_all_pairs(const Run<kind, ExpandedBlocks<kind>>& run, const ActivationView& x,
-                        std::size_t tokens) {
+void multiply_all_pairs(const BlockRange<kind, ExpandedBlocks<kind>>& range,
+                        const ActivationView& x, std::size_t tokens) {
   for_panels(x, tokens, [&](auto width, const ActivationView& panel, std::size_t first) {
     constexpr int W = decltype(width)::value;
     constexpr int P = W >= 4 ? 2 : 1;
-    for (std::size_t s = 0; s < W; s += 2 * P) multiply_pairs<kind, P, W>(run, panel, first, s);
+    for (std::size_t s = 0; s < W; s += 2 * P) multiply_pairs<kind, P, W>(range, panel, first, s);
   });
 }
 
@@ -178,10 +178,10 @@ struct PairProduct {
     if (tokens < kWorthPairing) {
       return TileProduct<SignedDot>::matmul<kind>(tiles, rows, x, tokens, y, ldy);
     }
-    for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& run) {
+    for_tiles<kind>(tiles, rows, x.cols, y, ldy, [&](const auto& range) {
       for_expanded(
-          run, [](const auto& w, std::size_t b, std::byte* out) { write_pairs(w, b, out); },
-          [&](const Run<kind, ExpandedBlocks<kind>>& part) {
+          range, [](const auto& w, std::size_t b, std::byte* out) { write_pairs(w, b, out); },
+          [&](const BlockRange<kind, ExpandedBlocks<kind>>& part) {
             multiply_all_pairs<kind>(part, x, tokens);
           });
     });

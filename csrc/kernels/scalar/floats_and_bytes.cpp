@@ -11,7 +11,7 @@ void dequantize_numbers(const std::byte* src, float* dst, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) dst[i] = static_cast<float>(load_at<T>(src, i));
 }
 
-// The two types that llama.cpp rounds activations to. Their sums are for products alone.
+// The two types that llama.cpp quantizes activations to. Their sums are for products alone.
 struct Q8_1 {
   static constexpr int size = 32;
   std::uint8_t d[2];

@@ -60,7 +60,7 @@ def add_adapters(
             # Ranks beside each other: B·A of all is the sum of each one's.
             a = np.concatenate([each.a for each in found])
             b = np.concatenate([each.b for each in found])
-            session.set_change(name, a, np.ascontiguousarray(b))
+            session.set_adapter_update(name, a, np.ascontiguousarray(b))
     except (ConversionError, ValueError) as error:
         raise ModelError(str(error)) from error
 

@@ -1,6 +1,6 @@
 // Points of the iq2 types: eight elements of two bits, 0, 1, 2 for 8, 25, 43.
 //
-// The lattices that the format defines (GGML_FORMATS, section 3; constants as in the gguf package).
+// The lattices that the format defines (constants as in the gguf package).
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Points of the iq3 types: four elements of four bits (of which three are used), numbers of a
 // magnitude; see scalar_i_quants.cpp.
 //
-// The lattices that the format defines (GGML_FORMATS, section 3; constants as in the gguf package).
+// The lattices that the format defines (constants as in the gguf package).
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,6 @@
 #include "core/thread_pool.h"
 #include "engine/adapter.h"
 #include "engine/decoder.h"
-#include "engine/sampler.h"
 #include "engine/weights.h"
 
 namespace py = pybind11;
@@ -18,16 +17,14 @@ namespace py = pybind11;
 namespace ggmlkit {
 namespace {
 
-using llama::Adapter;
-using llama::Config;
-using llama::Decoder;
-using llama::Gate;
-using llama::RopeConfig;
-using llama::RopePairs;
-using llama::RopeScaling;
-using llama::Sampler;
-using llama::SamplerConfig;
-using llama::Weights;
+using engine::Adapter;
+using engine::Config;
+using engine::Decoder;
+using engine::Gate;
+using engine::RopeConfig;
+using engine::RopePairs;
+using engine::RopeScaling;
+using engine::Weights;
 using TokenArray = py::array_t<std::int32_t, py::array::c_style>;
 using SequenceArray = py::array_t<std::uint64_t, py::array::c_style>;
 
@@ -125,11 +122,11 @@ class Session {
     weights_.set_vector(name, data.data(), static_cast<std::size_t>(data.size()));
   }
 
-  // What adapters add to a matrix, B·A: A as (rank, columns), B as (rank, rows). Copied.
-  void set_change(const std::string& name, const FloatArray& a, const FloatArray& b) {
+  // The adapters' update of a matrix, B·A: A as (rank, columns), B as (rank, rows). Copied.
+  void set_adapter_update(const std::string& name, const FloatArray& a, const FloatArray& b) {
     if (decoder_) throw py::value_error("the model is already loaded");
     if (a.ndim() != 2 || b.ndim() != 2 || a.shape(0) != b.shape(0)) {
-      throw py::value_error("a change takes two matrices of as many rows as its rank");
+      throw py::value_error("an adapter update takes two matrices of as many rows as its rank");
     }
     const auto size = [](const FloatArray& x, int axis) {
       return static_cast<std::size_t>(x.shape(axis));
@@ -150,8 +147,8 @@ class Session {
       ThreadPool& pool = ThreadPool::shared();
       weights_.finish(pool, threads_);
       const int threads = threads_ > 0 ? std::min(threads_, pool.size()) : pool.size();
-      const llama::TwoParts& parts =
-          activation_bits == 16 ? llama::kAllBlocks : llama::kCoarseBlocks;
+      const engine::TwoParts& parts =
+          activation_bits == 16 ? engine::kAllBlocks : engine::kCoarseBlocks;
       decoder_.emplace(weights_, adapter_, context, sequences, type, parts, threads);
       tokens_.resize(sequences);
     }
@@ -159,7 +156,7 @@ class Session {
   }
 
   // Appends tokens to a sequence, filling `out`: float32 (vocab,) or, for `all`, (n, vocab). On
-  // KeyboardInterrupt between two tiles the sequence is as it was before.
+  // KeyboardInterrupt between two chunks the sequence is as it was before.
   void eval(std::size_t sequence, const TokenArray& tokens, FloatArray out, bool all) {
     Decoder& decoder = started();
     check_sequence(sequence);
@@ -176,8 +173,8 @@ class Session {
     check_room(sequence, n);
     std::vector<std::int32_t>& held = tokens_[sequence];
     held.insert(held.end(), ids, ids + n);
-    for (std::size_t i = 0; i < n; i += llama::kTile) {
-      const std::size_t count = std::min(llama::kTile, n - i);
+    for (std::size_t i = 0; i < n; i += engine::kMaxTokens) {
+      const std::size_t count = std::min(engine::kMaxTokens, n - i);
       float* at = all ? logits + i * vocab : i + count == n ? logits : nullptr;
       decoder.forward(sequence, ids + i, count, at, all, ThreadPool::shared());
       if (interrupted()) {
@@ -203,8 +200,8 @@ class Session {
     py::gil_scoped_release release;
     const std::lock_guard<std::mutex> turn(mutex_);
     for (const std::size_t s : places) check_room(s, 1);
-    for (std::size_t i = 0; i < n; i += llama::kTile) {
-      const std::size_t count = std::min(llama::kTile, n - i);
+    for (std::size_t i = 0; i < n; i += engine::kMaxTokens) {
+      const std::size_t count = std::min(engine::kMaxTokens, n - i);
       decoder.forward_each(places.data() + i, ids + i, count, logits + i * decoder.config().vocab,
                            ThreadPool::shared());
     }
@@ -312,16 +309,9 @@ class Session {
   std::mutex mutex_;
 };
 
-SamplerConfig sampler_config(float temperature, std::size_t top_k, float top_p, float min_p,
-                             float repeat_penalty, float frequency_penalty, float presence_penalty,
-                             std::size_t penalty_window, std::uint64_t seed) {
-  return {temperature,      top_k,          top_p, min_p, repeat_penalty, frequency_penalty,
-          presence_penalty, penalty_window, seed};
-}
-
 }  // namespace
 
-void bind_llama(py::module_& m) {
+void bind_session(py::module_& m) {
   py::class_<Session>(m, "LlamaSession")
       .def(py::init<const py::dict&, int, bool>(), py::arg("config"), py::arg("threads"),
            py::arg("repack"))
@@ -329,7 +319,8 @@ void bind_llama(py::module_& m) {
            py::arg("cols"), py::arg("data").noconvert())
       .def("pack", &Session::pack)
       .def("set_vector", &Session::set_vector, py::arg("name"), py::arg("data"))
-      .def("set_change", &Session::set_change, py::arg("name"), py::arg("a"), py::arg("b"))
+      .def("set_adapter_update", &Session::set_adapter_update, py::arg("name"), py::arg("a"),
+           py::arg("b"))
       .def("start", &Session::start, py::arg("context"), py::arg("sequences"), py::arg("kv_type"),
            py::arg("activation_bits"))
       .def("eval", &Session::eval, py::arg("sequence"), py::arg("tokens"),
@@ -342,24 +333,6 @@ void bind_llama(py::module_& m) {
       .def_property_readonly("sequences", &Session::sequences)
       .def_property_readonly("context", &Session::context)
       .def_property_readonly("nbytes", &Session::nbytes);
-  py::class_<Sampler>(m, "Sampler")
-      .def(py::init([](float temperature, std::size_t top_k, float top_p, float min_p,
-                       float repeat_penalty, float frequency_penalty, float presence_penalty,
-                       std::size_t penalty_window, std::uint64_t seed) {
-             return Sampler(sampler_config(temperature, top_k, top_p, min_p, repeat_penalty,
-                                           frequency_penalty, presence_penalty, penalty_window,
-                                           seed));
-           }),
-           py::kw_only(), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
-           py::arg("min_p"), py::arg("repeat_penalty"), py::arg("frequency_penalty"),
-           py::arg("presence_penalty"), py::arg("penalty_window"), py::arg("seed"))
-      .def("accept", &Sampler::accept, py::arg("token"))
-      .def(
-          "sample",
-          [](Sampler& s, const FloatArray& logits) {
-            return s.sample(logits.data(), static_cast<std::size_t>(logits.size()));
-          },
-          py::arg("logits"));
 }
 
 }  // namespace ggmlkit

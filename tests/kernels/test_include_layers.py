@@ -1,0 +1,90 @@
+"""Includes of the C++ sources go one way, and headers include each other in no circle."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from paths import ROOT
+
+CSRC = ROOT / "csrc"
+BELOW_SETS = {"core", "kernels", "kernels/layouts", "kernels/generic"}
+# Which rooms a room includes, besides itself. A set of instructions includes its own folder and
+# those of the set that it extends.
+MAY_INCLUDE = {
+    "core": set[str](),
+    "text": {"core"},
+    "kernels": {"core"},
+    "kernels/layouts": {"core", "kernels"},
+    "kernels/generic": {"core", "kernels", "kernels/layouts"},
+    "kernels/scalar": BELOW_SETS,
+    "kernels/avx2": BELOW_SETS,
+    "kernels/avxvnni": BELOW_SETS | {"kernels/avx2"},
+    "kernels/avx512": BELOW_SETS,
+    "kernels/avx512vnni": BELOW_SETS | {"kernels/avx512"},
+    "kernels/amx": BELOW_SETS | {"kernels/avx512"},
+    "kernels/neon": BELOW_SETS,
+    "kernels/neon_dotprod": BELOW_SETS | {"kernels/neon"},
+    "kernels/neon_i8mm": BELOW_SETS | {"kernels/neon", "kernels/neon_dotprod"},
+    "quant": {"core", "kernels", "kernels/layouts"},
+    "engine": {"core", "kernels", "kernels/layouts", "quant"},
+    "bindings": {"core", "kernels", "kernels/layouts", "quant", "engine", "text"},
+}
+# The choice of a set asks the system for AMX's registers.
+EXCEPTIONS = {("kernels/dispatch.cpp", "kernels/amx/permission.h")}
+
+
+def room_of(path: str) -> str:
+    """``kernels/avx2`` for ``kernels/avx2/lanes.h``; folders within a room belong to it."""
+    first, *rest = path.split("/")
+    return f"{first}/{rest[0]}" if first == "kernels" and len(rest) > 1 else first
+
+
+def included() -> dict[str, list[str]]:
+    """What each source includes of ours, both as paths below csrc."""
+    return {
+        path.relative_to(CSRC).as_posix(): re.findall(
+            r'^\s*#\s*include\s+"([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        for path in sorted(CSRC.rglob("*"))
+        if path.suffix in {".h", ".cpp"}
+    }
+
+
+INCLUDED = included()
+
+
+def test_every_folder_is_a_room() -> None:
+    assert {room_of(path) for path in INCLUDED} == set(MAY_INCLUDE)
+
+
+@pytest.mark.parametrize("room", MAY_INCLUDE)
+def test_a_room_includes_what_lies_below(room: str) -> None:
+    upward = [
+        (path, other)
+        for path, others in INCLUDED.items()
+        if room_of(path) == room
+        for other in others
+        if room_of(other) not in MAY_INCLUDE[room] | {room} and (path, other) not in EXCEPTIONS
+    ]
+    assert upward == []
+
+
+def test_what_is_included_exists() -> None:
+    missing = {other for others in INCLUDED.values() for other in others} - INCLUDED.keys()
+    assert not missing, "includes name the path below csrc"
+
+
+def test_headers_include_each_other_in_no_circle() -> None:
+    left = {path: set(others) for path, others in INCLUDED.items()}
+    while ready := {path for path, others in left.items() if not others & left.keys()}:
+        left = {path: others for path, others in left.items() if path not in ready}
+    assert not left, "these include each other in a circle, or include such"
+
+
+def test_rooms_depend_on_each_other_in_no_circle() -> None:
+    left = {room: others - {room} for room, others in MAY_INCLUDE.items()}
+    while ready := {room for room, others in left.items() if not others & left.keys()}:
+        left = {room: others for room, others in left.items() if room not in ready}
+    assert not left
