@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from configs import config, gguf_of
 from ggmlkit.arch.gguf_keys import from_gguf_keys, to_gguf_keys
 from ggmlkit.arch.hf_config import from_hf_config, to_hf_config
-from ggmlkit.arch.hparams import ConversionWarning, Hparams
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.arch.meta_params import (
     to_meta_params,
 )
-from ggmlkit.arch.rope import LinearScaling, Rope, YarnScaling
+from ggmlkit.arch.rope import LinearScaling, YarnScaling
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
 
-LINEAR = {"rope_type": "linear", "factor": 8.0}
 LLAMA3 = {
     "rope_type": "llama3",
     "factor": 32.0,
@@ -29,37 +29,6 @@ LLAMA3 = {
 
 
 _GELU = "gelu_pytorch_tanh"
-
-
-def config(**changes: Any) -> dict[str, Any]:
-    return {
-        "model_type": "llama",
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "intermediate_size": 96,
-        "vocab_size": 384,
-        "max_position_embeddings": 1024,
-        "rms_norm_eps": 1e-5,
-        "hidden_act": "silu",
-        **changes,
-    }
-
-
-def gguf_of(hparams: Hparams) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The keys as a file gives them back, in float32, and tensors without values."""
-    metadata = {
-        key: float(np.float32(value)) if isinstance(value, float) else value
-        for key, value in to_gguf_keys(hparams).items()
-    }
-    rope = hparams.rope_tensors()
-    nothing = np.empty(0, np.uint8)
-    tensors = {
-        name: Tensor("f32", shape, rope[name].view(np.uint8) if name in rope else lambda: nothing)
-        for name, shape in hparams.shapes()
-    }
-    return metadata, tensors
 
 
 def test_keys_of_a_plain_config() -> None:
@@ -382,56 +351,6 @@ def test_a_scale_of_queries_that_config_json_has_no_number_for_is_named() -> Non
     hparams = from_hf_config({**gemma3, "query_pre_attn_scalar": 16})
     with pytest.raises(ConversionError, match=r"query_pre_attn_scalar, not 11\.1"):
         to_hf_config(replace(hparams, query_scale=0.3))
-
-
-GEMMA3: dict[str, Any] = {"model_type": "gemma3_text", "hidden_act": _GELU, "head_dim": 16}
-GEMMA3 |= {"query_pre_attn_scalar": 16, "num_hidden_layers": 7, "sliding_window": 64}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"rope_theta": 5e5, "rope_local_base_freq": 300.0, "rope_scaling": {**LINEAR}},
-        {
-            "rope_parameters": {
-                "full_attention": {**LINEAR, "rope_theta": 5e5},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
-            }
-        },
-    ],
-)
-@pytest.mark.parametrize(
-    "layers", [{}, {"sliding_window_pattern": 6}, {"layer_types": ["full_attention"] * 7}]
-)
-def test_gemma3_to_gguf_keys_and_back(changes: dict[str, Any], layers: dict[str, Any]) -> None:
-    hparams = from_hf_config(config(**{**GEMMA3, **changes, **layers}))
-    assert hparams.windows == ((0,) * 7 if "layer_types" in layers else (64,) * 5 + (0, 64))
-    assert hparams.sliding_rope == Rope(16, 300.0 if changes else 10000.0)
-    base, scaling = (5e5, LinearScaling(8.0)) if changes else (1e6, None)
-    assert hparams.rope == Rope(16, base, scaling)
-    again = from_gguf_keys(*gguf_of(hparams))
-    assert again == hparams
-    assert from_hf_config(to_hf_config(again)) == hparams
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
-        ({"sliding_window": None}, "sliding_window"),
-        ({"use_bidirectional_attention": True}, "use_bidirectional_attention"),
-        ({"rope_parameters": {"sliding_attention": {**LINEAR}}}, "of sliding layers"),
-        ({"rope_parameters": {"full_attention": 3, "sliding_attention": {}}}, "full_attention = 3"),
-        ({"rope_parameters": {"other": {}}}, "differ between layers"),
-        ({"model_type": "gemma3"}, "model_type 'gemma3' is not supported"),
-    ],
-)
-def test_what_gemma3_does_not_honour_is_refused_by_name(
-    changes: dict[str, Any], named: str
-) -> None:
-    with pytest.raises(ConversionError, match=named):
-        from_hf_config(config(**{**GEMMA3, **changes}))
 
 
 def test_what_params_cannot_hold() -> None:

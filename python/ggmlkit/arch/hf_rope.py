@@ -127,7 +127,7 @@ def _yarn(plain: Rope, rope: Mapping[str, Any], original: int) -> Rope:
 
 
 def _long_rope(plain: Rope, rope: Mapping[str, Any], original: int, context: int) -> Rope:
-    if original < 2:  # its logarithm is a divisor
+    if original < 2:  # it is divided by its logarithm
         raise HparamsError("original_max_position_embeddings of 1 with longrope is no context")
     factor = number(rope, "factor", context / original)
     usual = long_attention_factor(factor, original)

@@ -72,7 +72,7 @@ def checkpoint_source(
 ) -> Source:
     """A Source of a checkpoint's gguf-named tensors, every name and shape checked.
 
-    Adds the tensors of divisors that the rotation needs, and the folder's vocabulary; ``special``
+    Adds the tensors of factors that the rotation needs, and the folder's vocabulary; ``special``
     is for token ids that config.json gives.
     """
     rope = hparams.rope_tensors()
