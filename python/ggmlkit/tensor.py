@@ -225,8 +225,11 @@ class Tensor(ArrayProtocols):
         """
         self._check_known()
         count = thread_count(threads)
-        wanted = _checked_out(out, self.shape) if out is not None else dtypes.checked_dtype(dtype)
-        if self._is_plain and wanted != _FLOAT32:
+        if out is not None:
+            wanted = _checked_out(out, self.shape)
+        else:
+            wanted = _FLOAT32 if dtype is np.float32 else dtypes.checked_dtype(dtype)
+        if wanted is not _FLOAT32 and wanted != _FLOAT32 and self._is_plain:
             found = self._plain_values(wanted, out)
             self.check()
             return found
