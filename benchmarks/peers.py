@@ -139,7 +139,7 @@ def _sdist(build: Path) -> Path:
     if not archive.exists():
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
         package = f"{pin['sdist']}=={pin['version']}"
-        _run([*pip, "--no-build-isolation", "--dest", str(build), package])
+        run([*pip, "--no-build-isolation", "--dest", str(build), package])
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != pin["sha256"]:
         raise OSError(
@@ -159,12 +159,13 @@ def _built(source: Path, build: Path, tools: Sequence[str]) -> Path:
         settings = ("CMAKE_BUILD_TYPE=Release", "GGML_NATIVE=ON", "LLAMA_CURL=OFF",
                     "LLAMA_OPENSSL=OFF", "LLAMA_BUILD_TESTS=OFF")  # fmt: skip
         defines = [f"-D{setting}" for setting in settings]
-        _run(["cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", *defines])
-        _run(["cmake", "--build", str(build), "--target", *tools])
+        run(["cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", *defines])
+        run(["cmake", "--build", str(build), "--target", *tools])
     return _checked(folder, tools)
 
 
-def _run(command: Sequence[str]) -> None:
+def run(command: Sequence[str]) -> None:
+    """Run a command of this environment, shown as it is run."""
     print("$", *command, flush=True)
     # cmake and ninja lie beside the interpreter of the development environment.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

