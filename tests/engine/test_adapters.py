@@ -202,7 +202,7 @@ def test_what_the_decoder_cannot_change_is_refused() -> None:
         with pytest.raises(ValueError, match=reason):
             session.set_adapter_update(name, a, other)
     session.set_adapter_update("blk.0.attn_q.weight", a, b)
-    with pytest.raises(ValueError, match="has an adapter.s update already"):
+    with pytest.raises(ValueError, match=r"has an adapter.s update already"):
         session.set_adapter_update("blk.0.attn_q.weight", a, b)
 
 
