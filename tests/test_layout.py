@@ -6,7 +6,7 @@ from paths import ROOT
 
 TESTS = ROOT / "tests"
 # Of no one source: what surrounds the two trees, and kinds of tests of their own.
-APART = {"benchmarks", "data", "docs", "exploits", "fuzz", "native", "peers", "vendor"}
+APART = {"benchmarks", "data", "docs", "exploits", "fuzz", "native", "peers", "typing", "vendor"}
 LONGEST = 450
 
 

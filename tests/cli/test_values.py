@@ -31,7 +31,6 @@ from ggmlkit.cli import values
         (values.adapter, "c:/a", (Path("c:/a"), 1.0)),
         (values.adapter, "a:b:3", (Path("a:b"), 3.0)),
     ],
-    ids=str,
 )
 def test_words_become_values(value: Callable[[str], Any], text: str, expected: object) -> None:
     assert value(text) == expected
@@ -70,7 +69,6 @@ def test_an_adapter_that_exists_as_a_whole_has_no_scale(tmp_path: Path) -> None:
         (values.adapter, "a:inf", "must be ADAPTER:SCALE"),
         (values.adapter, ":1", "must be ADAPTER:SCALE"),
     ],
-    ids=str,
 )
 def test_words_that_do_not_fit(value: Callable[[str], Any], text: str, message: str) -> None:
     with pytest.raises(ArgumentTypeError) as told:
