@@ -1,5 +1,5 @@
-// Rows of q4_0 or iq4_nl that lie interleaved in files of 2024 (python/ggmlkit/io/gguf/interleaved.py
-// has the layouts).
+// Rows of q4_0 or iq4_nl that lie interleaved in files of 2024
+// (python/ggmlkit/io/gguf/interleaved.py has the layouts).
 #pragma once
 
 #include <cstddef>

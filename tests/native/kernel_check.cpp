@@ -7,9 +7,9 @@
 
 #include "core/aligned.h"
 #include "inputs.h"
-#include "kernels/layouts/kv_group.h"
 #include "kernels/generic/pack_groups.h"
 #include "kernels/generic/pack_rows.h"
+#include "kernels/layouts/kv_group.h"
 #include "report.h"
 
 namespace ggmlkit::check {

@@ -1,7 +1,7 @@
 // Attention over cached positions on vectors of eight floats.
+#include "kernels/generic/attention.h"
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
-#include "kernels/generic/attention.h"
 
 namespace ggmlkit::avx2 {
 namespace {

@@ -1,5 +1,5 @@
-// 256-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has eight rows, a 32-bit
-// lane each.
+// 256-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has eight rows, a
+// 32-bit lane each.
 #pragma once
 
 #include "kernels/layouts/bytes.h"

@@ -1,6 +1,6 @@
 // Attention over cached positions on vectors of sixteen floats: a group's positions.
-#include "kernels/avx512/avx512.h"
 #include "kernels/generic/attention.h"
+#include "kernels/avx512/avx512.h"
 #include "kernels/simd.h"
 
 namespace ggmlkit::avx512 {

@@ -1,4 +1,5 @@
-// Sixteen blocks of a row as a file has them, on 512-bit vectors (kernels/generic/stored_product.h).
+// Sixteen blocks of a row as a file has them, on 512-bit vectors
+// (kernels/generic/stored_product.h).
 #pragma once
 
 #include "kernels/avx512/columns.h"

@@ -1,5 +1,5 @@
-// 512-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has sixteen rows, a 32-bit
-// lane each.
+// 512-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has sixteen rows, a
+// 32-bit lane each.
 #pragma once
 
 #include "kernels/layouts/packed_tiles.h"

@@ -4,9 +4,9 @@
 
 #include "kernels/generic/iq4_quantize.h"
 #include "kernels/generic/k_quantize.h"
-#include "kernels/kernel_table.h"
 #include "kernels/generic/mxfp4_quantize.h"
 #include "kernels/generic/ternary_quantize.h"
+#include "kernels/kernel_table.h"
 
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets

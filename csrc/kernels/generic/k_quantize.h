@@ -5,9 +5,9 @@
 #pragma once
 
 #include "kernels/generic/block_rows.h"
-#include "kernels/layouts/k_blocks.h"
 #include "kernels/generic/k_search.h"
 #include "kernels/generic/one_lane.h"
+#include "kernels/layouts/k_blocks.h"
 
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets

@@ -2,9 +2,9 @@
 // quantizers with an importance matrix define them. Lanes of the vector F are blocks.
 #pragma once
 
-#include "kernels/layouts/blocks.h"
 #include "kernels/generic/importance.h"
 #include "kernels/generic/k_search.h"
+#include "kernels/layouts/blocks.h"
 
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets

@@ -2,9 +2,9 @@
 // does for all.
 #pragma once
 
-#include "kernels/generic/weighted_quantize.h"
 #include "kernels/generic/iq4_quantize.h"
 #include "kernels/generic/k_weighted_quantize.h"
+#include "kernels/generic/weighted_quantize.h"
 #include "kernels/kernel_table.h"
 
 namespace ggmlkit {

@@ -13,8 +13,8 @@
 
 #include <cstddef>
 
-#include "kernels/layouts/blocks.h"
 #include "kernels/kernel_table.h"
+#include "kernels/layouts/blocks.h"
 
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets

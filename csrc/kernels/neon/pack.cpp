@@ -1,8 +1,8 @@
 // File rows to packed tiles: four rows at a time, transposed in registers.
-#include "kernels/neon/neon.h"
-#include "kernels/neon/tile.h"
 #include "kernels/generic/pack_groups.h"
 #include "kernels/generic/pack_rows.h"
+#include "kernels/neon/neon.h"
+#include "kernels/neon/tile.h"
 
 namespace ggmlkit::neon {
 namespace {

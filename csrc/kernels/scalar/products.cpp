@@ -1,9 +1,9 @@
 // Products with packed tiles and with float rows, in plain C++.
 #include <utility>
 
-#include "kernels/layouts/bytes.h"
 #include "kernels/generic/pack_groups.h"
 #include "kernels/generic/pack_rows.h"
+#include "kernels/layouts/bytes.h"
 #include "kernels/scalar/scalar.h"
 
 namespace ggmlkit {

@@ -1,8 +1,8 @@
 // The specification in plain C++: what every other instruction set must equal.
 #include <cmath>
 
-#include "kernels/layouts/blocks.h"
 #include "kernels/kernel_table.h"
+#include "kernels/layouts/blocks.h"
 #include "kernels/scalar/scalar.h"
 
 namespace ggmlkit {

@@ -1,6 +1,6 @@
 // tq1_0, tq2_0, q1_0 and q2_0 to float32.
-#include "kernels/scalar/scalar.h"
 #include "kernels/layouts/ternary_blocks.h"
+#include "kernels/scalar/scalar.h"
 
 namespace ggmlkit {
 namespace {

@@ -1,7 +1,7 @@
 // Float32 to blocks where columns differ in importance.
+#include "kernels/generic/weighted_quantizers.h"
 #include "kernels/generic/one_lane.h"
 #include "kernels/scalar/scalar.h"
-#include "kernels/generic/weighted_quantizers.h"
 
 namespace ggmlkit {
 
