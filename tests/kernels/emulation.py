@@ -3,6 +3,7 @@ whole processors."""
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -57,19 +58,26 @@ def built(preset: str) -> Path:
     """Folder of a build by one of CMakePresets.json, made or brought up to date.
 
     ``"simde"`` has the compiled module and the programs of tests/native with wider vectors made of
-    AVX2's, ``"programs"`` these programs for this processor, ``"arm"`` for an ARM one. Tests that
-    ask for builds are in one group, and so in one process, which builds each but once.
+    AVX2's, ``"programs"`` these programs for this processor, ``"arm"`` for an ARM one. Of the
+    processes that tests run in, one builds each.
     """
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     cmake = shutil.which("cmake", path=tools)
     if cmake is None or shutil.which("ninja", path=tools) is None:
         pytest.skip("needs cmake and ninja")
     python = [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
-    for command in ([cmake, *python, "--preset", preset], [cmake, "--build", "--preset", preset]):
-        done = subprocess.run(
-            command, env={**os.environ, "PATH": tools}, capture_output=True, text=True, cwd=ROOT
-        )
-        if "Could NOT find SIMDe" in done.stderr:  # as vendor/cmake/FindSIMDe.cmake says
-            pytest.skip("needs SIMDe (libsimde-dev)")
-        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    (ROOT / "build").mkdir(exist_ok=True)
+    # One process builds, others wait: tests run in several.
+    with (ROOT / "build" / f".{preset}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (
+            [cmake, *python, "--preset", preset],
+            [cmake, "--build", "--preset", preset],
+        ):
+            done = subprocess.run(
+                command, env={**os.environ, "PATH": tools}, capture_output=True, text=True, cwd=ROOT
+            )
+            if "Could NOT find SIMDe" in done.stderr:  # as vendor/cmake/FindSIMDe.cmake says
+                pytest.skip("needs SIMDe (libsimde-dev)")
+            assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return ROOT / "build" / preset
