@@ -151,7 +151,7 @@ void encode(Input& in) {
   }
   const bool whole_words = in.byte() % 2 != 0;
   try {
-    const text::BytePairs pairs(pieces, merges, whole_words);
+    const text::BytePairs pairs(pieces, merges, whole_words, text::Fallback{});
     std::vector<text::BytePairs::Token> tokens;
     while (in.left() != 0) pairs.encode(in.text(1 + in.byte() % 32), tokens);
     for (const auto token : tokens) {
