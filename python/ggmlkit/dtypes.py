@@ -84,7 +84,7 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """The dtype to give values in.
 
     Raises:
-        ArgumentTypeError: it is none of real numbers, such as the name of a quantized type.
+        ArgumentTypeError: it is not a dtype of real numbers; the name of a quantized type is not.
     """
     try:
         found = np.dtype(dtype)

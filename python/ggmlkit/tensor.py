@@ -221,7 +221,7 @@ class Tensor(ArrayProtocols):
         Raises:
             UnsupportedTypeError: this build has no kernel for the type.
             ArgumentError: ``out`` has another shape or can't be written, ``threads`` is below 1,
-                or ``dtype`` is none of numpy's numbers.
+                or ``dtype`` is not a numpy dtype of real numbers.
         """
         self._check_known()
         count = thread_count(threads)

@@ -76,8 +76,8 @@ def _parent() -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 
 def _answer_requests() -> None:
-    gc.freeze()  # a fork need not copy what it only counts
     sandbox = Sandbox()
+    gc.freeze()  # a fork need not copy what it only counts
     requests = socket.socket(fileno=0)
     while True:
         message, channels, _, _ = socket.recv_fds(requests, _LONGEST, 1)

@@ -22,7 +22,6 @@ from paths import ROOT
 ON_X86 = pytest.mark.skipif(
     platform.machine() != "x86_64", reason="only on x86-64: this emulates one of its processors"
 )
-ONE_PROCESS = pytest.mark.xdist_group("builds")
 BLOCKS = Path(__file__).with_name("blocks.py")
 X86_SETS = ["avx2", "avxvnni", "avx512", "avx512vnni", "amx"]
 Result = subprocess.CompletedProcess[str]

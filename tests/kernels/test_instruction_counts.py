@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from emulation import ON_X86, ONE_PROCESS, built
+from emulation import ON_X86, built
 
-pytestmark = [ONE_PROCESS, ON_X86]
+pytestmark = ON_X86
 COUNTS = Path(__file__).with_name("instruction_counts.json")
 GROWTH = 1.10
 ANOTHER_COMPILER = 1.25  # beside the largest count of those in the file

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emulation import BLOCKS, ONE_PROCESS, X86_SETS, built, digests, run_python
+from emulation import BLOCKS, X86_SETS, built, digests, run_python
 
-pytestmark = ONE_PROCESS
 HERE = Path(__file__).parent
 
 

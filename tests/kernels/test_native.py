@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from emulation import ON_X86, ONE_PROCESS, X86_SETS, built
+from emulation import ON_X86, X86_SETS, built
 
 CROSS = "aarch64-linux-gnu-g++"
 EMULATOR = "qemu-aarch64-static"
 NEON = ["neon", "neon_dotprod", "neon_i8mm"]
-pytestmark = ONE_PROCESS
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.arch.read_fields import shortest
+from ggmlkit.arch.read_fields import MOST, shortest
 from ggmlkit.errors import HparamsError
 
-_MOST = 1 << 31
 _LARGEST = 1e30
 _NUMBERS = (int, float, np.integer, np.floating)
 
@@ -62,9 +61,9 @@ class KeyValues:
     def count(self, key: str, default: int | None = None) -> int:
         """A positive whole number below 2³¹."""
         value = self.get(key, default)
-        if not _is_number(value) or not 0 < value < _MOST or int(value) != value:
+        if not _is_number(value) or not 0 < value < MOST or int(value) != value:
             raise HparamsError(
-                f"{self.name(key)} is {_shown(value)}, not a whole number from 1 to {_MOST - 1}"
+                f"{self.name(key)} is {_shown(value)}, not a whole number from 1 to {MOST - 1}"
             )
         return int(value)
 

@@ -1,4 +1,4 @@
-"""Reading hyper-parameters out of JSON objects and gguf keys, with errors that name them."""
+"""Reading hyper-parameters out of JSON objects, with errors that name them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ggmlkit.errors import HparamsError
 
-_MOST = 1 << 31  # JSON's integers have no end, and the decoder's sizes have one
+MOST = 1 << 31  # integers in files have no end, and the decoder's sizes have one
 
 
 def count(source: Mapping[str, Any], key: str, default: int | None = None) -> int:
@@ -20,7 +20,7 @@ def count(source: Mapping[str, Any], key: str, default: int | None = None) -> in
             raise HparamsError(f"the hyper-parameter {key} is missing")
         return default
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_integer or not 0 < value < _MOST:
+    if not is_integer or not 0 < value < MOST:
         raise HparamsError(f"the hyper-parameter {key} = {value!r} is not a positive integer")
     return int(value)
 

@@ -16,6 +16,7 @@ from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import EMBEDDINGS
 from ggmlkit.arguments import path_text, shown, thread_count, whole
+from ggmlkit.arrays import integer_row
 from ggmlkit.engine.generation import Stats, pieces, until
 from ggmlkit.engine.loading import gguf_view, load, naming, start, tell_unpacked
 from ggmlkit.engine.sampling import GenerationSettings, sampler, stop_strings
@@ -285,7 +286,7 @@ class Llama:
         """
         ids = self._ids(tokens)
         session = self._live()
-        places = _row(range(self.sequences) if sequences is None else sequences, "sequences")
+        places = integer_row(range(self.sequences) if sequences is None else sequences, "sequences")
         if places.shape != ids.shape:
             raise ArgumentError(f"{ids.size} tokens for {places.size} sequences: each takes one")
         for place in places.tolist():
@@ -303,7 +304,7 @@ class Llama:
         return number
 
     def _ids(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-        ids = _row(tokens, "tokens")
+        ids = integer_row(tokens, "tokens")
         # Checked before narrowing: 2**32 must not turn into token 0.
         bad = ids[(ids < 0) | (ids >= self.config.vocab)]
         if bad.size:
@@ -441,13 +442,3 @@ def _argument_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ArgumentError(str(error)) from None
-
-
-def _row(values: Any, name: str) -> NDArray[np.integer[Any]]:
-    try:
-        found: NDArray[Any] = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors of other devices
-        found = np.empty(0, object)
-    if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu":
-        raise ArgumentError(f"{name} must be a non-empty row of integers")
-    return found
