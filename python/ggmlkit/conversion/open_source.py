@@ -1,4 +1,4 @@
-"""Opens whatever a model may come as."""
+"""Opens a model in any form: a checkpoint folder, a file of tensors, or a model file."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def open_source(
     """Open a checkpoint folder, a file of tensors with its settings beside it, or a model file.
 
     Args:
-        path: the folder or file, or such a thing on the hub; or a file that is open, which is
-            closed with the source.
-        wanted: a type of blocks that layers quantized by GPTQ or AWQ shall have where it holds
-            their integers as they are; otherwise these have float values.
-        needs_vocabulary: without, a checkpoint may lack a tokenizer or have one that cannot be
+        path: the folder or file, or its name on the hub; or an open file, which is closed with the
+            source.
+        wanted: the block type to give layers quantized by GPTQ or AWQ, where it can hold their
+            integers exactly; otherwise they become floats.
+        needs_vocabulary: if False, a checkpoint is opened even without a tokenizer that can be
             used.
 
     Raises FormatError for damaged files, ConversionError for what is not supported, HubError for
-    what the hub does not give.
+    what cannot be downloaded.
     """
     if isinstance(path, ModelFile):
         source = _of_file(path, wanted)
