@@ -43,7 +43,9 @@ def hf_source(
         raise ConversionError(f"{folder / 'config.json'}: {error}") from None
     named = own_names(folder, tensors)
     if named.naming != "hf":
-        raise ConversionError(f"{folder}: config.json is Hugging Face's, but the names Meta's")
+        raise ConversionError(
+            f"{folder}: config.json is Hugging Face's, but the tensors have Meta's names"
+        )
     found = _gguf_tensors(folder, named.tensors, hparams)
     hparams, found = with_head_as_saved(folder, hparams, found)
     return checkpoint_source(folder, hparams, found, files, special=_token_ids(config))

@@ -96,7 +96,7 @@ class Adapter:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of all weights that it changes or replaces, by gguf name."""
+        """Shapes of all weights that it changes or replaces, by gguf name."""
         whole = {name: tensor.shape for name, tensor in self.replaced.items()}
         return {name: update.shape for name, update in self.updates.items()} | whole
 
