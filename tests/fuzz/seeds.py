@@ -113,7 +113,7 @@ def legacy(path: Path, container: str, version: int | None, matrix: str) -> None
 
 
 def model(path: Path, matrix: str = "q4_0") -> None:
-    """A gguf that runs."""
+    """A gguf model that runs."""
     legacy(path.with_suffix(".bin"), "ggjt", 3, matrix)
     gk.convert(path.with_suffix(".bin"), path, type=matrix)
     path.with_suffix(".bin").unlink()

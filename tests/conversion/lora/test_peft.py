@@ -312,9 +312,6 @@ def test_dora_settings_that_contradict_the_tensors(base: tuple[Path, Any], tmp_p
         gk.apply_lora(base[0], [tmp_path / "c"], tmp_path / "out.gguf")
     edited(tmp_path / "b", lambda config: config.update(use_dora=None, modules_to_save=["score"]))
     with pytest.raises(
-        ConversionError, match="modules_to_save has 'score', but it has no tensors"
+        ConversionError, match="modules_to_save has 'score', but the adapter has no tensors of it"
     ):
         gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "out.gguf")
-
-
-# ------------------------------------------------------------------ what is not supported

@@ -92,7 +92,9 @@ def _check_saved(path: Path, modules: object, parts: Parts) -> None:
     """Refuse an adapter without the tensors of a module that modules_to_save names."""
     for name in modules if isinstance(modules, list) else []:
         if not any(f".{name}." in f".{module}." for module in parts.whole_modules):
-            raise ConversionError(f"{path}: modules_to_save has {name!r}, but it has no tensors")
+            raise ConversionError(
+                f"{path}: modules_to_save has {name!r}, but the adapter has no tensors of it"
+            )
 
 
 # ------------------------------------------------------------------- adapter_config.json
