@@ -82,7 +82,7 @@ class Comparison:
         return sorted(ours / theirs for ours, theirs in pairs)
 
     def share(self, peaks: Mapping[str, float]) -> float | None:
-        """The share of the machine's limit that ours reached; `peaks` by the probe's kinds, in G/s."""
+        """The share of the machine's limit that ours reached; `peaks` by kind of probe, in G/s."""
         if self.roof is None or OURS not in self.samples:
             return None
         return self.median(OURS) * self.roof.per_unit / (peaks[self.roof.kind] * 1e9)

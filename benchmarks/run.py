@@ -140,15 +140,15 @@ def _arguments() -> argparse.Namespace:
     add("--threads", nargs="+", type=int, default=_threads())
     add("--types", nargs="+", default=["q4_0", "q5_0", "q8_0"])
     add("--sizes", nargs="+", default=["135M", "1.1B"], choices=list(SHAPES))
-    add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="f16 file of SmolLM2-135M")
-    add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="Hugging Face folder of it")
+    add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
+    add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="folder of the same model")
     add("--folder", type=Path, default=Path("build/bench"), help="for models (6 GB)")
     add("--out", type=Path, default=_HERE, help="folder of the results")
     options = parser.parse_args()
     for name in ("f16", "hf", "folder", "out"):
         setattr(options, name, getattr(options, name).resolve())
     if not options.f16.exists():
-        parser.error(f"{options.f16} does not exist; run `make demo`, which makes it, or give --f16")
+        parser.error(f"{options.f16} does not exist; run `make demo`, or give --f16")
     return options
 
 

@@ -1,6 +1,6 @@
 """Shapes of models to measure: the demo's real one, and random ones.
 
-Speed depends only on shapes and types, so random weights do where there are no real ones.
+Speed depends only on shapes and types, so random weights are used where there are no real ones.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tokens_per_second import Together, Work, systems, systems_together
 _PROMPTS = (256, 512)
 _BIG = 500_000_000  # with more weights, prompts take a peer many seconds
 _DEPTHS = (2048, 8192)
-_LONG = 4096  # from so many tokens on, filling a peer's context takes long: only one type is measured
+_LONG = 4096  # tokens; deeper contexts take peers long to fill, so only one type is measured
 _SEQUENCES = 8
 
 

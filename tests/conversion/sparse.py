@@ -16,7 +16,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def sparse_folder(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, int]:
-    """Make a Hugging Face folder of zeros in f16; returns bytes of all tensors, and of the largest."""
+    """A Hugging Face folder of zeros in f16; returns bytes of all tensors, and of the largest."""
     shapes = _shapes(dim, ffn, layers)
     _write_settings(folder, dim, ffn, layers)
     _write_safetensors(folder, {name: ("f16", shape) for name, shape in shapes.items()})
@@ -24,7 +24,7 @@ def sparse_folder(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int
 
 
 def sparse_gptq(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, int]:
-    """Make one with GPTQ layers of four bits; returns the same of their values in f16."""
+    """One with GPTQ layers of four bits; returns the same bytes, of the values in f16."""
     shapes = _shapes(dim, ffn, layers)
     tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
@@ -43,7 +43,7 @@ def sparse_gptq(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, 
 
 
 def sparse_easylm(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, int]:
-    """Make EasyLM's ``streaming_params`` of zeros in f16; returns the same."""
+    """EasyLM's ``streaming_params`` of zeros in f16; returns the same bytes."""
     shapes = _shapes(dim, ffn, layers)
     _write_settings(folder, dim, ffn, layers)
     with (folder / "streaming_params").open("wb") as file:

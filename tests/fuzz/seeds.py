@@ -141,7 +141,7 @@ def gguf(path: Path, **settings: Any) -> None:
 
 
 def unusual_gguf(path: Path) -> None:
-    """Two interleaved tensors between plain ones, and one of a type that nobody knows."""
+    """Two interleaved tensors between plain ones, and one of an unknown type."""
     block = np.arange(18, dtype=np.uint8)
     numbers = np.arange(8, dtype="<f4").tobytes()
     entries = [

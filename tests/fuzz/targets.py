@@ -217,7 +217,7 @@ def use_keys(path: Path) -> None:
 
 
 def run_model(path: Path) -> None:
-    """Load a model, repacked and as it is mapped, and run two tokens."""
+    """Load a model, repacked and mapped, and run two tokens."""
     for repack in (True, False):
         llama = gk.Llama(path, threads=1, context=8, repack=repack)
         assert llama.eval([1 % llama.config.vocab, 0]).shape == (llama.config.vocab,)

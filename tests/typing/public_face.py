@@ -1,4 +1,4 @@
-"""The types that users' type checkers see; only checked, by `make lint` and tests/test_typing.py."""
+"""The types that users' checkers see: `make lint` and tests/test_typing.py check them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hyper-parameters of a model given as a file, a folder, or its config.json alone."""
+"""The hyper-parameters of a model given as a file, a folder, or only its config.json."""
 
 from __future__ import annotations
 

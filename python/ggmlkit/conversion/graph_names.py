@@ -1,9 +1,10 @@
 """Initialisers of an ONNX graph by the names that the model's parameters had in PyTorch.
 
 Exporters keep the names of most parameters. A matrix that they transposed for a product is called
-``onnx::MatMul_123`` or ``val_45``, and of equal parameters only one is kept. The nodes that use such
-a tensor say which module it belongs to: by a name like ``/model/layers.0/mlp/up_proj/MatMul``, or by
-the module scopes that PyTorch's newer exporter records.
+``onnx::MatMul_123`` or ``val_45``, and of equal parameters only one is kept. The nodes that use
+such a tensor say which module it belongs to: by a name like
+``/model/layers.0/mlp/up_proj/MatMul``, or by the module scopes that PyTorch's newer exporter
+records.
 """
 
 from __future__ import annotations

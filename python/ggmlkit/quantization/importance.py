@@ -69,7 +69,9 @@ def left_out(
     lacking = [n for n in made if chosen[n].takes_importance and n not in importance]
     notes = []
     if useless:
-        notes.append(f"{', '.join(useless)} can't use importance: such matrices are made without it")
+        notes.append(
+            f"{', '.join(useless)} can't use importance: such matrices are made without it"
+        )
     if lacking:
         notes.append(
             f"{len(lacking)} of {len(made)} matrices have no entry in the importance matrix and "

@@ -84,7 +84,7 @@ _IQ4_RULES: dict[str, Rule] = {
 
 
 def _first_down(type: str) -> dict[str, Rule]:
-    """With importance, rounding can go wrong in the first layers: they get a type with a minimum."""
+    """With importance the first layers can be rounded badly: they get a type with a minimum."""
     return {"ffn_down": lambda place: type if place.is_early and place.weighted else None}
 
 

@@ -155,7 +155,7 @@ def test_integers_become_blocks_without_rounding(
         assert found[name].type.name == type
         exact = folder.in_meta_order(module, layer.exact())
         assert np.array_equal(found[name].dequantize().astype(np.float64), exact), name
-    assert found["output.weight"].type.name == type  # not a quantized layer, so it is rounded as usual
+    assert found["output.weight"].type.name == type  # not a quantized layer: rounded as usual
 
 
 @pytest.mark.parametrize("layout", ["gptq", "gptq, version 2", "awq, gemm", "awq, gemv"])

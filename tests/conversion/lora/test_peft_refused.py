@@ -137,7 +137,7 @@ BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
         FormatError,
         "two tensors are lora_A of",
     ),
-    ({f"{MODULE}.lora_magnitude_vector": floats(96)}, FormatError, "has a magnitude alone"),
+    ({f"{MODULE}.lora_magnitude_vector": floats(96)}, FormatError, "has only a magnitude"),
     ({f"{MODULE}.lora_C.weight": floats(96)}, ConversionError, "changes depends on the model"),
     ({f"{MODULE}.steering": floats(96)}, ConversionError, "no place for the tensor"),
     ({"base_model.model.model.norm.weight": floats(64)}, ConversionError, "depends on the model"),

@@ -1,4 +1,4 @@
-"""End tokens of generation_config.json and config.json, there and back."""
+"""End tokens of generation_config.json and config.json, turned into gguf keys and back."""
 
 from __future__ import annotations
 

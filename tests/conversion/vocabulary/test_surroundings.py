@@ -139,7 +139,7 @@ def test_a_warning_says_what_gguf_cannot_express(tmp_path: Path, name: str, mess
 
 def test_a_flag_that_the_post_processor_overrides_gives_a_warning(tmp_path: Path) -> None:
     size = write(tmp_path, POST["none"], add_bos_token=True)
-    with pytest.warns(ConversionWarning, match="says that add_bos_token is True, but the post-proc"):
+    with pytest.warns(ConversionWarning, match="says that add_bos_token is True, but the post"):
         metadata_from_tokenizer_json(tmp_path / "tokenizer.json", size)
 
 

@@ -30,7 +30,9 @@ def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
     for name, tensor in tensors.items():
         own_name = names.to_hf(name, hparams.architecture)
         if own_name is None or name not in expected:
-            raise ConversionError(f"{source.path}: Hugging Face's layout has no place for the tensor {name}")
+            raise ConversionError(
+                f"{source.path}: Hugging Face's layout has no place for the tensor {name}"
+            )
         own[own_name] = tensor.renamed(own_name)
     return own
 

@@ -15,7 +15,7 @@ from ggmlkit.io.foreign.group_quantized import Grouped
 from ggmlkit.tensor import Tensor
 
 _PARTS = ("qweight", "qzeros", "scales", "g_idx")
-_QUANTIZE_CONFIG = "quantize_config.json"  # AutoGPTQ's own file, older than the setting in config.json
+_QUANTIZE_CONFIG = "quantize_config.json"  # AutoGPTQ's, older than config.json's setting
 _GPTQ_VERSIONS = {None: 1, "gptq": 1, "gptq_v2": 2}
 _AWQ_LAYOUTS = {None: gemm_matrix, "gemm": gemm_matrix, "gemv": gemv_matrix}
 

@@ -45,7 +45,7 @@ def convert_adapter(
     """Write a LoRA adapter as one file.
 
     Args:
-        src: a PEFT folder, or an adapter as a gguf or ggla file, which may be open.
+        src: a PEFT folder, or an adapter as a gguf or ggla file, which can be open.
         out: the file to write, replaced only when it is complete.
         base: the model it is for, or its config.json: a PEFT adapter's file must name the model's
             architecture, and the number of heads gives the order of q's and k's rows. Needed if

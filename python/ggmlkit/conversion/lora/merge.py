@@ -107,7 +107,7 @@ def _apply(source: Source, architecture: str, adapters: Sequence[tuple[Adapter, 
     """Put sums, lazy, in place of the source's tensors."""
     shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
     additions: dict[str, list[_Addition]] = {}
-    alone: set[str] = set()  # weights that one adapter sets as a whole
+    set_whole: set[str] = set()  # weights that one adapter sets as a whole
     for adapter, scale in adapters:
         adapter.check_fits(shapes, architecture)
         whole = adapter.replaced.keys() | adapter.dora_weights
@@ -116,12 +116,12 @@ def _apply(source: Source, architecture: str, adapters: Sequence[tuple[Adapter, 
                 f"{adapter.path} sets {min(whole)} as a whole (DoRA, modules_to_save, or a trained "
                 f"bias), so its scale must be 1, not {scale:g}"
             )
-        if twice := alone & adapter.shapes.keys() | whole & additions.keys():
+        if twice := set_whole & adapter.shapes.keys() | whole & additions.keys():
             raise ConversionError(
                 f"{adapter.path} and another adapter both change {min(twice)}, which one of them "
                 "sets as a whole"
             )
-        alone |= whole
+        set_whole |= whole
         for name, update in adapter.updates.items():
             additions.setdefault(name, []).append(_Addition(update, scale * update.scale))
         source.tensors.update(adapter.replaced)

@@ -158,7 +158,7 @@ def _update(
     kind = "embedding_" if "embedding_A" in halves else ""
     pair = halves.keys() - {"magnitude"}
     if pair != {f"{kind}A", f"{kind}B"}:
-        names = " and ".join(f"lora_{half}" for half in sorted(pair)) or "a magnitude alone"
+        names = " and ".join(f"lora_{half}" for half in sorted(pair)) or "only a magnitude"
         raise FormatError(path, None, f"{weight.module} has {names}, which is not a pair")
     a, b = halves[f"{kind}A"], halves[f"{kind}B"]
     checked_update(path, weight.module, a, b, 1.0)

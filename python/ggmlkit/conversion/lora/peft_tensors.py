@@ -79,8 +79,10 @@ def peft_parts(file: ModelFile, architecture: str | None) -> Parts:
             found.whole_modules.append(module)
         else:
             raise ConversionError(f"{file.path}: no place for the tensor {own_name}")
-    if alone := unchanged - {weight.module for weight in found.adapted}:
-        raise FormatError(file.path, None, f"{min(alone)} has a base_layer, but no lora_A and lora_B")
+    if bare := unchanged - {weight.module for weight in found.adapted}:
+        raise FormatError(
+            file.path, None, f"{min(bare)} has a base_layer, but no lora_A and lora_B"
+        )
     return found
 
 

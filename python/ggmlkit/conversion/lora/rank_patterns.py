@@ -73,7 +73,9 @@ def _compiled(path: Path, key: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(rf"(?:.*\.)?(?:{text})$")  # as PEFT matches it
     except (re.error, OverflowError) as error:
-        raise ConversionError(f"{path}: {text!r} in {key} is not a regular expression: {error}") from None
+        raise ConversionError(
+            f"{path}: {text!r} in {key} is not a regular expression: {error}"
+        ) from None
 
 
 def _number(path: Path, key: str, text: str, value: Any) -> float:

@@ -27,7 +27,8 @@ def byte_level_keys(
     for number, merge in enumerate(merges):
         parts = merge.split(" ")
         if len(parts) != 2 or not known.issuperset((*parts, "".join(parts))):
-            raise FormatError(path, None, f"merge {number}, {merge[:80]!r}, does not join two tokens")
+            shown = repr(merge[:80])
+            raise FormatError(path, None, f"merge {number}, {shown}, does not join two tokens")
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": pre,

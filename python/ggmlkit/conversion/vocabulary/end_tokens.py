@@ -1,4 +1,4 @@
-"""The end tokens of a checkpoint's generation_config.json and config.json, there and back."""
+"""The end tokens of generation_config.json and config.json, turned into gguf keys and back."""
 
 from __future__ import annotations
 

@@ -89,15 +89,15 @@ def check_normalizer(
             "tokens; make the file's added_tokens fit the model's embeddings"
         )
     warnings.warn(
-        f"{path}: gguf has no key for the normalizer ({said(steps)}); ggmlkit applies it, but other "
-        "programs do not and give some texts other ids",
+        f"{path}: gguf has no key for the normalizer ({said(steps)}); ggmlkit applies it, but "
+        "other programs do not and give some texts other ids",
         ConversionWarning,
         stacklevel=3,
     )
 
 
 def _does_nothing(step: Mapping[str, Any]) -> bool:
-    """Whether a step leaves every text as it is."""
+    """Whether a step changes no text."""
     kind = step.get("type")
     if kind == "Prepend":
         return step.get("prepend") == ""

@@ -1,7 +1,7 @@
 """Special tokens, added tokens and chat templates, from the small JSON files beside a tokenizer.
 
 They are tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template.jinja,
-generation_config.json and config.json, each of which may be missing.
+generation_config.json and config.json; each of them can be missing.
 """
 
 from __future__ import annotations

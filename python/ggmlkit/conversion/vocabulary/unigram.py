@@ -46,7 +46,8 @@ class UnigramTable:
         self._unknown = self._model.get("unk_id")
         if self._unknown is not None:
             if type(self._unknown) is not int or not 0 <= self._unknown < len(self._pieces):
-                raise FormatError(path, None, f"unk_id {str(self._unknown)[:80]} is not a token's id")
+                shown = str(self._unknown)[:80]
+                raise FormatError(path, None, f"unk_id {shown} is not a token's id")
             table.put(self._pieces[self._unknown], self._unknown, UNKNOWN)
 
     def keys(self) -> dict[str, Any]:

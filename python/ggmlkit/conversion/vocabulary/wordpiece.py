@@ -17,7 +17,7 @@ _SPECIAL = ("cls", "seperator", "mask")  # gguf's names
 def wordpiece_keys(tokenizer: Mapping[str, Any], table: TokenTable) -> dict[str, Any]:
     """The keys of a ``bert`` vocabulary; the table must have all tokens as the file writes them.
 
-    In the file, pieces that continue a word begin with ##. In gguf, pieces that begin a word have ▁.
+    In the file, pieces that continue a word begin with ##; in gguf, pieces that begin one have ▁.
     """
     model = tokenizer["model"]
     prefix = model.get("continuing_subword_prefix", "##")
