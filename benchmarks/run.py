@@ -65,15 +65,15 @@ def main() -> int:
         options.threads, options.types, options.sizes, options.hf,
     )  # fmt: skip
     steps = [step for group in _GROUPS for step in group.steps(bench)]
-    wanted = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
+    chosen = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
     if options.list:
-        print("\n".join(step.name for step in wanted))
+        print("\n".join(step.name for step in chosen))
         return 0
     results = _earlier(options, found)
     results.probes |= {n: machine.probe(n, options.folder) for n in {1, *options.threads}}
     if options.resume:
-        wanted = [step for step in wanted if step.name not in results.records]
-    for step in wanted:
+        chosen = [step for step in chosen if step.name not in results.records]
+    for step in chosen:
         print(f"— {step.name}", flush=True)
         results.records[step.name] = _measured(step, results)
         results.missing = [s.name for s in steps if s.name not in results.records]

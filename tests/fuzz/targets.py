@@ -104,8 +104,8 @@ def read_folder(path: Path) -> None:
 
 def read_quantized(path: Path) -> None:
     """Read a folder of quantized layers, as values and as blocks."""
-    for wanted in (None, "q4_1", "q8_0"):
-        with closing(open_source(path.parent, wanted=wanted)) as source:
+    for block_type in (None, "q4_1", "q8_0"):
+        with closing(open_source(path.parent, block_type=block_type)) as source:
             _read_all(source.tensors)
 
 

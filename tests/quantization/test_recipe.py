@@ -165,7 +165,7 @@ def test_notes_say_which_types_changed_and_why() -> None:
         "type: 30 q5_0 instead of q4_K, 1 q8_0 instead of q6_K"
     ]
     assert chosen.types == plan(model, "q4_K_M")
-    assert {name: kind.name for name, kind in chosen.wanted.items()} == {
+    assert {name: kind.name for name, kind in chosen.replaced.items()} == {
         name: "q6_K" if name == "token_embd.weight" else "q4_K"
         for name, kind in model.items()
         if kind.shape == (576, 576) or name == "token_embd.weight"

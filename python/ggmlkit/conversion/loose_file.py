@@ -29,7 +29,7 @@ _MARKS: dict[Naming, frozenset[str]] = {
 }
 
 
-def open_loose_file(file: ModelFile, wanted: str | None = None) -> Source:
+def open_loose_file(file: ModelFile, block_type: str | None = None) -> Source:
     """The model whose weights a file holds.
 
     config.json (or params.json) and the tokenizer lie beside it. A PyTorch checkpoint can have the
@@ -37,13 +37,13 @@ def open_loose_file(file: ModelFile, wanted: str | None = None) -> Source:
 
     Args:
         file: an open file, of a container that holds only tensors.
-        wanted: the block type to give quantized layers, where it can hold their integers exactly.
+        block_type: the block type to give quantized layers, where it can hold their integers exactly.
 
     Raises ConversionError if the settings are missing, or a tensor has no place in the model.
     """
     folder = file.path.parent
     tensors = _by_module(file)
-    named = own_names(file.path, _plain_weights(folder, tensors, wanted))
+    named = own_names(file.path, _plain_weights(folder, tensors, block_type))
     naming, settings = _settings(file, named.naming)
     if naming == "meta" and named.naming == "hf":
         raise ConversionError(
@@ -64,14 +64,14 @@ def _by_module(file: ModelFile) -> Mapping[str, Tensor]:
 
 
 def _plain_weights(
-    folder: Path, tensors: Mapping[str, Tensor], wanted: str | None
+    folder: Path, tensors: Mapping[str, Tensor], block_type: str | None
 ) -> Mapping[str, Tensor]:
     """The tensors, with quantized layers replaced by their weights."""
     if not any(name.endswith(".qweight") for name in tensors):
         return tensors
     config = folder / _FILES["hf"]
     quantization = quantized(folder, read_json(config) if config.is_file() else {})
-    return tensors if quantization is None else quantization.weights(tensors, wanted)
+    return tensors if quantization is None else quantization.weights(tensors, block_type)
 
 
 def _settings(file: ModelFile, naming: Naming) -> tuple[Naming, dict[str, Any]]:

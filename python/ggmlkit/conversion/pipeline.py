@@ -45,8 +45,8 @@ def planned(
     threads: int | None = None,
 ) -> Iterator[ConversionPlan]:
     """What :func:`convert` would write with these arguments; the source is open in the context."""
-    wanted = str(type).lower()
-    with closing(open_source(src, wanted=wanted, needs_vocabulary=vocab is None)) as source:
+    block_type = str(type).lower()
+    with closing(open_source(src, block_type=block_type, needs_vocabulary=vocab is None)) as source:
         if vocab is not None:
             source.replace_vocabulary(Path(vocab))
         yield conversion_plan(

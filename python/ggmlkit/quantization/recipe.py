@@ -78,12 +78,12 @@ class Planned:
 
     Attributes:
         types: of each tensor, by its gguf name.
-        wanted: the recipe's types for the matrices that get another, by name: their rows are not
+        replaced: the recipe's types for the matrices that get another, by name: their rows are not
             whole blocks of it.
     """
 
     types: dict[str, TensorType]
-    wanted: dict[str, TensorType]
+    replaced: dict[str, TensorType]
 
     def notes(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """Notes for the user, one sentence each.
@@ -96,9 +96,9 @@ class Planned:
     def _fallbacks(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
         matrices = sum(len(tensor.shape) > 1 for tensor in tensors.values())
         groups: dict[tuple[int, int], Counter[tuple[str, str]]] = {}
-        for name, wanted in self.wanted.items():
-            sizes = (tensors[name].shape[-1], wanted.block_size)
-            kinds = (wanted.name, self.types[name].name)
+        for name, kind in self.replaced.items():
+            sizes = (tensors[name].shape[-1], kind.block_size)
+            kinds = (kind.name, self.types[name].name)
             groups.setdefault(sizes, Counter())[kinds] += 1
         for (columns, size), counts in groups.items():
             became = ", ".join(f"{n} {got} instead of {w}" for (w, got), n in counts.items())
@@ -170,7 +170,7 @@ def planned(
     _check_found(own, tensors)
     place_of = _places(tensors, weighted)
 
-    def wanted(name: str) -> str:
+    def recipe_type(name: str) -> str:
         for expression, kind in own:
             if expression.search(name):
                 return kind.name
@@ -193,7 +193,7 @@ def planned(
         elif len(tensor.shape) < 2:
             chosen[name] = types.get("f32")
         else:
-            kind = types.get(wanted(name))
+            kind = types.get(recipe_type(name))
             chosen[name] = _with_whole_blocks(kind, tensor.shape[-1])
             if chosen[name] != kind:
                 replaced[name] = kind
@@ -245,7 +245,7 @@ def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Pl
     return lambda layer: Place(layer, layers, sharing, weighted)
 
 
-def _with_whole_blocks(wanted: TensorType, columns: int) -> TensorType:
-    while columns % wanted.block_size != 0:
-        wanted = types.get(_SMALLER_BLOCKS.get(wanted.name, "f16"))
-    return wanted
+def _with_whole_blocks(kind: TensorType, columns: int) -> TensorType:
+    while columns % kind.block_size != 0:
+        kind = types.get(_SMALLER_BLOCKS.get(kind.name, "f16"))
+    return kind

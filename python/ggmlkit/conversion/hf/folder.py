@@ -23,12 +23,12 @@ _WEIGHTS = (
 )
 
 
-def open_hf_folder(folder: Path, wanted: str | None = None) -> Source:
+def open_hf_folder(folder: Path, block_type: str | None = None) -> Source:
     """The model in a folder that ``save_pretrained`` wrote.
 
     Args:
         folder: with config.json, weights and a tokenizer.
-        wanted: the block type to give quantized layers, where it can hold their integers exactly.
+        block_type: the block type to give quantized layers, where it can hold their integers exactly.
 
     Raises ConversionError, naming the setting or tensor, for what is not supported; FormatError
     for damaged files and an index that points out of the folder.
@@ -37,7 +37,7 @@ def open_hf_folder(folder: Path, wanted: str | None = None) -> Source:
     own_names, files = open_weights(folder)
     quantization = quantized(folder, config)
     if quantization is not None:
-        own_names = quantization.weights(own_names, wanted)
+        own_names = quantization.weights(own_names, block_type)
         config = {key: value for key, value in config.items() if key != "quantization_config"}
     return hf_source(folder, config, own_names, files)
 

@@ -52,8 +52,8 @@ def hub_source(path: str | os.PathLike[str]) -> Path:
         return repo.downloaded_parts(place.file)
     weights = _weights(repo)
     if weights:
-        wanted = [*_present(repo, _SETTINGS), *_present(repo, _TOKENIZER), *weights]
-        return [repo.downloaded(file) for file in wanted].pop().parent
+        files = [*_present(repo, _SETTINGS), *_present(repo, _TOKENIZER), *weights]
+        return [repo.downloaded(file) for file in files].pop().parent
     model = repo.only_model()
     if model is None:
         raise HubError(f"{place} holds no model: neither config.json with weights, nor a gguf file")

@@ -32,12 +32,12 @@ class Quantized:
     folder: Path
     matrix: Callable[[str, Mapping[str, Tensor]], Grouped]
 
-    def weights(self, tensors: Mapping[str, Tensor], wanted: str | None) -> dict[str, Tensor]:
+    def weights(self, tensors: Mapping[str, Tensor], block_type: str | None) -> dict[str, Tensor]:
         """The checkpoint's tensors, each layer's parts replaced by its ``weight``.
 
         Args:
             tensors: by their names in the checkpoint.
-            wanted: the block type to give layers where it can hold their integers exactly;
+            block_type: the block type to give layers where it can hold their integers exactly;
                 otherwise they become floats.
         """
         layers = {name.removesuffix(".qweight") for name in tensors if name.endswith(".qweight")}
@@ -49,7 +49,7 @@ class Quantized:
             elif part == "qweight":
                 parts = {p: tensors[f"{layer}.{p}"] for p in _PARTS if f"{layer}.{p}" in tensors}
                 matrix = self.matrix(layer, parts)
-                direct = None if wanted is None else matrix.in_blocks(wanted)
+                direct = None if block_type is None else matrix.in_blocks(block_type)
                 found[f"{layer}.weight"] = matrix.values() if direct is None else direct
             # AutoGPTQ gives every layer a bias, of zeros where the model has none.
             elif part == "bias" and tensor.dequantize().any():

@@ -75,9 +75,9 @@ def apply_lora(
     check_paths(base=base, out=out)
     thread_count(threads)
     container = container or container_of(Path(out))
-    wanted = None if type is None else str(type).lower()
+    block_type = None if type is None else str(type).lower()
     with ExitStack() as open_files:
-        source = open_files.enter_context(closing(open_source(base, wanted=wanted)))
+        source = open_files.enter_context(closing(open_source(base, block_type=block_type)))
         architecture = str(source.metadata.get("general.architecture", "llama"))
         model = BaseModel(architecture, source.hparams)
         opened = []

@@ -73,12 +73,12 @@ def open_peft(folder: Path, base: BaseModel | None = None) -> Adapter:
     try:
         parts = peft_parts(file, None if base is None else base.architecture)
         _check_saved(path, config.get("modules_to_save"), parts)
-        order = _Order(folder, base)
+        values = _GgufValues(folder, base)
         updates = {
-            each.gguf: _update(file.path, each, halves, settings, order)
+            each.gguf: _update(file.path, each, halves, settings, values)
             for each, halves in parts.adapted.items()
         }
-        replaced = {name: order.applied(name, t) for name, t in parts.whole.items()}
+        replaced = {name: values.of(name, t) for name, t in parts.whole.items()}
         if not updates and not replaced:
             raise ConversionError(f"{file.path} changes no weight")
     except BaseException:
@@ -153,7 +153,7 @@ def _update(
     weight: AdaptedWeight,
     halves: Mapping[str, Tensor],
     settings: _Settings,
-    order: _Order,
+    values: _GgufValues,
 ) -> Update:
     kind = "embedding_" if "embedding_A" in halves else ""
     pair = halves.keys() - {"magnitude"}
@@ -166,7 +166,7 @@ def _update(
     if kind:
         # W has a row for each token, PEFT's B·A a column.
         a, b = transposed(b), transposed(a)
-    update = checked_update(path, weight.gguf, a, order.applied(weight.gguf, b), scale)
+    update = checked_update(path, weight.gguf, a, values.of(weight.gguf, b), scale)
     magnitude = halves.get("magnitude")
     if (magnitude is not None) != settings.has_magnitudes:
         raise FormatError(
@@ -188,18 +188,18 @@ def _update(
             f"lora_magnitude_vector of {weight.module} has shape {magnitude.shape}, "
             f"not {(update.shape[0],)}",
         )
-    rows = order.applied(weight.gguf.removesuffix(".weight") + ".bias", magnitude)
+    rows = values.of(weight.gguf.removesuffix(".weight") + ".bias", magnitude)
     return replace(update, magnitude=rows)
 
 
-class _Order:
+class _GgufValues:
     """Turns values of the base model into gguf's: the order of q's and k's rows, and norms."""
 
     def __init__(self, folder: Path, base: BaseModel | None) -> None:
         self._folder = folder
         self._base = base
 
-    def applied(self, name: str, tensor: Tensor) -> Tensor:
+    def of(self, name: str, tensor: Tensor) -> Tensor:
         needs_model = ".attn_q." in name or ".attn_k." in name or name.endswith("norm.weight")
         if not needs_model:
             return tensor.renamed(name)

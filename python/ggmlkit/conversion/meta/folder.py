@@ -22,7 +22,7 @@ from ggmlkit.tensor import Tensor
 _SPLIT_BY_COLUMNS = ("attention.wo.weight", "feed_forward.w2.weight")
 
 
-def open_meta_folder(folder: Path, _wanted: str | None = None) -> Source:
+def open_meta_folder(folder: Path, _block_type: str | None = None) -> Source:
     """The model in a folder as Meta distributes it; shards are merged as they are read.
 
     Raises ConversionError for missing shards or shapes that do not fit params.json, FormatError
