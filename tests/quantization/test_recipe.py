@@ -150,7 +150,7 @@ def test_a_pattern_that_matches_no_matrix_is_refused(pattern: str) -> None:
     own = [("attn_v", "q8_0"), (pattern, "q6_K")]
     model = MODEL | {"blk.0.ffn_gate_inp.weight": tensor(8, 64)}
     with pytest.raises(
-        ConversionError, match="matches the name of no matrix whose type can be chosen; the first"
+        ConversionError, match="matches the name of no matrix whose type can be chosen; one that"
     ):
         plan(model, "q4_0", tensor_types=own)
 

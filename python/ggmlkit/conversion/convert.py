@@ -1,4 +1,4 @@
-"""Checkpoint or model file in, model file out."""
+"""Converts a checkpoint or a model file into a model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delta weights: checkpoints that say what to add to a base model, as Vicuna's were published.
+"""Delta weights: checkpoints of numbers to add to a base model, as Vicuna's were published.
 
 ``delta = target - base``, element by element. The target can have more tokens than the base: the
 missing rows of the base count as zeros (Vicuna v0 has one more token, for padding). Sums and

@@ -69,7 +69,9 @@ def repair_file(
         return _repair_gguf(source, Path(out), progress)
     if MAGICS.get(start) in VERSIONS:
         return _repair_legacy(source, Path(out), progress)
-    raise ConversionError(f"{source} is neither gguf nor ggjt, ggmf or ggml, the ones that can be repaired")
+    raise ConversionError(
+        f"{source} is neither gguf nor ggjt, ggmf or ggml; only these can be repaired"
+    )
 
 
 def _repair_gguf(path: Path, out: Path, progress: Progress | None) -> RepairReport:

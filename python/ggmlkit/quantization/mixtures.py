@@ -140,7 +140,7 @@ MIXTURES: dict[str, Mixture] = {
     "iq4_nl": Mixture("iq4_nl", 25, _IQ4_RULES),
     "iq4_xs": Mixture("iq4_xs", 30, _IQ4_RULES),
 }
-# The mixtures that names of types without a suffix mean.
+# Names of types that stand for a mixture.
 ALIASES = {"q3_K": "q3_K_M", "q4_K": "q4_K_M", "q5_K": "q5_K_M"}
 
 

@@ -226,7 +226,7 @@ def _check_found(
     ]
     for expression, kind in own:
         if not any(map(expression.search, matrices)):
-            example = f"; the first of these is {matrices[0]}" if matrices else ""
+            example = f"; one that can be is {matrices[0]}" if matrices else ""
             raise ConversionError(
                 f"{expression.pattern!r}, given type {kind}, matches the name of no matrix whose "
                 f"type can be chosen{example}"

@@ -67,7 +67,7 @@ class Update:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the weight that it updates."""
+        """The shape of the weight that it updates."""
         return self.b.shape[0], self.a.shape[1]
 
 

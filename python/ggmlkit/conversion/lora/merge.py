@@ -92,7 +92,7 @@ def apply_lora(
 
 
 def _untie(source: Source, architecture: str, adapters: Sequence[Adapter]) -> None:
-    """Give a model with tied embeddings its own output matrix, if an adapter changes one of both.
+    """Give a model with tied embeddings its own output matrix if an adapter changes one of the two.
 
     PEFT computes in this way: an adapter's change of the embeddings does not reach the head.
     """
