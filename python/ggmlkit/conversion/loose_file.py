@@ -37,7 +37,7 @@ def open_loose_file(file: ModelFile, block_type: str | None = None) -> Source:
 
     Args:
         file: an open file, of a container that holds only tensors.
-        block_type: the block type to give quantized layers, where it can hold their integers exactly.
+        block_type: what to give quantized layers, where it can hold their integers exactly.
 
     Raises ConversionError if the settings are missing, or a tensor has no place in the model.
     """

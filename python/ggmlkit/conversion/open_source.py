@@ -32,7 +32,7 @@ def open_source(
     Args:
         path: the folder or file, or its name on the hub; or an open file, which is closed with the
             source.
-        block_type: the block type to give layers quantized by GPTQ or AWQ, where it can hold their
+        block_type: what to give layers quantized by GPTQ or AWQ, where it can hold their
             integers exactly; otherwise they become floats.
         needs_vocabulary: if False, a checkpoint is opened even without a tokenizer that can be
             used.

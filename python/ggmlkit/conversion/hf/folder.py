@@ -28,7 +28,7 @@ def open_hf_folder(folder: Path, block_type: str | None = None) -> Source:
 
     Args:
         folder: with config.json, weights and a tokenizer.
-        block_type: the block type to give quantized layers, where it can hold their integers exactly.
+        block_type: what to give quantized layers, where it can hold their integers exactly.
 
     Raises ConversionError, naming the setting or tensor, for what is not supported; FormatError
     for damaged files and an index that points out of the folder.

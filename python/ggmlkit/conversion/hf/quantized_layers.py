@@ -37,7 +37,7 @@ class Quantized:
 
         Args:
             tensors: by their names in the checkpoint.
-            block_type: the block type to give layers where it can hold their integers exactly;
+            block_type: what to give layers where it can hold their integers exactly;
                 otherwise they become floats.
         """
         layers = {name.removesuffix(".qweight") for name in tensors if name.endswith(".qweight")}
