@@ -56,8 +56,8 @@ def lines(targets: Mapping[str, Fuzzed]) -> list[str]:
         "## Fuzzing",
         "",
         f"{total:,} executions in {hours:.1f} processor hours, at {_listed(commits)}: readers "
-        "under atheris, compiled kernels (`kernels`) under libFuzzer with AddressSanitizer and UBSan. "
-        "Failures were fixed, and their inputs are part of the test suite.",
+        "under atheris, compiled kernels (`kernels`) under libFuzzer with AddressSanitizer and "
+        "UBSan. Failures were fixed, and their inputs are part of the test suite.",
         "",
         "| target | executions | a second | runs that failed |",
         "| --- | --- | --- | --- |",

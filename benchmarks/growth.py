@@ -20,7 +20,8 @@ def steps(bench: Bench) -> list[Step]:
     return [
         *(
             Step(
-                f"growth {size} {type} {in_words(threads)}", partial(_size, bench, size, type, threads)
+                f"growth {size} {type} {in_words(threads)}",
+                partial(_size, bench, size, type, threads),
             )
             for size in SHAPES
         ),

@@ -28,7 +28,8 @@ def steps(bench: Bench) -> list[Step]:
     """Each type, thread count and number of rows."""
     return [
         Step(
-            f"product {rows} {type} {in_words(threads)}", partial(_product, bench, rows, type, threads)
+            f"product {rows} {type} {in_words(threads)}",
+            partial(_product, bench, rows, type, threads),
         )
         for threads in bench.threads
         for type in bench.types

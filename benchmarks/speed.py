@@ -24,7 +24,8 @@ def steps(bench: Bench) -> list[Step]:
     return [
         *(
             Step(
-                f"speed {size} {type} {in_words(threads)}", partial(_speed, bench, size, type, threads)
+                f"speed {size} {type} {in_words(threads)}",
+                partial(_speed, bench, size, type, threads),
             )
             for size in bench.sizes
             for type, threads in each
@@ -37,7 +38,9 @@ def steps(bench: Bench) -> list[Step]:
             for type, threads in each
         ),
         *(
-            Step(f"depth {depth} {type} {in_words(most)}", partial(_depth, bench, type, most, depth))
+            Step(
+                f"depth {depth} {type} {in_words(most)}", partial(_depth, bench, type, most, depth)
+            )
             for depth in _DEPTHS
             for type in (bench.types if depth < _LONG else bench.types[:1])
         ),

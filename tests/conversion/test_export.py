@@ -286,7 +286,9 @@ def test_a_folder_with_files_of_another_checkpoint_is_refused(
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_other_files_stay_and_those_of_the_same_names_are_replaced(golden: Path, tmp_path: Path) -> None:
+def test_other_files_stay_and_those_of_the_same_names_are_replaced(
+    golden: Path, tmp_path: Path
+) -> None:
     (tmp_path / "README.md").write_text("mine")
     export(golden / "ggjt-v3-f16.bin", tmp_path, type="f32")
     first = bits(tmp_path)

@@ -66,7 +66,9 @@ def test_a_given_vocabulary_serves_as_well(tiny_hf: MakeHf, tmp_path: Path, kind
         assert same(found, vocabulary(tmp_path / "own.gguf"))
 
 
-def test_a_given_vocabulary_replaces_a_files_own(golden: Path, tmp_path: Path, tiny_hf: MakeHf) -> None:
+def test_a_given_vocabulary_replaces_a_files_own(
+    golden: Path, tmp_path: Path, tiny_hf: MakeHf
+) -> None:
     folder, _ = tiny_hf(vocab_size=384)
     gk.convert(golden / "ggjt-v3-f16.bin", tmp_path / "m.gguf", vocab=folder)
     found = vocabulary(tmp_path / "m.gguf")
@@ -75,7 +77,9 @@ def test_a_given_vocabulary_replaces_a_files_own(golden: Path, tmp_path: Path, t
     assert found["tokenizer.ggml.tokens"][-1] == "<unused383>"
 
 
-def test_a_damaged_vocabulary_can_be_replaced(tiny_hf: MakeHf, tmp_path: Path, golden: Path) -> None:
+def test_a_damaged_vocabulary_can_be_replaced(
+    tiny_hf: MakeHf, tmp_path: Path, golden: Path
+) -> None:
     folder, _ = tiny_hf(vocab_size=384)
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(FormatError, match=r"tokenizer\.json: not JSON"):
@@ -110,7 +114,9 @@ def test_a_file_or_folder_without_a_vocabulary_is_refused(tiny_hf: MakeHf, tmp_p
         gk.convert(folder, tmp_path / "m.gguf", vocab=tmp_path / "missing")
 
 
-def test_ids_equal_transformers_after_conversion_and_export(tiny_hf: MakeHf, tmp_path: Path) -> None:
+def test_ids_equal_transformers_after_conversion_and_export(
+    tiny_hf: MakeHf, tmp_path: Path
+) -> None:
     import transformers
 
     from awkward import texts

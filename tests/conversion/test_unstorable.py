@@ -126,7 +126,9 @@ def test_files_of_float16_hold_finite_numbers(golden: Path, tmp_path: Path, valu
             assert not np.isfinite(kept[Q].dequantize()[LAST])
 
 
-def test_float16_weights_that_are_not_converted_are_checked_too(golden: Path, tmp_path: Path) -> None:
+def test_float16_weights_that_are_not_converted_are_checked_too(
+    golden: Path, tmp_path: Path
+) -> None:
     with gk.open(golden / "ggjt-v3-f16.bin") as file:
         metadata, tensors = as_gguf(file)
         halves = tensors[Q].numpy().copy()

@@ -279,7 +279,9 @@ def test_buffers_of_old_code_are_left_out(tiny_hf: MakeHf, tmp_path: Path) -> No
         "optimizer.state.0.exp_avg",
     ],
 )
-def test_unknown_tensors_of_a_checkpoint_are_named(tiny_hf: MakeHf, tmp_path: Path, name: str) -> None:
+def test_unknown_tensors_of_a_checkpoint_are_named(
+    tiny_hf: MakeHf, tmp_path: Path, name: str
+) -> None:
     folder, _ = tiny_hf()
     save_again(folder, lambda state: state | {name: torch.ones(64)}, "whole")
     with pytest.raises(ConversionError, match=f"no place for the tensor {name}"):

@@ -107,7 +107,9 @@ def test_several_adapters_with_scales_add_up(base: tuple[Path, Any], tmp_path: P
     assert distance(run(tmp_path / "merged.gguf"), expected) < BOUND
 
 
-def test_the_number_of_heads_comes_from_a_config_on_this_machine(base: tuple[Path, Any], tmp_path: Path) -> None:
+def test_the_number_of_heads_comes_from_a_config_on_this_machine(
+    base: tuple[Path, Any], tmp_path: Path
+) -> None:
     folder, model = base
     saved_adapter(tmp_path / "a", model)
     for known in (folder / "config.json", folder, tmp_path / "base.gguf"):
@@ -197,9 +199,7 @@ def test_an_adapter_whose_model_is_not_found_asks_for_it(
         gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "b.gguf")
 
 
-def test_wrappers_of_training_are_left_out_of_names(
-    base: tuple[Path, Any], tmp_path: Path
-) -> None:
+def test_wrappers_of_training_are_left_out_of_names(base: tuple[Path, Any], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     saved_adapter(tmp_path / "a", base[1])

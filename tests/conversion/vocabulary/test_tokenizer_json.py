@@ -46,9 +46,7 @@ def test_every_family_there_and_back(train: Train, tmp_path: Path, pre: str) -> 
             assert built.encode(text).ids == expected, repr(text)
 
 
-def test_settings_besides_the_vocabulary_come_back_unchanged(
-    train: Train, tmp_path: Path
-) -> None:
+def test_settings_besides_the_vocabulary_come_back_unchanged(train: Train, tmp_path: Path) -> None:
     theirs = train("llama-bpe")
     path = tmp_path / "tokenizer.json"
     found = metadata_from_tokenizer_json(path, theirs.get_vocab_size())
@@ -132,7 +130,9 @@ def test_what_is_not_supported_is_named(train: Train, tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_setting_that_differs_from_the_family_gives_a_warning(train: Train, tmp_path: Path) -> None:
+def test_a_setting_that_differs_from_the_family_gives_a_warning(
+    train: Train, tmp_path: Path
+) -> None:
     llama3 = pretokenizers.by_name("llama-bpe").json
     saved(train, tmp_path, normalizer={"type": "NFC"}, pre_tokenizer=llama3)
     with pytest.warns(ConversionWarning, match="NFC is True, but False"):

@@ -19,8 +19,8 @@ from ggmlkit.conversion.lora.adapter import (
     Adapter,
     AdapterPath,
     BaseModel,
-    Update,
     Scaled,
+    Update,
     with_scales,
 )
 from ggmlkit.conversion.lora.open_adapter import open_adapter

@@ -79,7 +79,9 @@ def _ranks(path: Path) -> dict[bytes, int]:
             token = base64.b64decode(text, validate=True)
             known = int(rank)
         except (ValueError, binascii.Error):
-            raise FormatError(path, None, f"line {number + 1} is not a token and its rank") from None
+            raise FormatError(
+                path, None, f"line {number + 1} is not a token and its rank"
+            ) from None
         if not 0 < len(token) <= _LONGEST_TOKEN or known != len(found) or token in found:
             raise FormatError(
                 path, None, f"line {number + 1} is not the token of rank {len(found)}"
