@@ -1,4 +1,4 @@
-"""What every group of measurements is given, and the steps it answers with."""
+"""What each group of measurements gets, and the steps that it returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peers import Peers
 
 @dataclass
 class Outcome:
-    """Of a step: its lines, and what a reader must know about them."""
+    """The results of a step: its lines, and notes on them for readers."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of the run that is written when done and may be asked for alone, by its name."""
+    """A part of the run, saved when it is done; it can be run alone by its name."""
 
     name: str
     measure: Callable[[], Outcome]
@@ -53,7 +53,7 @@ class Bench:
 
 
 def few(bench: Bench) -> int:
-    """Rounds where one takes minutes."""
+    """The number of rounds for work that takes minutes."""
     return min(bench.rounds, 3)
 
 
@@ -68,9 +68,9 @@ def compared(
 
 
 def ours(*arguments: str | Path) -> list[str]:
-    """Our command line, started as a user's would be."""
+    """Our command line, started as a user would start it."""
     return [sys.executable, "-m", "ggmlkit", *map(str, arguments)]
 
 
-def said(threads: int) -> str:
+def in_words(threads: int) -> str:
     return "1 thread" if threads == 1 else f"{threads} threads"

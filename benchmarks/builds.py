@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import Bench, Outcome, Step, compared, few, ours, said
+from bench import Bench, Outcome, Step, compared, few, ours, in_words
 from inputs import REAL, cost
 from measure import OURS, Comparison, Measure, best, seconds
 from peers import ROOT
@@ -47,7 +47,7 @@ def steps(bench: Bench) -> list[Step]:
         ),
         *(
             Step(
-                f"before product {rows} {type} {said(threads)}",
+                f"before product {rows} {type} {in_words(threads)}",
                 partial(_product, bench, pair, rows, type, threads),
             )
             for threads in bench.threads[:1]
@@ -56,7 +56,7 @@ def steps(bench: Bench) -> list[Step]:
         ),
         *(
             Step(
-                f"before speed {size} {type} {said(threads)}",
+                f"before speed {size} {type} {in_words(threads)}",
                 partial(_speed, bench, pair, size, type, threads),
             )
             for size in bench.sizes

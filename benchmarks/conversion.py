@@ -19,8 +19,8 @@ from processes import differing
 
 _TYPES = ("f16", "q8_0")
 _GOAL = 3.0
-# Runs a command from a small process: what a child is said to have taken at most begins with what
-# its parent had when it started it.
+# Runs a command from a small process: the peak memory that the system reports of a child begins
+# with the memory of its parent.
 _WATCH = """
 import json, resource, subprocess, sys
 done = subprocess.run(sys.argv[2:], capture_output=True, stdin=subprocess.DEVNULL)
@@ -38,7 +38,7 @@ def steps(bench: Bench) -> list[Step]:
 
 
 def _convert(bench: Bench, type: str) -> Outcome:
-    """Each with all threads that it takes of its own accord; tensors are compared byte by byte."""
+    """Each with as many threads as it takes by default; tensors are compared byte by byte."""
     written = {system: bench.folder / f"{system}.gguf" for system in (OURS, LLAMA_CPP)}
     commands = {OURS: ours("convert", bench.hf, written[OURS], "--type", type)}
     converter = bench.peers.converter
@@ -71,7 +71,7 @@ def _convert(bench: Bench, type: str) -> Outcome:
 
 
 def watched(command: list[str], report: Path) -> tuple[float, int]:
-    """Seconds that a command took, from start to end, and bytes of memory at most."""
+    """Wall seconds of a command, and its peak memory in bytes."""
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-S", "-c", _WATCH, str(report), *command],

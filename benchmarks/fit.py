@@ -1,4 +1,4 @@
-"""A token's cost as a straight line over what it has to do."""
+"""A token's cost as a linear function of the amount of work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Line:
 
     fixed: float
     slope: float
-    worst: float  # largest share of a point's seconds that the line misses
+    worst: float  # largest relative error of the line at a point
 
     def at(self, x: float) -> float:
         return self.fixed + self.slope * x
@@ -37,7 +37,7 @@ class Growth:
 
 
 def fitted(points: Sequence[tuple[float, float]]) -> Line:
-    """The line whose relative errors have the least squares, so that small models count too.
+    """The line with the least squared relative errors, so that small models count too.
 
     Raises:
         ValueError: fewer than two different x.
@@ -54,7 +54,7 @@ def fitted(points: Sequence[tuple[float, float]]) -> Line:
 
 
 def growths(comparisons: Iterable[Comparison]) -> list[Growth]:
-    """A line for each system and thing that its cost grows with."""
+    """A line for each system and each quantity that its cost grows with."""
     lines = [c for c in comparisons if c.x]
     found = []
     for x in dict.fromkeys(x for c in lines for x in c.x):

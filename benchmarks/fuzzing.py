@@ -1,4 +1,4 @@
-"""What `make fuzz FUZZ_ARGS="--record …"` found, for the page of results."""
+"""The runs of `make fuzz FUZZ_ARGS="--record …"`, for the page of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Fuzzed:
     """One target's runs, added up.
 
     Attributes:
-        executions: how often it was given an input.
+        executions: inputs that it ran.
         seconds: that they took.
         failures: runs that ended with an input that failed.
         commits: of the sources, in order.
@@ -34,7 +34,7 @@ class Fuzzed:
 
 
 def read(path: Path) -> dict[str, Fuzzed]:
-    """By target; empty where nothing was recorded."""
+    """Runs by target; empty if nothing was recorded."""
     if not path.exists():
         return {}
     return {name: Fuzzed(**values) for name, values in json.loads(path.read_text()).items()}
@@ -46,7 +46,7 @@ def write(targets: Mapping[str, Fuzzed], path: Path) -> None:
 
 
 def lines(targets: Mapping[str, Fuzzed]) -> list[str]:
-    """A section of the page; none where nothing was recorded."""
+    """A section of the page; empty if nothing was recorded."""
     if not targets:
         return []
     total = sum(target.executions for target in targets.values())
@@ -55,9 +55,9 @@ def lines(targets: Mapping[str, Fuzzed]) -> list[str]:
     return [
         "## Fuzzing",
         "",
-        f"{total:,} executions in {hours:.1f} processor hours, at {_and(commits)}: readers under "
-        "atheris, compiled kernels (`kernels`) under libFuzzer with AddressSanitizer and UBSan. "
-        "What failed was mended, and is an input of the test suite.",
+        f"{total:,} executions in {hours:.1f} processor hours, at {_listed(commits)}: readers "
+        "under atheris, compiled kernels (`kernels`) under libFuzzer with AddressSanitizer and "
+        "UBSan. Failures were fixed, and their inputs are part of the test suite.",
         "",
         "| target | executions | a second | runs that failed |",
         "| --- | --- | --- | --- |",
@@ -71,6 +71,6 @@ def _row(name: str, target: Fuzzed) -> str:
     return f"| {name} | {target.executions:,} | {rate:,.0f} | {target.failures} |"
 
 
-def _and(commits: Sequence[str]) -> str:
+def _listed(commits: Sequence[str]) -> str:
     word = "commit" if len(commits) == 1 else "commits"
     return f"{word} {', '.join(commits)}"

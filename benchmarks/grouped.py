@@ -1,13 +1,13 @@
-"""How fast the types of nested scales and short lists of values are read.
+"""Speed of the types with nested scales or short lists of values.
 
-SmolLM2's widths are no multiples of their blocks of 256, so a random model stands in.
+SmolLM2's widths are not multiples of their block size of 256, so a random model is measured.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from bench import Bench, Outcome, Step, compared, few, said
+from bench import Bench, Outcome, Step, compared, few, in_words
 from inputs import cost
 from measure import Comparison, Roof
 from tokens_per_second import Work, systems
@@ -20,7 +20,7 @@ _PROMPT = 256
 def steps(bench: Bench) -> list[Step]:
     """Each type and thread count."""
     return [
-        Step(f"grouped {SIZE} {type} {said(threads)}", partial(_grouped, bench, type, threads))
+        Step(f"grouped {SIZE} {type} {in_words(threads)}", partial(_grouped, bench, type, threads))
         for threads in bench.threads
         for type in _TYPES
     ]

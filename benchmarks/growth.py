@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench import Bench, Outcome, Step, compared, few, said
+from bench import Bench, Outcome, Step, compared, few, in_words
 from inputs import REAL, cost
 from measure import Comparison
 from shapes import SHAPES
 from tokens_per_second import Work, systems
 
-# Beside those that `speed` measures.
+# In addition to those that `speed` measures.
 _DEPTHS = (0, 512, 4096)
 
 
@@ -20,13 +20,14 @@ def steps(bench: Bench) -> list[Step]:
     return [
         *(
             Step(
-                f"growth {size} {type} {said(threads)}", partial(_size, bench, size, type, threads)
+                f"growth {size} {type} {in_words(threads)}",
+                partial(_size, bench, size, type, threads),
             )
             for size in SHAPES
         ),
         *(
             Step(
-                f"growth depth {depth} {type} {said(threads)}",
+                f"growth depth {depth} {type} {in_words(threads)}",
                 partial(_depth, bench, depth, type, threads),
             )
             for depth in _DEPTHS
@@ -37,7 +38,7 @@ def steps(bench: Bench) -> list[Step]:
 def _size(bench: Bench, size: str, type: str, threads: int) -> Outcome:
     path = bench.inputs.model(size, type)
     spent = cost(path)
-    # As many tokens as make a small model's run long enough to time.
+    # A small model makes more tokens, so that its run is long enough to time.
     n_gen = 16 if spent.weights > 500_000_000 else 64
 
     def line(kind: str, samples: dict[str, list[float]]) -> Comparison:

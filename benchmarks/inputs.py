@@ -1,4 +1,4 @@
-"""The files measured, made when first asked for and kept for the next run."""
+"""The files to measure, made when first needed and kept for the next run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import ggmlkit as gk
 from shapes import SHAPES, write_random
 
-REAL = "135M"  # the one shape that a real model is at hand for
+REAL = "135M"  # the only shape with a real model
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Inputs:
 
 
 def cost(path: Path) -> Cost:
-    """Counted from the file's tensors."""
+    """The cost of a model, from the tensors of its file."""
     with gk.open(path) as file:
         tensors = dict(file.tensors)
     matrices = {name: t for name, t in tensors.items() if len(t.shape) == 2}

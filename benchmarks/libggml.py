@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 # llama.cpp splits the library; ik_llama.cpp keeps it whole.
 _LIBRARIES = ("libggml-base.so", "libggml.so")
 
-# Not of blocks, and named otherwise.
+# These types have no blocks, and their functions have other names.
 _FLOATS = {"f16": "ggml_fp16_to_fp32_row", "bf16": "ggml_bf16_to_fp32_row"}
 
 
@@ -52,14 +52,14 @@ class Libggml:
             ctypes.c_int64,
             ctypes.c_int64,
             ctypes.c_void_p,
-            ctypes.c_void_p,  # ik_llama.cpp's own; in C, a callee without it never looks there
+            ctypes.c_void_p,  # only ik_llama.cpp has it; in C, other callees ignore it
         ]
         self._needs_importances = self._lib.ggml_quantize_requires_imatrix
         self._needs_importances.restype = ctypes.c_bool
         self._needs_importances.argtypes = [ctypes.c_int]
 
     def _fill_tables(self) -> None:
-        """Of half precision, which the library makes with its first context."""
+        """Make the library fill its half-precision tables, which it does with its first context."""
         start, free = self._lib.ggml_init, self._lib.ggml_free
         start.argtypes, start.restype = [_InitParams], ctypes.c_void_p
         free.argtypes, free.restype = [ctypes.c_void_p], None
@@ -78,8 +78,8 @@ class Libggml:
     ) -> None:
         """`x` float32 ``(rows, columns)`` into `out`, bytes of the right size.
 
-        All columns are as important as one another, which some types must be told, unless
-        `importance`, float32 ``(columns,)``, says otherwise.
+        `importance` is float32 ``(columns,)``. Without it all columns count the same, and types
+        that need one get ones.
         """
         rows, columns = x.shape
         number = type_id(type)
@@ -103,7 +103,7 @@ class Libggml:
 
 
 def type_id(type: str) -> int:
-    """The number that files and libggml have for a type of today's layouts."""
+    """The number of a current type in files and in libggml."""
     from ggmlkit import types
 
     return types.get(type).ggml_id

@@ -1,4 +1,4 @@
-"""What the numbers were taken on, and the most that it can do."""
+"""The machine that is measured, and its limits."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FLAGS = (
     "amx_bf16", "asimddp", "i8mm",
 )  # fmt: skip
 
-# Buffers of at least this, and of so many last-level caches: well past what stays in a cache.
+# Buffers have at least so many MiB, and so many last-level caches: too much for any cache.
 _MEGABYTES, _CACHES = 512, 4
 
-# Runs of the probe's methods, of which it takes the median.
+# Runs of each of the probe's methods; it takes their median.
 _ROUNDS = 7
 
 Probe = dict[str, dict[str, float]]
@@ -53,7 +53,7 @@ def facts(versions: dict[str, str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Of the sources, marked when they differ from it, the results not counted."""
+    """The sources' commit, marked if they differ from it; results don't count."""
     here = ("git", "-C", str(_HERE))
     name = _output(*here, "rev-parse", "--short", "HEAD") or "unknown"
     results = (f":!{name}" for name in ("*.json", "RESULTS.md", "*.png"))
@@ -67,9 +67,9 @@ def load() -> float:
 
 
 def cache_bytes() -> int:
-    """Of the last level, as the system tells it; 0 if it doesn't."""
-    said = [_output("getconf", f"LEVEL{level}_CACHE_SIZE") for level in (2, 3, 4)]
-    return max((int(size) for size in said if size.isdigit()), default=0)
+    """The size of the last-level cache as the system reports it; 0 if it doesn't."""
+    sizes = [_output("getconf", f"LEVEL{level}_CACHE_SIZE") for level in (2, 3, 4)]
+    return max((int(size) for size in sizes if size.isdigit()), default=0)
 
 
 def probe(threads: int, folder: Path) -> Probe:

@@ -1,4 +1,4 @@
-"""Interleaved measurements: every system takes its turn in every round, so drift hits all alike."""
+"""Interleaved measurements: all systems take turns in every round, so drift affects all equally."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 OURS = "ggmlkit"
 
-# A system's numbers of one round, by kind of work; it may leave kinds out of late rounds.
+# A system's numbers of one round, by kind of work; later rounds can have fewer kinds.
 Measure = Callable[[int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Roof:
-    """What the machine limits a piece of work by: ``per_unit`` bytes or multiply-adds.
+    """The machine's limit on a piece of work: it takes ``per_unit`` bytes or multiply-adds.
 
     Attributes:
         kind: of the probe's numbers: read, write or multiply_add.
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def best_other(self) -> str | None:
-        """The best system but ours, by median; None where ours was alone."""
+        """The best system other than ours, by median; None if there is no other."""
         others = [system for system in self.samples if system != OURS]
         pick = min if self.less else max
         return pick(others, key=self.median) if others else None
@@ -74,7 +74,7 @@ class Comparison:
         return self.against if self.against in self.samples else self.best_other
 
     def ratios(self) -> list[float]:
-        """Ours over the rival's, a round each, sorted; empty if either is missing."""
+        """Our number divided by the rival's in each round, sorted; empty if either is missing."""
         other = self.rival
         if other is None or OURS not in self.samples:
             return []
@@ -82,7 +82,7 @@ class Comparison:
         return sorted(ours / theirs for ours, theirs in pairs)
 
     def share(self, peaks: Mapping[str, float]) -> float | None:
-        """Of the machine's limit that ours reached; `peaks` by the probe's kinds, in G/s."""
+        """The share of the machine's limit that ours reached; `peaks` by kind of probe, in G/s."""
         if self.roof is None or OURS not in self.samples:
             return None
         return self.median(OURS) * self.roof.per_unit / (peaks[self.roof.kind] * 1e9)
@@ -100,10 +100,10 @@ def from_json(values: Mapping[str, Any]) -> Comparison:
 def interleave(
     systems: Mapping[str, Measure], rounds: int
 ) -> tuple[dict[str, dict[str, list[float]]], list[str]]:
-    """Run every system once a round; the order turns round by round.
+    """Run every system once a round; the order rotates from round to round.
 
     Returns:
-        kind → system → samples, and what went wrong: a system that fails once is left out.
+        kind → system → samples, and error messages: a system that fails once is left out.
     """
     order = list(systems)
     found: dict[str, dict[str, list[float]]] = {}
@@ -115,7 +115,7 @@ def interleave(
                 continue
             try:
                 numbers = systems[system](turn)
-            except Exception as error:  # whatever a peer does, the others' numbers stand
+            except Exception as error:  # whatever a peer does, the others' numbers are kept
                 failures[system] = f"{system}: {_reason(error)}"
                 continue
             for kind, value in numbers.items():
@@ -145,10 +145,10 @@ def systems_of(comparisons: Iterable[Comparison]) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    """One line; the last one that a failed process wrote."""
+    """The error in one line; for a failed process, the last line that it wrote."""
     if isinstance(error, subprocess.CalledProcessError):
-        said = error.stderr or ""
-        text = said if isinstance(said, str) else said.decode(errors="replace")
+        stderr = error.stderr or ""
+        text = stderr if isinstance(stderr, str) else stderr.decode(errors="replace")
         lines = text.strip().splitlines()
         return f"exit code {error.returncode}" + (f", {lines[-1][:160]}" if lines else "")
     return f"{type(error).__name__}: {str(error).strip()[:160]}"

@@ -17,10 +17,10 @@ from measure import OURS, Comparison, Measure, Roof, best
 _ROWS, _COLUMNS = 16384, 4096  # 256 MiB of float32
 _READ_BOUND = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0")  # their arithmetic takes less than reading
 _ROUNDED = (*_READ_BOUND, "tq1_0", "tq2_0", "q2_0", "mxfp4")
-# Peers search for the scales of these at some million weights a second: a part of the rows will do.
+# Peers quantize only some million weights a second of these, so only some of the rows are used.
 _SEARCHED = ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs")
 _SEARCHED_ROWS = _ROWS // 16
-_NOT_STORED = ("q8_1", "q8_K")  # for products only: nobody writes them
+_NOT_STORED = ("q8_1", "q8_K")  # for products only; no file has them
 
 
 def steps(bench: Bench) -> list[Step]:
@@ -78,7 +78,7 @@ def _dequantize(bench: Bench, type: str) -> Outcome:
 
 
 def _quantize(bench: Bench, type: str, rows: int) -> Outcome:
-    """Into a given array. Ours refuses values that aren't finite, libggml doesn't look."""
+    """Into a given array. Ours refuses values that aren't finite; libggml doesn't check."""
     x = _floats()[:rows]
     expected = gk.quantize(x, type).data
     out = np.empty_like(expected)
@@ -113,7 +113,7 @@ def _floats() -> NDArray[np.float32]:
 
 
 def _sample(type: str, libraries: dict[str, Libggml]) -> gk.Tensor:
-    """Normal values in `type`, whoever can write it; a few rows of them, repeated."""
+    """Normally distributed values in `type`, by our quantizer or a peer's; a few rows, repeated."""
     kind = gk.types.get(type)
     repeated = 64 if kind.can_quantize else 1024  # peers write the i-quants slowly
     rows = _floats()[: _ROWS // repeated]

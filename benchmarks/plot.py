@@ -1,4 +1,4 @@
-"""The growths as pictures."""
+"""Charts of how cost grows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AXES = {
 
 
 def draw(growths: Sequence[Growth], folder: Path) -> list[Path]:
-    """Points measured and the lines fitted, a file for each thing that cost grows with."""
+    """Measured points and fitted lines, one file for each kind of growth."""
     drawn = []
     for name, kinds in _FILES.items():
         mine = [growth for growth in growths if growth.x in kinds]
@@ -34,7 +34,7 @@ def _draw(growths: Sequence[Growth], path: Path) -> None:
     kinds = list(dict.fromkeys(growth.x for growth in growths))
     figure = Figure(figsize=(4.5 * len(kinds), 3.6), layout="constrained")
     for kind, axes in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
-        sized = kind != "tokens"  # sizes span two decades, contexts start at nothing
+        sized = kind != "tokens"  # sizes span two decades, contexts start at 0
         for growth in (g for g in growths if g.x == kind):
             x, seconds = np.array(growth.points).T
             (dots,) = axes.plot(x, 1e3 * seconds, "o", markersize=4, label=growth.system)

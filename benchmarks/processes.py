@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 import ggmlkit as gk
-from bench import Bench, Outcome, Step, compared, few, ours, said
+from bench import Bench, Outcome, Step, compared, few, in_words, ours
 from inputs import REAL, cost
 from measure import OURS, Comparison, Measure, seconds
 from peers import IK_LLAMA, LLAMA_CPP
 
 _PROMPT = "Once upon a time, in a village by the sea,"
-_BIG = 500_000_000  # weights from which quantizing takes a peer many seconds
-_STARTS = 3  # of a process, in each round: they are short
+_BIG = 500_000_000  # with more weights, quantizing takes a peer many seconds
+_STARTS = 3  # of each process in each round: they are short
 
 
 def steps(bench: Bench) -> list[Step]:
@@ -27,7 +27,7 @@ def steps(bench: Bench) -> list[Step]:
     return [
         *(
             Step(
-                f"file {size} {type} {said(threads)}",
+                f"file {size} {type} {in_words(threads)}",
                 partial(_quantize, bench, size, type, threads),
             )
             for size in bench.sizes
@@ -70,13 +70,13 @@ def _quantize(bench: Bench, size: str, type: str, threads: int) -> Outcome:
 
 
 def _after(path: Path, work: Callable[[], object]) -> float:
-    """Seconds of `work`, which writes `path` anew: freeing the old file is no part of it."""
+    """Seconds of `work`, which writes `path` again; deleting the old file is not counted."""
     path.unlink(missing_ok=True)
     return seconds(work)
 
 
 def differing(one: Path, other: Path, system: str) -> list[str]:
-    """Whether both did the same work, as a note where not."""
+    """A note if the tensors of two files differ; `system` wrote the second."""
     with gk.open(one) as mine, gk.open(other) as theirs:
         names = [
             name

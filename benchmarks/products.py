@@ -12,23 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ggmlkit as gk
-from bench import Bench, Outcome, Step, compared, said
+from bench import Bench, Outcome, Step, compared, in_words
 from measure import OURS, Comparison, Measure, Roof, best, seconds
 
 _N = 4096  # rows and columns of the weights
 _ROWS = (1, 8, 64, 512)
-_PAST_CACHE = 1 << 28  # bytes of weights gone through in turn, so that none stays in a cache
-_MOMENT = 0.3  # seconds
+_PAST_CACHE = 1 << 28  # bytes of weights used in turn, so that none stays in a cache
+_TRIAL = 0.3  # seconds
 _STORED, _PACKED = "as stored", "packed"
 Work = Callable[[], object]
-_SPIN = 0.3  # seconds that another library's waiting threads may still take the cores for
+_SPIN = 0.3  # seconds for which another library's waiting threads can still use the cores
 
 
 def steps(bench: Bench) -> list[Step]:
     """Each type, thread count and number of rows."""
     return [
         Step(
-            f"product {rows} {type} {said(threads)}", partial(_product, bench, rows, type, threads)
+            f"product {rows} {type} {in_words(threads)}",
+            partial(_product, bench, rows, type, threads),
         )
         for threads in bench.threads
         for type in bench.types
@@ -55,7 +56,7 @@ def _product(bench: Bench, rows: int, type: str, threads: int) -> Outcome:
             for form, work in by_form.items():
                 time.sleep(_SPIN)
                 found[form] = macs / 1e9 / _shortest(work)
-            # Another library knows one form: both of ours are compared with it.
+            # Another library has one form: both of ours are compared with it.
             return {form: found.get(form, found[_STORED]) for form in (_STORED, _PACKED)}
 
         return measure
@@ -80,12 +81,12 @@ def _ours(
 
 
 def _shortest(work: Work) -> float:
-    """Seconds of a call, the best of as many as fit into a moment.
+    """Seconds of the fastest call, of as many as fit into 0.3 s.
 
-    Cores that have rested take some 50 ms to come back to their speed.
+    Cores that were idle need some 50 ms to return to full speed.
     """
     first = seconds(work)
-    return min(first, best(work, max(1, int(_MOMENT / first)))) if first < 1 else first
+    return min(first, best(work, max(1, int(_TRIAL / first)))) if first < 1 else first
 
 
 def _weights(type: str) -> list[gk.Tensor]:

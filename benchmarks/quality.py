@@ -1,4 +1,4 @@
-"""What rounding activations costs: KL divergence to the same weights with float32 activations."""
+"""The cost of quantized activations: KL divergence to the same weights with float32 ones."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from inputs import REAL
 from measure import OURS, Comparison
 from peers import LLAMA_CPP
 
-# English prose that every Python carries.
-_SAID = (
+# Python's modules and classes whose documentation is the English text.
+_DOCUMENTED = (
     pickletools, pdb, decimal, argparse, statistics, logging, tempfile, string, tarfile, fractions,
     pickletools.StackObject, pickletools.OpcodeInfo, decimal.Context, logging.Formatter,
     logging.Logger.findCaller, string.Formatter, tempfile.NamedTemporaryFile,
 )  # fmt: skip
 
-# Windows of it, each read from an empty context.
+# Windows of the text, each prefilled into an empty context.
 _WINDOW, _WINDOWS = 512, 4
 
 _PEER_LOGITS = Path(__file__).parent / "peer_logits.py"
@@ -83,7 +83,7 @@ def _divergence(bench: Bench, type: str) -> Outcome:
 def kl_divergence(exact: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Mean over rows of KL(exact ‖ other) of logits ``(n, vocabulary)``, in thousandths."""
     total = 0.0
-    for start in range(0, len(exact), _WINDOW):  # double precision takes room
+    for start in range(0, len(exact), _WINDOW):  # double precision takes memory
         rows = slice(start, start + _WINDOW)
         p, q = log_softmax(exact[rows]), log_softmax(other[rows])
         total += float(np.sum(np.exp(p) * (p - q)))
@@ -98,26 +98,26 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def english() -> str:
-    """What some modules and classes of Python's library say about themselves."""
-    return "\n\n".join(inspect.getdoc(thing) or "" for thing in _SAID)
+    """The documentation of some modules and classes of Python's library."""
+    return "\n\n".join(inspect.getdoc(thing) or "" for thing in _DOCUMENTED)
 
 
 def windows(tokens: list[int]) -> NDArray[np.int32]:
     """The first tokens, int32 ``(windows, window)``."""
     needed = _WINDOW * _WINDOWS
     if len(tokens) < needed:
-        raise ValueError(f"the text has {len(tokens)} tokens, of {needed} needed")
+        raise ValueError(f"the text has {len(tokens)} tokens, but {needed} are needed")
     return np.array(tokens[:needed], np.int32).reshape(_WINDOWS, _WINDOW)
 
 
 def _our_logits(path: Path, tokens: NDArray[np.int32], bits: int = 8) -> NDArray[np.float32]:
-    """Of float weights whatever the bits."""
+    """Logits of our engine; with float weights, `bits` changes nothing."""
     llama = gk.Llama(path, context=_WINDOW, activation_bits=bits)
     return np.concatenate([llama.logits(window) for window in tokens])
 
 
 def _llama_cpp_logits(bench: Bench, path: Path, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Through the binding of the same build, in a process of its own."""
+    """Logits of llama.cpp, from the binding of the same build in its own process."""
     given, made = bench.folder / "tokens.npy", bench.folder / "logits.npy"
     np.save(given, tokens)
     environment = dict(os.environ)

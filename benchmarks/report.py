@@ -1,4 +1,4 @@
-"""RESULTS.md from the records."""
+"""Writes RESULTS.md from the records."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import said
+from bench import in_words
 from fit import Growth
 from measure import Comparison, systems_of
 from store import Record, Results
 
 _METHOD = """\
-Medians of the rounds (n), the smallest and largest in brackets. Systems take turns in every round,
-the order changing; the ratio is ours to the best other system (by median) or to the one that the
-goal names, the median of the rounds' ratios. ✔ and ✘ say whether it, and the share of the machine's
-limit, reach the goals.
+Numbers are medians of the rounds (n), with the smallest and largest in brackets. Systems take turns
+in every round, in changing order. The ratio is ours to the best other system (by median), or to the
+one that the goal names: the median of the rounds' ratios. ✔ and ✘ say whether the ratio, and the
+share of the machine's limit, reach the goals.
 
-Speed: every run is a fresh process on the same file, weights packed or repacked by each system as
-it likes (ik_llama.cpp with `-rtr 1`); the prompt gives one row of logits, decoding starts from an
-empty context unless told otherwise. Nothing is warmed up on the 1.1B shape, whose weights are
-random. Quantize a file: wall time of the whole process, `--pure`, tensors compared byte by byte.
-Convert: the same for a folder of safetensors in the page cache, and the most memory that the
-process took. In memory: the best of three calls in each round. Start: the best of three processes
-in each round, the file in the page cache.
+Speed: every run is a new process on the same file. Each system packs or repacks weights in its own
+way (ik_llama.cpp with `-rtr 1`). The prompt gives one row of logits. Decoding starts from an empty
+context unless the row says otherwise. The 1.1B shape, whose weights are random, has no warm-up.
+Quantize a file: wall time of the whole process, `--pure`, tensors compared byte by byte. Convert:
+the same for a folder of safetensors in the page cache, and the peak memory of the process. In
+memory: the best of three calls in each round. Start: the best of three processes in each round,
+with the file in the page cache.
 
 The machine's limits were measured by `benchmarks/native/probe.cpp` in the same run. Share of
 reading: bytes of weights read for a token (or of floats quantized) times speed. Share of writing:
-bytes of float32 written. Share of multiply-adds: those of the layers' matrices alone, no attention.
+bytes of float32 written. Share of multiply-adds: those of the layers' matrices, without attention.
 
-The load average says how many processes wanted a core before and after the steps: much more than
-the threads measured means that other work shared the cores, and that the numbers are no verdict."""
+The load average says how many processes wanted a core before and after the steps. If it is much
+higher than the number of threads, other work shared the cores, and the numbers are not reliable."""
 
 _LIMITS = {"read": "GB/s", "write": "GB/s", "copy": "GB/s", "multiply_add": "G/s"}
 _SLOPES = {
@@ -48,7 +48,7 @@ def markdown(
     recorded: Sequence[str] = (),
     others: Sequence[str] = (),
 ) -> str:
-    """The whole page; `recorded` are lines of other sections, `others` pages of other machines."""
+    """The whole page; `recorded` has lines of other sections, `others` pages of other machines."""
     lines = ["# Results", "", "Written by `make bench`.", ""]
     if others:
         links = ", ".join(f"[{Path(page).parent.name}]({page})" for page in others)
@@ -72,12 +72,12 @@ def line(c: Comparison) -> str:
     medians = ", ".join(f"{system} {number(c.median(system))}" for system in c.samples)
     ratios = c.ratios()
     times = f"; {statistics.median(ratios):.2f} × {c.rival}" if ratios else ""
-    return f"  {c.work}, {said(c.threads)}: {medians} {c.unit}{times}"
+    return f"  {c.work}, {in_words(c.threads)}: {medians} {c.unit}{times}"
 
 
 def _machine(results: Results) -> list[str]:
     lines = [f"- {name}: {value}" for name, value in results.machine.items() if value]
-    lines += ["", "| limit | method | " + " | ".join(map(said, results.probes)) + " |"]
+    lines += ["", "| limit | method | " + " | ".join(map(in_words, results.probes)) + " |"]
     lines += ["| --- | --- |" + " --- |" * len(results.probes)]
     probes = list(results.probes.values())
     for kind, unit in _LIMITS.items():
@@ -88,7 +88,7 @@ def _machine(results: Results) -> list[str]:
 
 
 def _group(group: str, records: Sequence[Record]) -> list[str]:
-    """The table, and when and in what state of the machine it was measured."""
+    """The table of a group, and when and on how busy a machine it was measured."""
     mine = [(r, c) for r in records for c in r.comparisons if c.group == group]
     comparisons = [c for _, c in mine]
     systems = systems_of(comparisons)
@@ -108,7 +108,7 @@ def _group(group: str, records: Sequence[Record]) -> list[str]:
 
 
 def _state(records: Sequence[Record]) -> str:
-    """When a table was measured, of what, and how busy the machine was."""
+    """When a table was measured, at which commit, and how busy the machine was."""
     dates = sorted(record.date for record in records)
     commits = dict.fromkeys(record.commit for record in records)
     loads = [load for record in records for load in record.load]
@@ -124,29 +124,29 @@ def _ratio(c: Comparison) -> str:
 def _goal(c: Comparison) -> str:
     if c.goal is None:
         return "—"
-    said = f"{'≤' if c.less else '≥'} {c.goal:g}"
+    goal = f"{'≤' if c.less else '≥'} {c.goal:g}"
     ratios = c.ratios()
     if not ratios:
-        return said
+        return goal
     middle = statistics.median(ratios)
-    return f"{said} {_mark(middle <= c.goal if c.less else middle >= c.goal)}"
+    return f"{goal} {_mark(middle <= c.goal if c.less else middle >= c.goal)}"
 
 
 def _share(c: Comparison, record: Record) -> str:
     share = c.share(record.peaks[c.threads])
     if share is None or c.roof is None:
         return "—"
-    said = f"{share:.0%} of {c.roof.kind.replace('_', '-')}"
+    reached = f"{share:.0%} of {c.roof.kind.replace('_', '-')}"
     if c.roof.goal is None:
-        return said
-    return f"{said}, goal {c.roof.goal:.0%} {_mark(share >= c.roof.goal)}"
+        return reached
+    return f"{reached}, goal {c.roof.goal:.0%} {_mark(share >= c.roof.goal)}"
 
 
 def _fits(growths: Sequence[Growth], pictures: Sequence[str]) -> list[str]:
     if not growths:
         return []
     lines = ["## Growth", "", "Time of a token as a fixed part plus a slope, fitted to the points."]
-    lines += ["", _row(["grows with", "system", "fixed, ms", "slope", "worst miss"])]
+    lines += ["", _row(["grows with", "system", "fixed, ms", "slope", "largest error"])]
     lines += ["|" + " --- |" * 5]
     for growth in growths:
         what, scale, unit = _SLOPES[growth.x]
@@ -167,7 +167,7 @@ def _spread(values: Sequence[float], digits: int | None = None) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point."""
+    """Three significant digits, or a whole number from 100 on."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

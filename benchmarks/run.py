@@ -1,10 +1,10 @@
 """Measure ggmlkit beside llama.cpp and ik_llama.cpp on this machine; `make bench` runs it.
 
-Each step is written to results.json and RESULTS.md when it is done, and replaces what an earlier
-run on the same CPU found; those of another CPU are kept by moving them into a folder here. A run
-that was stopped goes on with --resume; --only measures steps whose name contains one of the given
-words, such as "depth", "speed 135M q4_0" or "memory". With --before another build of ggmlkit is
-measured beside this one, instead of the peers; give --out a folder of its own.
+Each step is written to results.json and RESULTS.md when it is done, and replaces the results of
+earlier runs on the same CPU. To keep those of another CPU, move them into a folder here. --resume
+continues a run that was stopped. --only measures steps whose name contains one of the given words,
+such as "depth", "speed 135M q4_0" or "memory". With --before another build of ggmlkit is measured
+beside this one, instead of the peers; give --out a folder of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from report import line, markdown
 from shapes import SHAPES
 
 _HERE = Path(__file__).parent
-# The quick first, by and large.
+# Mostly the quick ones first.
 _GROUPS = (
     memory, quality, processes, tokenizing, conversion, speed, grouped, products, growth,
 )  # fmt: skip
@@ -54,12 +54,12 @@ def main() -> int:
         print("medians of fewer than 5 rounds say little", file=sys.stderr)
     options.folder.mkdir(parents=True, exist_ok=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    # As pip leaves an installed package: an editable one may be compiled anew at every start.
+    # As pip does for an installed package; an editable one could be compiled at every start.
     compileall.compile_dir(Path(ggmlkit.__file__).parent, quiet=1)
     if options.page:
         _write_page(store.read(options.out / "results.json"), options.out)
         return 0
-    # The steps' names are known without the peers, which may take minutes to build.
+    # The steps' names don't depend on the peers, which can take minutes to build.
     alone = options.list or options.before
     found = peers.Peers() if alone else peers.find(peers.FOLDER)
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
@@ -69,15 +69,15 @@ def main() -> int:
     )  # fmt: skip
     groups = (builds,) if options.before else _GROUPS
     steps = [step for group in groups for step in group.steps(bench)]
-    wanted = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
+    chosen = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
     if options.list:
-        print("\n".join(step.name for step in wanted))
+        print("\n".join(step.name for step in chosen))
         return 0
     results = _earlier(options, found)
     results.probes |= {n: machine.probe(n, options.folder) for n in {1, *options.threads}}
     if options.resume:
-        wanted = [step for step in wanted if step.name not in results.records]
-    for step in wanted:
+        chosen = [step for step in chosen if step.name not in results.records]
+    for step in chosen:
         print(f"— {step.name}", flush=True)
         results.records[step.name] = _measured(step, results)
         results.missing = [s.name for s in steps if s.name not in results.records]
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def _earlier(options: argparse.Namespace, found: peers.Peers) -> store.Results:
-    """What earlier runs on this machine found, with the facts of today."""
+    """The results of earlier runs on this machine, with the machine's current facts."""
     facts: dict[str, Any] = machine.facts(found.versions())
     path = options.out / "results.json"
     results = store.Results() if options.fresh else store.read(path, facts["cpu"])
@@ -137,9 +137,9 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", nargs="+", metavar="WORD", help="measure the steps with a WORD in their name")
     add("--list", action="store_true", help="print the steps' names and measure nothing")
-    add("--resume", action="store_true", help="leave out what results.json has")
-    add("--fresh", action="store_true", help="forget what results.json has")
-    add("--page", action="store_true", help="write RESULTS.md from what is there, measure nothing")
+    add("--resume", action="store_true", help="skip the steps that results.json has")
+    add("--fresh", action="store_true", help="ignore the results in results.json")
+    add("--page", action="store_true", help="write RESULTS.md from results.json, measure nothing")
     add("--rounds", type=int, default=5)
     add("--threads", nargs="+", type=int, default=_threads())
     add("--types", nargs="+", default=["q4_0", "q5_0", "q8_0"])
@@ -152,13 +152,13 @@ def _arguments() -> argparse.Namespace:
         metavar="PYTHON",
         help="the interpreter of another build of ggmlkit: measure this one beside it alone",
     )
-    add("--folder", type=Path, default=Path("build/bench"), help="for models: 6 GB")
-    add("--out", type=Path, default=_HERE, help="where the results go")
+    add("--folder", type=Path, default=Path("build/bench"), help="for models (6 GB)")
+    add("--out", type=Path, default=_HERE, help="folder of the results")
     options = parser.parse_args()
     for name in ("f16", "hf", "folder", "out"):
         setattr(options, name, getattr(options, name).resolve())
     if not options.f16.exists():
-        parser.error(f"{options.f16} is not there; `make demo` makes it, or give --f16")
+        parser.error(f"{options.f16} does not exist; run `make demo`, or give --f16")
     return options
 
 

@@ -1,6 +1,6 @@
-"""Models to measure with: the demo's real one, and random ones of known shapes.
+"""Shapes of models to measure: the demo's real one, and random ones.
 
-Speed depends on shapes and types alone, so random weights serve where no real ones are at hand.
+Speed depends only on shapes and types, so random weights are used where there are no real ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import ggmlkit as gk
 
 @dataclass(frozen=True)
 class Shape:
-    """A LLaMA's sizes, in the names of the field."""
+    """The sizes of a LLaMA, by their usual names."""
 
     dim: int
     layers: int
@@ -42,7 +42,7 @@ SHAPES = {
 
 
 def write_random(shape: Shape, type: str, path: Path) -> None:
-    """A model of `shape` with normal weights, a tensor in memory at a time."""
+    """A model of `shape` with normally distributed weights, one tensor in memory at a time."""
     gk.save(path, list(_tensors(shape, type)), _metadata(shape, path.stem))
 
 
@@ -71,7 +71,7 @@ def _tensors(shape: Shape, type: str) -> Iterator[gk.Tensor]:
 
 
 def _data(type: str, size: tuple[int, ...], seed: int) -> NDArray[np.uint8]:
-    """Norms are ones, matrices keep the size of what they multiply; the same at every call."""
+    """Norms are ones, and matrices keep the scale of their inputs; the same at every call."""
     if len(size) == 1:
         return np.ones(size, np.float32).view(np.uint8)
     rng = np.random.default_rng(seed)
@@ -80,7 +80,7 @@ def _data(type: str, size: tuple[int, ...], seed: int) -> NDArray[np.uint8]:
 
 
 def _metadata(shape: Shape, name: str) -> dict[str, Any]:
-    """With a vocabulary of SentencePiece's form, which loaders insist on; nobody reads its text."""
+    """Includes a SentencePiece vocabulary, which loaders require; its texts are not used."""
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     kinds = [2, 3, 3, *[6] * 256]  # unknown, control, bytes
     words = shape.vocab - len(tokens)

@@ -1,43 +1,46 @@
-"""How fast models read and write: decode, prefill, long contexts, sequences together."""
+"""Speed of models: prefill, decode, long contexts, several sequences in a batch."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from bench import Bench, Outcome, Step, compared, few, said
+from bench import Bench, Outcome, Step, compared, few, in_words
 from inputs import REAL, cost
 from measure import Comparison, Roof
 from peers import LLAMA_CPP
 from tokens_per_second import Together, Work, systems, systems_together
 
 _PROMPTS = (256, 512)
-_BIG = 500_000_000  # weights from which prompts take a peer many seconds
+_BIG = 500_000_000  # with more weights, prompts take a peer many seconds
 _DEPTHS = (2048, 8192)
-_LONG = 4096  # tokens from which filling a peer's context takes long: one type will do
+_LONG = 4096  # tokens; deeper contexts take peers long to fill, so only one type is measured
 _SEQUENCES = 8
 
 
 def steps(bench: Bench) -> list[Step]:
-    """Decode and prefill share their launches."""
+    """Decode and prefill are measured by the same processes."""
     each = [(type, threads) for threads in bench.threads for type in bench.types]
     most = max(bench.threads)
     return [
         *(
             Step(
-                f"speed {size} {type} {said(threads)}", partial(_speed, bench, size, type, threads)
+                f"speed {size} {type} {in_words(threads)}",
+                partial(_speed, bench, size, type, threads),
             )
             for size in bench.sizes
             for type, threads in each
         ),
         *(
             Step(
-                f"together {type} {said(threads)}",
+                f"together {type} {in_words(threads)}",
                 partial(_together, bench, type, threads),
             )
             for type, threads in each
         ),
         *(
-            Step(f"depth {depth} {type} {said(most)}", partial(_depth, bench, type, most, depth))
+            Step(
+                f"depth {depth} {type} {in_words(most)}", partial(_depth, bench, type, most, depth)
+            )
             for depth in _DEPTHS
             for type in (bench.types if depth < _LONG else bench.types[:1])
         ),
@@ -45,7 +48,7 @@ def steps(bench: Bench) -> list[Step]:
 
 
 def _speed(bench: Bench, size: str, type: str, threads: int) -> Outcome:
-    """Fewer tokens and rounds for a big model: its runs are long, and so the less noisy."""
+    """Fewer tokens and rounds for a big model, whose runs are longer and vary less."""
     path = bench.inputs.model(size, type)
     spent = cost(path)
     big = spent.weights > _BIG

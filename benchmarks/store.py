@@ -45,7 +45,7 @@ class Results:
 
 
 def read(path: Path, cpu: str | None = None) -> Results:
-    """Those of an earlier run, on the same CPU where one is named; empty if there are none."""
+    """The results of an earlier run; empty if there are none, or if `cpu` is another one."""
     if not path.exists():
         return Results()
     values = json.loads(path.read_text())
@@ -56,7 +56,7 @@ def read(path: Path, cpu: str | None = None) -> Results:
 
 
 def write(results: Results, path: Path) -> None:
-    """Through a temporary file: an interrupted run must not lose what it has."""
+    """Write through a temporary file, so that an interrupted run loses nothing."""
     steps = {
         name: {**vars(record), "comparisons": [c.as_json() for c in record.comparisons]}
         for name, record in results.records.items()
@@ -86,5 +86,5 @@ def _record(values: Mapping[str, Any]) -> Record:
 
 
 def _by_threads(values: Mapping[str, Any]) -> dict[int, Any]:
-    """JSON made the keys text."""
+    """The values by number of threads; JSON made these keys text."""
     return {int(threads): value for threads, value in values.items()}

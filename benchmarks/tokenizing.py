@@ -43,8 +43,8 @@ def _real(bench: Bench) -> Outcome:
 
 
 def _large(bench: Bench) -> Outcome:
-    chance = random.Random(2)
-    return _measured(bench, "256,000 pieces, SentencePiece", _large_keys(), _prose(chance))
+    rng = random.Random(2)
+    return _measured(bench, "256,000 pieces, SentencePiece", _large_keys(), _prose(rng))
 
 
 def _measured(bench: Bench, name: str, keys: dict[str, Any], prose: str) -> Outcome:
@@ -89,20 +89,20 @@ def _measured(bench: Bench, name: str, keys: dict[str, Any], prose: str) -> Outc
     return outcome
 
 
-def _prose(chance: random.Random) -> str:
+def _prose(rng: random.Random) -> str:
     """Words of a generated language, with numbers, punctuation, lines and indents."""
     parts: list[str] = []
     length = 0
     while length < _CHARACTERS:
-        word = "".join(chance.choices(_SYLLABLES, k=chance.randrange(1, 5)))
-        end = chance.choices([" ", ", ", ". ", "\n", "\n    ", " 12 "], [20, 3, 2, 1, 1, 1])[0]
+        word = "".join(rng.choices(_SYLLABLES, k=rng.randrange(1, 5)))
+        end = rng.choices([" ", ", ", ". ", "\n", "\n    ", " 12 "], [20, 3, 2, 1, 1, 1])[0]
         parts += [word, end]
         length += len(word) + len(end)
     return "".join(parts)[:_CHARACTERS]
 
 
 def _large_keys() -> dict[str, Any]:
-    """The keys of a vocabulary of words and their beginnings, best first."""
+    """The keys of a vocabulary of words and their beginnings, with falling scores."""
     defined = [" " * n for n in range(2, 32)] + [f"<unused{n}>" for n in range(6370)]
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     letters = sorted({*"".join(_SYLLABLES), *"▁,.0123456789"})

@@ -1,4 +1,4 @@
-"""One launch of each system's own benchmark: tokens/s of prompts and of decoding, by kind."""
+"""One run of each system's own benchmark: tokens/s of prefill and of decode, by kind."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bench import ours
 from measure import OURS, Measure
 from peers import IK_LLAMA, LLAMA_CPP, Peers
 
-# A repacked file's products are ik_llama.cpp's fastest.
+# ik_llama.cpp is fastest with repacked weights.
 _IK_REPACKED = ("-rtr", "1")
 
 
 @dataclass(frozen=True)
 class Work:
-    """Prompts to read and tokens to make, each behind `depth` tokens, once per launch.
+    """Prompts to prefill and tokens to decode, each after `depth` tokens, once per process.
 
-    `warmup` is for short work: a peer's runs the whole prompt, which takes long on a big model
-    and changes little there.
+    `warmup` is for short work: a peer's warm-up runs the whole prompt, which takes long on a big
+    model and changes little there.
     """
 
     model: Path
@@ -35,7 +35,7 @@ class Work:
 
 
 def systems(peers: Peers, work: Work) -> dict[str, Measure]:
-    """Ours, and every peer at hand; all take `-r 1`, as the rounds repeat."""
+    """Ours, and all peers that were found; all take `-r 1`, as the rounds repeat."""
     found: dict[str, Measure] = {OURS: lambda _: launch(our_command(work))}
     if LLAMA_CPP in peers.folders:
         found[LLAMA_CPP] = lambda _: launch(_llama_cpp_command(peers, work))
@@ -57,11 +57,11 @@ def _llama_cpp_command(peers: Peers, work: Work) -> list[str]:
 
 
 def _ik_llama_command(peers: Peers, work: Work) -> list[str]:
-    """It has no depth, but decoding behind a prompt of that length: `-gp`."""
+    """Without an option for the depth: `-gp` decodes after a prompt of that length."""
     options = ["-o", "json", *_IK_REPACKED, "-w", str(int(work.warmup))]
     if work.depth:
         if work.prompts:
-            raise ValueError("ik_llama.cpp reads no prompt behind another")
+            raise ValueError("ik_llama.cpp can't measure a prompt after other tokens")
         options += [*_common(replace(work, n_gen=0)), "-gp", f"{work.depth},{work.n_gen}"]
     else:
         options += _common(work)
@@ -88,7 +88,7 @@ def _kind(result: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Together:
-    """`n_gen` tokens for each of several sequences, one of every sequence at a time."""
+    """`n_gen` tokens for each of several sequences; a step makes one token of each."""
 
     model: Path
     threads: int
@@ -97,10 +97,10 @@ class Together:
 
 
 def systems_together(peers: Peers, work: Together) -> dict[str, Measure]:
-    """Ours, and every peer at hand: tokens/s of all sequences."""
+    """Ours, and all peers that were found: tokens/s of all sequences."""
     options = ["-m", str(work.model), "-t", str(work.threads)]
     found: dict[str, Measure] = {OURS: lambda _: launch(our_command_together(work))}
-    # A first token each, as their prompts can't be empty.
+    # Prompts of one token, as the peers' prompts can't be empty.
     options += ["-npp", "1", "-ntg", str(work.n_gen), "-npl", str(work.sequences), "-c", "2048"]
     if LLAMA_CPP in peers.folders:
         theirs = [peers.tool(LLAMA_CPP, "llama-batched-bench"), *options]

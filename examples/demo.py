@@ -1,8 +1,8 @@
 """The whole pipeline on a real model, with the commands a user would type; `make demo` runs it.
 
-Fetches SmolLM2-135M-Instruct, writes it out as a Hugging Face folder and as a Meta folder, converts
-the Meta folder to f16, quantizes that to q5_0 and q4_0, and runs a prompt on each. Files that are
-there already are used again, so an interrupted run goes on where it stopped.
+Downloads SmolLM2-135M-Instruct, exports it as a Hugging Face folder and as a Meta folder, converts
+the Meta folder to f16, quantizes that to q5_0 and q4_0, and runs a prompt on each. Files that exist
+are used again, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOKENS = 48
 
 
 class DemoError(Exception):
-    """The demo can't go on; the message says why."""
+    """The demo can't continue; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def run(model: Path) -> Row:
     seconds = time.perf_counter() - start
     speed = re.search(r"^decode: .* ([0-9.]+) tokens/s", done.stderr, re.MULTILINE)
     if speed is None:
-        raise DemoError(f"`ggmlkit run` on {model} told no speed: {done.stderr.strip()}")
+        raise DemoError(f"`ggmlkit run` on {model} printed no speed: {done.stderr.strip()}")
     return Row(
         name=model.name,
         megabytes=model.stat().st_size / 1e6,
@@ -157,8 +157,8 @@ def ggmlkit(*arguments: str | Path, capture: bool = False) -> subprocess.Complet
         [sys.executable, "-m", "ggmlkit", *words], capture_output=capture, text=True, check=False
     )
     if done.returncode:
-        said = f": {done.stderr.strip()}" if capture else ""
-        raise DemoError(f"`ggmlkit {words[0]}` failed with exit code {done.returncode}{said}")
+        detail = f": {done.stderr.strip()}" if capture else ""
+        raise DemoError(f"`ggmlkit {words[0]}` failed with exit code {done.returncode}{detail}")
     return done
 
 

@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that judge: ratios, fits, divergences, the store, the page."""
+"""The arithmetic of the benchmarks: ratios, fits, divergences, and the files they write."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_best_is_the_smallest_where_less_is_better() -> None:
     assert comparison(less=True).best_other == "slow"
 
 
-def test_a_goal_may_name_the_system_that_it_is_about() -> None:
+def test_a_goal_can_name_the_system_to_compare_with() -> None:
     assert comparison(against="slow").rival == "slow"
     assert comparison(against="missing").rival == comparison().best_other
     assert from_json(comparison(against="slow").as_json()).against == "slow"
@@ -68,7 +68,7 @@ def test_nothing_is_compared_with_a_system_that_is_missing() -> None:
     assert comparison(samples={"fast": [1.0]}).ratios() == []
 
 
-def test_the_share_is_of_the_limit_with_as_many_threads() -> None:
+def test_the_share_is_of_the_limit_with_the_same_number_of_threads() -> None:
     assert comparison(roof=Roof("read", 1e8)).share(PEAKS[1]) == pytest.approx(0.3)
 
 
@@ -89,7 +89,7 @@ def test_systems_take_turns_and_a_failing_one_is_left_out() -> None:
     assert failures == ["c: exit code 3, no such model"]
 
 
-def test_a_line_is_found_again() -> None:
+def test_points_on_a_line_give_that_line() -> None:
     sizes = [1e7, 1e8, 1e9]
     line = fitted([(size, 2e-4 + 1e-10 * size) for size in sizes])
     assert line.fixed == pytest.approx(2e-4)
@@ -113,14 +113,14 @@ def test_widths_of_the_grouped_shape_are_whole_blocks() -> None:
     assert all(width % 256 == 0 for width in (shape.dim, shape.ffn))
 
 
-def test_divergence_is_that_of_the_definition() -> None:
+def test_divergence_equals_its_definition() -> None:
     exact, other = np.log(np.float32([[0.5, 0.5]])), np.log(np.float32([[0.25, 0.75]]))
     expected = 1e3 * 0.5 * (np.log(0.5 / 0.25) + np.log(0.5 / 0.75))
     assert kl_divergence(exact, other) == pytest.approx(expected, rel=1e-5)
     assert kl_divergence(exact, exact + 3) == pytest.approx(0, abs=1e-6)
 
 
-def test_what_is_stored_is_read_again_on_the_same_cpu_alone(tmp_path: Path) -> None:
+def test_stored_results_are_read_only_on_the_same_cpu(tmp_path: Path) -> None:
     stored = results(comparison(roof=Roof("read", 1.0, 0.8), x={"tokens": 1.0}))
     write(stored, tmp_path / "results.json")
     assert read(tmp_path / "results.json", "mine") == stored
@@ -128,7 +128,7 @@ def test_what_is_stored_is_read_again_on_the_same_cpu_alone(tmp_path: Path) -> N
     assert read(tmp_path / "none.json", "mine") == Results()
 
 
-def test_the_page_says_what_was_reached() -> None:
+def test_the_page_says_which_goals_were_reached() -> None:
     reached = comparison(goal=1.4, roof=Roof("read", 1e8, 0.8))
     missed = comparison(work="other", goal=1.4, less=True, samples={OURS: [3.0], "fast": [2.0]})
     page = markdown(results(reached, missed), [], [])
@@ -167,8 +167,8 @@ def test_a_random_model_runs_and_its_cost_is_counted(tmp_path: Path, tied: bool)
     assert spent.weights == layers + 320 * 64 * (1 if tied else 2) + 5 * 64
 
 
-def test_a_command_is_watched_from_outside(tmp_path: Path) -> None:
-    own = bytearray(300_000_000)  # which the measured process has no part in
+def test_time_and_memory_of_a_command_are_measured(tmp_path: Path) -> None:
+    own = bytearray(300_000_000)  # which must not count for the measured process
     code = "import time; room = bytearray(50_000_000); time.sleep(0.2)"
     seconds, peak = watched([sys.executable, "-c", code], tmp_path / "peak.json")
     assert own
@@ -179,7 +179,7 @@ def test_a_command_is_watched_from_outside(tmp_path: Path) -> None:
     assert b"ValueError: no" in failed.value.stderr
 
 
-def test_types_have_the_files_numbers() -> None:
+def test_types_have_the_numbers_of_files() -> None:
     assert [type_id(t) for t in ("q4_0", "q5_1", "q8_0", "q4_K")] == [2, 7, 8, 12]
 
 
@@ -195,6 +195,6 @@ def test_runs_of_a_fuzzer_are_added_up(tmp_path: Path) -> None:
     assert "| gguf | 201,000 | 1,005 | 1 |" in page
 
 
-def test_nothing_is_said_of_fuzzing_that_nobody_did(tmp_path: Path) -> None:
+def test_the_page_has_no_section_on_fuzzing_without_records(tmp_path: Path) -> None:
     assert "Fuzzing" not in markdown(results(comparison()), [], [], fuzzing.lines({}))
     assert fuzzing.read(tmp_path / "missing.json") == {}

@@ -1,4 +1,4 @@
-"""What `make peers` records of a run, and shows of it."""
+"""The records of `make peers`, and the table that shows them."""
 
 from __future__ import annotations
 

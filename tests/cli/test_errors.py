@@ -102,7 +102,7 @@ def test_a_pattern_that_finds_nothing_is_1(tmp_path: Path) -> None:
             "quantize", F16, tmp_path / "out.gguf", "q8_0", "--tensor-type", f"{pattern}=q4_0"
         )
         assert_one_sentence(done)
-        assert f"'{pattern}', given type q4_0, is found in the name of no matrix" in done.stderr
+        assert f"'{pattern}', given type q4_0, matches the name of no matrix" in done.stderr
         assert not (tmp_path / "out.gguf").exists()
 
 

@@ -23,7 +23,7 @@ def golden() -> Path:
 
 @pytest.fixture
 def meta_copy(tmp_path: Path) -> Path:
-    """A copy of the golden Meta folder that a test may change."""
+    """A copy of the golden Meta folder that a test can change."""
     return Path(shutil.copytree(GOLDEN / "meta", tmp_path / "meta"))
 
 
@@ -45,7 +45,7 @@ def tiny_hf(tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
 
 @pytest.fixture
 def base(tiny_hf: MakeHf, tmp_path: Path) -> tuple[Path, Any]:
-    """A model in grouped attention, as base.gguf in f32 too."""
+    """A model with grouped attention; base.gguf has it in f32."""
     folder, model = tiny_hf("base")
     gk.convert(folder, tmp_path / "base.gguf", type="f32")
     return folder, model

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def flax_name(name: str) -> str:
-    """The path of Hugging Face's FlaxLlama to the parameter that PyTorch calls so."""
+    """The path in Hugging Face's FlaxLlama of the parameter that PyTorch calls ``name``."""
     path, _, last = name.replace(".", "/").rpartition("/")
     if path.endswith("norm"):
         return f"{path}/{last}"
@@ -17,7 +17,7 @@ def flax_name(name: str) -> str:
 
 
 def flax_tree(model: Any, dtype: str = "float32") -> dict[str, Any]:
-    """Arrays by path; dense layers the other way round."""
+    """Arrays by path; dense layers are transposed."""
     found = {}
     for name, tensor in model.state_dict().items():
         path, values = flax_name(name), tensor.float().numpy()
@@ -38,7 +38,7 @@ def nested(arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def easylm_tree(model: Any) -> dict[str, Any]:
-    """The same in EasyLM's names, whose q and k have Meta's order of rows."""
+    """The arrays by EasyLM's names, with q and k in Meta's row order."""
     config = model.config
     parts = {
         "self_attn/q_proj": "attention/wq",

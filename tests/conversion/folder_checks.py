@@ -1,4 +1,4 @@
-"""What a converted checkpoint must hold."""
+"""Checks of the tensors of a converted checkpoint."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def expected(model: Any) -> dict[str, np.ndarray[Any, Any]]:
         for kind, heads in (("q", config.num_attention_heads), ("k", config.num_key_value_heads)):
             rows = state[f"{prefix}self_attn.{kind}_proj.weight"]
             half = rows.shape[0] // heads // 2
-            turned = rows.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(rows.shape)
-            found[f"blk.{layer}.attn_{kind}.weight"] = turned
+            permuted = rows.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(rows.shape)
+            found[f"blk.{layer}.attn_{kind}.weight"] = permuted
     return found
 
 

@@ -14,13 +14,13 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Layer:
-    """A linear layer's integers ``(in, out)``, and what they are multiples of.
+    """A linear layer's integers ``(in, out)``, their scales and zero points.
 
     Attributes:
         integers: below ``2**bits``.
         zeros: (groups, out).
-        scales: (groups, out), of torch.
-        groups: of each input (in,).
+        scales: (groups, out), a tensor of torch.
+        groups: the group of each input, (in,).
         bits: of an integer.
     """
 
@@ -37,7 +37,7 @@ class Layer:
         return (self.scales[self.groups] * steps).T.contiguous()
 
     def exact(self) -> Array:
-        """The same in float64, nothing rounded."""
+        """The weight in float64, without rounding."""
         scales = self.scales.double().numpy()[self.groups]
         steps = self.integers.astype(np.float64) - self.zeros[self.groups].astype(np.float64)
         return np.ascontiguousarray((scales * steps).T)
@@ -54,7 +54,7 @@ def random_layer(
     dtype: torch.dtype = torch.float16,
     seed: int = 0,
 ) -> Layer:
-    """A layer of random integers; of ``act_order`` the inputs' groups are shuffled."""
+    """A layer of random integers; with ``act_order`` the inputs' groups are shuffled."""
     rng = np.random.default_rng(seed)
     size = inputs if group_size == -1 else group_size
     groups = np.arange(inputs) // size
@@ -79,7 +79,7 @@ def packed(values: Array, bits: int) -> Array:
 
 
 def gptq(layer: Layer, version: int = 1) -> dict[str, torch.Tensor]:
-    """A layer as GPTQ stores it; version 1 takes one off the zero points."""
+    """A layer as GPTQ stores it; version 1 stores zero points minus 1."""
     zeros = layer.zeros - 1 if version == 1 else layer.zeros
     return {
         "qweight": torch.from_numpy(packed(layer.integers, layer.bits)),

@@ -1,4 +1,4 @@
-"""Checkpoints of many gigabytes that take no room: their tensors are holes in a sparse file."""
+"""Checkpoints of many gigabytes that take no disk space: their tensors are holes in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def sparse_folder(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, int]:
-    """A Hugging Face folder with zeros in f16; bytes of all tensors, and of the largest."""
+    """A Hugging Face folder of zeros in f16; returns bytes of all tensors, and of the largest."""
     shapes = _shapes(dim, ffn, layers)
     _write_settings(folder, dim, ffn, layers)
     _write_safetensors(folder, {name: ("f16", shape) for name, shape in shapes.items()})
@@ -24,7 +24,7 @@ def sparse_folder(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int
 
 
 def sparse_gptq(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, int]:
-    """The same with layers of four bits; bytes of their values in f16, and of the largest."""
+    """One with GPTQ layers of four bits; returns the same bytes, of the values in f16."""
     shapes = _shapes(dim, ffn, layers)
     tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
@@ -43,7 +43,7 @@ def sparse_gptq(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, 
 
 
 def sparse_easylm(folder: Path, *, dim: int, ffn: int, layers: int) -> tuple[int, int]:
-    """EasyLM's stream, ``streaming_params``, of zeros in f16; bytes as of the others."""
+    """EasyLM's ``streaming_params`` of zeros in f16; returns the same bytes."""
     shapes = _shapes(dim, ffn, layers)
     _write_settings(folder, dim, ffn, layers)
     with (folder / "streaming_params").open("wb") as file:

@@ -23,9 +23,9 @@ from ggmlkit.errors import ConversionError
 from tiny_models import VARIANTS, save_tiny, save_variant
 
 Floats = np.ndarray[Any, Any]
-# Longer than a tile of a prompt, and than every window below.
+# Longer than a chunk of a prompt, and than every window below.
 TOKENS = np.random.default_rng(4).integers(0, 320, 280).tolist()
-# Keys and values are kept in float16 (11 bits), which is all that differs: 2⁻¹² of each.
+# The only difference is that keys and values are kept in float16 (11 bits): 2⁻¹² of each.
 BOUND = 1e-3
 
 Make = Callable[[str], tuple[Path, Any]]
@@ -74,7 +74,7 @@ def test_tokens_one_by_one_in_several_sequences(make: Make, tmp_path: Path, vari
     convert(folder, tmp_path / "m.gguf", type="f32")
     llama = gk.Llama(tmp_path / "m.gguf", threads=2, sequences=3)
     texts = [TOKENS, TOKENS[100:150], TOKENS[7:11]]
-    if variant == "phi3-longrope":  # transformers takes the long factors for long texts alone
+    if variant == "phi3-longrope":  # transformers uses the long factors only for long texts
         texts = [TOKENS, TOKENS[:200], TOKENS[80:]]
     for i, text in enumerate(texts):
         llama.eval(text[:-3], i)
@@ -84,7 +84,7 @@ def test_tokens_one_by_one_in_several_sequences(make: Make, tmp_path: Path, vari
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_written_back_it_is_the_same_model(make: Make, tmp_path: Path, variant: str) -> None:
+def test_an_exported_model_computes_the_same(make: Make, tmp_path: Path, variant: str) -> None:
     folder, model = make(variant)
     convert(folder, tmp_path / "m.gguf", type="f32")
     export(tmp_path / "m.gguf", tmp_path / "out")
@@ -102,7 +102,7 @@ def test_written_back_it_is_the_same_model(make: Make, tmp_path: Path, variant: 
 
 
 @pytest.mark.parametrize("variant", ["qwen2", "qwen3", "phi3", "gemma2", "gemma3"])
-def test_quantized_it_computes_with_the_values_of_the_blocks(
+def test_a_quantized_model_computes_with_the_values_of_its_blocks(
     make: Make, tmp_path: Path, variant: str
 ) -> None:
     folder, _ = make(variant)
@@ -127,7 +127,7 @@ def test_what_ggjt_and_meta_cannot_hold_is_named(make: Make, tmp_path: Path, var
 
 
 @pytest.mark.parametrize("family", ["Gemma2", "Phi3"])
-def test_with_a_sentencepiece_vocabulary_it_writes_text(
+def test_a_model_with_a_sentencepiece_vocabulary_generates_text(
     golden: Path, tmp_path: Path, family: str
 ) -> None:
     folder = tmp_path / "tiny"
@@ -160,7 +160,7 @@ def renamed(folder: Path, model_type: str, **settings: Any) -> None:
         ("iquestcoder", "IQuestCoderForCausalLM", {"attention_bias": True, "mlp_bias": True}),
     ],
 )
-def test_types_that_compute_what_llama_does(
+def test_model_types_that_compute_what_llama_does(
     tmp_path: Path, model_type: str, own_class: str, settings: dict[str, Any]
 ) -> None:
     folder = tmp_path / "tiny"
@@ -176,7 +176,7 @@ def test_types_that_compute_what_llama_does(
 
 
 def test_a_type_with_llama_s_names_and_another_rotation_is_refused_by_name(tmp_path: Path) -> None:
-    """Helium's settings and tensors are llama's in name; its heads turn otherwise."""
+    """Helium's settings and tensors have llama's names, but its rotation is another."""
     save_tiny("Helium", tmp_path / "tiny", head_dim=16, pad_token_id=None)
     with pytest.raises(ConversionError, match="model_type 'helium' is not supported, only llama,"):
         convert(tmp_path / "tiny", tmp_path / "m.gguf")
@@ -184,7 +184,7 @@ def test_a_type_with_llama_s_names_and_another_rotation_is_refused_by_name(tmp_p
 
 
 def test_every_causal_model_of_transformers_is_known_or_refused_by_name() -> None:
-    """Each with the settings of llama alone, which say nothing of what it does otherwise."""
+    """Each with only llama's settings, which don't show what it does differently."""
     from transformers.models.auto import modeling_auto
 
     settings = {
@@ -205,7 +205,7 @@ def test_every_causal_model_of_transformers_is_known_or_refused_by_name() -> Non
             from_hf_config({**settings, "model_type": kind})
 
 
-def test_a_bias_that_the_config_does_not_promise_is_named(make: Make, tmp_path: Path) -> None:
+def test_a_bias_that_the_config_does_not_have_is_named(make: Make, tmp_path: Path) -> None:
     folder, _ = make("llama-biases")
     renamed(folder, "llama", attention_bias=False)
     with pytest.raises(ConversionError, match=r"no place for the tensor .*_proj\.bias"):

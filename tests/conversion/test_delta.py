@@ -1,4 +1,4 @@
-"""Deltas: FastChat's arithmetic in PyTorch, bit for bit, and the target back again."""
+"""Deltas equal FastChat's arithmetic in PyTorch bit for bit, and restore the target."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BY_TOKEN = ("model.embed_tokens.weight", "lm_head.weight")
 
 @pytest.fixture
 def pair(tiny_hf: MakeHf) -> Callable[..., tuple[Path, Path]]:
-    """Makes folders of a base model and of what training made of it, with more tokens if asked."""
+    """Makes folders of a base model and of the same model trained, which can have more tokens."""
 
     def make(dtype: str = "f16", new_tokens: int = 0, spread: float = 0.01) -> tuple[Path, Path]:
         base, model = tiny_hf("base")
@@ -99,7 +99,7 @@ def test_both_ways_are_fastchats_bit_for_bit(
 
 
 @pytest.mark.parametrize("new_tokens", [0, 1])
-def test_a_delta_in_float32_gives_back_the_very_target(
+def test_a_delta_in_float32_restores_the_target_exactly(
     pair: Callable[..., tuple[Path, Path]], tmp_path: Path, new_tokens: int
 ) -> None:
     base, target = pair("f16", new_tokens, spread=0.3)
@@ -145,7 +145,7 @@ def test_the_result_runs_in_transformers(
 
 
 @pytest.mark.parametrize("suffix", [".gguf", "?container=gguf"])
-def test_the_result_may_be_a_model_file(
+def test_the_result_can_be_a_model_file(
     pair: Callable[..., tuple[Path, Path]], tmp_path: Path, suffix: str
 ) -> None:
     base, target = pair("f16", 1)
@@ -164,7 +164,7 @@ def test_the_result_may_be_a_model_file(
     assert distance(gk.Llama(out, threads=1).logits(TOKENS), logits(model)) < 1e-3
 
 
-def test_without_a_type_a_file_has_the_deltas(
+def test_a_model_file_has_the_deltas_type_by_default(
     pair: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
     base, target = pair("bf16")
@@ -196,7 +196,7 @@ def test_shards_and_pytorch_files_are_read(
         assert_bits_equal(state(tmp_path / f"{number}"), first)
 
 
-def test_a_changed_type_is_told_in_the_configuration(
+def test_a_changed_type_is_written_into_the_configuration(
     pair: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
     base, target = pair("f16")
@@ -219,15 +219,15 @@ def rewritten(folder: Path, change: Callable[[State], object]) -> None:
 
 Q = "model.layers.1.self_attn.q_proj.weight"
 CASES: list[tuple[Callable[[State], object], str]] = [
-    (lambda s: s.pop(Q), f"delta has no tensor {Q}, as .*base has"),
-    (lambda s: s.update(extra=torch.ones(2)), "base has no tensor extra, as .*delta has"),
+    (lambda s: s.pop(Q), f"delta has no tensor {Q}, but .*base has"),
+    (lambda s: s.update(extra=torch.ones(2)), "base has no tensor extra, but .*delta has"),
     (lambda s: s.update({Q: s[Q][:32].clone()}), rf"{Q} has shape \(32, 64\) in .*delta, but \(64"),
     (lambda s: s.update({Q: torch.cat([s[Q], s[Q]])}), rf"{Q} has shape \(128, 64\)"),
     (
         lambda s: s.update({BY_TOKEN[0]: s[BY_TOKEN[0]][:300].clone()}),
         r"embed_tokens\.weight has shape \(300, 64\)",
     ),
-    (lambda s: s.update({Q: s[Q].to(torch.int8)}), f"{Q} is i8, no f32, f16 or bf16"),
+    (lambda s: s.update({Q: s[Q].to(torch.int8)}), f"{Q} is i8, not f32, f16 or bf16"),
     (
         lambda s: s.update({Q: torch.full_like(s[Q], 65504)}),
         rf"{Q}' holds [\d.]+ at \(0, 0\), too large for f16",
@@ -272,7 +272,7 @@ def test_a_failure_leaves_an_old_result_as_it_was(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_what_is_no_checkpoint_or_would_be_overwritten(
+def test_inputs_that_are_not_checkpoints_or_would_be_overwritten(
     pair: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
     base, target = pair("f16")
@@ -280,10 +280,10 @@ def test_what_is_no_checkpoint_or_would_be_overwritten(
     (tmp_path / "empty").mkdir()
     gk.convert(base, tmp_path / "base.gguf")
     for own in (tmp_path / "empty", tmp_path / "base.gguf", tmp_path / "missing"):
-        with pytest.raises(ConversionError, match="it is no Hugging Face folder"):
+        with pytest.raises(ConversionError, match="it is not a Hugging Face folder"):
             gk.apply_delta(own, tmp_path / "delta", tmp_path / "out")
     for out in (base, tmp_path / "delta"):
-        with pytest.raises(ConversionError, match="is read from; write to another folder"):
+        with pytest.raises(ConversionError, match="is one of the inputs; write to another folder"):
             gk.apply_delta(base, tmp_path / "delta", out)
     with pytest.raises(ConversionError, match="a checkpoint folder holds f32, f16 or bf16, not q4"):
         gk.apply_delta(base, tmp_path / "delta", tmp_path / "out", type="q4_0")
@@ -293,17 +293,17 @@ def test_what_is_no_checkpoint_or_would_be_overwritten(
 MEASURE = """
 import sys
 import ggmlkit as gk
-gk.make_delta(*sys.argv[1:3], sys.argv[3])  # what the libraries take at first
+gk.make_delta(*sys.argv[1:3], sys.argv[3])  # memory of loading the libraries
 before = peak()
 gk.apply_delta(*sys.argv[4:6], sys.argv[6])
 print(peak() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("out", ["out", "out.gguf"])
 def test_peak_memory_is_a_few_tensors(tiny_hf: MakeHf, tmp_path: Path, out: str) -> None:
-    """Of 120 MB in tensors of at most 8, within DESIGN's three of them and slack."""
+    """A model of 120 MB with tensors of at most 8 MB: at most three of them, and some slack."""
     small, _ = tiny_hf("small")
     sizes = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 4}
     large, model = tiny_hf("large", **sizes, num_attention_heads=16)

@@ -1,4 +1,4 @@
-"""Model files written out as folders, and converted back."""
+"""Model files exported as folders, and converted back."""
 
 from __future__ import annotations
 
@@ -286,7 +286,9 @@ def test_a_folder_with_files_of_another_checkpoint_is_refused(
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_other_files_are_let_be_and_the_same_ones_replaced(golden: Path, tmp_path: Path) -> None:
+def test_other_files_stay_and_those_of_the_same_names_are_replaced(
+    golden: Path, tmp_path: Path
+) -> None:
     (tmp_path / "README.md").write_text("mine")
     export(golden / "ggjt-v3-f16.bin", tmp_path, type="f32")
     first = bits(tmp_path)
@@ -315,7 +317,7 @@ def test_a_failed_export_leaves_the_folder_as_it_was(golden: Path, tmp_path: Pat
 
 
 def test_smollm2_there_and_back(smollm2_gguf: Path, tmp_path: Path) -> None:
-    """The real model: names and bytes of all tensors, and every token."""
+    """The real model: the names and bytes of all tensors, and all tokens, come back."""
     export(smollm2_gguf, tmp_path / "first", type="f16")
     convert(tmp_path / "first", tmp_path / "m.gguf", type="f16")
     export(tmp_path / "m.gguf", tmp_path / "second")

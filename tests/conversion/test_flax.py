@@ -53,7 +53,7 @@ def test_a_folder_of_flax_in_shards(tiny_hf: MakeHf, tmp_path: Path) -> None:
 @pytest.mark.parametrize("state", [False, True])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_easylm(tiny_hf: MakeHf, tmp_path: Path, streamed: bool, state: bool) -> None:
-    """Parameters alone, or a training state with an optimizer's."""
+    """Only parameters, or a training state that has an optimizer's too."""
     folder, model = tiny_hf()
     (folder / "model.safetensors").unlink()
     arrays = {f"params/{path}": array for path, array in easylm_tree(model).items()}

@@ -1,4 +1,4 @@
-"""A conversion killed at any moment leaves the old result or the new one, and no debris."""
+"""A conversion killed at any moment leaves the old result or the new one, and no other files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ KILLS = 30  # of each job
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The program that forks converters off."""
+    """The program that forks converters."""
     with serving(Path(__file__).with_name("killed_converter.py")) as running:
         yield running
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With two checkpoints, and a folder for what comes out."""
+    """A folder with two checkpoints, and a folder for the results."""
     for name, eps in (("a", 1e-5), ("b", 1e-6)):
         (tmp_path / name).mkdir()
         checkpoints.hf_folder(tmp_path / name)
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(folder: Path) -> dict[str, bytes]:
+def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -50,27 +50,27 @@ def test_killed_at_any_moment(folder: Path, server: Server, job: str) -> None:
     whole = []
     for source in SOURCES:
         JOBS[job](folder, folder / source)
-        whole.append(found(folder / "out"))
+        whole.append(files_of(folder / "out"))
     assert whole[0] != whole[1]
     rng = Random(job)
     for _ in range(KILLS):
         server.run_and_kill(job, folder, rng.uniform(0, 0.06))
-        left = found(folder / "out")
+        left = files_of(folder / "out")
         visible = {name: data for name, data in left.items() if not name.startswith(".")}
-        # An export may be ended among its renames: then it lacks config.json, and is no checkpoint.
+        # An export can be killed between its renames: then it lacks config.json, the mark of one.
         assert visible in whole or (job == "export" and "config.json" not in visible)
     JOBS[job](folder, folder / SOURCES[0])
-    assert found(folder / "out") == whole[0]
+    assert files_of(folder / "out") == whole[0]
 
 
-def test_interrupted_it_says_so_and_leaves_nothing(folder: Path) -> None:
+def test_an_interrupted_conversion_says_so_and_leaves_nothing(folder: Path) -> None:
     command = [sys.executable, "-m", "ggmlkit", "convert", str(folder / "a")]
     target = folder / "out" / "m.gguf"
     target.write_bytes(b"old")
-    # As Ctrl-C comes, at a moment of the conversion itself: when its first progress is told.
+    # Like Ctrl-C during the conversion itself: at its first report of progress.
     code = (
         "import os, signal, sys\n"
-        # What a shell starts in the background has been told to ignore it.
+        # A process that a shell starts in the background ignores the signal.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from ggmlkit.cli import progress as bars\n"
         "from contextlib import contextmanager\n"
@@ -90,4 +90,4 @@ def test_interrupted_it_says_so_and_leaves_nothing(folder: Path) -> None:
     )
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
-    assert found(folder / "out") == {"m.gguf": b"old"}
+    assert files_of(folder / "out") == {"m.gguf": b"old"}

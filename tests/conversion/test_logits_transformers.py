@@ -54,7 +54,7 @@ def error(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
     return float(np.sqrt(np.mean((ours - theirs) ** 2)) / theirs.std())
 
 
-# Keys and values are kept in float16 (11 bits), which is all that differs: 2⁻¹² of each.
+# The only difference is that keys and values are kept in float16 (11 bits): 2⁻¹² of each.
 BOUND = 1e-3
 
 

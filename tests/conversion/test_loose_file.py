@@ -1,4 +1,4 @@
-"""Single files of weights, their settings beside them or inside."""
+"""Single files of weights, with settings beside them or inside."""
 
 from __future__ import annotations
 
@@ -130,19 +130,19 @@ def test_lightning_s_own_checkpoint(tiny_hf: MakeHf, tmp_path: Path) -> None:
     check(tmp_path / "m.gguf", model)
 
 
-def test_what_is_missing_is_told(tiny_hf: MakeHf, tmp_path: Path) -> None:
+def test_missing_settings_and_unknown_tensors_are_named(tiny_hf: MakeHf, tmp_path: Path) -> None:
     folder, model = tiny_hf()
     state = model.state_dict()
-    torch.save(state, tmp_path / "alone.pt")
-    with pytest.raises(ConversionError, match=r"alone\.pt holds tensors only \(torch\)"):
-        gk.convert(tmp_path / "alone.pt", tmp_path / "m.gguf")
+    torch.save(state, tmp_path / "only.pt")
+    with pytest.raises(ConversionError, match=r"only\.pt holds tensors only \(torch\)"):
+        gk.convert(tmp_path / "only.pt", tmp_path / "m.gguf")
     (tmp_path / "params.json").write_text("{}")
     with pytest.raises(ConversionError, match=r"needs the model's config\.json"):
-        gk.convert(tmp_path / "alone.pt", tmp_path / "m.gguf")
+        gk.convert(tmp_path / "only.pt", tmp_path / "m.gguf")
     for change, reason in (
         ({"teacher.x": torch.ones(1)}, r"no place for the tensor teacher\.x"),
         ({f"ema.{name}": t for name, t in state.items()}, "several models"),
-        ({"_orig_mod.lm_head.weight": torch.ones(1)}, r"two tensors are both lm_head\.weight"),
+        ({"_orig_mod.lm_head.weight": torch.ones(1)}, r"two tensors have the name lm_head\.weight"),
     ):
         inner = {f"net.{name}": t for name, t in state.items()} if "teacher.x" in change else state
         torch.save({**inner, **change}, folder / "a.pt")

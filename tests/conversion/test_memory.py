@@ -1,4 +1,4 @@
-"""Memory: at most three of the largest tensors and 200 MB, whatever the size of the model."""
+"""Memory: at most three times the largest tensor and 200 MB, whatever the size of the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def peak_of(*words: str | Path) -> int:
-    """Bytes that a command took at most."""
+    """Peak memory of a command in bytes."""
     return printed(MEASURE, *words)
 
 
@@ -30,7 +30,7 @@ def bound(largest: int) -> int:
 
 
 def test_a_model_of_gigabytes(tmp_path: Path) -> None:
-    """Its data is a hole in a sparse file, read like any other; what is written is real."""
+    """The data that is read is a hole in a sparse file; the data that is written is real."""
     size, largest = sparse_folder(tmp_path / "hf", dim=2048, ffn=8192, layers=20)
     assert size > 2.5e9
     peak = peak_of("convert", tmp_path / "hf", tmp_path / "m.gguf", "--type", "tq2_0")
@@ -39,7 +39,7 @@ def test_a_model_of_gigabytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["convert", "export"])
 def test_many_threads_that_copy(tmp_path: Path, command: str) -> None:
-    """Each with a tensor of its own would take eight."""
+    """Eight threads with a tensor each would take eight tensors of memory."""
     size, largest = sparse_folder(tmp_path / "hf", dim=2048, ffn=16384, layers=2)
     out = tmp_path / ("m.gguf" if command == "convert" else "out")
     assert peak_of(command, tmp_path / "hf", out, "-t", "8") < bound(largest) < size

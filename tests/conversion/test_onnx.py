@@ -20,7 +20,7 @@ MakeHf = Callable[..., tuple[Path, Any]]
 
 
 class Logits(torch.nn.Module):  # type: ignore[misc, name-defined]
-    """A model of one input and output, whose mask needs no operators that ONNX lacks."""
+    """A model of one input and one output, whose mask needs only operators that ONNX has."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_a_graph_whose_nodes_have_no_names(tiny_hf: MakeHf, tmp_path: Path) -> N
     for node in graph.graph.node:
         node.name = ""
     onnx.save(graph, path)
-    with pytest.raises(ConversionError, match="no node tells which module's weight the matrix"):
+    with pytest.raises(ConversionError, match="no node says which module the matrix"):
         gk.convert(path, tmp_path / "m.gguf")
 
 

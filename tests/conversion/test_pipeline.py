@@ -131,9 +131,9 @@ print(peak() - before)
 
 
 @pytest.mark.parametrize("type", ["f16", "q4_0"])
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_peak_memory_is_a_few_tensors(tiny_hf: MakeHf, tmp_path: Path, type: str) -> None:
-    """A model of 210 MB whose largest tensor has 16 MB, within DESIGN's three of them and slack."""
+    """A model of 210 MB whose largest tensor has 16 MB: at most three of them, and some slack."""
     folder, model = tiny_hf(
         hidden_size=1024, intermediate_size=4096, num_hidden_layers=3, num_attention_heads=16
     )

@@ -33,8 +33,8 @@ def test_converted_or_quantized(tiny_hf: MakeHf, tmp_path: Path, type: str) -> N
     assert converted == contents(tmp_path / "quantized.gguf")
     assert len({kind for kind, _ in converted.values()}) > 2 or type == "q8_0"
     with gk.open(tmp_path / "converted.gguf") as one, gk.open(tmp_path / "quantized.gguf") as two:
-        told = "general.file_type"
-        assert one.metadata[told] == two.metadata[told]
+        key = "general.file_type"
+        assert one.metadata[key] == two.metadata[key]
 
 
 def test_pure_is_one_type(golden: Path, tmp_path: Path) -> None:
@@ -55,23 +55,23 @@ def test_both_commands_say_what_fell_back(golden: Path, tmp_path: Path) -> None:
         assert all(f"ggmlkit: note: {note}\n" in ggmlkit(*command).stderr for note in notes)
 
 
-def test_both_commands_say_what_loses_twice(golden: Path, tmp_path: Path) -> None:
+def test_both_commands_say_what_loses_precision_twice(golden: Path, tmp_path: Path) -> None:
     source, out = golden / "ggjt-v3-q5_1.bin", tmp_path / "m.gguf"
-    said = "quantized already (q5_1), and lose precision a second time"
-    assert said in ggmlkit("quantize", source, out, "q4_0").stderr
-    assert said in ggmlkit("convert", source, out, "--type", "q4_0").stderr
-    assert said not in ggmlkit("convert", source, out, "--type", "f16").stderr
+    note = "quantized already (q5_1), and lose precision a second time"
+    assert note in ggmlkit("quantize", source, out, "q4_0").stderr
+    assert note in ggmlkit("convert", source, out, "--type", "q4_0").stderr
+    assert note not in ggmlkit("convert", source, out, "--type", "f16").stderr
 
 
 def test_the_help_lists_every_type() -> None:
-    told = ggmlkit("convert", "--help").stdout
-    for name in set(NAMES) - {"q3_K", "q4_K", "q5_K"}:  # which mean another's M
-        assert name in re.split(r"\W+", told)
+    help_text = ggmlkit("convert", "--help").stdout
+    for name in set(NAMES) - {"q3_K", "q4_K", "q5_K"}:  # which mean the mixtures with _M
+        assert name in re.split(r"\W+", help_text)
 
 
-def test_the_plan_tells_the_mixtures_types(golden: Path, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_mixtures_types(golden: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.gguf"
     plan = ("convert", golden / "meta", out, "--type", "q4_0", "--dry-run", "--json")
-    told = {t["name"]: t["type"] for t in json.loads(ggmlkit(*plan).stdout)["tensors"]}
+    shown = {t["name"]: t["type"] for t in json.loads(ggmlkit(*plan).stdout)["tensors"]}
     gk.convert(golden / "meta", out, type="q4_0")
-    assert told == {name: kind for name, (kind, _) in contents(out).items()}
+    assert shown == {name: kind for name, (kind, _) in contents(out).items()}

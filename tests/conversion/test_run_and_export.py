@@ -1,4 +1,4 @@
-"""What the keys of a file say is what runs and what is exported: one reading serves both."""
+"""A file's keys mean the same for running a model and for exporting it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_runs_is_what_is_exported(
         ({"block_count": 3000}, "more than there are tensors"),
     ],
 )
-def test_what_no_field_holds_is_refused_alike(
+def test_keys_that_no_field_holds_are_refused_by_both(
     with_keys: Make, tmp_path: Path, keys: dict[str, Any], message: str
 ) -> None:
     path = with_keys(keys)
@@ -123,7 +123,7 @@ def test_what_no_field_holds_is_refused_alike(
 @pytest.mark.parametrize(
     "keys", [{"residual_scale": 1.0}, {"expert_count": 0}, {"rope.dimension_sections": [0, 0]}]
 )
-def test_features_that_are_off_are_no_obstacle(with_keys: Make, keys: dict[str, Any]) -> None:
+def test_keys_of_features_that_are_off_are_accepted(with_keys: Make, keys: dict[str, Any]) -> None:
     path = with_keys(keys)
     assert gk.Llama(path).config == hparams_of(path)
 
@@ -140,7 +140,7 @@ def test_features_that_are_off_are_no_obstacle(with_keys: Make, keys: dict[str, 
         ),
     ],
 )
-def test_what_runs_and_no_class_of_transformers_computes_is_named(
+def test_a_model_that_no_class_of_transformers_computes_runs_but_is_not_exported(
     with_keys: Make, tmp_path: Path, keys: dict[str, Any], message: str
 ) -> None:
     path = with_keys(keys)
@@ -159,7 +159,7 @@ def test_factors_that_no_formula_gives_run_and_are_not_exported(
         gk.export(path, tmp_path / "out")
 
 
-def test_a_bias_of_one_layer_alone_is_not_dropped_silently(with_keys: Make, tmp_path: Path) -> None:
+def test_a_bias_of_only_one_layer_is_not_dropped_silently(with_keys: Make, tmp_path: Path) -> None:
     path = with_keys({}, blk__1__attn_q__bias=np.ones(64, np.float32))
     gk.Llama(path).eval([1, 2])
     with pytest.raises(gk.ConversionError, match=r"blk\.1\.attn_q\.bias"):
@@ -179,7 +179,7 @@ def test_llama3_factors_run_as_the_file_has_them(tmp_path: Path) -> None:
     gk.convert(tmp_path / "tiny", tmp_path / "m.gguf", type="f32")
     with gk.open(tmp_path / "m.gguf") as file:
         ours = file["rope_freqs.weight"].dequantize()
-        other = np.nextafter(ours, np.float32(9))  # what another program rounds otherwise
+        other = np.nextafter(ours, np.float32(9))  # as another program could round it
         tensors = {**file.tensors, "rope_freqs.weight": quantize(other, "f32")}
         gk.save(tmp_path / "other.gguf", tensors, file.metadata)
     hparams = hparams_of(tmp_path / "other.gguf")

@@ -1,4 +1,4 @@
-"""A TensorFlow checkpoint of a LLaMA by the names that Flax has too."""
+"""A TensorFlow checkpoint of a LLaMA, with the names that Flax uses."""
 
 from __future__ import annotations
 

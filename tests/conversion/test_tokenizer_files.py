@@ -1,4 +1,4 @@
-"""Which file of a folder the vocabulary comes from, and vocabularies given apart."""
+"""Which file of a folder the vocabulary comes from, and vocabularies that the user gives."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_missing_tokenizer_says_what_to_give(tiny_hf: MakeHf, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "gguf", "vocab.json"])
-def test_one_given_apart_is_as_good(tiny_hf: MakeHf, tmp_path: Path, kind: str) -> None:
+def test_a_given_vocabulary_serves_as_well(tiny_hf: MakeHf, tmp_path: Path, kind: str) -> None:
     folder, _ = tiny_hf()
     gk.convert(folder, tmp_path / "own.gguf")
     other = tmp_path / "tokenizer"
@@ -61,12 +61,14 @@ def test_one_given_apart_is_as_good(tiny_hf: MakeHf, tmp_path: Path, kind: str) 
     found = vocabulary(tmp_path / "m.gguf")
     if kind == "vocab.json":
         assert found["tokenizer.ggml.pre"] == "qwen2"
-        assert found["tokenizer.ggml.bos_token_id"] == 0  # which config.json tells
+        assert found["tokenizer.ggml.bos_token_id"] == 0  # from config.json
     else:
         assert same(found, vocabulary(tmp_path / "own.gguf"))
 
 
-def test_it_takes_the_place_of_a_files_own(golden: Path, tmp_path: Path, tiny_hf: MakeHf) -> None:
+def test_a_given_vocabulary_replaces_a_files_own(
+    golden: Path, tmp_path: Path, tiny_hf: MakeHf
+) -> None:
     folder, _ = tiny_hf(vocab_size=384)
     gk.convert(golden / "ggjt-v3-f16.bin", tmp_path / "m.gguf", vocab=folder)
     found = vocabulary(tmp_path / "m.gguf")
@@ -75,7 +77,9 @@ def test_it_takes_the_place_of_a_files_own(golden: Path, tmp_path: Path, tiny_hf
     assert found["tokenizer.ggml.tokens"][-1] == "<unused383>"
 
 
-def test_a_damaged_one_can_be_replaced(tiny_hf: MakeHf, tmp_path: Path, golden: Path) -> None:
+def test_a_damaged_vocabulary_can_be_replaced(
+    tiny_hf: MakeHf, tmp_path: Path, golden: Path
+) -> None:
     folder, _ = tiny_hf(vocab_size=384)
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(FormatError, match=r"tokenizer\.json: not JSON"):
@@ -93,11 +97,11 @@ def test_a_gguf_with_fewer_tokens_is_filled_up(
     assert found["tokenizer.ggml.tokens"][384:386] == ["<unused384>", "<unused385>"]
     assert len(found["tokenizer.ggml.scores"]) == 400
     small, _ = tiny_hf(name="small", vocab_size=320)
-    with pytest.raises(ConversionError, match="384 tokens, the model 320"):
+    with pytest.raises(ConversionError, match="384 tokens, but the model has 320"):
         gk.convert(small, tmp_path / "m.gguf", vocab=golden / "ggjt-v3-f16.bin")
 
 
-def test_what_has_no_vocabulary_is_refused(tiny_hf: MakeHf, tmp_path: Path) -> None:
+def test_a_file_or_folder_without_a_vocabulary_is_refused(tiny_hf: MakeHf, tmp_path: Path) -> None:
     folder, _ = tiny_hf()
     bare = tmp_path / "bare.gguf"
     gk.save(bare, {}, {"general.architecture": "llama"})
@@ -110,7 +114,9 @@ def test_what_has_no_vocabulary_is_refused(tiny_hf: MakeHf, tmp_path: Path) -> N
         gk.convert(folder, tmp_path / "m.gguf", vocab=tmp_path / "missing")
 
 
-def test_ids_equal_transformers_after_the_trip(tiny_hf: MakeHf, tmp_path: Path) -> None:
+def test_ids_equal_transformers_after_conversion_and_export(
+    tiny_hf: MakeHf, tmp_path: Path
+) -> None:
     import transformers
 
     from awkward import texts

@@ -1,4 +1,4 @@
-"""Every writer refuses what its file could not hold, by name, place and value."""
+"""Every writer refuses values that its file can't hold, and names tensor, place and value."""
 
 from __future__ import annotations
 
@@ -121,12 +121,14 @@ def test_files_of_float16_hold_finite_numbers(golden: Path, tmp_path: Path, valu
     for write in (gk.convert, gk.quantize_file):
         with pytest.raises(UnstorableError, match=rf"holds {value} at \(63, 63\), but f16 needs"):
             write(source, tmp_path / "out.gguf", type="f16")
-        write(source, tmp_path / "kept.gguf", type="bf16")  # verify tells of it
+        write(source, tmp_path / "kept.gguf", type="bf16")  # verify reports it
         with gk.open(tmp_path / "kept.gguf") as kept:
             assert not np.isfinite(kept[Q].dequantize()[LAST])
 
 
-def test_halves_that_were_read_are_looked_at_too(golden: Path, tmp_path: Path) -> None:
+def test_float16_weights_that_are_not_converted_are_checked_too(
+    golden: Path, tmp_path: Path
+) -> None:
     with gk.open(golden / "ggjt-v3-f16.bin") as file:
         metadata, tensors = as_gguf(file)
         halves = tensors[Q].numpy().copy()

@@ -177,8 +177,8 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     model = random_model("f32")
     for name, a, b, reason in (
         ("blk.9.attn_q.weight", (2, 96), (128, 2), r"blk\.9\.attn_q\.weight, which the model"),
-        ("blk.0.attn_q.weight", (2, 95), (128, 2), r"as if of shape \(128, 95\), but it is"),
-        ("blk.0.attn_norm.weight", (2, 96), (1, 2), r"attn_norm\.weight as if of shape \(1, 96\)"),
+        ("blk.0.attn_q.weight", (2, 95), (128, 2), r"of shape \(128, 95\), but the model's has"),
+        ("blk.0.attn_norm.weight", (2, 96), (1, 2), r"attn_norm\.weight of shape \(1, 96\)"),
         ("token_embd.weight", (101, 2), (96, 2), "which is this model's output matrix too"),
         ("output.weight", (2, 96), (101, 2), r"output\.weight, which in this model is token"),
     ):

@@ -127,7 +127,7 @@ def tiktoken(path: Path) -> None:
 
 
 def vocab_and_merges(folder: Path) -> None:
-    """GPT-2's pair of files, with what may lie beside it."""
+    """GPT-2's pair of files, with the other files that can lie beside it."""
     vocab = {piece: number for number, piece in enumerate(seeds.LETTERS)}
     seeds.write_json(folder / "vocab.json", vocab)
     merges = "".join(f"{merge}\n" for merge in seeds.MERGES)
@@ -195,7 +195,7 @@ def small_torch(path: Path) -> None:
 
 
 def torch_pickle(path: Path) -> None:
-    """The data.pkl of that checkpoint alone, which in the archive has a check sum."""
+    """Only the data.pkl of that checkpoint, because the archive has a checksum of it."""
     small_torch(path)
     with zipfile.ZipFile(path) as archive:
         pickled = archive.read("archive/data.pkl")

@@ -1,7 +1,7 @@
 """Processes that render templates, forked from one that has imported all they need.
 
-Damaged templates end the process that renders them all the time. A fork takes a millisecond, a
-start like the library's own a hundred times that; what the process does afterwards is the same.
+Damaged templates often end the process that renders them. A fork takes a millisecond, a start as in
+the library a hundred times as long. What the process does afterwards is the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST = 100  # bytes of a message
 
 
 class ForkedRenderer:
-    """One such process."""
+    """A forked process that renders templates."""
 
     returncode: int
 
@@ -63,7 +63,7 @@ class ForkedRenderer:
 
 @cache
 def _parent() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """The process whose forks render, which ends with this one; and the socket to it."""
+    """The process whose forks render, and the socket to it; it ends with this process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
@@ -77,7 +77,7 @@ def _parent() -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 def _answer_requests() -> None:
     sandbox = Sandbox()
-    gc.freeze()  # a fork need not copy what it only counts
+    gc.freeze()  # so that forks don't copy objects when they count references
     requests = socket.socket(fileno=0)
     while True:
         message, channels, _, _ = socket.recv_fds(requests, _LONGEST, 1)

@@ -1,4 +1,4 @@
-"""A second and 200 MB for whatever a file makes us do."""
+"""Limits for all work on a file: a second and 200 MB."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 SECONDS = 1.0
-SLOWER = 4  # times, where Python counts the memory
+SLOWER = 4  # times as slow, while Python counts the memory
 PEAK_BYTES = 200 << 20
-# What the compiled core and numpy may take of the system at once, which Python doesn't count.
+# What the compiled core and numpy can allocate, which Python doesn't count.
 ADDRESS_SPACE = 1 << 30
 
 
 class TooLong(BaseException):
-    """No Exception, so that nothing on the way takes it for a fault of the file."""
+    """Not an Exception, so that no reader mistakes it for a fault of the file."""
 
 
 @contextmanager
 def bounded_process() -> Iterator[None]:
-    """Memory counted and the address space limited, for as long as the block runs."""
+    """Count memory and limit the address space while the block runs."""
     with warnings.catch_warnings(), _address_space():
         warnings.simplefilter("ignore")
         tracemalloc.start()
@@ -42,8 +42,8 @@ def bounded_process() -> Iterator[None]:
 def bounded(seconds: float = SECONDS, peak: int = PEAK_BYTES) -> Iterator[None]:
     """Within :func:`bounded_process`: TooLong or AssertionError beyond the limits.
 
-    Processor time counts, so that a busy machine makes no difference; as much more as counting the
-    memory takes.
+    Processor time is limited, so a busy machine makes no difference. The limit is longer because
+    counting the memory takes time.
     """
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()

@@ -1,4 +1,4 @@
-"""Damage: of bytes, and of JSON as such."""
+"""Damage to bytes, and to JSON values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def damaged(raw: bytes, rng: Random) -> bytes:
 
 
 def damaged_text(raw: bytes, rng: Random) -> bytes:
-    """A copy of a text, pieces moved about or repeated many times."""
+    """A copy of a text with pieces moved or repeated many times."""
     if rng.random() < 0.3:
         return damaged(raw, rng)
     text = raw.decode("utf-8", "replace")
@@ -66,7 +66,7 @@ def damaged_json(raw: bytes, rng: Random) -> bytes:
 
 
 def damaged_header(raw: bytes, rng: Random) -> bytes:
-    """A safetensors file with a damaged JSON header, its length told rightly."""
+    """A safetensors file with a damaged JSON header of the right length."""
     if rng.random() < 0.4:
         return damaged(raw, rng)
     length = int.from_bytes(raw[:8], "little")
@@ -75,7 +75,7 @@ def damaged_header(raw: bytes, rng: Random) -> bytes:
 
 
 def _replaced(value: Any, rng: Random) -> Any:
-    """A copy of a JSON value with one part changed, wherever it lies."""
+    """A copy of a JSON value with one part changed, at any depth."""
     if isinstance(value, (dict, list)) and value and rng.random() < 0.85:
         return _with_a_part_replaced(value, rng)
     if isinstance(value, str) and rng.random() < 0.5:

@@ -23,7 +23,7 @@ def _two() -> dict[str, Any]:
 
 
 def old_torch(path: Path) -> None:
-    """A checkpoint of before the zip archives, of a training run."""
+    """A checkpoint of a training run, older than PyTorch's zip archives."""
     tensors = {
         name: Tensor("f32", array.shape, array.reshape(-1).view(np.uint8), name)
         for name, array in _two().items()
@@ -60,7 +60,7 @@ def _packed(array: Any) -> Any:
 
 
 def flax_tree(path: Path) -> None:
-    """What flax saves, an array of it in pieces."""
+    """What flax saves, with one array in pieces."""
     import msgpack
 
     first, second = map(_packed, _two().values())
@@ -79,7 +79,7 @@ def flax_stream(path: Path) -> None:
 
 
 def onnx_model(folder: Path) -> None:
-    """A graph with values inside, as a list and beside it."""
+    """A graph with values inside, as a list, and in a file beside it."""
     from onnx import TensorProto, helper, numpy_helper
 
     beside = TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[2], data_location=1)
@@ -121,7 +121,7 @@ def tensorflow(folder: Path, arrays: dict[str, Any] | None = None) -> None:
 
 
 def _block(entries: list[tuple[bytes, bytes]]) -> bytes:
-    """A block of LevelDB's table, not compressed, with the room of its check sum."""
+    """A block of LevelDB's table, not compressed, with space for its checksum."""
     content = b"".join(
         b"\x00" + _varint(len(key)) + _varint(len(value)) + key + value for key, value in entries
     )

@@ -1,4 +1,4 @@
-"""Damage to pickles that keeps to opcodes: values that share, hold themselves, or stand wrongly."""
+"""Damage to pickles by whole opcodes: values that are shared, hold themselves, or are misplaced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DOUBLED = (b")", b"]", b"}"), (b"h%ch%c\x86", b"](h%ch%ce", b"}(K\x01h%cU\x01ah
 
 
 def damaged_pickle(raw: bytes, rng: Random) -> bytes:
-    """A pickle with opcodes taken out, put in, or made of nothing but each other."""
+    """A pickle with opcodes removed and inserted."""
     try:
         places = [place for _, _, place, _ in opcodes(raw, 0)]
     except pickle.UnpicklingError:  # damaged before, by a fuzzer
@@ -55,7 +55,7 @@ def _piece(rng: Random) -> bytes:
 
 
 def _doubled(rng: Random, number: int) -> bytes:
-    """A value that holds itself many times over."""
+    """A value that holds itself twice, repeatedly."""
     starts, steps = _DOUBLED
     memo = b"q" + bytes([number])
     step = rng.choice(steps) % (number, number)

@@ -1,7 +1,7 @@
 """Fuzzes the readers with atheris: `make fuzz`, or `python tests/fuzz/run.py --target gguf`.
 
-Each target runs in a process of its own, since libFuzzer ends the one it runs in. Its corpus, and
-what made it fail, are under build/fuzz.
+Each target runs in a process of its own, because libFuzzer ends the process it runs in. Its corpus,
+and the inputs that made it fail, are under build/fuzz.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NATIVE = BUILD / "fuzz_kernels"
 KERNELS = "kernels"
 RECORD = "benchmarks/fuzz.json is the one that the page of results shows"
 _MEMORY = Path("/dev/shm")
-# Of libFuzzer: seconds and megabytes that one input may take. The compiled core's threads and
-# buffers, and torch's where it is loaded, count too.
+# libFuzzer's limits: the seconds and megabytes that one input can take. The threads and buffers of
+# the compiled core, and of torch where it is loaded, count too.
 _LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=65536"]
-# Bytes of an input, where long ones only take longer. What the kernels' lack is read as zeros.
+# Bytes of an input, for targets where long ones only take longer. Kernels read zeros past its end.
 _LONGEST = {KERNELS: 2048, "pickle-opcodes": 600, "template": 200, "template-families": 400}
 _NOISE = ("#", '"', "INFO:", "stat::", "WARNING: Failed to find function", "Done ")
 _BLIND = "Is the code instrumented for coverage?"
@@ -59,7 +59,7 @@ def fuzz(name: str, folder: Path, arguments: list[str]) -> None:
                 raise RuntimeError("the error doesn't name the file") from error
 
     def mutated(data: bytes, longest: int, number: int) -> bytes:
-        """By libFuzzer, or as one of our mutants."""
+        """An input changed by libFuzzer, or one of our mutants."""
         rng = Random(number)
         if rng.random() < 0.5:
             return target.damage(data, rng)[:longest]
@@ -72,8 +72,8 @@ def fuzz(name: str, folder: Path, arguments: list[str]) -> None:
 
 
 def import_from_source() -> None:
-    """Let Python's own finder import ggmlkit: atheris instruments what that one finds, while an
-    editable install's hook hands it modules that it doesn't touch, and fuzzing would be blind."""
+    """Let Python's own finder import ggmlkit: atheris instruments only what that finder finds, and
+    with an editable install's hook fuzzing would see no coverage."""
     sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
     sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests")]
     os.environ.setdefault("GGMLKIT_CORE", str(Path(sysconfig.get_path("platlib"), "ggmlkit")))
@@ -88,8 +88,8 @@ def corpus(name: str) -> Path:
 
 
 def executions(command: list[str]) -> tuple[int, int]:
-    """Run a fuzzer to its end, showing what it says: how often it ran its target, exit status,
-    which isn't 0 either where it saw nothing of the code that it ran."""
+    """Run a fuzzer to its end and show its output; returns how often it ran its target, and the
+    exit status, which is not 0 if the fuzzer saw no coverage."""
     count, blind = 0, False
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -119,7 +119,7 @@ def record(path: Path, name: str, result: tuple[int, int], seconds: float) -> No
 
 
 def command(name: str, limits: list[str], folder: str) -> list[str]:
-    """What fuzzes a target, in a folder for the file that it reads."""
+    """The command that fuzzes a target; `folder` is for the file that the target reads."""
     options = [
         *_LIMITS,
         *limits,
@@ -134,7 +134,7 @@ def command(name: str, limits: list[str], folder: str) -> list[str]:
 
 
 def main() -> int:
-    """Fuzz the targets asked for, one after another; 1 if any failed."""
+    """Fuzz the chosen targets, one after another; returns 1 if any failed."""
     if sys.argv[1:2] == ["--inside"]:
         fuzz(sys.argv[2], Path(sys.argv[3]), sys.argv[4:])
         return 0
@@ -146,9 +146,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=20, help="for each target (default: 20)")
     parser.add_argument("--runs", type=int, help="executions of each target, instead of seconds")
     parser.add_argument("--record", type=Path, help="add the counts to this file: " + RECORD)
-    asked = parser.parse_args()
-    names = asked.target or [*TARGETS, *([KERNELS] if NATIVE.exists() else [])]
-    limits = [f"-runs={asked.runs}"] if asked.runs else [f"-max_total_time={asked.seconds}"]
+    options = parser.parse_args()
+    names = options.target or [*TARGETS, *([KERNELS] if NATIVE.exists() else [])]
+    limits = [f"-runs={options.runs}"] if options.runs else [f"-max_total_time={options.seconds}"]
     os.environ.setdefault("PYTHONPATH", str(ROOT / "tests" / "fuzz"))
     sys.path.append(str(ROOT / "benchmarks"))
     results: dict[str, tuple[int, int]] = {}
@@ -157,8 +157,8 @@ def main() -> int:
         start = time.monotonic()
         with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
             results[name] = executions(command(name, limits, folder))
-        if asked.record:
-            record(asked.record, name, results[name], time.monotonic() - start)
+        if options.record:
+            record(options.record, name, results[name], time.monotonic() - start)
     for name, (count, status) in results.items():
         print(f"{name:24}{count:>12} executions" + (f", failed ({status})" if status else ""))
     return int(any(status for _, status in results.values()))

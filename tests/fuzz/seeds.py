@@ -113,7 +113,7 @@ def legacy(path: Path, container: str, version: int | None, matrix: str) -> None
 
 
 def model(path: Path, matrix: str = "q4_0") -> None:
-    """A gguf that runs."""
+    """A gguf model that runs."""
     legacy(path.with_suffix(".bin"), "ggjt", 3, matrix)
     gk.convert(path.with_suffix(".bin"), path, type=matrix)
     path.with_suffix(".bin").unlink()
@@ -141,7 +141,7 @@ def gguf(path: Path, **settings: Any) -> None:
 
 
 def unusual_gguf(path: Path) -> None:
-    """Two interleaved tensors between plain ones, and one of a type that nobody knows."""
+    """Two interleaved tensors between plain ones, and one of an unknown type."""
     block = np.arange(18, dtype=np.uint8)
     numbers = np.arange(8, dtype="<f4").tobytes()
     entries = [

@@ -1,6 +1,6 @@
-"""Everything that reads what others wrote, as one table: a small valid file, and what a user does.
+"""A table of all readers of foreign files: a small valid file, and what a user does with it.
 
-The outcome of ``Target.read`` is success or a GgmlkitError; of a file, one that names it.
+``Target.read`` must succeed or raise a GgmlkitError, which for a file must name it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Target:
     """Something that reads a file.
 
     Attributes:
-        name: to choose it by.
+        name: of the target.
         file: name, in a folder of its own, of the file that is damaged.
         make: fills that folder with valid files.
         read: does what a user would, given the path of the damaged file.
@@ -72,14 +72,14 @@ class Target:
 
 
 def read_tensors(path: Path) -> None:
-    """Open a file, look at all it says and at all its values."""
+    """Open a file, and read all its metadata and values."""
     with gk.open(path) as file:
         assert len(file.metadata) >= 0
         _read_all(file.tensors)
 
 
 def copy_tensors(path: Path) -> None:
-    """Read what can be read, and write all of it anew."""
+    """Read what can be read, and write a copy of all."""
     with gk.open(path) as file:
         _read_all({n: t for n, t in file.items() if not isinstance(t, UnknownTensor)})
         copies = with_kept_bytes(file.tensors)
@@ -98,14 +98,14 @@ def read_folder(path: Path) -> None:
     """Open the folder that a file lies in as a checkpoint, with its vocabulary."""
     with closing(open_source(path.parent)) as source:
         _read_all(source.tensors)
-        with suppress(gk.ModelError):  # of metadata, which are in no file
+        with suppress(gk.ModelError):  # about metadata, which are in no file
             _use_tokenizer(gk.Tokenizer.from_metadata(source.metadata))
 
 
 def read_quantized(path: Path) -> None:
     """Read a folder of quantized layers, as values and as blocks."""
-    for wanted in (None, "q4_1", "q8_0"):
-        with closing(open_source(path.parent, wanted=wanted)) as source:
+    for block_type in (None, "q4_1", "q8_0"):
+        with closing(open_source(path.parent, block_type=block_type)) as source:
             _read_all(source.tensors)
 
 
@@ -133,13 +133,13 @@ def read_vocab_and_merges(path: Path) -> None:
 
 
 def write_back(path: Path) -> None:
-    """Make a tokenizer.json of metadata that carry this text of one."""
+    """Write a tokenizer.json from metadata that carry this text."""
     text = path.read_bytes().decode("utf-8", "replace")
     _there_and_back({**seeds.bpe_vocabulary(), CARRIED: text})
 
 
 def _there_and_back(metadata: dict[str, Any]) -> None:
-    with suppress(gk.ModelError):  # of metadata, which are in no file
+    with suppress(gk.ModelError):  # about metadata, which are in no file
         _use_tokenizer(gk.Tokenizer.from_metadata(metadata))
     assert json.dumps(to_tokenizer_json(metadata))
     assert json.dumps(tokenizer_config(metadata))
@@ -192,7 +192,7 @@ def read_pickle(path: Path) -> None:
 
 
 def read_text(path: Path) -> None:
-    """Tokenize a text in both kinds of vocabulary; what comes out is what went in."""
+    """Encode and decode a text with both kinds of vocabulary."""
     text = path.read_bytes().decode("utf-8", "surrogateescape")
     for model in ("llama", "gpt2"):
         tokenizer = _vocabulary(model)
@@ -217,7 +217,7 @@ def use_keys(path: Path) -> None:
 
 
 def run_model(path: Path) -> None:
-    """Load a model, from both kinds of memory, and read two tokens."""
+    """Load a model, repacked and mapped, and run two tokens."""
     for repack in (True, False):
         llama = gk.Llama(path, threads=1, context=8, repack=repack)
         assert llama.eval([1 % llama.config.vocab, 0]).shape == (llama.config.vocab,)
@@ -225,7 +225,7 @@ def run_model(path: Path) -> None:
 
 
 def run_adapter(path: Path) -> None:
-    """Run the model beside an adapter with it, and write the adapter in its other form."""
+    """Run the model beside an adapter with the adapter, and convert the adapter to ggla."""
     given = path if path.suffix == ".gguf" else path.parent
     model = path.with_name("m.gguf")
     llama = gk.Llama(model, lora=[(given, 0.5)], threads=1, context=8)

@@ -1,6 +1,6 @@
 """Templates made of jinja2's own tables: every filter, test, operator, global and method.
 
-What a later jinja2 adds is in its tables, and so is tried here too.
+What later versions of jinja2 add to these tables is tried too.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ UNARY = ["-", "+", "not "]
 _KINDS = (str, list, tuple, dict, int, float, range)
 METHODS = sorted({name for kind in _KINDS for name in dir(kind) if not name.startswith("_")})
 _LOOP = "{%% for _ in range(60) %%}{%% set n.%s = %s %%}{%% endfor %%}"
-# Each holds itself twice, 60 times over: small in memory, endless to whoever walks through it.
+# Each holds its former value twice, 60 times over: small in memory, but endless to walk through.
 SHARED = {
     "n.t": _LOOP % ("t", "(n.t, n.t)"),
     "n.l": _LOOP % ("l", "[n.l, n.l]"),
     "n.d": _LOOP % ("d", "{'a': n.d, 'b': n.d}"),
 }
-# jinja2 computes with constants while it compiles, which takes it long: these are none.
+# jinja2 computes constants while it compiles, which takes long; so these are variables.
 _START = "{% set n = namespace(t=(1,), l=[1], d={'a': 1}, x='x') %}"
 LARGE = ["n.x * 100000", "(n.x ~ '<b>&amp; ') * 10000", "(n.x ~ '\n') * 10000", "range(50000)",
          "[n.x] * 20000", "[[1]] * n.x | length * 10000", "10 ** 4000", "(n.x ~ '9') * 40000",
@@ -38,7 +38,7 @@ ARGUMENTS = [*NUMBERS, *TEXTS, *SUBJECTS, "messages"]
 
 
 def prepared(body: str) -> str:
-    """The template of a body that may name the shared values."""
+    """The template of a body that can use the shared values."""
     used = "".join(loop for name, loop in SHARED.items() if name in body)
     return (_START + used if "n." in body else "") + body
 
@@ -72,7 +72,7 @@ def families() -> Iterator[str]:
 
 
 def shared_values() -> dict[str, Any]:
-    """What ``n`` is in the body of a template: compiling the loops that make it takes its time."""
+    """The value of ``n`` in a template, made here because compiling the loops for it takes long."""
     pair: Any = (1,)
     both: Any = [1]
     tree: Any = {"a": 1}
@@ -82,7 +82,7 @@ def shared_values() -> dict[str, Any]:
 
 
 def made(rng: Random) -> str:
-    """The short body of a template, in which anything is done to anything."""
+    """The short body of a random template."""
     return "".join(_statement(rng, 2) for _ in range(rng.choice((1, 1, 1, 2))))
 
 

@@ -1,4 +1,4 @@
-"""Thousands of damaged files of every kind: success or an error of ours, soon, in little memory."""
+"""Thousands of damaged files: each is read or gives a GgmlkitError, soon and in little memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MUTANTS = 250
 
 
 def outcome(target: Target, path: Path) -> gk.GgmlkitError | None:
-    """What came of reading a file: None for success."""
+    """The error that reading a file gives; None for success."""
     try:
         with bounded():
             target.read(path)
@@ -43,7 +43,7 @@ def test_mutants(tmp_path: Path, name: str) -> None:
     target.make(tmp_path)
     path = tmp_path / target.file
     seed = path.read_bytes()
-    target.read(path)  # what is loaded once is no mutant's fault
+    target.read(path)  # so that imports are not measured
     with bounded_process():
         for number in range(MUTANTS):
             mutant = target.damage(seed, Random(f"{name} {number}"))

@@ -1,4 +1,4 @@
-"""What differs between two files is named and measured."""
+"""Differences between two files are named and measured."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_errors_of_quantization_are_measured() -> None:
             assert pair.errors is not None
             assert pair.errors.maximum == np.abs(a - b).max()
             assert pair.errors.rms == pytest.approx(np.sqrt(np.mean((a - b) ** 2)))
-            wanted = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-            assert pair.errors.cosine == pytest.approx(wanted, abs=1e-12)
+            expected = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+            assert pair.errors.cosine == pytest.approx(expected, abs=1e-12)
             assert pair.types == (one[pair.name].type.name, two[pair.name].type.name)
             assert pair.identical == (pair.types[0] == pair.types[1])
 
@@ -126,7 +126,7 @@ def test_corner_values(one: Tensor, two: Tensor, maximum: float, cosine: float) 
     assert errors.cosine == pytest.approx(cosine)
 
 
-def test_values_that_are_not_finite_show() -> None:
+def test_values_that_are_not_finite_give_nan() -> None:
     errors = compare_tensors("t", f32(1, float("nan")), f32(1, 2)).errors
     assert errors is not None
     assert np.isnan([errors.maximum, errors.rms, errors.cosine]).all()
@@ -146,7 +146,7 @@ def test_other_shapes_and_unknown_types_are_not_measured() -> None:
         assert compare_tensors("t", tensor, other).errors is None
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_reported(tmp_path: Path) -> None:
     calls: list[tuple[int, int, str]] = []
     path = saved(tmp_path / "a.gguf", {"x": f32(1), "y": f32(1, 2)}, {})
     found = compare_files(path, path, progress=lambda *call: calls.append(call))

@@ -1,4 +1,4 @@
-"""Damaged files end every command on files in success or an error of ours, soon."""
+"""On damaged files every command succeeds or raises a GgmlkitError, and does so soon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files cut anywhere behind their header: whole tensors are saved, the others are named."""
+"""Files cut anywhere after their header: whole tensors are saved, the others are named."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_file_with_nothing_lost_says_so(tmp_path: Path, stem: str) -> None:
     assert found.lost == []
     with io.open(path) as file:
         assert found.saved == file.names
-    if "-q4_0" not in stem:  # those lose the zero bytes that ended their strings
+    if "-q4_0" not in stem:  # these lose the zero bytes that ended their strings
         assert (tmp_path / "out").read_bytes() == path.read_bytes()
 
 
@@ -93,7 +93,7 @@ def test_a_part_of_a_model_becomes_a_file_of_its_own(tmp_path: Path) -> None:
         assert file.metadata == {}
 
 
-def test_a_file_may_replace_itself(tmp_path: Path) -> None:
+def test_a_file_can_replace_itself(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes((GOLDEN / "ggjt-v3-f16.bin").read_bytes()[:-10])
     found = repair_file(path, path)
@@ -102,7 +102,7 @@ def test_a_file_may_replace_itself(tmp_path: Path) -> None:
         assert file.names == found.saved
 
 
-def test_what_cannot_be_repaired_is_told(tmp_path: Path) -> None:
+def test_files_that_cannot_be_repaired_are_refused(tmp_path: Path) -> None:
     raw = (GOLDEN / "gguf-v1-f16.bin").read_bytes()
     cut, out = tmp_path / "cut", tmp_path / "out"
     cut.write_bytes(raw[:5000])

@@ -1,4 +1,4 @@
-"""What is wrong with a file is found and named; what is right is measured."""
+"""Problems of a file are found and named, and its tensors are measured."""
 
 from __future__ import annotations
 

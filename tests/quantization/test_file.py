@@ -1,4 +1,4 @@
-"""Whole files quantized: the bytes, the metadata, and what happens when it can't be done."""
+"""Whole files quantized: the bytes, the metadata, and the errors."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def test_default_keeps_the_logits_matrix_at_eight_bits(tmp_path: Path) -> None:
         assert out["token_embd.weight"].type.name == "q4_0"
 
 
-def test_metadata_is_kept_and_the_file_type_told(tmp_path: Path) -> None:
+def test_metadata_is_kept_and_the_file_type_is_set(tmp_path: Path) -> None:
     quantize_file(F16, tmp_path / "out.gguf", "q5_0")
-    told = {"general.file_type", "general.quantization_version"}
+    new_keys = {"general.file_type", "general.quantization_version"}
     with io.open(F16) as source, io.open(tmp_path / "out.gguf") as out:
-        for key in source.metadata.keys() - told:
+        for key in source.metadata.keys() - new_keys:
             assert same(out.metadata[key], source.metadata[key]), key
             assert out.value_types[key] == source.value_types[key], key
-        assert out.metadata.keys() - source.metadata.keys() <= told
+        assert out.metadata.keys() - source.metadata.keys() <= new_keys
         assert out.metadata["general.file_type"] == 8
         assert out.metadata["general.quantization_version"] == 2
 
@@ -93,7 +93,7 @@ def test_a_ggjt_file_can_be_written(tmp_path: Path) -> None:
             assert tensor.data.tobytes() == out[name].data.tobytes(), name
 
 
-def test_container_may_be_named(tmp_path: Path) -> None:
+def test_container_can_be_named(tmp_path: Path) -> None:
     quantize_file(F16, tmp_path / "out.model", "q4_0", container="ggjt")
     with io.open(tmp_path / "out.model") as out:
         assert out.container == "ggjt"

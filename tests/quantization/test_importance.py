@@ -1,4 +1,4 @@
-"""Importance matrices and the models they are for: what fits, what doesn't, and what is said."""
+"""Importance matrices and the models they are for: what fits, what doesn't, and the notes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def blocks(model: Path, name: str) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("part", [1 << 20, 3 * COLUMNS])  # runs of three rows cross experts
-def test_each_expert_is_weighed_by_its_own_counts(
+def test_each_expert_is_weighted_by_its_own_counts(
     model: Path, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
     monkeypatch.setattr("ggmlkit.quantization.file._PART", part)
@@ -82,15 +82,15 @@ def test_the_binary_form_has_experts_in_one_row(model: Path) -> None:
 
 
 @pytest.mark.parametrize("counts", [0, 5])
-def test_an_entry_of_zeros_is_as_good_as_none(model: Path, counts: int) -> None:
+def test_an_entry_of_zeros_counts_as_no_entry(model: Path, counts: int) -> None:
     notes = quantized(model, {Q: entry(np.zeros(COLUMNS, np.float32), counts)})
-    assert f"no importance was counted for {Q}: quantized without" in notes
+    assert f"no importance was counted for {Q}: quantized without it" in notes
     with gk.open(model) as file:
         assert np.array_equal(blocks(model, Q), gk.quantize(file[Q], "q4_K").data)
 
 
 @pytest.mark.parametrize("power", [-38, -20, 20, 37])
-def test_sizes_of_importance_are_relative(model: Path, power: int) -> None:
+def test_only_ratios_of_importance_matter(model: Path, power: int) -> None:
     sums = normal(COLUMNS, seed=6) ** 2
     quantized(model, {Q: entry(sums * np.float32(10.0**power), 1)})
     with gk.open(model.with_name("out.gguf")) as file, gk.open(model) as source:
@@ -104,8 +104,8 @@ def test_an_entry_of_another_width(model: Path, capsys: pytest.CaptureFixture[st
             quantized(model, entries)
     out, imatrix = str(model.with_name("x.gguf")), str(model.with_name("imatrix.gguf"))
     assert run(["quantize", str(model), out, "q4_K", "--imatrix", imatrix]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("ggmlkit: the importance of blk.0.attn_q.weight has shape (4, 512)")
+    message = capsys.readouterr().err
+    assert message.startswith("ggmlkit: the importance of blk.0.attn_q.weight has shape (4, 512)")
     assert not Path(out).exists()
 
 
@@ -114,14 +114,14 @@ def test_entries_of_tensors_that_the_model_lacks(model: Path) -> None:
     names = [f"blk.{n}.attn_q.weight" for n in range(7)]
     notes = quantized(model, {name: entry(ones, 1) for name in names})
     assert (
-        "6 of 7 entries of the importance matrix are of tensors that the model lacks: "
+        "6 of 7 entries of the importance matrix are for tensors that the model doesn't have: "
         "blk.1.attn_q.weight, blk.2.attn_q.weight, blk.3.attn_q.weight, blk.4.attn_q.weight and 2 "
         "more"
     ) in notes
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
-def test_what_is_no_importance(model: Path, bad: float) -> None:
+def test_invalid_importance(model: Path, bad: float) -> None:
     sums = np.ones(COLUMNS, np.float32)
     sums[7] = bad
     with pytest.raises(FormatError, match=rf"attn_q\.weight\.in_sum2' holds {bad} at 7"):
@@ -131,7 +131,7 @@ def test_what_is_no_importance(model: Path, bad: float) -> None:
     assert not model.with_name("o.gguf").exists()
 
 
-def test_matrices_that_get_no_importance_are_told(model: Path) -> None:
+def test_notes_name_matrices_that_get_no_importance(model: Path) -> None:
     some = entry(np.ones(COLUMNS, np.float32), 1)
     notes = quantized(model, {Q: some})
     with gk.open(model) as file:
@@ -144,5 +144,5 @@ def test_matrices_that_get_no_importance_are_told(model: Path) -> None:
     useless = gk.quantize_file(
         model, model.with_name("o.gguf"), "q8_0", importance={Q: np.ones(COLUMNS, np.float32)}
     )
-    assert "q8_0 can't use importance: such matrices are made without" in useless
+    assert "q8_0 can't use importance: such matrices are made without it" in useless
     assert "importance" not in str(gk.quantize_file(model, model.with_name("o.gguf"), "q4_K"))

@@ -35,7 +35,7 @@ def test_matrices_get_the_type_and_the_logits_matrix_eight_bits(type: str) -> No
         "token_embd.weight": type,
         "blk.0.attn_norm.weight": "f32",
         "blk.0.attn_q.weight": type,
-        "blk.0.ffn_down.weight": "f16",  # 100 weights aren't whole blocks
+        "blk.0.ffn_down.weight": "f16",  # rows of 100 weights aren't whole blocks
         "output_norm.weight": "f32",
         "output.weight": "q8_0",
     }
@@ -45,12 +45,12 @@ def test_matrices_get_the_type_and_the_logits_matrix_eight_bits(type: str) -> No
     ("type", "smaller"),
     [("q2_K", "q4_0"), ("q4_K", "q5_0"), ("q6_K", "q8_0"), ("iq4_xs", "iq4_nl")],
 )
-def test_rows_of_no_whole_blocks_get_smaller_blocks(type: str, smaller: str) -> None:
+def test_rows_that_are_not_whole_blocks_get_smaller_blocks(type: str, smaller: str) -> None:
     model = {f"{n}.weight": tensor(8, n) for n in (512, 576, 100)}
     assert list(names(plan(model, type, pure=True)).values()) == [type, smaller, "f16"]
 
 
-def test_pure_makes_no_exception_for_the_logits_matrix() -> None:
+def test_pure_includes_the_logits_matrix() -> None:
     assert names(plan(MODEL, "q4_0", pure=True))["output.weight"] == "q4_0"
 
 
@@ -82,7 +82,7 @@ def test_other_types_are_refused(type: str) -> None:
 
 
 def deep(layers: int, heads: int = 8, kv_heads: int = 2) -> dict[str, Tensor]:
-    """A model whose rows are blocks of every type."""
+    """A model whose rows are whole blocks of every type."""
     model = {"token_embd.weight": tensor(64, 256), "output.weight": tensor(64, 256)}
     for i in range(layers):
         for name, rows, columns in (
@@ -94,7 +94,7 @@ def deep(layers: int, heads: int = 8, kv_heads: int = 2) -> dict[str, Tensor]:
     return model
 
 
-def test_a_mixture_gives_more_bits_where_rounding_shows() -> None:
+def test_a_mixture_gives_more_bits_where_rounding_matters() -> None:
     chosen = names(plan(deep(16), "Q4_K_M"))
     assert chosen["output.weight"] == "q6_K"
     assert chosen["token_embd.weight"] == chosen["blk.3.ffn_up.weight"] == "q4_K"
@@ -132,30 +132,30 @@ def test_names_are_known_in_any_case_and_bare_ones_mean_the_middle_size() -> Non
         plan(MODEL, "q4_K_XL")
 
 
-def test_a_pattern_decides_before_the_recipe() -> None:
+def test_a_pattern_overrides_the_recipe() -> None:
     own = [(r"blk\.0\.attn_v", "f16"), ("attn", "q8_0"), ("output", "q5_K")]
     chosen = names(plan(deep(2), "q4_K_M", tensor_types=own))
     assert chosen["blk.0.attn_v.weight"] == "f16"
     assert chosen["blk.1.attn_v.weight"] == chosen["blk.0.attn_output.weight"] == "q8_0"
     assert chosen["output.weight"] == "q5_K"
     assert chosen["blk.1.ffn_down.weight"] == "q6_K"
-    with pytest.raises(ValueError, match="no regular expression"):
+    with pytest.raises(ValueError, match="is not a regular expression"):
         plan(MODEL, "q4_0", tensor_types=[("(", "q8_0")])
     with pytest.raises(UnsupportedTypeError, match="no kernel to write iq2_xs"):
         plan(MODEL, "q4_0", tensor_types=[("attn", "iq2_xs")])
 
 
 @pytest.mark.parametrize("pattern", ["atn_v", "norm", "^attn_v", "^$", "ffn_gate_inp"])
-def test_a_pattern_that_finds_no_matrix_is_refused(pattern: str) -> None:
+def test_a_pattern_that_matches_no_matrix_is_refused(pattern: str) -> None:
     own = [("attn_v", "q8_0"), (pattern, "q6_K")]
     model = MODEL | {"blk.0.ffn_gate_inp.weight": tensor(8, 64)}
     with pytest.raises(
-        ConversionError, match="is found in the name of no matrix whose type can be chosen; one "
+        ConversionError, match="matches the name of no matrix whose type can be chosen; one that"
     ):
         plan(model, "q4_0", tensor_types=own)
 
 
-def test_what_got_another_type_and_why_is_said_in_a_few_lines() -> None:
+def test_notes_say_which_types_changed_and_why() -> None:
     model = {f"blk.{n}.attn_q.weight": tensor(576, 576) for n in range(30)}
     model |= {f"blk.{n}.ffn_down.weight": tensor(576, 1536) for n in range(30)}
     model |= {"token_embd.weight": tensor(96, 576), "output_norm.weight": tensor(576)}
@@ -165,14 +165,14 @@ def test_what_got_another_type_and_why_is_said_in_a_few_lines() -> None:
         "type: 30 q5_0 instead of q4_K, 1 q8_0 instead of q6_K"
     ]
     assert chosen.types == plan(model, "q4_K_M")
-    assert {name: kind.name for name, kind in chosen.wanted.items()} == {
+    assert {name: kind.name for name, kind in chosen.replaced.items()} == {
         name: "q6_K" if name == "token_embd.weight" else "q4_K"
         for name, kind in model.items()
         if kind.shape == (576, 576) or name == "token_embd.weight"
     }
 
 
-def test_that_weights_lose_twice_is_said() -> None:
+def test_a_note_says_that_weights_lose_precision_twice() -> None:
     model = {f"blk.{n}.attn_q.weight": tensor(32, 256, type="q4_1") for n in range(3)}
     model["output.weight"] = tensor(32, 256, type="q6_K")
     assert planned(model, "q4_K_M").notes(model) == [

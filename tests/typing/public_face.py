@@ -1,4 +1,4 @@
-"""The types that users' checkers see: checked by `make lint` and tests/test_typing.py, not run."""
+"""The types that users' checkers see: `make lint` and tests/test_typing.py check them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 
 
 class Torch:
-    """What torch's tensors have, which take too long to check."""
+    """Stands in for torch's tensors, whose types take too long to check."""
 
     def detach(self) -> Torch:
         return self

@@ -1,4 +1,4 @@
-"""The hyper-parameters of a model given as a file, a folder, or its config.json alone."""
+"""The hyper-parameters of a model given as a file, a folder, or only its config.json."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ggmlkit.errors import ConversionError
 
 
 def hparams_of(path: str | os.PathLike[str]) -> Hparams:
-    """Those of a model file, a Meta folder, a Hugging Face folder or a config.json.
+    """The hyper-parameters of a model file, a Meta or Hugging Face folder, or a config.json.
 
-    Of a Hugging Face folder, config.json suffices. Raises as :func:`open_source` does.
+    A Hugging Face folder needs only its config.json. Raises as :func:`open_source` does.
     """
     path = Path(path)
     config = path / "config.json" if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""The files of a checkpoint folder: weights in shards, JSON, and none of another checkpoint."""
+"""The files of a checkpoint folder: shards of weights, and JSON. Other checkpoints are refused."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ggmlkit.io.writing.progress import shifted
 from ggmlkit.io.writing.stream import Progress
 from ggmlkit.tensor import Tensor
 
-SHARD_SIZE = 5_000_000_000  # bytes; what the hub takes well
-# What readers of a folder look for: such a file of another model must not lie among ours.
+SHARD_SIZE = 5_000_000_000  # bytes: a size that suits the hub
+# Files that readers of a folder look for. Those of another model must not lie among ours.
 _CHECKPOINT_FILES = (
     "*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.json",
     "consolidated.*.pth", "config.json", "params.json", "generation_config.json",
@@ -26,7 +26,7 @@ _CHECKPOINT_FILES = (
 
 
 def write_shards(
-    together: FileSet,
+    file_set: FileSet,
     weights: Mapping[str, dict[str, Tensor]],
     threads: int | None,
     progress: Progress | None,
@@ -35,7 +35,7 @@ def write_shards(
     total = sum(tensor.nbytes for part in weights.values() for tensor in part.values())
     done = 0
     for name, part in weights.items():
-        with together.writing(name) as file:
+        with file_set.writing(name) as file:
             write_safetensors(file, part, threads=threads, progress=shifted(progress, done, total))
         done += sum(tensor.nbytes for tensor in part.values())
 
@@ -43,7 +43,7 @@ def write_shards(
 def shards(
     tensors: Mapping[str, Tensor], size: int
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any] | None]:
-    """Tensors by file, and the index that tells which tensor is where if the files are several."""
+    """The tensors of each file and, for several files, the index that says where each tensor is."""
     groups: list[dict[str, Tensor]] = [{}]
     taken = 0
     for name, tensor in tensors.items():
@@ -65,18 +65,18 @@ def shards(
     return files, index
 
 
-def check_alone(folder: Path, names: set[str]) -> None:
+def check_no_other_checkpoint(folder: Path, names: set[str]) -> None:
     """Refuse a folder with files of another checkpoint, which readers would take for part of it."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         name = path.name
         if name not in names and any(fnmatchcase(name, form) for form in _CHECKPOINT_FILES):
             raise ConversionError(
-                f"{folder} has {name} of another checkpoint, which would lie among the new files; "
-                "remove it or choose another folder"
+                f"{folder} has {name} of another checkpoint, which readers would mix with the new "
+                "files; remove it or choose another folder"
             )
 
 
-def write_json(together: FileSet, name: str, value: Mapping[str, Any]) -> None:
+def write_json(file_set: FileSet, name: str, value: Mapping[str, Any]) -> None:
     """Write a JSON file."""
-    with together.writing(name) as file:
+    with file_set.writing(name) as file:
         file.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Checkpoint or model file in, model file out."""
+"""Converts a checkpoint or a model file into a model file."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ def convert(
 ) -> list[str]:
     """Write the model in ``src`` as one model file, its matrices in ``type``.
 
-    The result is what :func:`ggmlkit.quantize_file` makes of the same weights in f32.
+    The result equals what :func:`ggmlkit.quantize_file` makes of the same weights in f32.
 
     A LoRA adapter becomes an adapter file, as :func:`convert_adapter` writes it.
 
     Args:
         src: a Hugging Face or Meta folder, a file of tensors that has its settings beside it, any
-            model file ``gk.open`` reads, or such a thing on the hub: ``"hf:OWNER/NAME"``. Layers
-            quantized by GPTQ or AWQ keep their integers where ``type`` has room for them. Or an
+            model file ``gk.open`` reads, or one of these on the hub: ``"hf:OWNER/NAME"``. Layers
+            quantized by GPTQ or AWQ keep their integers where ``type`` can hold them. Or an
             adapter: a PEFT folder, a gguf or a ggla file.
         out: the file to write, replaced only when it is complete.
         type: a type or a mixture of several such as ``"q4_K_M"``, one of
             ``ggmlkit.quantization.NAMES``; f16 by default. ``ggmlkit.quantization.plan`` says which
-            tensor gets what: vectors f32, matrices whose rows are no whole blocks a type of smaller
-            blocks. An adapter's tensors keep their types by default.
+            tensor gets which type: vectors get f32, and matrices whose rows are not whole blocks
+            get a type of smaller blocks. An adapter's tensors keep their types by default.
         pure: give every matrix the same type.
-        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells. ``"ggla"`` for
-            an adapter.
+        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` decides. ``"ggla"``
+            for an adapter.
         version: of the container: gguf 1, 2 or 3, ggjt 1, 2 or 3; the newest by default.
         byte_order: of the numbers; only gguf v3 can be ``"big"``.
-        vocab: a tokenizer file, a folder with one, or a model file, instead of the vocabulary
-            that ``src`` has or lacks.
+        vocab: a tokenizer file, a folder with one, or a model file, whose vocabulary is used
+            instead of that of ``src``.
         base: the model that an adapter is for, or its config.json.
         threads: at most this many; all the process may use when None.
         progress: as ``gk.save`` calls it.
 
     Returns:
-        What is worth knowing of the file, a sentence each, as ``gk.quantize_file`` tells it.
+        Notes on the file, one sentence each, as ``gk.quantize_file`` returns them.
 
     Raises:
         UnstorableError: a weight isn't finite, or too large for the type.
@@ -69,12 +69,15 @@ def convert(
     check_paths(src=src, out=out)
     thread_count(threads)
     with ExitStack() as open_files:
-        opened = opened_if_gguf(src)  # its header is read once
+        opened = opened_if_gguf(src)  # so that its header is read only once
         if isinstance(opened, ModelFile):
             open_files.enter_context(opened)
         if is_adapter(opened):
             if vocab is not None:
-                raise ConversionError(f"{os.fspath(src)} is an adapter, which has no vocabulary")
+                raise ConversionError(
+                    f"{os.fspath(src)} is an adapter, which has no vocabulary; leave out --vocab "
+                    "(vocab= in Python)"
+                )
             convert_adapter(
                 opened,
                 out,
@@ -87,7 +90,10 @@ def convert(
             )
             return []
         if base is not None:
-            raise ConversionError(f"{os.fspath(src)} is no adapter, which alone has a base model")
+            raise ConversionError(
+                f"{os.fspath(src)} is not an adapter, and only adapters have a base model; leave "
+                "out --base (base= in Python)"
+            )
         planning = planned(
             opened,
             out,

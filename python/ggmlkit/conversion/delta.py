@@ -1,12 +1,12 @@
-"""Delta weights: checkpoints that say what to add to a base model, as Vicuna's were published.
+"""Delta weights: checkpoints of numbers to add to a base model, as Vicuna's were published.
 
-``delta = target - base``, element by element. Tokens that the target has and the base lacks are
-rows beyond the base's, which count as zeros (Vicuna v0's one padding token). Sums and differences
-are computed in float32 and rounded once, which for float16 is what FastChat's tools compute in
-PyTorch. A delta in the target's own type gives back each weight but for two roundings, together at
-most a unit in the last place of the larger of difference and weight. One in float32 gives back the
-very bits of a float16 or bfloat16 target, unless a weight is thousands of times smaller than the
-base's.
+``delta = target - base``, element by element. The target can have more tokens than the base: the
+missing rows of the base count as zeros (Vicuna v0 has one more token, for padding). Sums and
+differences are computed in float32 and rounded once. For float16 this equals what FastChat's tools
+compute in PyTorch. A delta in the target's own type restores each weight with two rounding errors,
+together at most one unit in the last place of the larger of difference and weight. A delta in
+float32 restores the exact bits of a float16 or bfloat16 target, unless a weight is thousands of
+times smaller than the base's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# What has a row for each token.
+# Tensors with one row per token.
 _BY_TOKEN = ("model.embed_tokens.weight", "lm_head.weight")
 _FILES = (".gguf", ".bin", ".ggml", ".ggjt")
 
@@ -53,22 +53,23 @@ def apply_delta(
     threads: int | None = None,
     progress: Callable[..., None] | None = None,
 ) -> None:
-    """Write the model that a delta makes of its base, with the delta's config and tokenizer.
+    """Write the sum of a base model and a delta, with the delta's config and tokenizer.
 
     Args:
         base: a Hugging Face folder of float weights.
-        delta: another, with what to add to them.
+        delta: a Hugging Face folder with the numbers to add to them.
         out: a folder to write (config.json, model.safetensors, the tokenizer's files), or a model
-            file where it ends in .gguf or .bin, or ``container`` says so. Replaced only when all
-            is written.
-        type: f32, f16 or bf16, of a model file as for ``gk.convert``; None for the delta's own.
+            file if it ends in .gguf or .bin, or ``container`` is given. Replaced only when all is
+            written.
+        type: f32, f16 or bf16 for a folder, as in ``gk.convert`` for a model file; None for the
+            delta's own type.
         container: ``"gguf"`` or ``"ggjt"``.
         threads: at most this many; all the process may use when None.
         progress: as ``gk.save`` calls it.
 
     Raises:
-        ConversionError: the two don't have the same tensors, a sum does not fit float16, or what
-            ``gk.convert`` raises it for.
+        ConversionError: the two have different tensors, a sum does not fit float16, or for the
+            reasons that ``gk.convert`` has.
         FormatError: a file is damaged.
     """
     check_paths(base=base, delta=delta, out=out)
@@ -76,11 +77,11 @@ def apply_delta(
     base, delta, out = Path(base), Path(delta), Path(out)
     is_folder = container is None and out.suffix.lower() not in _FILES
     with ExitStack() as open_files:
-        # A file is the same as one made of the folder: its sums have the delta's type first.
-        kept = type if is_folder else None
-        sums = _combined(base, delta, +1.0, kept, threads, open_files)
+        # A model file equals one converted from the folder: its sums first get the delta's type.
+        sum_type = type if is_folder else None
+        sums = _combined(base, delta, +1.0, sum_type, threads, open_files)
         if is_folder:
-            _write_folder(out, sums, base, delta, kept, threads, progress)
+            _write_folder(out, sums, base, delta, sum_type, threads, progress)
             return
         source = hf_source(delta, read_json(delta / "config.json"), sums, files=[])
         if source.vocabulary_fault is not None:
@@ -99,18 +100,18 @@ def make_delta(
     threads: int | None = None,
     progress: Callable[..., None] | None = None,
 ) -> None:
-    """Write the delta that makes the target of the base, with the target's config and tokenizer.
+    """Write the delta that turns the base into the target, with the target's config and tokenizer.
 
     Args:
         base: a Hugging Face folder of float weights.
-        target: another, of the same tensors; it may have more tokens.
+        target: a Hugging Face folder of the same tensors; it can have more tokens.
         out: the folder to write.
         type: f32, f16 or bf16; None for the target's own.
         threads: at most this many; all the process may use when None.
         progress: as ``gk.save`` calls it.
 
     Raises:
-        ConversionError: the two don't have the same tensors, or a difference does not fit float16.
+        ConversionError: the two have different tensors, or a difference does not fit float16.
         FormatError: a file is damaged.
     """
     check_paths(base=base, target=target, out=out)
@@ -131,7 +132,7 @@ def _write_folder(
     progress: Callable[..., None] | None,
 ) -> None:
     if out.exists() and any(out.samefile(folder) for folder in (base, companion)):
-        raise ConversionError(f"{out} is read from; write to another folder")
+        raise ConversionError(f"{out} is one of the inputs; write to another folder")
     dtype = None if type is None else types.get(type).name
     write_hf_folder(out, tensors, companion, dtype=dtype, threads=threads, progress=progress)
 
@@ -147,15 +148,15 @@ def _combined(
     threads: int | None,
     open_files: ExitStack,
 ) -> dict[str, Tensor]:
-    """``own + sign * base`` of the tensors of a folder, in a type or else their own; lazy."""
+    """``own + sign * base`` for each tensor of a folder, in ``type`` or else its own type; lazy."""
     if type is not None and types.get(type).name not in FLOATS:
         raise ConversionError(f"a checkpoint folder holds f32, f16 or bf16, not {type}")
     theirs = _weights(base, open_files)
     own = _weights(folder, open_files)
     if missing := own.keys() - theirs.keys():
-        raise ConversionError(f"{base} has no tensor {min(missing)}, as {folder} has")
+        raise ConversionError(f"{base} has no tensor {min(missing)}, but {folder} has")
     if missing := theirs.keys() - own.keys():
-        raise ConversionError(f"{folder} has no tensor {min(missing)}, as {base} has")
+        raise ConversionError(f"{folder} has no tensor {min(missing)}, but {base} has")
     combined = {}
     for name, tensor in own.items():
         _check_pair(name, tensor, theirs[name], base, folder)
@@ -166,7 +167,7 @@ def _combined(
 
 def _weights(folder: Path, open_files: ExitStack) -> dict[str, Tensor]:
     if not (folder / "config.json").is_file():
-        raise ConversionError(f"{folder} has no config.json: it is no Hugging Face folder")
+        raise ConversionError(f"{folder} has no config.json: it is not a Hugging Face folder")
     tensors, files = open_weights(folder)
     for file in files:
         open_files.enter_context(closing(file))
@@ -176,11 +177,11 @@ def _weights(folder: Path, open_files: ExitStack) -> dict[str, Tensor]:
 def _check_pair(name: str, own: Tensor, other: Tensor, base: Path, folder: Path) -> None:
     for tensor, where in ((own, folder), (other, base)):
         if tensor.type.name not in FLOATS:
-            raise ConversionError(f"{where}: {name} is {tensor.type}, no f32, f16 or bf16")
+            raise ConversionError(f"{where}: {name} is {tensor.type}, not f32, f16 or bf16")
     if own.shape == other.shape:
         return
-    widths = own.shape[1:] == other.shape[1:] and len(own.shape) == 2
-    if name not in _BY_TOKEN or not widths or own.shape[0] < other.shape[0]:
+    same_width = own.shape[1:] == other.shape[1:] and len(own.shape) == 2
+    if name not in _BY_TOKEN or not same_width or own.shape[0] < other.shape[0]:
         raise ConversionError(
             f"{name} has shape {own.shape} in {folder}, but {other.shape} in {base}"
         )
@@ -188,7 +189,7 @@ def _check_pair(name: str, own: Tensor, other: Tensor, base: Path, folder: Path)
 
 def _sum(own: Tensor, other: Tensor, sign: float) -> Tensor:
     def parts() -> Iterator[Part]:
-        # Rows as long as each other are cut alike; the other tensor may end sooner.
+        # Rows of the same length are cut at the same places; the other tensor can have fewer.
         for (first, part), beside in zip_longest(row_runs(own), row_runs(other)):
             yield Part(4 * part.size, partial(_add, own, first, part, beside and beside[1], sign))
 

@@ -1,4 +1,4 @@
-"""Model files written out as checkpoints: Hugging Face's folder, Meta's, or numpy's archive."""
+"""Model files written as checkpoints: a Hugging Face folder, a Meta folder, or a numpy archive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ggmlkit.arch.tensor_names import to_meta
 from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.conversion.checkpoint_files import (
     SHARD_SIZE,
-    check_alone,
+    check_no_other_checkpoint,
     shards,
     write_json,
     write_shards,
@@ -39,7 +39,7 @@ class _Job:
     """One export.
 
     Attributes:
-        type: of the tensors, but for vectors that it does not hold exactly.
+        type: of the tensors, except vectors that it cannot hold exactly.
         tensors: by gguf name, in ``type``.
     """
 
@@ -62,21 +62,21 @@ def export(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write the model in ``src`` as a checkpoint, quantized tensors as their exact values.
+    """Write the model in ``src`` as a checkpoint; quantized tensors become their exact values.
 
-    A folder's files take their places together, when all are written: what fails or is killed
-    before leaves the folder as it was, and config.json (or params.json), without which the others
-    mean nothing, is absent while they are renamed.
+    A folder's files are renamed into place when all are written. An export that fails or is killed
+    before that leaves the folder as it was. While files are renamed, config.json (or params.json)
+    is absent, so an interrupted export is never mistaken for a checkpoint.
 
     Args:
         src: any model file ``gk.open`` reads, a checkpoint folder, or either on the hub.
-        out: the folder, made if need be; files in it of the same names are replaced. For
+        out: the folder, created if needed; files in it of the same names are replaced. For
             ``"npz"`` a file.
         format: ``"hf"``: config.json, generation_config.json, tokenizer.json,
             tokenizer_config.json, and model.safetensors, or several with an index. ``"meta"``:
             params.json, consolidated.00.pth, tokenizer.json, tokenizer_config.json. ``"npz"``:
             numpy arrays by Hugging Face's names.
-        type: ``"f32"``, ``"f16"`` or ``"bf16"`` for all tensors, rounded where need be. None for
+        type: ``"f32"``, ``"f16"`` or ``"bf16"`` for all tensors, rounded where needed. None for
             the type that the matrices have, if that is one float type, so that a checkpoint
             comes back as it was; else ``"f32"``, which holds every value.
         shard_size: most bytes of tensors in one safetensors file.
@@ -97,7 +97,7 @@ def export(
     if format not in writers:
         raise ConversionError(f"format {format!r} is not one of {', '.join(writers)}")
     if shard_size < 1:
-        raise ConversionError(f"a shard of {shard_size} bytes has no room")
+        raise ConversionError(f"shard_size must be at least 1 byte, not {shard_size}")
     with closing(open_source(src, needs_vocabulary=vocab is None)) as source:
         if vocab is not None:
             source.replace_vocabulary(Path(vocab))
@@ -109,7 +109,7 @@ def export(
 
 
 def _kept_type(source: Source, format: str) -> str:
-    """The type to write where none is asked for; numpy has no bf16, and f32 holds its values."""
+    """The type to write if none is given; numpy has no bf16, and f32 holds its values."""
     kept = shared_float_type(source.tensors)
     return "f32" if format == "npz" and kept == "bf16" else kept
 
@@ -123,28 +123,28 @@ def _write_hf(folder: Path, job: _Job) -> None:
     weights, index = shards(tensors, job.shard_size)
     if index is not None:
         files["model.safetensors.index.json"] = index
-    with _checkpoint(folder, [*files, *weights], job.source, last="config.json") as together:
+    with _checkpoint(folder, [*files, *weights], job.source, last="config.json") as file_set:
         for name, value in files.items():
-            write_json(together, name, value)
-        write_shards(together, weights, job.threads, job.progress)
+            write_json(file_set, name, value)
+        write_shards(file_set, weights, job.threads, job.progress)
 
 
 # ------------------------------------------------------------------- Meta, numpy
 
 
 def _write_meta(folder: Path, job: _Job) -> None:
-    params = to_meta_params(job.source.hparams())  # it knows better what is wrong than a name
+    params = to_meta_params(job.source.hparams())  # first: its errors say more
     own, weights = {_meta_name(n): t for n, t in job.tensors.items()}, "consolidated.00.pth"
-    with _checkpoint(folder, ["params.json", weights], job.source, last="params.json") as together:
-        write_json(together, "params.json", params)
-        with together.writing(weights) as file:
+    with _checkpoint(folder, ["params.json", weights], job.source, last="params.json") as file_set:
+        write_json(file_set, "params.json", params)
+        with file_set.writing(weights) as file:
             write_torch(file, own, progress=job.progress)
 
 
 def _meta_name(name: str) -> str:
     found = to_meta(name)
     if found is None:
-        raise ConversionError(f"the layout has no name for the tensor {name}")
+        raise ConversionError(f"Meta's layout has no name for the tensor {name}; export as hf")
     return found
 
 
@@ -161,13 +161,13 @@ def _write_npz(path: Path, job: _Job) -> None:
 
 @contextmanager
 def _checkpoint(folder: Path, names: list[str], source: Source, last: str) -> Iterator[FileSet]:
-    """Files of a folder, the tokenizer's among them, to take their places together."""
+    """The files of a folder, renamed into place together; the tokenizer's are written first."""
     tokenizer = _tokenizer_files(source)
-    check_alone(folder, {*names, *tokenizer})
-    with replacing_together(folder, last) as together:
+    check_no_other_checkpoint(folder, {*names, *tokenizer})
+    with replacing_together(folder, last) as file_set:
         for name, value in tokenizer.items():
-            write_json(together, name, value)
-        yield together
+            write_json(file_set, name, value)
+        yield file_set
 
 
 def _tokenizer_files(source: Source) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A model's tensors as numbers that other programs compute with, for checkpoints."""
+"""A model's tensors as floats, for checkpoints that other programs read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ggmlkit.tensor import Tensor
 
 FLOATS = ("f32", "f16", "bf16")
 TORCH_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
-"""What PyTorch, and so config.json, calls them."""
+"""Their names in PyTorch and in config.json."""
 
 
 def shared_float_type(tensors: Mapping[str, Tensor]) -> str:
@@ -29,11 +29,11 @@ def float_tensors(
     """All weights in one float type, lazy.
 
     Args:
-        tensors: by gguf name; what follows from the hyper-parameters is left out.
+        tensors: by gguf name; those that follow from the hyper-parameters are left out.
         type: ``"f32"``, ``"f16"`` or ``"bf16"``.
-        threads: that a tensor is converted with.
-        rounding: whether vectors are rounded to ``type``; otherwise those that it does not hold
-            exactly stay as they are. Files keep vectors as f32, whatever the checkpoint had.
+        threads: to convert a tensor with.
+        rounding: whether vectors are rounded to ``type``; if not, those that it cannot hold
+            exactly become f32. Model files keep vectors as f32, whatever the checkpoint had.
     """
     target = types.get(type)
     found = {}

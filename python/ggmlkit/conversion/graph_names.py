@@ -1,9 +1,10 @@
 """Initialisers of an ONNX graph by the names that the model's parameters had in PyTorch.
 
-Exporters keep the names of most parameters. A matrix that they turned for a product is called
-``onnx::MatMul_123`` or ``val_45``, and of equal parameters only one is kept; where such belong,
-the nodes that use them tell, by a name like ``/model/layers.0/mlp/up_proj/MatMul`` or by the scopes
-of modules that PyTorch's newer exporter notes.
+Exporters keep the names of most parameters. A matrix that they transposed for a product is called
+``onnx::MatMul_123`` or ``val_45``, and of equal parameters only one is kept. The nodes that use
+such a tensor say which module it belongs to: by a name like
+``/model/layers.0/mlp/up_proj/MatMul``, or by the module scopes that PyTorch's newer exporter
+records.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ggmlkit.lazy.transposed import transposed
 from ggmlkit.tensor import Tensor
 
 _MATMUL, _MULTIPLY, _COPY = "MatMul", "Mul", "Identity"
-# The text is Python's of a list: ['', 'model', 'model.layers.0', …, 'linear_3'].
+# The text is a Python list: ['', 'model', 'model.layers.0', …, 'linear_3'].
 _SCOPE = re.compile(r"'([^']*)'")
 
 
@@ -42,7 +43,7 @@ def by_module(file: OnnxFile) -> dict[str, Tensor]:
             if is_factor and len(tensor.shape) == 2 and name not in found:
                 if not _is_parameter(weight):
                     raise ConversionError(
-                        f"{file.path}: no node tells which module's weight the matrix {name} is"
+                        f"{file.path}: no node says which module the matrix {name} belongs to"
                     )
                 found.setdefault(weight, transposed(tensor).renamed(weight))
             elif node.operator == _MULTIPLY and len(tensor.shape) == 1 and _is_parameter(weight):
@@ -51,7 +52,7 @@ def by_module(file: OnnxFile) -> dict[str, Tensor]:
 
 
 def _is_parameter(name: str) -> bool:
-    """Whether a name ends as one of LLaMA's parameters does, whatever module holds the model."""
+    """Whether a name ends like a parameter of LLaMA, whatever module contains the model."""
     module, _, kind = name.rpartition(".")
     parts = module.split(".")
     return kind in ("weight", "bias") and any(

@@ -1,4 +1,4 @@
-"""JSON files of a checkpoint folder, read with care."""
+"""JSON files of a checkpoint folder, read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def object_if_there(path: Path) -> dict[str, Any]:
 
 
 def list_of(path: Path, source: Mapping[str, Any], key: str) -> list[Any]:
-    """A list in an object of the file; empty if it is not there."""
+    """The list under a key of an object in the file; empty if the key is not there."""
     found = source.get(key) or []
     if not isinstance(found, list):
-        raise FormatError(path, None, f"{key} is no list")
+        raise FormatError(path, None, f"{key} is not a list")
     return found

@@ -1,7 +1,7 @@
-"""Arrays as Flax and Keras name them, by paths of keys, told as PyTorch's modules would be.
+"""Arrays that Flax and Keras name by paths of keys, renamed as PyTorch names parameters.
 
 A dense layer's ``kernel`` is stored ``(in, out)`` and becomes ``weight`` ``(out, in)``. EasyLM's
-model has Meta's layers, in Meta's order of rows, under names of its own. Sources: Hugging Face's
+model has Meta's layers and row order, but its own names. Sources: Hugging Face's
 modeling_flax_llama.py; EasyLM's convert_easylm_to_hf.py.
 """
 
@@ -28,10 +28,11 @@ _EASYLM_NAMES = (
 
 
 def by_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``params/lm_head/kernel`` ``(in, out)`` as ``params.lm_head.weight`` ``(out, in)``; all so.
+    """The arrays by PyTorch's names, with dense layers transposed.
 
-    What else a training run saved, its step and the optimizer's state, is left out. Raises
-    ConversionError where two arrays would get the same name.
+    ``params/lm_head/kernel`` ``(in, out)`` becomes ``params.lm_head.weight`` ``(out, in)``. The
+    step and the optimizer's state, which a training run also saves, are left out. Raises
+    ConversionError if two arrays would get the same name.
     """
     easylm = any(path.endswith(_EASYLM) for path in tensors)
     found: dict[str, Tensor] = {}
@@ -44,7 +45,7 @@ def by_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             for pattern, meta in _EASYLM_NAMES:
                 name = pattern.sub(meta, name)
         if name in found:
-            raise ConversionError(f"two arrays are both {name}")
-        turned = kind == "kernel" and len(tensor.shape) == 2
-        found[name] = (transposed(tensor) if turned else tensor).renamed(name)
+            raise ConversionError(f"two arrays have the name {name}")
+        is_dense = kind == "kernel" and len(tensor.shape) == 2
+        found[name] = (transposed(tensor) if is_dense else tensor).renamed(name)
     return found

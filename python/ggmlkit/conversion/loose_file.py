@@ -13,7 +13,7 @@ from ggmlkit.conversion.hf.model import hf_source
 from ggmlkit.conversion.hf.quantized_layers import quantized
 from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.meta.folder import meta_source
-from ggmlkit.conversion.prefixes import Named, Way, own_names
+from ggmlkit.conversion.prefixes import NamedTensors, Naming, own_names
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ModelFile
@@ -22,36 +22,36 @@ from ggmlkit.io.torch.checkpoint import TorchFile
 from ggmlkit.lazy import permuted as permute
 from ggmlkit.tensor import Tensor
 
-_FILES: dict[Way, str] = {"hf": "config.json", "meta": "params.json"}
-_MARKS: dict[Way, frozenset[str]] = {
+_FILES: dict[Naming, str] = {"hf": "config.json", "meta": "params.json"}
+_MARKS: dict[Naming, frozenset[str]] = {
     "hf": frozenset({"hidden_size", "num_attention_heads"}),
     "meta": frozenset({"dim", "n_layers", "n_heads"}),
 }
 
 
-def open_loose_file(file: ModelFile, wanted: str | None = None) -> Source:
+def open_loose_file(file: ModelFile, block_type: str | None = None) -> Source:
     """The model whose weights a file holds.
 
-    config.json, or params.json, and the tokenizer lie beside it; a PyTorch checkpoint may have the
-    former inside, as plain ``hyper_parameters``.
+    config.json (or params.json) and the tokenizer lie beside it. A PyTorch checkpoint can have the
+    settings inside instead, as plain ``hyper_parameters``.
 
     Args:
-        file: open, of a container that holds tensors alone.
-        wanted: a type of blocks that quantized layers shall have where it holds them as they are.
+        file: an open file, of a container that holds only tensors.
+        block_type: what to give quantized layers, where it can hold their integers exactly.
 
-    Raises ConversionError where these are missing, or a tensor has no place.
+    Raises ConversionError if the settings are missing, or a tensor has no place in the model.
     """
     folder = file.path.parent
     tensors = _by_module(file)
-    named = own_names(file.path, _plain_weights(folder, tensors, wanted))
-    way, settings = _settings(file, named.way)
-    if way == "meta" and named.way == "hf":
+    named = own_names(file.path, _plain_weights(folder, tensors, block_type))
+    naming, settings = _settings(file, named.naming)
+    if naming == "meta" and named.naming == "hf":
         raise ConversionError(
-            f"{file.path} has Hugging Face's names: it needs the model's config.json beside it"
+            f"{file.path} has Hugging Face's names, so it needs the model's config.json beside it"
         )
-    if way == "meta":
+    if naming == "meta":
         return meta_source(folder, settings, {file.path.name: named.tensors}, [file])
-    own = named.tensors if named.way == "hf" else _in_hf_words(file.path, named, settings)
+    own = named.tensors if named.naming == "hf" else _with_hf_names(file.path, named, settings)
     return hf_source(folder, settings, own, [file])
 
 
@@ -64,26 +64,26 @@ def _by_module(file: ModelFile) -> Mapping[str, Tensor]:
 
 
 def _plain_weights(
-    folder: Path, tensors: Mapping[str, Tensor], wanted: str | None
+    folder: Path, tensors: Mapping[str, Tensor], block_type: str | None
 ) -> Mapping[str, Tensor]:
-    """The tensors, quantized layers as their weights."""
+    """The tensors, with quantized layers replaced by their weights."""
     if not any(name.endswith(".qweight") for name in tensors):
         return tensors
     config = folder / _FILES["hf"]
-    how = quantized(folder, read_json(config) if config.is_file() else {})
-    return tensors if how is None else how.weights(tensors, wanted)
+    quantization = quantized(folder, read_json(config) if config.is_file() else {})
+    return tensors if quantization is None else quantization.weights(tensors, block_type)
 
 
-def _settings(file: ModelFile, way: Way) -> tuple[Way, dict[str, Any]]:
-    """Whose words the hyper-parameters are in, those of the tensors' names before others."""
-    ways: list[Way] = ["hf", "meta"] if way == "hf" else ["meta", "hf"]
-    for one in ways:
+def _settings(file: ModelFile, naming: Naming) -> tuple[Naming, dict[str, Any]]:
+    """The hyper-parameters and whose names they use; those that suit the tensors come first."""
+    namings: list[Naming] = ["hf", "meta"] if naming == "hf" else ["meta", "hf"]
+    for one in namings:
         beside = file.path.parent / _FILES[one]
         if beside.is_file():
             found = read_json(beside)
             return one, {key: v for key, v in found.items() if key != "quantization_config"}
     inside = list(_nested(file.settings)) if isinstance(file, TorchFile) else []
-    for one in ways:
+    for one in namings:
         for found in inside:
             if found.keys() >= _MARKS[one]:
                 return one, found
@@ -100,8 +100,8 @@ def _nested(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _nested(value)
 
 
-def _in_hf_words(path: Path, named: Named, config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Tensors of Meta's names and order in Hugging Face's, of which config.json speaks."""
+def _with_hf_names(path: Path, named: NamedTensors, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Tensors with Meta's names and row order, given Hugging Face's, as config.json has them."""
     try:
         hparams = from_hf_config(config)
     except ConversionError as error:

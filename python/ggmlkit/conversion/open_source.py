@@ -1,4 +1,4 @@
-"""Opens whatever a model may come as."""
+"""Opens a model in any form: a checkpoint folder, a file of tensors, or a model file."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _FOLDERS = {"config.json": open_hf_folder, "params.json": open_meta_folder}
 def open_source(
     path: str | os.PathLike[str] | ModelFile,
     *,
-    wanted: str | None = None,
+    block_type: str | None = None,
     needs_vocabulary: bool = True,
 ) -> Source:
     """Open a checkpoint folder, a file of tensors with its settings beside it, or a model file.
 
     Args:
-        path: the folder or file, or such a thing on the hub; or a file that is open, which is
-            closed with the source.
-        wanted: a type of blocks that layers quantized by GPTQ or AWQ shall have where it holds
-            their integers as they are; otherwise these have float values.
-        needs_vocabulary: without, a checkpoint may lack a tokenizer or have one that cannot be
+        path: the folder or file, or its name on the hub; or an open file, which is closed with the
+            source.
+        block_type: what to give layers quantized by GPTQ or AWQ, where it can hold their
+            integers exactly; otherwise they become floats.
+        needs_vocabulary: if False, a checkpoint is opened even without a tokenizer that can be
             used.
 
     Raises FormatError for damaged files, ConversionError for what is not supported, HubError for
-    what the hub does not give.
+    what cannot be downloaded.
     """
     if isinstance(path, ModelFile):
-        source = _of_file(path, wanted)
+        source = _of_file(path, block_type)
     else:
-        source = _opened(hub_source(path) if is_on_hub(path) else Path(path), wanted)
+        source = _opened(hub_source(path) if is_on_hub(path) else Path(path), block_type)
     if needs_vocabulary and source.vocabulary_fault is not None:
         source.close()
         raise source.vocabulary_fault
@@ -52,21 +52,21 @@ def open_source(
     return source
 
 
-def _opened(path: Path, wanted: str | None) -> Source:
+def _opened(path: Path, block_type: str | None) -> Source:
     if path.is_dir():
         for mark, open_folder in _FOLDERS.items():
             if (path / mark).is_file():
-                return open_folder(path, wanted)
+                return open_folder(path, block_type)
         raise ConversionError(
             f"{path} has neither config.json (Hugging Face) nor params.json (Meta)"
         )
-    return _of_file(io.open(path), wanted)
+    return _of_file(io.open(path), block_type)
 
 
-def _of_file(file: ModelFile, wanted: str | None) -> Source:
+def _of_file(file: ModelFile, block_type: str | None) -> Source:
     try:
         if isinstance(file, TensorsFile):
-            return open_loose_file(file, wanted)
+            return open_loose_file(file, block_type)
         metadata, tensors = as_gguf(file)
     except BaseException:
         file.close()

@@ -1,4 +1,4 @@
-"""A model is planned and written as one file, a few tensors at a time."""
+"""Plans a model file and writes it, a few tensors at a time."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def planned(
     vocab: str | os.PathLike[str] | None = None,
     threads: int | None = None,
 ) -> Iterator[ConversionPlan]:
-    """What :func:`convert` with these arguments would write; the source is open meanwhile."""
-    wanted = str(type).lower()
-    with closing(open_source(src, wanted=wanted, needs_vocabulary=vocab is None)) as source:
+    """What :func:`convert` would write with these arguments; the source is open in the context."""
+    block_type = str(type).lower()
+    with closing(open_source(src, block_type=block_type, needs_vocabulary=vocab is None)) as source:
         if vocab is not None:
             source.replace_vocabulary(Path(vocab))
         yield conversion_plan(

@@ -30,12 +30,12 @@ class PlannedTensor(NamedTuple):
 
 
 class StoredTypes(NamedTuple):
-    """The types of a model's tensors in a file, and what the file calls them all.
+    """The types of a model's tensors in a file, and the file's own number for them.
 
     Attributes:
         by_name: the types.
         file_type: ``general.file_type``.
-        notes: what is worth knowing of them, a sentence each.
+        notes: on the types, one sentence each.
     """
 
     by_name: Mapping[str, TensorType]
@@ -54,8 +54,8 @@ class ConversionPlan:
         byte_order: of its numbers.
         metadata: by gguf key.
         tensors: by gguf name, lazy, in the order of the file.
-        notes: what is worth knowing of their types, a sentence each.
-        value_types: GGUF types to keep of metadata that was read, by key.
+        notes: on the tensors' types, one sentence each.
+        value_types: GGUF types of metadata that was read, by key; the file keeps them.
     """
 
     out: Path
@@ -89,9 +89,9 @@ def conversion_plan(
     byte_order: ByteOrder = "little",
     threads: int | None = None,
 ) -> ConversionPlan:
-    """How :func:`ggmlkit.convert`, whose arguments these are, will write a model.
+    """How :func:`ggmlkit.convert` will write a model; the arguments are those of ``convert``.
 
-    ``type`` may also tell one of each tensor.
+    ``type`` can also give the type of each tensor.
 
     Raises ConversionError for what the container cannot hold, UnsupportedTypeError for a type
     that cannot be written.
@@ -101,7 +101,7 @@ def conversion_plan(
     refuse_unknown(tensors.values())
     if container == "ggjt":
         _check_fits_ggjt(source)
-        # All ones, or it would be a scaling, which was refused.
+        # These factors are all 1: rope scaling was refused above.
         tensors = {name: t for name, t in tensors.items() if name != names.ROPE_FREQS}
     stored = type if isinstance(type, StoredTypes) else stored_types(source, type, pure=pure)
     return ConversionPlan(
@@ -126,11 +126,11 @@ def conversion_plan(
 def stored_types(
     source: Source, type: str | TensorType | None, *, pure: bool = False
 ) -> StoredTypes:
-    """The types of a file quantized to ``type``, as :func:`ggmlkit.quantization.plan` tells them.
+    """The types of a file quantized to ``type``, as :func:`ggmlkit.quantization.plan` gives them.
 
-    None: each matrix in its own type, vectors as f32.
+    With None each matrix keeps its type, and vectors become f32.
 
-    Raises UnsupportedTypeError where a matrix is in a layout that today's files don't have.
+    Raises UnsupportedTypeError if a matrix has an old layout, which new files can't have.
     """
     refuse_unknown(source.tensors.values())
     if type is not None:
@@ -151,8 +151,8 @@ def _kept_type(tensor: Tensor) -> TensorType:
     kept = types.get(tensor.type.name.removesuffix("_v1").removesuffix("_v2"))
     if kept.generation != "gguf":
         raise UnsupportedTypeError(
-            f"{tensor.name} is {tensor.type}, which today's files don't have; say which type to "
-            "write"
+            f"{tensor.name} is {tensor.type}, an old layout that new files can't have; choose the "
+            "type to write (--type, type= in Python)"
         )
     return kept
 
@@ -165,15 +165,16 @@ def container_of(out: Path) -> str:
     if suffix in (".bin", ".ggml", ".ggjt"):
         return "ggjt"
     raise ConversionError(
-        f"the suffix of {out.name} names no container; use .gguf or .bin, or say which"
+        f"the suffix of {out.name} names no container; use .gguf or .bin, or give --container "
+        "(container= in Python)"
     )
 
 
 def _check_fits_ggjt(source: Source) -> None:
-    """Refuse what ggjt has no field for; its writer sees to the rest.
+    """Refuse what ggjt has no field for; its writer checks the rest.
 
-    Programs that read it take the key/value heads, the head size and the rotation as the first
-    LLaMA had them, so a file that differs would run and give nonsense.
+    Programs that read it assume the key/value heads, the head size and the rotation of the first
+    LLaMA, so a file that differs would run and give nonsense.
     """
     hparams = source.hparams()
     what = None
@@ -188,7 +189,7 @@ def _check_fits_ggjt(source: Source) -> None:
     elif hparams.kv_heads != hparams.heads:
         what = f"grouped attention ({hparams.kv_heads} key/value heads for {hparams.heads} heads)"
     elif hparams.head_dim * hparams.heads != hparams.dim:
-        what = f"a head size of {hparams.head_dim} that is not the width divided by the heads"
+        what = f"a head size of {hparams.head_dim}, which is not the width divided by the heads"
     elif not hparams.rotates_whole_heads:
         what = f"a rotation of {hparams.rope.dims} of a head's {hparams.head_dim} elements"
     elif not hparams.rope.is_plain:

@@ -1,4 +1,4 @@
-"""Parameters by the names that a model itself gives them, whatever wraps the model."""
+"""Parameters by the model's own names, without the prefixes of modules that wrap the model."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Literal, NamedTuple
 from ggmlkit.errors import ConversionError
 from ggmlkit.tensor import Tensor
 
-Way = Literal["hf", "meta"]
+Naming = Literal["hf", "meta"]
 
-# Layers of torch.compile and FSDP that may lie between any two modules.
+# Wrappers of torch.compile and FSDP, which can lie between any two modules.
 _WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# A parameter that every model has, by which its prefix is known; and what the prefix becomes.
-_ANCHORS: tuple[tuple[Way, str, str], ...] = (
+# A parameter that every model has, which shows the prefix; and what the prefix becomes.
+_ANCHORS: tuple[tuple[Naming, str, str], ...] = (
     ("hf", "model.embed_tokens.weight", ""),
     ("meta", "tok_embeddings.weight", ""),
     ("hf", "embed_tokens.weight", "model."),  # the model without its head
-    # Where the embeddings are saved as the head alone.
+    # For embeddings that are saved only as the head.
     ("hf", "model.layers.0.input_layernorm.weight", ""),
     ("hf", "layers.0.input_layernorm.weight", "model."),
 )
 _HEAD = "lm_head."
 
 
-class Named(NamedTuple):
-    """Tensors by a model's own names, and whose way of naming it is."""
+class NamedTensors(NamedTuple):
+    """Tensors by a model's own names, and whether these are Hugging Face's or Meta's."""
 
-    way: Way
+    naming: Naming
     tensors: dict[str, Tensor]
 
 
-def own_names(path: Path, tensors: Mapping[str, Tensor]) -> Named:
-    """The tensors without ``module.``, ``_orig_mod.``, ``net.model.`` or whatever precedes all.
+def own_names(path: Path, tensors: Mapping[str, Tensor]) -> NamedTensors:
+    """The tensors without the prefix that all have: ``module.``, ``_orig_mod.``, ``net.model.``, …
 
     Raises ConversionError if they have neither Hugging Face's nor Meta's names, or several models'.
     """
@@ -42,22 +42,22 @@ def own_names(path: Path, tensors: Mapping[str, Tensor]) -> Named:
     for name, tensor in tensors.items():
         own = unwrapped(name)
         if own in bare:
-            raise ConversionError(f"{path}: two tensors are both {own}")
+            raise ConversionError(f"{path}: two tensors have the name {own}")
         bare[own] = tensor
-    for way, anchor, becomes in _ANCHORS:
+    for naming, anchor, becomes in _ANCHORS:
         found = [name for name in bare if name == anchor or name.endswith(f".{anchor}")]
         if len(found) > 1:
             raise ConversionError(f"{path} holds several models: {found[0]} and {found[1]}")
         if found:
             prefix = found[0].removesuffix(anchor)
-            return Named(way, _renamed(path, bare, prefix, becomes))
+            return NamedTensors(naming, _renamed(path, bare, prefix, becomes))
     raise ConversionError(
         f"{path}: the tensors have neither Hugging Face's nor Meta's names of a LLaMA"
     )
 
 
 def unwrapped(name: str) -> str:
-    """The name without the layers that torch.compile and FSDP put between modules."""
+    """The name without the wrappers that torch.compile and FSDP put between modules."""
     return _WRAPPERS.sub("", name)
 
 
@@ -70,13 +70,13 @@ def _renamed(
         if own is None:
             raise ConversionError(f"{path}: no place for the tensor {name}")
         if own in found:
-            raise ConversionError(f"{path}: two tensors are both {own}")
+            raise ConversionError(f"{path}: two tensors have the name {own}")
         found[own] = tensor
     return found
 
 
 def _own_name(name: str, prefix: str, becomes: str) -> str | None:
-    """What the model calls a parameter; None for one outside it. The head may lie further out."""
+    """The model's own name of a parameter, or None for one outside it; the head can be outside."""
     outside, head, rest = name.rpartition(_HEAD)
     if head and prefix.startswith(outside):
         return head + rest

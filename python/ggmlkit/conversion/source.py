@@ -1,4 +1,4 @@
-"""What every kind of input becomes: gguf metadata and lazy gguf-named tensors."""
+"""A model from any kind of input: gguf metadata and lazy gguf-named tensors."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Source:
         metadata: gguf keys.
         tensors: by gguf name, in Meta's row order, lazy.
         files: open files behind the tensors.
-        special: token ids that the checkpoint's own configuration gives.
-        value_types: GGUF types to keep of metadata that was read, by key.
-        vocabulary_fault: why there is no vocabulary, or it cannot be used; None if all is well.
+        special: token ids from the checkpoint's own configuration.
+        value_types: GGUF types of metadata that was read, by key; a written file keeps them.
+        vocabulary_fault: why the vocabulary is missing or cannot be used; None if it can.
     """
 
     path: Path
@@ -72,8 +72,8 @@ def checkpoint_source(
 ) -> Source:
     """A Source of a checkpoint's gguf-named tensors, every name and shape checked.
 
-    Adds the tensors of factors that the rotation needs, and the folder's vocabulary; ``special``
-    is for token ids that config.json gives.
+    Adds the rotation's tensors of factors, and the folder's vocabulary. ``special`` has the token
+    ids of config.json.
     """
     rope = hparams.rope_tensors()
     tensors: dict[str, Tensor] = {}
@@ -86,12 +86,12 @@ def checkpoint_source(
             raise ConversionError(f"{path}: the checkpoint has no tensor {name}")
         if tensor.shape != shape:
             raise ConversionError(
-                f"{path}: {name} has shape {tensor.shape}, but {shape} by the hyper-parameters"
+                f"{path}: {name} has shape {tensor.shape}, but the hyper-parameters give {shape}"
             )
         tensors[name] = tensor
     if unused := sorted(found.keys() - tensors.keys()):
         raise ConversionError(f"{path}: no place for the tensor {unused[0]}")
-    # Only now is it certain that the number of tokens is that of the embeddings.
+    # The vocabulary is read after the check that the embeddings have its number of tokens.
     vocabulary, fault = _vocabulary(path, hparams.vocab, special)
     metadata = {**to_gguf_keys(hparams), "general.name": path.resolve().name, **vocabulary}
     return Source(path, metadata, tensors, files, special, vocabulary_fault=fault)
@@ -100,7 +100,7 @@ def checkpoint_source(
 def _vocabulary(
     path: Path, n_vocab: int, special: Mapping[str, int]
 ) -> tuple[dict[str, Any], GgmlkitError | None]:
-    """The folder's vocabulary, or why there is none: another may be given in its place."""
+    """The folder's vocabulary, or why there is none; the user can give another in its place."""
     try:
         return folder_vocabulary(path, n_vocab, special), None
     except GgmlkitError as error:

@@ -1,4 +1,4 @@
-"""The vocabulary of a checkpoint: found beside the weights or one folder up, or given apart."""
+"""The vocabulary of a checkpoint: beside the weights, one folder up, or given by the user."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ggmlkit.errors import ConversionError
 from ggmlkit.io.gguf.string_lists import StoredValues
 from ggmlkit.text.special_ids import HF_NAMES
 
-KEYS = ("tokenizer.", "ggmlkit.tokenizer")  # prefixes of all that makes a vocabulary
-_GIVE = (
-    "tokenizer.model, tokenizer.json, or vocab.json with merges.txt; put them there, or name a "
+KEYS = ("tokenizer.", "ggmlkit.tokenizer")  # prefixes of all keys of a vocabulary
+_TOKENIZER_FILES = (
+    "tokenizer.model, tokenizer.json, or vocab.json with merges.txt; put one there, or name a "
     "file, a folder or a gguf file that has the vocabulary with --vocab (vocab= in Python)"
 )
 
@@ -24,27 +24,27 @@ _Reader = Callable[[Path, int], dict[str, Any]]
 def folder_vocabulary(folder: Path, n_vocab: int, special: Mapping[str, int]) -> dict[str, Any]:
     """The ``tokenizer.*`` keys for a model of ``n_vocab`` tokens.
 
-    ``tokenizer.model`` (SentencePiece, it has the scores; or Llama 3's tiktoken file) comes before
-    ``tokenizer.json``, and that before ``vocab.json`` with ``merges.txt``. ``special`` gives token
-    ids by ``bos``, ``eos``, ``pad``, ``unk`` where the files do not. Raises ConversionError if
-    there is none of them.
+    ``tokenizer.model`` (SentencePiece, which has the scores, or Llama 3's tiktoken file) has
+    precedence over ``tokenizer.json``, and that over ``vocab.json`` with ``merges.txt``.
+    ``special`` gives token ids by ``bos``, ``eos``, ``pad``, ``unk`` that the files do not give.
+    Raises ConversionError if none of the files is there.
     """
     for place in (folder, folder.resolve().parent):
         path = _tokenizer_in(place)
         if path is not None:
             return _with_special(_reader(path)(path, n_vocab), n_vocab, special)
-    raise ConversionError(f"{folder} has no {_GIVE}")
+    raise ConversionError(f"{folder} has no {_TOKENIZER_FILES}")
 
 
 def vocabulary_of(path: Path, n_vocab: int, special: Mapping[str, int]) -> dict[str, Any]:
-    """The same from a tokenizer file, a folder that has one, or a model file.
+    """The ``tokenizer.*`` keys from a tokenizer file, a folder that has one, or a model file.
 
     Raises ConversionError if ``path`` is none of these, or its tokens are more than ``n_vocab``.
     """
     if path.is_dir():
         found = _tokenizer_in(path)
         if found is None:
-            raise ConversionError(f"{path} has no {_GIVE}")
+            raise ConversionError(f"{path} has no {_TOKENIZER_FILES}")
         path = found
     return _with_special(_reader(path)(path, n_vocab), n_vocab, special)
 
@@ -65,7 +65,7 @@ def _tokenizer_in(folder: Path) -> Path | None:
 
 
 def _reader(path: Path) -> _Reader:
-    """What reads a tokenizer file, told by its first bytes."""
+    """The function that reads a tokenizer file, chosen by its first bytes."""
     with path.open("rb") as file:
         start = file.read(64)
     if start[:4] in (b"GGUF", b"tjgg", b"fmgg", b"lmgg"):
@@ -79,13 +79,13 @@ def _reader(path: Path) -> _Reader:
             if is_vocab
             else vocabulary.metadata_from_tokenizer_json
         )
-    if path.suffix == ".json":  # damaged: its reader says how
+    if path.suffix == ".json":  # damaged: its reader's error says how
         return vocabulary.metadata_from_tokenizer_json
     return vocabulary.metadata_from_tiktoken
 
 
 def _of_model_file(path: Path, n_vocab: int) -> dict[str, Any]:
-    """The vocabulary in a model file, filled up with tokens that no text leads to."""
+    """The vocabulary in a model file, filled up with unused tokens."""
     with io.open(path) as file:
         found = StoredValues((k, v) for k, v in file.metadata.items() if k.startswith(KEYS))
         found.value_types = file.value_types
@@ -93,18 +93,18 @@ def _of_model_file(path: Path, n_vocab: int) -> dict[str, Any]:
     if not isinstance(tokens, list) or not tokens:
         raise ConversionError(f"{path} has no vocabulary")
     if len(tokens) > n_vocab:
-        raise ConversionError(f"{path} has {len(tokens)} tokens, the model {n_vocab}")
+        raise ConversionError(f"{path} has {len(tokens)} tokens, but the model has {n_vocab}")
     _fill_up(found, range(len(tokens), n_vocab))
     return found
 
 
 def _fill_up(found: dict[str, Any], missing: range) -> None:
-    usual: dict[str, list[Any]] = {
+    unused: dict[str, list[Any]] = {
         "tokens": [f"<unused{number}>" for number in missing],
         "scores": [0.0] * len(missing),
-        "token_type": [5] * len(missing),  # unused
+        "token_type": [5] * len(missing),  # gguf's number for unused
     }
-    for key, values in usual.items():
+    for key, values in unused.items():
         name = f"tokenizer.ggml.{key}"
         if missing and name in found:
             found[name] = [*found[name], *values]

@@ -50,9 +50,9 @@ def add_adapters(
             with closing(open_adapter(path, base)) as adapter:
                 adapter.check_is_low_rank("a model at run time")
                 adapter.check_fits(shapes, base.architecture)
-                for name, change in adapter.changes.items():
-                    if factor := np.float32(scale * change.scale):
-                        a, b = change.a.dequantize(), factor * change.b.dequantize().T
+                for name, update in adapter.updates.items():
+                    if factor := np.float32(scale * update.scale):
+                        a, b = update.a.dequantize(), factor * update.b.dequantize().T
                         rows = fused_rows(name, tensors, hparams)
                         for part, part_of_b in _divided(name, b, rows):
                             halves.setdefault(part, []).append(_Halves(a, part_of_b))

@@ -1,1 +1,1 @@
-"""Looking into files: what differs between two, and whether one is sound."""
+"""Inspects files: differences between two, problems of one, and repair."""

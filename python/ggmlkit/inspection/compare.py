@@ -1,4 +1,4 @@
-"""What differs between two model files."""
+"""Differences between two model files."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Errors:
-    """How far values lie from the first file's; not finite where one isn't and bytes differ.
+    """Differences of values; not finite if a value isn't and the bytes differ.
 
     Attributes:
         maximum: of the absolute differences.
         rms: root of the mean of the squared differences.
-        cosine: of the angle between the tensors; 1 for two of zeros, 0 for one.
+        cosine: of the angle between the tensors; 1 if both are all zeros, 0 if one is.
     """
 
     maximum: float
@@ -49,8 +49,8 @@ class TensorPair:
         name: of both.
         types: of the first and the second.
         shapes: likewise.
-        identical: whether type, shape and bytes are the same. Of a type that this version doesn't
-            know, bytes whose number is not certain are not the same.
+        identical: whether type, shape and bytes are the same. Tensors of a type that this version
+            doesn't know count as different if it is not certain how many bytes they have.
         errors: ``None`` where the shapes differ or this build can't read a type.
     """
 
@@ -66,12 +66,12 @@ class Comparison:
     """What two files have in common and what not.
 
     Attributes:
-        changed: metadata of other values, as (first, second) by key.
+        changed: metadata whose values differ, as (first, second) by key.
         keys_of_first: metadata that only the first file has.
         keys_of_second: metadata that only the second has.
         tensors: those of both, in the first file's order.
-        tensors_of_first: names only there.
-        tensors_of_second: names only there.
+        tensors_of_first: names only in the first file.
+        tensors_of_second: names only in the second.
     """
 
     changed: dict[str, tuple[Any, Any]]
@@ -99,13 +99,13 @@ def compare_files(
 ) -> Comparison:
     """Compare two model files, or checkpoint folders, by gguf keys and names.
 
-    Files of any container compare with each other. Where one is no whole model, such as an adapter
+    Files of any container compare with each other. If one is not a whole model, such as an adapter
     or a checkpoint without its config.json, both keep their own names. Values are compared as
     float32, a few megabytes at a time.
 
     Raises:
         FormatError: a file is damaged.
-        ConversionError: a folder is no checkpoint.
+        ConversionError: a folder is not a checkpoint.
         OSError: a file can't be opened.
     """
     check_paths(first=first, second=second)
@@ -136,7 +136,7 @@ def compare_files(
 def compare_tensors(
     name: str, first: Tensor, second: Tensor, threads: int | None = None
 ) -> TensorPair:
-    """Compare two tensors that go by the same name."""
+    """Compare two tensors with the same name."""
     same_kind = first.type == second.type and first.shape == second.shape
     identical = same_kind and _same_bytes(first, second)
     readable = is_readable(first.type) and is_readable(second.type)
@@ -155,7 +155,7 @@ def compare_tensors(
 
 
 def _opened(paths: list[Path]) -> list[Source]:
-    """The files by gguf's names and keys; by their own if one of them is no model of LLaMA's."""
+    """The files by gguf's names and keys; by their own if one of them is not a LLaMA model."""
     found: list[Source] = []
     try:
         for path in paths:
@@ -184,7 +184,7 @@ def _equal(first: Any, second: Any) -> bool:
     if isinstance(first, lists) != isinstance(second, lists):
         return False
     if isinstance(first, float) and isinstance(second, float):
-        # Old containers have no such numbers stored, and gguf has them as float32.
+        # Old containers don't store such numbers, and gguf stores them as float32.
         return np.array_equal(np.float32(first), np.float32(second), equal_nan=True)
     if not isinstance(first, lists):
         return bool(first == second)
@@ -206,7 +206,7 @@ def _errors(first: Tensor, second: Tensor, threads: int | None) -> Errors:
     with np.errstate(invalid="ignore", over="ignore"):
         for one, two in zip(_values(first, threads), _values(second, threads), strict=True):
             difference = np.abs(one - two)
-            # max() of Python would lose a nan
+            # Python's max() would lose a nan
             maximum = float(np.maximum(maximum, difference.max(initial=0)))
             squares += float(difference @ difference)
             product += float(one @ two)

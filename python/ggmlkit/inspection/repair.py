@@ -1,4 +1,4 @@
-"""What is whole in a file that was cut short, saved in a file of its own."""
+"""Saves the whole tensors of a file that was cut short in a new file."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def repair_file(
 ) -> RepairReport:
     """Write a gguf, ggjt, ggmf or ggml file's metadata and its whole tensors to ``out``.
 
-    The header must be whole: without it nobody knows where tensors lie. In files from before gguf
-    each tensor says where the next begins, so that none after a fault is found. A part of a model
-    in several gguf files becomes a file of its own.
+    The header must be whole, because it says where the tensors are. In files older than gguf each
+    tensor says where the next begins, so none can be found after the damage. A part of a model in
+    several gguf files becomes a file of its own.
 
     Args:
-        path: the file, cut short or damaged behind its header.
+        path: the file, cut short or damaged after its header.
         out: the file to write.
         progress: as ``gk.save`` calls it.
 
     Raises:
         FormatError: the header is damaged.
         ConversionError: a file of another container.
-        GgmlkitError: no tensor is whole.
+        GgmlkitError: not one tensor is whole.
         OSError: a file can't be read or written.
     """
     check_paths(path=path, out=out)
@@ -69,7 +69,9 @@ def repair_file(
         return _repair_gguf(source, Path(out), progress)
     if MAGICS.get(start) in VERSIONS:
         return _repair_legacy(source, Path(out), progress)
-    raise ConversionError(f"{source} is neither gguf nor ggjt, ggmf or ggml; those can be repaired")
+    raise ConversionError(
+        f"{source} is neither gguf nor ggjt, ggmf or ggml; only these can be repaired"
+    )
 
 
 def _repair_gguf(path: Path, out: Path, progress: Progress | None) -> RepairReport:
@@ -93,10 +95,10 @@ def _repair_legacy(path: Path, out: Path, progress: Progress | None) -> RepairRe
     lost: list[LostTensor] = []
     with LegacyFile(path, lost) as file:
         _check_any(path, file.names)
-        # The tensors lie one after the other: all up to the fault is as it should be.
+        # The tensors lie one after the other: everything before the damage is valid.
         end = lost[0].offset if lost else None
         _copy(path, out, path.stat().st_size if end is None else end, progress)
-        # A file cut between two tensors looks whole; a model's layers tell what it should have.
+        # A file cut between two tensors looks whole; the number of layers says what it should have.
         known = {*file.names, *(tensor.name for tensor in lost)}
         lost += [
             LostTensor(name, None, "the file ends before it")
@@ -108,7 +110,7 @@ def _repair_legacy(path: Path, out: Path, progress: Progress | None) -> RepairRe
 
 def _check_any(path: Path, saved: list[str]) -> None:
     if not saved:
-        raise GgmlkitError(f"{path}: no tensor is whole, so that there is nothing to save")
+        raise GgmlkitError(f"{path}: no tensor is whole, so there is nothing to save")
 
 
 def _copy(path: Path, out: Path, size: int, progress: Progress | None) -> None:

@@ -1,4 +1,4 @@
-"""Tensors looked through a few megabytes at a time."""
+"""Tensors read a few megabytes at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RUN = 1 << 20
 def runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
     """The tensor in flat runs of whole blocks, each with the number of its first block.
 
-    A run of a mapped file is let go of when the next is asked for.
+    The memory of a run of a mapped file is released when the next run is read.
     """
     kind, data = tensor.type, tensor.data
     blocks = data.size // kind.block_bytes
@@ -29,5 +29,5 @@ def runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def is_readable(type: TensorType) -> bool:
-    """Whether this build can tell the values of a type."""
+    """Whether this build can read the values of a type."""
     return type.can_dequantize or (not type.is_quantized and type.block_bytes > 0)

@@ -27,13 +27,13 @@ def _iq1_m(blocks: Blocks) -> Flags:
 
 
 def _mxfp4(blocks: Blocks) -> Flags:
-    """Its exponent of all ones is no number."""
+    """An exponent of all ones means NaN."""
     flags: Flags = blocks[:, 0] == 0xFF
     return flags
 
 
 def _nvfp4(blocks: Blocks) -> Flags:
-    """Its small floats have no infinity, and one pattern that is no number."""
+    """Its small floats have no infinity, and one pattern for NaN."""
     flags: Flags = ((blocks[:, :4] & 0x7F) == 0x7F).any(axis=1)
     return flags
 
@@ -61,7 +61,7 @@ def broken_blocks(part: Tensor) -> NDArray[np.intp]:
 
 def _scales(type: TensorType) -> Iterator[tuple[int, str]]:
     """Offset and little-endian numpy code of each floating-point number in a block."""
-    if type.is_quantized:  # of other types the numbers are the values
+    if type.is_quantized:  # the numbers of other types are the values
         for start, code in (FIELDS | LEGACY_FIELDS).get(type.name, ()):
             if code[0] == "f":
                 yield start, "<" + code

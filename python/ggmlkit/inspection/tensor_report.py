@@ -1,4 +1,4 @@
-"""What one tensor looks like, and whether its numbers are sound."""
+"""The statistics of one tensor, and its numbers that are not finite."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class TensorReport:
         shape: numpy order.
         nbytes: of its data; ``None`` where its type is unknown.
         statistics: ``None`` for a tensor without finite values, or of a type that this build can't
-            read; its scales are looked at all the same.
-        problems: in words; empty if all is well.
+            read; its scales are checked all the same.
+        problems: one sentence each; empty if there are none.
         sha256: of its data with little-endian numbers, if asked for.
     """
 
@@ -57,7 +57,7 @@ class TensorReport:
 def tensor_report(
     name: str, tensor: Tensor, *, sha256: bool = False, threads: int | None = None
 ) -> TensorReport:
-    """Look through a tensor's blocks and values."""
+    """Check a tensor's blocks and values."""
     if isinstance(tensor, UnknownTensor):
         return _unknown_report(name, tensor)
     digest = hashlib.sha256() if sha256 else None
@@ -80,8 +80,8 @@ def tensor_report(
         tensor.nbytes,
         sums.statistics(),
         [
-            *_said(name, broken, f"block {broken.first} has a scale that isn't finite"),
-            *_said(name, odd, f"{_place(odd.first, tensor.type)} isn't finite"),
+            *_problem(name, broken, f"block {broken.first} has a scale that isn't finite"),
+            *_problem(name, odd, f"{_place(odd.first, tensor.type)} isn't finite"),
         ],
         None if digest is None else digest.hexdigest(),
     )
@@ -90,7 +90,7 @@ def tensor_report(
 def _unknown_report(name: str, tensor: UnknownTensor) -> TensorReport:
     problem = (
         f"tensor {name!r} has type number {tensor.type.ggml_id}, which this version of ggmlkit "
-        "doesn't know, so its values were not looked at"
+        "doesn't know, so its values were not checked"
     )
     return TensorReport(name, tensor.stored_as, tensor.shape, None, None, [problem], None)
 
@@ -117,7 +117,7 @@ class _Count:
         self.found += places.size
 
 
-def _said(name: str, count: _Count, what: str) -> Iterator[str]:
+def _problem(name: str, count: _Count, what: str) -> Iterator[str]:
     if count.found:
         more = f", and {count.found - 1} more" if count.found > 1 else ""
         yield f"tensor {name!r}: {what}{more}"
@@ -129,7 +129,7 @@ def _place(value: int, type: TensorType) -> str:
 
 
 class _Sums:
-    """Statistics as they grow, in double precision."""
+    """Statistics added up run by run, in double precision."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -1,4 +1,4 @@
-"""Whether a model file is sound: its structure, its numbers, and what its tensors look like."""
+"""Checks a model file: its structure, its numbers, and the statistics of its tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FileReport:
         path: the file.
         container: its kind.
         version: of the container.
-        problems: of the file as a whole, in words.
+        problems: of the file as a whole, one sentence each.
         tensors: in file order.
         sha256: of each file of the model by its path, if asked for.
     """
@@ -40,7 +40,7 @@ class FileReport:
 
     @property
     def all_problems(self) -> list[str]:
-        """Those of the file, then those of its tensors."""
+        """The problems of the file, then those of its tensors."""
         return self.problems + [text for tensor in self.tensors for text in tensor.problems]
 
 
@@ -51,11 +51,11 @@ def verify_file(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> FileReport:
-    """Look through a whole file, a few megabytes at a time.
+    """Check a whole file, a few megabytes at a time.
 
-    Opening already checks the structure and that all data lies inside the file. Further: that no
-    two tensors share bytes, that lists of the vocabulary are equally long, that scales and values
-    are finite.
+    Opening already checks the structure and that all data lies inside the file. This also checks
+    that no two tensors share bytes, that lists of the vocabulary are equally long, and that scales
+    and values are finite.
 
     Args:
         path: a file of any container.

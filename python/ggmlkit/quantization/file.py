@@ -1,4 +1,4 @@
-"""Rewriting a model file in another type, a tensor at a time."""
+"""Rewrites a model file in another type, one tensor at a time."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from ggmlkit.storing import Importance, check_finite_halves, store
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# Elements converted at a time: what is made is written while it is still in the cache, and memory
-# is bounded whatever the size of a tensor.
+# Elements converted at a time: the result is written while it is still in the cache, and memory
+# stays small whatever the size of a tensor.
 _PART = 1 << 20
 
 # `general.quantization_version` of today's block layouts.
 _LAYOUT_VERSION = 2
 
-# Reads some rows of a tensor, with at most so many threads.
+# Reads some rows of a tensor, with at most this many threads.
 _Read = Callable[[int | None], Tensor]
 
 
@@ -52,29 +52,29 @@ def quantize_file(
 
     Args:
         src: any model file that `gk.open` reads.
-        out: the file to write, replaced only when it is complete; its suffix tells the container
+        out: the file to write, replaced only when it is complete; its suffix decides the container
             (`.gguf`, or `.bin` for ggjt v3) unless `container` names one.
         type: a type or a mixture of several such as `"q4_K_M"`, one of `recipe.NAMES`;
-            `recipe.plan` says which tensor gets what.
+            `recipe.plan` says which tensor gets which type.
         pure: give every matrix the same type.
-        tensor_types: regular expressions and types for the matrices whose names they are found in.
-        importance: how much each column of a matrix counts, `(columns,)` by gguf name, or of a
-            tensor of several experts `(experts, columns)`, for the types that use it; see
-            `Imatrix.importance`. What counts nothing at all is stored as without importance.
+        tensor_types: pairs of a regular expression and a type, for matrices whose name it matches.
+        importance: how much each column of a matrix counts, by gguf name: `(columns,)`, or
+            `(experts, columns)` for a tensor of several experts. It is for the types that use it;
+            see `Imatrix.importance`. A matrix whose columns all have 0 is stored as without it.
         threads: at most this many; all the process may use when None.
         progress: as `gk.save` calls it.
 
     Returns:
-        What is worth knowing of the file, a sentence each, such as which matrices got another type
-        than the recipe's, and why. Empty if there is nothing.
+        Notes on the file, one sentence each, such as which matrices got another type than the
+        recipe's, and why. Empty if there are none.
 
     Raises:
         FormatError: `src` is damaged.
         UnsupportedTypeError: `type` can't be written, or a tensor of `src` can't be read.
         UnstorableError: a weight isn't finite, or too large for the type.
         ImportanceError: an importance does not fit its matrix, or isn't finite.
-        ConversionError: an expression is found in no matrix's name.
-        ValueError: an expression is none.
+        ConversionError: an expression matches no matrix's name.
+        ValueError: an expression is not a regular expression.
     """
     check_paths(src=src, out=out)
     thread_count(threads)
@@ -88,17 +88,17 @@ def quantize_file(
         )
         notes += left_out(importance or {}, tensors, chosen.types)
         _check_readable(tensors, chosen.types)
-        told: dict[str, Any] = {"general.file_type": target.file_type}
+        new_keys: dict[str, Any] = {"general.file_type": target.file_type}
         if types.get(target.type).is_quantized:
-            told["general.quantization_version"] = _LAYOUT_VERSION
-        unchanged = {k: v for k, v in source.stored_values().items() if k not in told}
+            new_keys["general.quantization_version"] = _LAYOUT_VERSION
+        unchanged = {k: v for k, v in source.stored_values().items() if k not in new_keys}
         io.save(
             Path(out),
             {
                 name: in_type(tensors[name], chosen.types[name], threads, weights.get(name))
                 for name in tensors
             },
-            {**metadata, **told},
+            {**metadata, **new_keys},
             container=container,
             value_types=source.value_types,
             stored_values=unchanged,
@@ -116,8 +116,8 @@ def in_type(
 ) -> Tensor:
     """`tensor` stored in `target`: the same shape and name, converted when its data is read.
 
-    Reading raises UnstorableError for a weight that `target` can't hold. In files f16 holds finite
-    numbers alone, for it is the type that weights become infinite in.
+    Reading raises UnstorableError for a weight that `target` can't hold. f16 in a file holds only
+    finite numbers, because it is the type in which weights become infinite.
     """
     if tensor.type == target:
         return _finite_halves(tensor) if target.name == "f16" else tensor
@@ -162,7 +162,7 @@ def _make(
 
 
 def _finite_halves(tensor: Tensor) -> Tensor:
-    """A float16 tensor as it is; reading it refuses what is not finite."""
+    """A float16 tensor, unchanged; reading it raises an error for values that are not finite."""
 
     def parts() -> Iterator[Part]:
         first = 0
@@ -182,10 +182,10 @@ def _make_finite(
 
 
 def _read_runs(tensor: Tensor) -> Iterator[tuple[int, int, _Read]]:
-    """First row, number of rows, and what reads them, of runs of whole rows.
+    """Runs of whole rows: the first row, the number of rows, and the function that reads them.
 
-    Of a tensor that is computed in parts, if they are whole rows too, each is computed when it is
-    read, so that no more of them than are needed are alive.
+    If the tensor is computed in parts of whole rows, each part is computed when it is read, so that
+    only the parts in use take memory.
     """
     columns = tensor.shape[-1] if tensor.shape else 1
     row_bytes = tensor.type.row_bytes(columns)
@@ -224,7 +224,7 @@ def row_runs(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def _check_readable(tensors: dict[str, Tensor], chosen: dict[str, TensorType]) -> None:
-    """Fail before anything is written if a tensor to convert has a type without a kernel."""
+    """Raise before anything is written if a tensor to convert has a type without a kernel."""
     for name, tensor in tensors.items():
         if tensor.type != chosen[name] and not tensor.type.can_dequantize:
             raise UnsupportedTypeError(

@@ -16,9 +16,9 @@ from ggmlkit.types import TensorType
 def fitted(
     importance: Mapping[str, NDArray[Any]], tensors: Mapping[str, Tensor]
 ) -> tuple[dict[str, Importance], list[str]]:
-    """The importance of each tensor that has a use for it, and sentences about what has not.
+    """The importance of each tensor that has one, and notes on entries that can't be used.
 
-    Raises ImportanceError where one does not fit its tensor, or holds what is no importance.
+    Raises ImportanceError if one does not fit its tensor, or has values that can't be importance.
     """
     found: dict[str, Importance] = {}
     unseen: list[str] = []
@@ -41,11 +41,11 @@ def _notes(
     lacking = [name for name in importance if name not in tensors]
     if lacking:
         notes.append(
-            f"{len(lacking)} of {len(importance)} entries of the importance matrix are of tensors "
-            f"that the model lacks: {some(lacking)}"
+            f"{len(lacking)} of {len(importance)} entries of the importance matrix are for tensors "
+            f"that the model doesn't have: {some(lacking)}"
         )
     if unseen:
-        notes.append(f"no importance was counted for {some(unseen)}: quantized without")
+        notes.append(f"no importance was counted for {some(unseen)}: quantized without it")
     return notes
 
 
@@ -54,7 +54,7 @@ def left_out(
     tensors: Mapping[str, Tensor],
     chosen: Mapping[str, TensorType],
 ) -> list[str]:
-    """Sentences about matrices that are quantized without importance although some was given.
+    """Notes on matrices that are quantized without importance although some was given.
 
     ``chosen`` is the type that each tensor is stored in.
     """
@@ -69,11 +69,13 @@ def left_out(
     lacking = [n for n in made if chosen[n].takes_importance and n not in importance]
     notes = []
     if useless:
-        notes.append(f"{', '.join(useless)} can't use importance: such matrices are made without")
+        notes.append(
+            f"{', '.join(useless)} can't use importance: such matrices are made without it"
+        )
     if lacking:
         notes.append(
             f"{len(lacking)} of {len(made)} matrices have no entry in the importance matrix and "
-            f"are quantized without: {some(lacking)}"
+            f"are quantized without it: {some(lacking)}"
         )
     return notes
 

@@ -1,7 +1,7 @@
-"""Mixtures: files whose tensors get more bits where rounding shows most, as llama.cpp mixes them.
+"""Mixtures: recipes that give more bits to the tensors whose rounding costs most.
 
-The names and rules are llama.cpp's (its quantizer's choice for the LLaMA family), so that a file
-called Q4_K_M holds here what its readers expect there.
+The names and rules are llama.cpp's (its quantizer's choice for the LLaMA family), so a file called
+Q4_K_M has the types that users of llama.cpp expect.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Place:
     Attributes:
         layer: its layer.
         layers: how many there are.
-        sharing: query heads to a key head.
-        weighted: whether it is known how much each column counts.
+        sharing: query heads per key head.
+        weighted: whether each column's importance is known.
     """
 
     layer: int
@@ -33,7 +33,7 @@ class Place:
 
     @property
     def is_sensitive(self) -> bool:
-        """In the first or last eighth, or every third between."""
+        """In the first or last eighth of the layers, or every third between."""
         late = self.layer >= 7 * self.layers // 8
         return self.is_early or late or (self.layer - self.layers // 8) % 3 == 2
 
@@ -84,7 +84,7 @@ _IQ4_RULES: dict[str, Rule] = {
 
 
 def _first_down(type: str) -> dict[str, Rule]:
-    """Weighted rounding can go wrong in the first layers: these then get a minimum as well."""
+    """With importance the first layers can be rounded badly: they get a type with a minimum."""
     return {"ffn_down": lambda place: type if place.is_early and place.weighted else None}
 
 
@@ -140,11 +140,11 @@ MIXTURES: dict[str, Mixture] = {
     "iq4_nl": Mixture("iq4_nl", 25, _IQ4_RULES),
     "iq4_xs": Mixture("iq4_xs", 30, _IQ4_RULES),
 }
-# What the bare name of a type means.
+# Names of types that stand for a mixture.
 ALIASES = {"q3_K": "q3_K_M", "q4_K": "q4_K_M", "q5_K": "q5_K_M"}
 
 
 def mixture(name: str) -> Mixture | None:
     """The mixture of that name, in any case; None if there is none."""
-    known = MIXTURES | {alias: MIXTURES[meant] for alias, meant in ALIASES.items()}
+    known = MIXTURES | {alias: MIXTURES[target] for alias, target in ALIASES.items()}
     return next((found for key, found in known.items() if key.lower() == name.lower()), None)

@@ -14,7 +14,7 @@ from ggmlkit.quantization.mixtures import ALIASES, MIXTURES, Mixture, Place, mix
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
-# `general.file_type` of files of one type alone, as llama.cpp numbers them.
+# `general.file_type` of files of a single type, as llama.cpp numbers them.
 _FILE_TYPES: dict[str, int] = {
     "f32": 0,
     "f16": 1,
@@ -46,20 +46,20 @@ _SMALLER_BLOCKS: dict[str, str] = {
 
 _OF_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
-# The router of a mixture of experts decides discretely and is tiny: it isn't worth rounding.
+# The router of a mixture of experts is tiny, and rounding it can change which experts it chooses.
 _KEPT_SUFFIXES = ("ffn_gate_inp.weight",)
 
 _FLOATS = frozenset({"f32", "f16", "bf16", "f64"})
 _INTEGERS = frozenset({"i8", "i16", "i32", "i64"})
-# Files of these give the embedding, where it makes no logits, more bits than the other matrices.
+# In files of these the embedding gets more bits than other matrices, unless it makes the logits.
 _TWO_BITS = frozenset({"tq1_0", "tq2_0", "q2_0"})
 
 
 def recipe(name: TensorType | str) -> Mixture:
-    """What a file is quantized to: a mixture, or a type alone.
+    """What a file is quantized to: a mixture, or a single type.
 
     Raises:
-        UnsupportedTypeError: no file can be written so.
+        UnsupportedTypeError: no file can be quantized to it.
     """
     found = mixture(str(name))
     if found is not None:
@@ -78,27 +78,27 @@ class Planned:
 
     Attributes:
         types: of each tensor, by its gguf name.
-        wanted: the recipe's types for the matrices that get another, by name: their rows are no
+        replaced: the recipe's types for the matrices that get another, by name: their rows are not
             whole blocks of it.
     """
 
     types: dict[str, TensorType]
-    wanted: dict[str, TensorType]
+    replaced: dict[str, TensorType]
 
     def notes(self, tensors: Mapping[str, Tensor]) -> list[str]:
-        """What is worth knowing of it, a sentence each.
+        """Notes for the user, one sentence each.
 
         Args:
-            tensors: that the types are for.
+            tensors: the model's, which the types are for.
         """
-        return [*self._fallbacks(tensors), *self._twice(tensors)]
+        return [*self._fallbacks(tensors), *self._requantized(tensors)]
 
     def _fallbacks(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
         matrices = sum(len(tensor.shape) > 1 for tensor in tensors.values())
         groups: dict[tuple[int, int], Counter[tuple[str, str]]] = {}
-        for name, wanted in self.wanted.items():
-            sizes = (tensors[name].shape[-1], wanted.block_size)
-            kinds = (wanted.name, self.types[name].name)
+        for name, kind in self.replaced.items():
+            sizes = (tensors[name].shape[-1], kind.block_size)
+            kinds = (kind.name, self.types[name].name)
             groups.setdefault(sizes, Counter())[kinds] += 1
         for (columns, size), counts in groups.items():
             became = ", ".join(f"{n} {got} instead of {w}" for (w, got), n in counts.items())
@@ -107,7 +107,7 @@ class Planned:
                 f"{sum(counts.values())} of {matrices} matrices get another type: {became}"
             )
 
-    def _twice(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    def _requantized(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
         again = Counter(
             tensor.type.name
             for name, tensor in tensors.items()
@@ -136,20 +136,20 @@ def plan(
     Matrices get the recipe's type or, where it is a mixture, what its rules say; vectors get f32.
     Matrices whose rows aren't whole blocks get a type of smaller blocks, or f16. Unless `pure`, the
     matrix that makes the logits (`output.weight`, or the embedding when the two are tied) gets q6_K
-    in files of fewer bits, for its rounding shows in every probability.
+    in files of fewer bits, because its rounding changes every probability.
 
     Args:
         tensors: of the model.
         type: a type or mixture, one of `NAMES`.
         pure: no mixture: the same type for every matrix.
-        weighted: whether it is known how much each column of the matrices counts.
-        tensor_types: regular expressions and types; a matrix whose name the expression is found in
-            gets the type, whatever the recipe. The first that fits counts.
+        weighted: whether the importance of the matrices' columns is known.
+        tensor_types: pairs of a regular expression and a type; a matrix whose name the expression
+            matches gets the type instead of the recipe's. The first that matches counts.
 
     Raises:
         UnsupportedTypeError: a type is unknown or can't be written.
-        ConversionError: an expression is found in no matrix's name.
-        ValueError: an expression is none.
+        ConversionError: an expression matches no matrix's name.
+        ValueError: an expression is not a regular expression.
     """
     chosen = planned(tensors, type, pure=pure, weighted=weighted, tensor_types=tensor_types)
     return chosen.types
@@ -163,14 +163,14 @@ def planned(
     weighted: bool = False,
     tensor_types: Sequence[tuple[str, TensorType | str]] = (),
 ) -> Planned:
-    """The types that :func:`plan` gives, and where they are not the recipe's."""
+    """The types that :func:`plan` gives, and the recipe's types where they differ."""
     chosen_recipe = recipe(type)
     own = _compiled(tensor_types)
     logits = OUTPUT if OUTPUT in tensors else EMBEDDINGS
     _check_found(own, tensors)
     place_of = _places(tensors, weighted)
 
-    def wanted(name: str) -> str:
+    def recipe_type(name: str) -> str:
         for expression, kind in own:
             if expression.search(name):
                 return kind.name
@@ -193,7 +193,7 @@ def planned(
         elif len(tensor.shape) < 2:
             chosen[name] = types.get("f32")
         else:
-            kind = types.get(wanted(name))
+            kind = types.get(recipe_type(name))
             chosen[name] = _with_whole_blocks(kind, tensor.shape[-1])
             if chosen[name] != kind:
                 replaced[name] = kind
@@ -211,14 +211,14 @@ def _compiled(
         try:
             found.append((re.compile(text), kind))
         except re.error as error:
-            raise ValueError(f"{text!r} is no regular expression: {error}") from None
+            raise ValueError(f"{text!r} is not a regular expression: {error}") from None
     return found
 
 
 def _check_found(
     own: Sequence[tuple[re.Pattern[str], TensorType]], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Refuse an expression that would change nothing: it is probably misspelt."""
+    """Refuse an expression that would change nothing: it probably has a typing error."""
     matrices = [
         name
         for name, tensor in tensors.items()
@@ -226,10 +226,10 @@ def _check_found(
     ]
     for expression, kind in own:
         if not any(map(expression.search, matrices)):
-            example = f"; one that can is {matrices[0]}" if matrices else ""
+            example = f"; one that can be is {matrices[0]}" if matrices else ""
             raise ConversionError(
-                f"{expression.pattern!r}, given type {kind}, is found in the name of no matrix "
-                f"whose type can be chosen{example}"
+                f"{expression.pattern!r}, given type {kind}, matches the name of no matrix whose "
+                f"type can be chosen{example}"
             )
 
 
@@ -245,7 +245,7 @@ def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Pl
     return lambda layer: Place(layer, layers, sharing, weighted)
 
 
-def _with_whole_blocks(wanted: TensorType, columns: int) -> TensorType:
-    while columns % wanted.block_size != 0:
-        wanted = types.get(_SMALLER_BLOCKS.get(wanted.name, "f16"))
-    return wanted
+def _with_whole_blocks(kind: TensorType, columns: int) -> TensorType:
+    while columns % kind.block_size != 0:
+        kind = types.get(_SMALLER_BLOCKS.get(kind.name, "f16"))
+    return kind

@@ -142,8 +142,8 @@ def test_a_missing_tensor_is_named(tiny_hf: MakeHf, tmp_path: Path) -> None:
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def saved_anew(folder: Path, change: Change, way: str) -> None:
-    """The folder's weights changed and saved in one file, in two, or as a pickle."""
+def save_again(folder: Path, change: Change, way: str) -> None:
+    """Change the folder's weights and save them in one file, in several, or as a pickle."""
     from safetensors.torch import load_file, save_file
 
     state = change(load_file(folder / "model.safetensors"))
@@ -166,26 +166,26 @@ def saved_anew(folder: Path, change: Change, way: str) -> None:
 @pytest.mark.parametrize("way", ["whole", "sharded", "bin"])
 @pytest.mark.parametrize("before", ["", "transformer.", "base.", "_orig_mod.model."])
 @pytest.mark.parametrize("tied", [True, False])
-def test_whatever_precedes_the_names(
+def test_prefixes_of_names(
     tiny_hf: MakeHf, tmp_path: Path, before: str, way: str, tied: bool
 ) -> None:
-    """The base model alone, or under another name, its head beside it."""
+    """The base model's names without a prefix or with another one, and the head's name."""
     folder, model = tiny_hf(tie_word_embeddings=tied)
     renamed = lambda state: {  # noqa: E731
         before + name.removeprefix("model.") if name.startswith("model.") else name: values
         for name, values in state.items()
     }
-    saved_anew(folder, renamed, way)
+    save_again(folder, renamed, way)
     convert(folder, tmp_path / "m.gguf", type="f32")
     check(tmp_path / "m.gguf", model)
 
 
 def test_names_that_are_not_of_one_model(tiny_hf: MakeHf, tmp_path: Path) -> None:
     folder, _ = tiny_hf()
-    saved_anew(folder, lambda state: state | {"score.weight": torch.ones(2, 64)}, "whole")
+    save_again(folder, lambda state: state | {"score.weight": torch.ones(2, 64)}, "whole")
     with pytest.raises(ConversionError, match=r"no place for the tensor score\.weight"):
         convert(folder, tmp_path / "m.gguf")
-    saved_anew(
+    save_again(
         folder, lambda state: {n.removeprefix("model."): v for n, v in state.items()}, "whole"
     )
     with pytest.raises(ConversionError, match=r"no place for the tensor model\.score\.weight"):
@@ -193,7 +193,7 @@ def test_names_that_are_not_of_one_model(tiny_hf: MakeHf, tmp_path: Path) -> Non
 
 
 def transformers_logits(folder: Path) -> Any:
-    """What transformers computes with the folder as it is."""
+    """What transformers computes with the folder."""
     import transformers
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -212,7 +212,7 @@ def test_a_head_saved_with_tied_embeddings_is_used_where_it_differs(
     folder, _ = tiny_hf(tie_word_embeddings=True)
     head = torch.randn(320, 64).to(dtype)
     head[:319] = torch.zeros(319, 64)
-    saved_anew(folder, lambda state: state | {"lm_head.weight": head}, way)
+    save_again(folder, lambda state: state | {"lm_head.weight": head}, way)
     convert(folder, tmp_path / "m.gguf", type="f32")
     assert not gk.Llama(tmp_path / "m.gguf", threads=1).config.tied
     ours = gk.Llama(tmp_path / "m.gguf", threads=1).logits(TOKENS)
@@ -226,29 +226,29 @@ def test_a_head_that_is_the_embeddings_is_left_out(
 ) -> None:
     folder, model = tiny_hf(tie_word_embeddings=True)
     embeddings = "model.embed_tokens.weight"
-    saved_anew(folder, lambda state: state | {"lm_head.weight": state[embeddings].clone()}, way)
+    save_again(folder, lambda state: state | {"lm_head.weight": state[embeddings].clone()}, way)
     convert(folder, tmp_path / "m.gguf", type="f32")
     check(tmp_path / "m.gguf", model)
-    saved_anew_bin = {"lm_head.weight": model.state_dict()[embeddings], **model.state_dict()}
+    tied_state = {"lm_head.weight": model.state_dict()[embeddings], **model.state_dict()}
     for file in folder.glob("*model*"):
         file.unlink()
-    torch.save(saved_anew_bin, folder / "pytorch_model.bin")  # one storage under two names
+    torch.save(tied_state, folder / "pytorch_model.bin")  # one storage under two names
     convert(folder, tmp_path / "m.gguf", type="f32")
     check(tmp_path / "m.gguf", model)
 
 
-def test_embeddings_saved_as_the_head_alone(tiny_hf: MakeHf, tmp_path: Path) -> None:
+def test_embeddings_saved_only_as_the_head(tiny_hf: MakeHf, tmp_path: Path) -> None:
     folder, model = tiny_hf(tie_word_embeddings=True)
     embeddings = "model.embed_tokens.weight"
-    saved_anew(folder, lambda state: {"lm_head.weight": state.pop(embeddings), **state}, "whole")
+    save_again(folder, lambda state: {"lm_head.weight": state.pop(embeddings), **state}, "whole")
     convert(folder, tmp_path / "m.gguf", type="f32")
     check(tmp_path / "m.gguf", model)
 
 
-def test_a_head_that_differs_where_files_hold_none_is_named(tmp_path: Path) -> None:
+def test_a_head_that_differs_is_refused_if_files_hold_none(tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     save_tiny("Gemma", folder, head_dim=32)
-    saved_anew(folder, lambda state: state | {"lm_head.weight": torch.ones(320, 64)}, "whole")
+    save_again(folder, lambda state: state | {"lm_head.weight": torch.ones(320, 64)}, "whole")
     with pytest.raises(
         ConversionError, match=r"lm_head\.weight differs from the embeddings, .*gemma"
     ):
@@ -265,7 +265,7 @@ def test_buffers_of_old_code_are_left_out(tiny_hf: MakeHf, tmp_path: Path) -> No
         f"{own}.bias": torch.ones(1, 1, 8, 8),
         f"{own}.masked_bias": torch.tensor(-1e9),
     }
-    saved_anew(folder, lambda state: state | buffers, "bin")
+    save_again(folder, lambda state: state | buffers, "bin")
     convert(folder, tmp_path / "m.gguf", type="f32")
     check(tmp_path / "m.gguf", model)
 
@@ -273,26 +273,28 @@ def test_buffers_of_old_code_are_left_out(tiny_hf: MakeHf, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        "model.layers.0.self_attn.bias",  # as long as a matrix's rows: no mask
+        "model.layers.0.self_attn.bias",  # as long as a matrix's rows, so it is not a mask
         "model.layers.0.mlp.up_proj.weight_scale",
         "model.layers.0.mlp.up_proj.weight.absmax",
         "optimizer.state.0.exp_avg",
     ],
 )
-def test_what_else_a_checkpoint_holds_is_named(tiny_hf: MakeHf, tmp_path: Path, name: str) -> None:
+def test_unknown_tensors_of_a_checkpoint_are_named(
+    tiny_hf: MakeHf, tmp_path: Path, name: str
+) -> None:
     folder, _ = tiny_hf()
-    saved_anew(folder, lambda state: state | {name: torch.ones(64)}, "whole")
+    save_again(folder, lambda state: state | {name: torch.ones(64)}, "whole")
     with pytest.raises(ConversionError, match=f"no place for the tensor {name}"):
         convert(folder, tmp_path / "m.gguf")
 
 
-def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"neither config\.json"):
         convert(tmp_path, tmp_path / "m.gguf")
 
 
 @pytest.mark.parametrize("change", ["vocab_size", "num_hidden_layers", "head_dim", "hidden_size"])
-def test_sizes_beyond_reason_cost_no_memory(tiny_hf: MakeHf, tmp_path: Path, change: str) -> None:
+def test_absurd_sizes_take_no_memory(tiny_hf: MakeHf, tmp_path: Path, change: str) -> None:
     folder, _ = tiny_hf(rope_parameters=LLAMA3)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, change: 4 << 40}))

@@ -155,11 +155,11 @@ def test_integers_become_blocks_without_rounding(
         assert found[name].type.name == type
         exact = folder.in_meta_order(module, layer.exact())
         assert np.array_equal(found[name].dequantize().astype(np.float64), exact), name
-    assert found["output.weight"].type.name == type  # no layer: rounded as ever
+    assert found["output.weight"].type.name == type  # not a quantized layer: rounded as usual
 
 
 @pytest.mark.parametrize("layout", ["gptq", "gptq, version 2", "awq, gemm", "awq, gemv"])
-def test_q4_1_rounds_the_minimum_alone(tiny_hf: MakeHf, tmp_path: Path, layout: str) -> None:
+def test_q4_1_rounds_only_the_minimum(tiny_hf: MakeHf, tmp_path: Path, layout: str) -> None:
     config, pack, settings = LAYOUTS[layout]
     folder = Folder(tiny_hf(), config, pack, **settings)
     gk.convert(folder.path, tmp_path / "m.gguf", type="q4_1")
@@ -177,7 +177,7 @@ def test_q4_1_rounds_the_minimum_alone(tiny_hf: MakeHf, tmp_path: Path, layout: 
     ("layout", "type"),
     [("gptq, act-order", "q4_1"), ("gptq", "q4_0"), ("gptq, 8 bits", "q8_0"), ("gptq", "q5_1")],
 )
-def test_what_blocks_have_no_room_for_is_rounded(
+def test_integers_that_blocks_cannot_hold_are_rounded(
     tiny_hf: MakeHf, tmp_path: Path, layout: str, type: str
 ) -> None:
     config, pack, settings = LAYOUTS[layout]
@@ -187,13 +187,13 @@ def test_what_blocks_have_no_room_for_is_rounded(
     for module, name, layer in folder.items():
         values = folder.in_meta_order(module, layer.reference().float().numpy())
         rounded = gk.quantize(values, type)
-        if type == "q5_1":  # holds four bits as they are
+        if type == "q5_1":  # holds four bits exactly
             assert np.allclose(found[name].dequantize(), values, atol=2e-3)
         else:
             assert np.array_equal(found[name].data, rounded.data), name
 
 
-def test_scales_that_are_no_float16(tiny_hf: MakeHf, tmp_path: Path) -> None:
+def test_scales_that_are_not_float16(tiny_hf: MakeHf, tmp_path: Path) -> None:
     for dtype in (torch.bfloat16, torch.float32):
         folder = Folder(tiny_hf(str(dtype)), GPTQ, gptq, dtype=dtype)
         gk.convert(folder.path, tmp_path / "m.gguf", type="f32")
@@ -242,10 +242,10 @@ def test_autogptq_s_own_file_names_and_biases_of_zeros(tiny_hf: MakeHf, tmp_path
         ({**AWQ, "version": 4}, "GEMM and GEMV"),
         ({"quant_method": "bitsandbytes"}, "bitsandbytes"),
         ({"bits": 4}, "None"),
-        ([], "no object"),
+        ([], "not an object"),
     ],
 )
-def test_other_ways_to_quantize_are_refused_by_name(
+def test_other_methods_of_quantization_are_refused_by_name(
     tiny_hf: MakeHf, tmp_path: Path, config: Any, named: str
 ) -> None:
     folder = Folder(tiny_hf(), config, gptq)
@@ -289,7 +289,7 @@ def test_parts_that_do_not_fit_are_named(
         assert not (tmp_path / "m.gguf").exists()
 
 
-def test_scales_without_end_are_refused(tiny_hf: MakeHf, tmp_path: Path) -> None:
+def test_infinite_scales_are_refused(tiny_hf: MakeHf, tmp_path: Path) -> None:
     folder = Folder(tiny_hf(), GPTQ, gptq)
     folder.state[f"{LAYER}.scales"][0, 0] = np.inf
     folder.save()
@@ -298,7 +298,7 @@ def test_scales_without_end_are_refused(tiny_hf: MakeHf, tmp_path: Path) -> None
             gk.convert(folder.path, tmp_path / "m.gguf", type=type)
 
 
-def test_nothing_is_read_until_asked_for(tiny_hf: MakeHf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_reads_no_tensor(tiny_hf: MakeHf, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Folder(tiny_hf(), GPTQ, gptq)
     monkeypatch.setattr(
         gk.Tensor, "data", property(lambda tensor: pytest.fail(f"{tensor.name} was read"))

@@ -48,12 +48,12 @@ def pair(name: str, rows: int, rank: int, columns: int, type: str = "f32") -> di
     }
 
 
-def changes(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def updates(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """``scale * B @ A`` of each weight of an adapter, float64."""
     adapter = open_adapter(path)
     found = {
         name: each.scale * (each.b.dequantize().astype(np.float64) @ each.a.dequantize())
-        for name, each in adapter.changes.items()
+        for name, each in adapter.updates.items()
     }
     adapter.close()
     return found
@@ -79,58 +79,58 @@ def test_a_gguf_adapter_is_as_llama_cpp_has_it(tmp_path: Path) -> None:
         assert len(file) == len(old)
 
 
-def test_embeddings_lie_the_other_way_round_in_gguf(tmp_path: Path) -> None:
-    """As llama.cpp looks tokens up: lora_a (vocabulary, rank), lora_b (width, rank)."""
+def test_embeddings_are_swapped_in_gguf(tmp_path: Path) -> None:
+    """llama.cpp looks up a row for each token: lora_a (vocabulary, rank), lora_b (width, rank)."""
     tensors = {
         "token_embd.weight.lora_a": floats(384, 3),
         "token_embd.weight.lora_b": floats(64, 3, seed=1),
     }
     gguf_adapter(tmp_path / "a.gguf", tensors)
     a, b = (tensor.numpy().astype(np.float64) for tensor in tensors.values())
-    found = changes(tmp_path / "a.gguf")["token_embd.weight"]
+    found = updates(tmp_path / "a.gguf")["token_embd.weight"]
     np.testing.assert_allclose(found, 8 / 3 * a @ b.T)
     gk.convert(tmp_path / "a.gguf", tmp_path / "b.ggla")
     gk.convert(tmp_path / "b.ggla", tmp_path / "c.gguf")
-    np.testing.assert_allclose(changes(tmp_path / "c.gguf")["token_embd.weight"], found, rtol=1e-5)
+    np.testing.assert_allclose(updates(tmp_path / "c.gguf")["token_embd.weight"], found, rtol=1e-5)
 
 
 def test_ranks_and_scales_that_differ_survive_both_containers(tmp_path: Path) -> None:
-    """ggla has one rank and one whole alpha for all; gguf one alpha."""
+    """ggla has one rank and one integer alpha for all weights; gguf has one alpha."""
     tensors = pair(Q, 64, 3, 64) | pair("blk.1.ffn_down.weight", 64, 7, 256)
     for alpha in (0.3, 8.0, -2.5, None):
         gguf_adapter(tmp_path / "a.gguf", tensors, **{"adapter.lora.alpha": alpha})
-        wanted = changes(tmp_path / "a.gguf")
+        wanted = updates(tmp_path / "a.gguf")
         gk.convert(tmp_path / "a.gguf", tmp_path / "b.ggla")
         gk.convert(tmp_path / "b.ggla", tmp_path / "c.gguf")
         for path in (tmp_path / "b.ggla", tmp_path / "c.gguf"):
-            found = changes(path)
+            found = updates(path)
             assert found.keys() == wanted.keys()
             for name, values in wanted.items():
                 np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
 
 
-def test_no_alpha_means_that_the_change_has_its_scale_in_it(tmp_path: Path) -> None:
+def test_no_alpha_means_that_the_values_are_scaled_already(tmp_path: Path) -> None:
     for alpha, scale in ((None, 1.0), (0.0, 1.0), (6.0, 2.0)):
         gguf_adapter(tmp_path / "a.gguf", pair(Q, 64, 3, 64), **{"adapter.lora.alpha": alpha})
         adapter = open_adapter(tmp_path / "a.gguf")
-        assert adapter.changes[Q].scale == scale
+        assert adapter.updates[Q].scale == scale
         adapter.close()
 
 
 @pytest.mark.parametrize("type", ["f32", "f16", "bf16", "q8_0"])
-def test_halves_keep_their_type_unless_told(tmp_path: Path, type: str) -> None:
+def test_matrices_keep_their_type_by_default(tmp_path: Path, type: str) -> None:
     gguf_adapter(tmp_path / "a.gguf", pair(Q, 64, 32, 64, type))
     gk.convert(tmp_path / "a.gguf", tmp_path / "b.gguf")
     gk.convert(tmp_path / "a.gguf", tmp_path / "c.ggla")
     gk.convert(tmp_path / "a.gguf", tmp_path / "d.gguf", type="f16")
     kept = "f32" if type == "q8_0" else type
-    old = "f32" if type == "bf16" else kept  # what programs of ggla's time know
+    old = "f32" if type == "bf16" else kept  # programs of ggla's time can't read bf16
     for name, wanted in (("b.gguf", kept), ("c.ggla", old), ("d.gguf", "f16")):
         with gk.open(tmp_path / name) as file:
             assert {tensor.type.name for tensor in file.values()} == {wanted}
-    exact, rounded = (changes(tmp_path / name)[Q] for name in ("a.gguf", "d.gguf"))
+    exact, rounded = (updates(tmp_path / name)[Q] for name in ("a.gguf", "d.gguf"))
     np.testing.assert_allclose(rounded, exact, atol=0.02 * np.abs(exact).max())
-    np.testing.assert_array_equal(changes(tmp_path / "c.ggla")[Q], exact)
+    np.testing.assert_array_equal(updates(tmp_path / "c.ggla")[Q], exact)
 
 
 def test_what_an_adapter_cannot_be_written_as(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_what_an_adapter_cannot_be_written_as(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConversionError, match=reason):
             gk.convert(GGLA, tmp_path / out, **settings)
-    with pytest.raises(ConversionError, match="is no adapter, which alone has a base model"):
+    with pytest.raises(ConversionError, match="is not an adapter, and only adapters have a"):
         gk.convert(BASE, tmp_path / "a.gguf", base=BASE)
     gguf_adapter(tmp_path / "big.gguf", {f"{Q}.lora_a": floats(2, 64), f"{Q}.lora_b": huge(64, 2)})
     with pytest.raises(ConversionError, match=r"lora_b' holds .* at \(0, 0\), too large for f16"):
@@ -157,8 +157,8 @@ def huge(*shape: int) -> Tensor:
     ("tensors", "settings", "error", "reason"),
     [
         (pair(Q, 64, 4, 64), {"adapter.type": "control_vector"}, ConversionError, "of type 'contr"),
-        (pair(Q, 64, 4, 64), {"adapter.lora.alpha": "8"}, FormatError, "alpha is '8', no number"),
-        (pair(Q, 64, 4, 64), {"adapter.lora.alpha": float("nan")}, FormatError, "scaled by nan"),
+        (pair(Q, 64, 4, 64), {"adapter.lora.alpha": "8"}, FormatError, "is '8', not a number"),
+        (pair(Q, 64, 4, 64), {"adapter.lora.alpha": float("nan")}, FormatError, "the scale nan"),
         (
             pair(Q, 64, 4, 64),
             {"adapter.alora.invocation_tokens": [1, 2]},
@@ -174,9 +174,9 @@ def huge(*shape: int) -> Tensor:
             {f"{Q}.lora_a": floats(4, 64), f"{Q}.lora_b": floats(4, 64)},
             {},
             FormatError,
-            r"have the shapes \(4, 64\) and \(4, 64\)",
+            r"shapes are \(4, 64\) and \(4, 64\)",
         ),
-        ({f"{Q}.lora_a": floats(64), f"{Q}.lora_b": floats(64)}, {}, FormatError, "the shapes"),
+        ({f"{Q}.lora_a": floats(64), f"{Q}.lora_b": floats(64)}, {}, FormatError, "shapes are"),
     ],
 )
 def test_what_is_wrong_with_a_gguf_adapter(
@@ -192,8 +192,8 @@ def test_what_is_wrong_with_a_gguf_adapter(
     assert "a.gguf" in str(caught.value)
 
 
-def test_other_files_are_no_adapters() -> None:
-    with pytest.raises(ConversionError, match="is no LoRA adapter"):
+def test_files_that_are_not_adapters() -> None:
+    with pytest.raises(ConversionError, match="is not a LoRA adapter"):
         open_adapter(BASE)
     with pytest.raises(ConversionError, match=r"give the folder that has its adapter_config\.json"):
         open_adapter(GOLDEN / "lora-peft" / "adapter_model.bin")
@@ -219,16 +219,16 @@ def test_a_sum_is_computed_in_float32_and_rounded_to_the_bases_type(
     tmp_path: Path, base: str
 ) -> None:
     gk.apply_lora(GOLDEN / base, [(GGLA, -0.75)], tmp_path / "m.gguf")
-    deltas = changes(GGLA)
+    added = updates(GGLA)
     gk.convert(GOLDEN / base, tmp_path / "base.gguf", type="f32")
     with gk.open(tmp_path / "m.gguf") as merged, gk.open(tmp_path / "base.gguf") as exact:
         assert list(merged) == list(exact)
         for name, tensor in merged.items():
             values = exact[name].dequantize()
-            if name in deltas:
-                sums = values + (-0.75 * deltas[name]).astype(np.float32)
+            if name in added:
+                sums = values + (-0.75 * added[name]).astype(np.float32)
                 rounded = gk.quantize(sums, tensor.type).dequantize()
-                # Where two sums of floats differ in their last bit, one may round the other way.
+                # If two sums of floats differ in their last bit, they can be rounded differently.
                 assert np.mean(rounded != tensor.dequantize()) < 0.01, name
                 np.testing.assert_allclose(tensor.dequantize(), sums, atol=0.1)
             else:
@@ -250,8 +250,8 @@ def test_a_folder_is_a_base_too_and_ggjt_a_result(tmp_path: Path) -> None:
         )
 
 
-def test_types_that_today_has_no_more_must_be_chosen(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedTypeError, match=r"q4_2, which today's files don't have"):
+def test_a_base_with_an_old_layout_needs_a_type(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedTypeError, match="q4_2, an old layout that new files can't"):
         gk.apply_lora(GOLDEN / "ggjt-v1-q4_2.bin", [GGLA], tmp_path / "m.gguf")
     gk.apply_lora(GOLDEN / "ggjt-v1-q4_2.bin", [GGLA], tmp_path / "m.gguf", type="q5_0")
 
@@ -284,16 +284,16 @@ def test_a_base_of_another_architecture_is_refused(tmp_path: Path) -> None:
 MEASURE = """
 import sys
 import ggmlkit as gk
-gk.apply_lora(sys.argv[4], sys.argv[5:], sys.argv[3])  # what the libraries take at first
+gk.apply_lora(sys.argv[4], sys.argv[5:], sys.argv[3])  # memory of loading the libraries
 before = peak()
 gk.apply_lora(sys.argv[1], [sys.argv[2]], sys.argv[3])
 print(peak() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_peak_memory_is_a_few_tensors(tmp_path: Path) -> None:
-    """Twelve matrices of 16 MB, each with a change, within DESIGN's three of them and slack."""
+    """Twelve matrices of 16 MB, each with an update: at most three of them, and some slack."""
     largest = 2 * 2048 * 4096
     big = Tensor("f16", (2048, 4096), np.zeros(largest, np.uint8))
     names = [f"blk.{n}.ffn_up.weight" for n in range(12)]
@@ -323,7 +323,7 @@ def test_a_header_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert read == ["a.gguf"]
     gk.convert(tmp_path / "model.gguf", tmp_path / "b.gguf")
     assert read == ["a.gguf", "model.gguf"]
-    with pytest.raises(ConversionError, match="no adapter"):
+    with pytest.raises(ConversionError, match="not an adapter"):
         gk.convert(tmp_path / "model.gguf", tmp_path / "b.gguf", base=BASE)
     gk.Llama(tmp_path / "model.gguf", lora=adapter)
     assert read[2:] == ["model.gguf", "model.gguf", "a.gguf"]

@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "embeddings and output": {"target_modules": ["embed_tokens", "lm_head", "v_proj"]},
     "fan in, fan out": {"fan_in_fan_out": True},
 }
-# Keys and values are kept in float16, which is all that differs: see test_logits_transformers.
+# The only difference is that keys and values are kept in float16: see test_logits_transformers.
 BOUND = 1e-3
 
 
@@ -70,7 +70,7 @@ def test_a_pytorch_file_is_the_same_adapter(base: tuple[Path, Any], tmp_path: Pa
 
 
 @pytest.mark.parametrize("type", ["f16", "bf16"])
-def test_halves_may_have_16_bits(base: tuple[Path, Any], tmp_path: Path, type: str) -> None:
+def test_matrices_can_have_16_bits(base: tuple[Path, Any], tmp_path: Path, type: str) -> None:
     dtype = {"f16": torch.float16, "bf16": torch.bfloat16}[type]
     adapted = saved_adapter(tmp_path / "a", base[1])
     state = {
@@ -84,7 +84,7 @@ def test_halves_may_have_16_bits(base: tuple[Path, Any], tmp_path: Path, type: s
 
 
 @pytest.mark.parametrize("type", ["q8_0", "f16"])
-def test_the_base_may_be_quantized(base: tuple[Path, Any], tmp_path: Path, type: str) -> None:
+def test_the_base_can_be_quantized(base: tuple[Path, Any], tmp_path: Path, type: str) -> None:
     """As far from PEFT's logits as the rounded base is from the base's own."""
     gk.convert(base[0], tmp_path / "small.gguf", type=type)
     expected = logits(saved_adapter(tmp_path / "a", base[1]))
@@ -107,7 +107,9 @@ def test_several_adapters_with_scales_add_up(base: tuple[Path, Any], tmp_path: P
     assert distance(run(tmp_path / "merged.gguf"), expected) < BOUND
 
 
-def test_heads_are_told_by_a_config_at_hand(base: tuple[Path, Any], tmp_path: Path) -> None:
+def test_the_number_of_heads_comes_from_a_config_on_this_machine(
+    base: tuple[Path, Any], tmp_path: Path
+) -> None:
     folder, model = base
     saved_adapter(tmp_path / "a", model)
     for known in (folder / "config.json", folder, tmp_path / "base.gguf"):
@@ -124,7 +126,7 @@ def test_heads_are_told_by_a_config_at_hand(base: tuple[Path, Any], tmp_path: Pa
         gk.convert(tmp_path / "a", tmp_path / "out.gguf")
 
 
-def test_a_model_that_was_downloaded_before_tells_too(
+def test_the_number_of_heads_comes_from_a_model_that_was_downloaded_before(
     base: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -173,11 +175,11 @@ def test_adapters_of_every_architecture_give_pefts_logits(
     assert distance(run(base, written), expected) < BOUND
     gk.apply_lora(base, [adapter], tmp_path / "merged.gguf")
     assert distance(run(tmp_path / "merged.gguf"), expected) < BOUND
-    with pytest.raises(ConversionError, match="ggla holds adapters of llama alone, not of"):
+    with pytest.raises(ConversionError, match="ggla holds only adapters of llama, not of"):
         gk.convert(adapter, tmp_path / "a.ggla", base=base)
 
 
-def test_an_adapter_whose_model_is_not_at_hand_asks_for_it(
+def test_an_adapter_whose_model_is_not_found_asks_for_it(
     base: tuple[Path, Any], tmp_path: Path
 ) -> None:
     """The architecture is not guessed, even where the heads don't matter."""
@@ -197,9 +199,7 @@ def test_an_adapter_whose_model_is_not_at_hand_asks_for_it(
         gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "b.gguf")
 
 
-def test_what_wraps_modules_in_training_is_no_part_of_their_names(
-    base: tuple[Path, Any], tmp_path: Path
-) -> None:
+def test_wrappers_of_training_are_left_out_of_names(base: tuple[Path, Any], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     saved_adapter(tmp_path / "a", base[1])
@@ -226,7 +226,7 @@ def test_a_model_without_its_head_has_shorter_names(base: tuple[Path, Any], tmp_
 
 
 def trained(folder: Path, model: Any, **settings: Any) -> Any:
-    """An adapter whose magnitudes, biases and whole modules moved from where they began."""
+    """An adapter whose magnitudes, biases and whole modules differ from their initial values."""
     adapted = saved_adapter(folder, model, **settings)
     with torch.no_grad():
         for name, values in adapted.named_parameters():
@@ -255,7 +255,7 @@ MERGED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("variant", "settings", "named"), MERGED)
-def test_what_is_more_than_a_product_is_merged_and_else_refused_by_name(
+def test_dora_and_whole_tensors_are_merged_but_not_run_or_converted(
     tmp_path: Path, variant: str, settings: dict[str, Any], named: str
 ) -> None:
     model = save_variant(variant, tmp_path / "base")
@@ -274,7 +274,7 @@ def test_what_is_more_than_a_product_is_merged_and_else_refused_by_name(
         gk.convert(adapter, tmp_path / "a.gguf", base=tmp_path / "base")
 
 
-def test_what_sets_a_weight_as_a_whole_is_applied_once_and_alone(
+def test_an_adapter_that_sets_whole_weights_needs_scale_1_and_no_other(
     base: tuple[Path, Any], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.gguf"
@@ -283,7 +283,7 @@ def test_what_sets_a_weight_as_a_whole_is_applied_once_and_alone(
     saved_adapter(tmp_path / "plain", base[1], target_modules=["lm_head", "q_proj"])
     dora, head, plain = (tmp_path / name for name in ("dora", "head", "plain"))
     for one in (dora, head):
-        with pytest.raises(ConversionError, match=r"can't be applied 0\.5 times, only 1"):
+        with pytest.raises(ConversionError, match=r"its scale must be 1, not 0\.5"):
             gk.apply_lora(base[0], [(one, 0.5)], out)
         for pair in ([one, plain], [plain, one]):
             with pytest.raises(ConversionError, match="and another adapter both change"):
@@ -291,14 +291,14 @@ def test_what_sets_a_weight_as_a_whole_is_applied_once_and_alone(
     assert not out.exists()
 
 
-def test_one_matrix_for_both_stays_one_where_files_hold_one(tmp_path: Path) -> None:
+def test_embeddings_stay_tied_if_files_hold_one_matrix(tmp_path: Path) -> None:
     model = save_variant("gemma2", tmp_path / "base")
     saved_adapter(tmp_path / "a", model, target_modules=["embed_tokens"])
     with pytest.raises(ConversionError, match="files of the architecture 'gemma2' have one matrix"):
         gk.apply_lora(tmp_path / "base", [tmp_path / "a"], tmp_path / "out.gguf")
 
 
-def test_dora_whose_magnitudes_are_not_as_told(base: tuple[Path, Any], tmp_path: Path) -> None:
+def test_dora_settings_that_contradict_the_tensors(base: tuple[Path, Any], tmp_path: Path) -> None:
     saved_adapter(tmp_path / "a", base[1], use_dora=True)
     edited(tmp_path / "a", lambda config: config.update(use_dora=False))
     with pytest.raises(FormatError, match=r"use_dora is False, but .* has a lora_magnitude_vector"):
@@ -312,9 +312,6 @@ def test_dora_whose_magnitudes_are_not_as_told(base: tuple[Path, Any], tmp_path:
         gk.apply_lora(base[0], [tmp_path / "c"], tmp_path / "out.gguf")
     edited(tmp_path / "b", lambda config: config.update(use_dora=None, modules_to_save=["score"]))
     with pytest.raises(
-        ConversionError, match="modules_to_save has 'score', but no tensor is of it"
+        ConversionError, match="modules_to_save has 'score', but the adapter has no tensors of it"
     ):
         gk.apply_lora(base[0], [tmp_path / "b"], tmp_path / "out.gguf")
-
-
-# ------------------------------------------------------------------ what is not supported

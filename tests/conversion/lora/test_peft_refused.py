@@ -1,4 +1,4 @@
-"""PEFT adapters that can't be read or applied are refused, with what is wrong named."""
+"""PEFT adapters that can't be read or applied are refused, with an error that names the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MakeHf = Callable[..., tuple[Path, Any]]
         ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
     ],
 )
-def test_what_is_more_than_lora_is_refused_by_name(
+def test_settings_beyond_lora_are_refused_by_name(
     base: tuple[Path, Any], tmp_path: Path, settings: dict[str, Any], named: str
 ) -> None:
     saved_adapter(tmp_path / "a", base[1], **settings)
@@ -53,7 +53,7 @@ def test_an_adapter_for_another_model_is_refused_by_name(tiny_hf: MakeHf, tmp_pa
     gk.convert(folder, tmp_path / "small.gguf")
     for changes, reason in (
         ({"num_hidden_layers": 3}, r"changes blk\.2\.\S+, which the model doesn't have"),
-        ({"hidden_size": 128}, r"changes blk\.\S+ as if of shape \(\d+, \d+\), but it is"),
+        ({"hidden_size": 128}, r"changes blk\.\S+ of shape \(\d+, \d+\), but the model's has"),
     ):
         _, other = tiny_hf("other", **changes)
         saved_adapter(tmp_path / "a", other)
@@ -70,13 +70,13 @@ def test_an_adapter_for_another_model_is_refused_by_name(tiny_hf: MakeHf, tmp_pa
 
 
 BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
-    ({"r": 0}, "r is 0, no positive integer"),
+    ({"r": 0}, "r is 0, not a positive integer"),
     ({"r": "4"}, "r is '4'"),
     ({"r": 5}, r"q_proj has rank 4, not 5|has rank 4, not 5"),
-    ({"lora_alpha": None}, "lora_alpha is None, no number"),
+    ({"lora_alpha": None}, "lora_alpha is None, not a number"),
     ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
-    ({"rank_pattern": [4]}, "rank_pattern is no object"),
-    ({"rank_pattern": {"(": 4}}, "is no expression"),
+    ({"rank_pattern": [4]}, "rank_pattern is not an object"),
+    ({"rank_pattern": {"(": 4}}, "is not a regular expression"),
     ({"rank_pattern": {"q_proj": "x"}}, "gives 'q_proj' the value 'x'"),
     ({"rank_pattern": {"(a+)+$": 4}}, "is not supported"),
     ({"rank_pattern": {".*.*.*.*x": 4}}, "is not supported"),
@@ -107,27 +107,27 @@ BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
     (
         {f"{MODULE}.lora_A.weight": floats(4, 64)},
         FormatError,
-        "has lora_A, which is no pair",
+        "has lora_A, which is not a pair",
     ),
     (
         {f"{MODULE}.lora_B.weight": floats(96, 4)},
         FormatError,
-        "has lora_B, which is no pair",
+        "has lora_B, which is not a pair",
     ),
     (
         {f"{MODULE}.lora_A.weight": floats(4, 64), f"{MODULE}.lora_B.weight": floats(96, 3)},
         FormatError,
-        r"have the shapes \(4, 64\) and \(96, 3\)",
+        r"shapes are \(4, 64\) and \(96, 3\)",
     ),
     (
         {f"{MODULE}.lora_A.weight": floats(64), f"{MODULE}.lora_B.weight": floats(96, 4)},
         FormatError,
-        r"have the shapes \(64,\)",
+        r"shapes are \(64,\)",
     ),
     (
         {f"{MODULE}.lora_A.weight": floats(0, 64), f"{MODULE}.lora_B.weight": floats(96, 0)},
         FormatError,
-        r"have the shapes \(0, 64\)",
+        r"shapes are \(0, 64\)",
     ),
     (
         {
@@ -137,7 +137,7 @@ BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
         FormatError,
         "two tensors are lora_A of",
     ),
-    ({f"{MODULE}.lora_magnitude_vector": floats(96)}, FormatError, "has a magnitude alone"),
+    ({f"{MODULE}.lora_magnitude_vector": floats(96)}, FormatError, "has only a magnitude"),
     ({f"{MODULE}.lora_C.weight": floats(96)}, ConversionError, "changes depends on the model"),
     ({f"{MODULE}.steering": floats(96)}, ConversionError, "no place for the tensor"),
     ({"base_model.model.model.norm.weight": floats(64)}, ConversionError, "depends on the model"),
@@ -149,7 +149,7 @@ BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
         FormatError,
         "two tensors are the weight of lm_head",
     ),
-    ({f"{MODULE}.base_layer.weight": floats(96, 64)}, FormatError, "a base_layer, but no change"),
+    ({f"{MODULE}.base_layer.weight": floats(96, 64)}, FormatError, "a base_layer, but no lora_A"),
     (
         {"base_model.model.visual.q.lora_A.weight": floats(4, 4)},
         ConversionError,
@@ -161,7 +161,7 @@ BAD_TENSORS: list[tuple[dict[str, gk.Tensor], type[Exception], str]] = [
 @pytest.mark.parametrize(
     ("tensors", "error", "reason"), BAD_TENSORS, ids=[reason for _, _, reason in BAD_TENSORS]
 )
-def test_tensors_that_make_no_adapter(
+def test_tensors_that_are_not_an_adapter(
     tiny_hf: MakeHf,
     tmp_path: Path,
     tensors: dict[str, gk.Tensor],

@@ -81,11 +81,11 @@ def test_a_missing_shard_is_named(meta_copy: Path, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"consolidated\.02\.pth is missing"):
         convert(meta_copy, tmp_path / "m.gguf")
     (meta_copy / "consolidated.03.pth").unlink()
-    with pytest.raises(ConversionError, match="by the hyper-parameters"):
+    with pytest.raises(ConversionError, match="but the hyper-parameters give"):
         convert(meta_copy, tmp_path / "m.gguf")
 
 
-def test_the_tokenizer_may_lie_one_folder_up(meta_copy: Path, tmp_path: Path) -> None:
+def test_the_tokenizer_can_lie_one_folder_up(meta_copy: Path, tmp_path: Path) -> None:
     (meta_copy / "tokenizer.model").rename(tmp_path / "tokenizer.model")
     convert(meta_copy, tmp_path / "m.gguf")
     assert len(gk.open(tmp_path / "m.gguf").metadata["tokenizer.ggml.tokens"]) == 384
@@ -94,7 +94,7 @@ def test_the_tokenizer_may_lie_one_folder_up(meta_copy: Path, tmp_path: Path) ->
         convert(meta_copy, tmp_path / "m.gguf")
 
 
-def test_a_tiktoken_file_is_told_from_a_sentencepiece_model(
+def test_a_tiktoken_file_is_distinguished_from_a_sentencepiece_model(
     meta_copy: Path, tmp_path: Path
 ) -> None:
     (meta_copy / "tokenizer.model").write_text("IQ== 0\nIg== 1\n")

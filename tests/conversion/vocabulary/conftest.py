@@ -1,4 +1,4 @@
-"""Vocabularies of every kind, small ones, and what other libraries make of them."""
+"""Small vocabularies of every kind, trained by other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalizers: which steps count, which gguf can say, which are refused."""
+"""Normalizers: which steps have an effect, which gguf can express, which are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def changed(train: Callable[..., Any], folder: Path, **changes: Any) -> int:
 
 
 @pytest.mark.parametrize("normalizer", NOTHING)
-def test_steps_that_do_nothing_are_none(
+def test_steps_without_effect_are_ignored(
     train: Callable[..., Any], tmp_path: Path, normalizer: Any
 ) -> None:
     size = changed(train, tmp_path, normalizer=normalizer)
@@ -62,7 +62,7 @@ def test_steps_that_do_nothing_are_none(
 
 
 @pytest.mark.parametrize("normalizer", NOTHING[1:])
-def test_they_do_nothing_in_the_library_either(normalizer: Any) -> None:
+def test_they_have_no_effect_in_the_library_either(normalizer: Any) -> None:
     import tokenizers
 
     blank = json.loads(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
@@ -80,7 +80,7 @@ def test_they_do_nothing_in_the_library_either(normalizer: Any) -> None:
     ],
     ids=["lowercase", "nfkc and accents", "expression"],
 )
-def test_others_are_carried_and_told(
+def test_other_steps_are_carried_with_a_warning(
     train: Callable[..., Any], tmp_path: Path, normalizer: dict[str, Any]
 ) -> None:
     size = changed(train, tmp_path, normalizer=normalizer)
@@ -101,8 +101,8 @@ def test_nfc_beside_others_is_found(train: Callable[..., Any], tmp_path: Path) -
     assert found["tokenizer.ggml.pre"] == "qwen2"
 
 
-def test_what_would_be_lost_is_refused() -> None:
-    with pytest.raises(ConversionError, match=r"\(Lowercase\) is not supported where added tokens"):
+def test_steps_that_would_be_lost_are_refused() -> None:
+    with pytest.raises(ConversionError, match=r"\(Lowercase\) is supported only if the model"):
         check_normalizer(Path("t"), {"normalizer": LOWERCASE}, [], carried=False)
 
 
@@ -129,7 +129,7 @@ CUT = base64.b64encode((2**32 - 16).to_bytes(4, "little") + b"rules").decode()
         ("NFC", "no object"),
     ],
 )
-def test_what_the_library_does_not_know_is_refused(normalizer: object, message: str) -> None:
+def test_steps_that_the_library_does_not_know_are_refused(normalizer: object, message: str) -> None:
     with pytest.raises(ConversionError, match=message):
         check_normalizer(Path("t"), {"normalizer": normalizer}, [], carried=True)
 

@@ -1,4 +1,4 @@
-"""tokenizer.model: pieces as SentencePiece's own library has them, ids on the way in and back."""
+"""tokenizer.model: pieces and ids equal SentencePiece's own library's, in and out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ggmlkit.text.tokenizer import Tokenizer
 Train = Callable[..., Any]
 
 
-def test_pieces_equal_the_own_library(golden: Path) -> None:
+def test_pieces_equal_those_of_the_library(golden: Path) -> None:
     import sentencepiece
 
     path = golden / "meta" / "tokenizer.model"
@@ -80,7 +80,7 @@ def test_tokens_beyond_the_model_are_named_or_unused(golden: Path, tmp_path: Pat
         metadata_from_sentencepiece(path, 380)
 
 
-def test_an_added_token_without_an_embedding_is_left_out_and_told(
+def test_an_added_token_without_an_embedding_is_left_out_with_a_warning(
     golden: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "tokenizer.model"
@@ -139,7 +139,7 @@ def test_a_unigram_model_becomes_a_t5_vocabulary(
     ]
     ours = Tokenizer.from_metadata(found)
     ids = theirs.encode("hello  world")
-    # T5's tokenizers have no first token, and end with the last.
+    # T5's tokenizers add no bos token, but an eos token.
     assert ours.encode("hello  world") == ([theirs.bos_id(), *ids] if begins else [*ids, 1])
 
 

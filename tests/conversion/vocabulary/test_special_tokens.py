@@ -1,4 +1,4 @@
-"""What the small JSON files beside a tokenizer say, there and back."""
+"""Special tokens from the small JSON files beside a tokenizer, and back."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_of_several_end_tokens_none_is_lost(tmp_path: Path, name: str) -> None:
     assert found["tokenizer.ggml.eot_token_id"] == 3
 
 
-def test_tokens_that_gguf_has_no_key_for_are_told_by_their_texts(tmp_path: Path) -> None:
+def test_tokens_that_gguf_has_no_key_for_are_kept_by_their_texts(tmp_path: Path) -> None:
     config = {
         "sep_token": "a",
         "mask_token": "<none>",
@@ -104,7 +104,7 @@ def test_damaged_files(tmp_path: Path, name: str, value: object) -> None:
         added_tokens(tmp_path)
 
 
-def test_a_file_of_its_own_before_the_config(tmp_path: Path) -> None:
+def test_a_template_file_has_precedence_over_the_config(tmp_path: Path) -> None:
     write(tmp_path, "tokenizer_config.json", {"chat_template": "one"})
     assert special_keys(tmp_path, [])["tokenizer.chat_template"] == "one"
     write(tmp_path, "chat_template.json", {"chat_template": "two"})
@@ -112,7 +112,7 @@ def test_a_file_of_its_own_before_the_config(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text("thr\u00e9e\n", encoding="utf-8")
     assert special_keys(tmp_path, [])["tokenizer.chat_template"] == "thr\u00e9e\n"
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
-    with pytest.raises(FormatError, match="no UTF-8"):
+    with pytest.raises(FormatError, match="not UTF-8"):
         special_keys(tmp_path, [])
 
 

@@ -65,7 +65,7 @@ NAMED = {"bos_token": "<|bos|>", "eos_token": "<|eos|>"}
 
 
 def write(folder: Path, post_processor: dict[str, Any] | None, **config: object) -> int:
-    """A folder with a tokenizer of bytes and these; the number of tokens."""
+    """Write a byte-level tokenizer with these settings; returns the number of tokens."""
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers
 
@@ -108,7 +108,7 @@ def test_ids_are_those_of_transformers_whatever_the_flags(
 
 
 @pytest.mark.parametrize("name", ["none", "first", "both", "last", "roberta"])
-def test_other_programs_add_the_same_where_gguf_can_say_it(tmp_path: Path, name: str) -> None:
+def test_other_programs_add_the_same_if_gguf_can_express_it(tmp_path: Path, name: str) -> None:
     size = write(tmp_path, POST[name])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -122,24 +122,24 @@ def test_other_programs_add_the_same_where_gguf_can_say_it(tmp_path: Path, name:
     [
         (
             "two first",
-            r"in '<\|bos\|> <\|cls\|> \$A'; .* other than ggmlkit put it in '<\|bos\|> \$A'$",
+            r"into '<\|bos\|> <\|cls\|> \$A', .* other than ggmlkit turn it into '<\|bos\|> \$A'$",
         ),
         (
             "two last",
-            r"in '\$A <\|sep\|> <\|eos\|>'; .* other than ggmlkit put it in '\$A <\|eos\|>'$",
+            r"into '\$A <\|sep\|> <\|eos\|>', .* other than ggmlkit turn it into '\$A <\|eos\|>'$",
         ),
-        ("others", r"in '<\|cls\|> \$A <\|sep\|>'; .* other than ggmlkit put it in '\$A'$"),
+        ("others", r"into '<\|cls\|> \$A <\|sep\|>', .* other than ggmlkit turn it into '\$A'$"),
     ],
 )
-def test_what_gguf_cannot_say_is_told(tmp_path: Path, name: str, message: str) -> None:
+def test_a_warning_says_what_gguf_cannot_express(tmp_path: Path, name: str, message: str) -> None:
     size = write(tmp_path, POST[name])
     with pytest.warns(ConversionWarning, match=message):
         metadata_from_tokenizer_json(tmp_path / "tokenizer.json", size)
 
 
-def test_a_flag_that_the_post_processor_overrules_is_told(tmp_path: Path) -> None:
+def test_a_flag_that_the_post_processor_overrides_gives_a_warning(tmp_path: Path) -> None:
     size = write(tmp_path, POST["none"], add_bos_token=True)
-    with pytest.warns(ConversionWarning, match="says that add_bos_token is True, the post-proc"):
+    with pytest.warns(ConversionWarning, match="says that add_bos_token is True, but the post"):
         metadata_from_tokenizer_json(tmp_path / "tokenizer.json", size)
 
 
@@ -154,7 +154,7 @@ def keys(post_processor: object, *tokens: str) -> dict[str, Any]:
     return surrounding_keys(path, {"post_processor": post_processor}, tokens, {})
 
 
-def test_tokens_beyond_the_model_are_left_out_and_told() -> None:
+def test_tokens_beyond_the_model_are_left_out_with_a_warning() -> None:
     with pytest.warns(ConversionWarning, match=r"adds the tokens \[258, 259\], beyond the 2 emb"):
         assert keys(BERT, "a", "b") == {"tokenizer.ggml.add_bos_token": False}
 
@@ -164,5 +164,5 @@ def test_tokens_beyond_the_model_are_left_out_and_told() -> None:
     [{"type": "Martian"}, template("$A $A"), template("<|bos|>"), 5, {"type": ["Sequence"]}],
 )
 def test_a_post_processor_that_does_something_else_is_refused(post_processor: object) -> None:
-    with pytest.raises(ConversionError, match=r"json: the post-processor \(.*\) does not just put"):
+    with pytest.raises(ConversionError, match=r"json: the post-processor \(.*\) is not supported"):
         keys(post_processor, "a")

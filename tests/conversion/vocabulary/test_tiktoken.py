@@ -22,7 +22,7 @@ SPECIAL = 256
 
 @pytest.fixture
 def ranks(train: Callable[..., Any], tmp_path: Path) -> dict[bytes, int]:
-    """Of a small vocabulary, also in tokenizer.model as Meta writes it."""
+    """The ranks of a small vocabulary, also written to tokenizer.model as Meta does."""
     vocab = train("llama-bpe").get_vocab()
     ordered = sorted(vocab, key=vocab.__getitem__)
     tokens = [text for text in ordered if not text.startswith("<")] + ["<"]
@@ -95,9 +95,9 @@ def test_special_tokens_are_llama_3_1s(ranks: dict[bytes, int], tmp_path: Path) 
     ("text", "message"),
     [
         ("", "no tokens"),
-        ("IQ== 0 1\n", "line 1 is no token"),
-        ("!!! 0\n", "line 1 is no token"),
-        ("IQ== x\n", "line 1 is no token"),
+        ("IQ== 0 1\n", "line 1 is not a token"),
+        ("!!! 0\n", "line 1 is not a token"),
+        ("IQ== x\n", "line 1 is not a token"),
         ("IQ== 0\nIg== 2\n", "line 2 is not the token of rank 1"),
         ("IQ== 0\nIQ== 1\n", "line 2 is not the token of rank 1"),
     ],

@@ -1,4 +1,4 @@
-"""tokenizer.json: ids equal the tokenizers library's, on the way in and on the way back."""
+"""tokenizer.json: ids equal the tokenizers library's, after conversion and after export."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def test_every_family_there_and_back(train: Train, tmp_path: Path, pre: str) -> 
             assert built.encode(text).ids == expected, repr(text)
 
 
-def test_what_the_file_says_besides_the_vocabulary_comes_back_word_for_word(
-    train: Train, tmp_path: Path
-) -> None:
+def test_settings_besides_the_vocabulary_come_back_unchanged(train: Train, tmp_path: Path) -> None:
     theirs = train("llama-bpe")
     path = tmp_path / "tokenizer.json"
     found = metadata_from_tokenizer_json(path, theirs.get_vocab_size())
@@ -68,9 +66,9 @@ def test_what_the_file_says_besides_the_vocabulary_comes_back_word_for_word(
         {CARRIED: "[]"},
         {CARRIED: '{"model": {}, "added_tokens": [{"id": 999, "content": "x"}]}'},
     ],
-    ids=["pre-tokenizer", "first token", "damaged", "no object", "other tokens"],
+    ids=["pre-tokenizer", "first token", "damaged", "not an object", "other tokens"],
 )
-def test_what_no_longer_fits_is_not_said_again(
+def test_settings_that_no_longer_fit_are_not_written_again(
     train: Train, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     theirs = train("llama-bpe")
@@ -132,7 +130,9 @@ def test_what_is_not_supported_is_named(train: Train, tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_setting_that_the_family_has_otherwise_is_told(train: Train, tmp_path: Path) -> None:
+def test_a_setting_that_differs_from_the_family_gives_a_warning(
+    train: Train, tmp_path: Path
+) -> None:
     llama3 = pretokenizers.by_name("llama-bpe").json
     saved(train, tmp_path, normalizer={"type": "NFC"}, pre_tokenizer=llama3)
     with pytest.warns(ConversionWarning, match="NFC is True, but False"):
@@ -156,9 +156,9 @@ def test_tokens_outside_the_model(train: Train, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"added_tokens": {"a": 1}}, "added_tokens is no list"),
-        ({"added_tokens": ["a"]}, "'a' is no added token|a is no added token"),
-        ({"added_tokens": [{"id": "1", "content": "a"}]}, "is no added token"),
+        ({"added_tokens": {"a": 1}}, "added_tokens is not a list"),
+        ({"added_tokens": ["a"]}, "a is not an added token"),
+        ({"added_tokens": [{"id": "1", "content": "a"}]}, "is not an added token"),
     ],
 )
 def test_damaged_files(train: Train, tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -175,21 +175,21 @@ def unigram(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (unigram(vocab=[["a"]]), "vocab entry 0 is no piece"),
-        (unigram(vocab=[["a", "b"]]), "vocab entry 0 is no piece"),
+        (unigram(vocab=[["a"]]), "vocab entry 0 is not a piece"),
+        (unigram(vocab=[["a", "b"]]), "vocab entry 0 is not a piece"),
         (unigram(vocab={"a": 0}), "vocab"),
         (unigram(vocab=[["a", float("nan")]]), "vocab entry 0 has the score nan"),
-        (unigram(unk_id=9), "unk_id 9 is no token's id"),
+        (unigram(unk_id=9), "unk_id 9 is not a token's id"),
         ({**unigram(), "normalizer": {"type": "Martian"}}, "'Martian' is not known"),
         (
             {**unigram(), "added_tokens": [{"id": 700, "content": "<x>", "special": False}]},
-            "added tokens that the model has no embeddings for",
+            "the model has no embeddings for some added tokens",
         ),
         ({**unigram(), "model": {"type": "WordPiece", "vocab": []}}, "not supported"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*has id 700")
-def test_unigrams_that_are_none(tmp_path: Path, value: dict[str, Any], message: str) -> None:
+def test_invalid_unigrams(tmp_path: Path, value: dict[str, Any], message: str) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(value))
     with pytest.raises(GgmlkitError, match=message):
         read(tmp_path)

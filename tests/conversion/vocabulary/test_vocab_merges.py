@@ -91,11 +91,11 @@ def test_merges_are_missing_or_damaged(pair: Callable[..., Path]) -> None:
     path = pair("gpt-2")
     merges = path.parent / "merges.txt"
     merges.write_text("#version: 0.2\na b c\n")
-    with pytest.raises(FormatError, match="'a b c', is none of two tokens"):
+    with pytest.raises(FormatError, match="'a b c', does not join two tokens"):
         metadata_from_vocab_and_merges(path, 500)
     merges.write_bytes(b"a \xff\n")
     with pytest.raises(FormatError, match="UTF-8"):
         metadata_from_vocab_and_merges(path, 500)
     merges.unlink()
-    with pytest.raises(ConversionError, match=r"needs the merges\.txt"):
+    with pytest.raises(ConversionError, match=r"needs a merges\.txt"):
         metadata_from_vocab_and_merges(path, 500)

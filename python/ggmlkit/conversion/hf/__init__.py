@@ -1,1 +1,1 @@
-"""Hugging Face's folders, there and back."""
+"""Hugging Face's folders, read and written."""

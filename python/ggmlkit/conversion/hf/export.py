@@ -1,4 +1,4 @@
-"""A model in Hugging Face's words: tensors by its names, and its JSON files."""
+"""A model as Hugging Face has it: tensors by its names, and its JSON files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOKENS = {"bos": "bos", "padding": "pad"}  # gguf: Hugging Face
 def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors by Hugging Face's names.
 
-    Raises ConversionError for one that the model's classes would leave out, or would miss.
+    Raises ConversionError for a tensor that Hugging Face's class would ignore, or would miss.
     """
     hparams = source.hparams()
     expected = {name for name, _ in hparams.shapes() if name not in names.ROPE_TENSORS}
@@ -30,7 +30,9 @@ def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
     for name, tensor in tensors.items():
         own_name = names.to_hf(name, hparams.architecture)
         if own_name is None or name not in expected:
-            raise ConversionError(f"{source.path}: the layout has no place for the tensor {name}")
+            raise ConversionError(
+                f"{source.path}: Hugging Face's layout has no place for the tensor {name}"
+            )
         own[own_name] = tensor.renamed(own_name)
     return own
 
@@ -43,7 +45,7 @@ def hf_files(source: Source, dtype: str) -> dict[str, dict[str, Any]]:
 
 
 def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int | list[int]]:
-    """Special tokens; a list of all that end a turn where the file tells of several."""
+    """Ids of special tokens; of end tokens a list if the file has several."""
     ids: dict[str, int | list[int]] = {}
     for ours, theirs in _TOKENS.items():
         number = special_id(metadata, ours)

@@ -23,21 +23,21 @@ _WEIGHTS = (
 )
 
 
-def open_hf_folder(folder: Path, wanted: str | None = None) -> Source:
+def open_hf_folder(folder: Path, block_type: str | None = None) -> Source:
     """The model in a folder that ``save_pretrained`` wrote.
 
     Args:
         folder: with config.json, weights and a tokenizer.
-        wanted: a type of blocks that quantized layers shall have where it holds them as they are.
+        block_type: what to give quantized layers, where it can hold their integers exactly.
 
-    Raises ConversionError, naming the setting or tensor, for what the decoder lacks; FormatError
+    Raises ConversionError, naming the setting or tensor, for what is not supported; FormatError
     for damaged files and an index that points out of the folder.
     """
     config = read_json(folder / "config.json")
     own_names, files = open_weights(folder)
-    how = quantized(folder, config)
-    if how is not None:
-        own_names = how.weights(own_names, wanted)
+    quantization = quantized(folder, config)
+    if quantization is not None:
+        own_names = quantization.weights(own_names, block_type)
         config = {key: value for key, value in config.items() if key != "quantization_config"}
     return hf_source(folder, config, own_names, files)
 
@@ -45,7 +45,7 @@ def open_hf_folder(folder: Path, wanted: str | None = None) -> Source:
 def open_weights(folder: Path) -> tuple[dict[str, Tensor], list[ModelFile]]:
     """The tensors of a folder by the names of PyTorch's modules, lazy, and the files they are in.
 
-    Raises ConversionError where there are none, FormatError as :func:`open_hf_folder`.
+    Raises ConversionError if there are none, FormatError as :func:`open_hf_folder`.
     """
     tensors, files = _open_named(folder)
     return by_module(tensors) if files[0].container == "flax" else tensors, files

@@ -1,4 +1,4 @@
-"""Which files of a repository on the hub make a model, and no others."""
+"""The files of a repository on the hub that make a model; no others are downloaded."""
 
 from __future__ import annotations
 
@@ -42,36 +42,36 @@ _META_WEIGHTS = re.compile(r"consolidated\.\d\d\.pth")
 def hub_source(path: str | os.PathLike[str]) -> Path:
     """The folder or file that ``hf:OWNER/NAME[@REVISION][:FILE]`` names, downloaded.
 
-    A named file, else configuration, tokenizer and one form of the weights, else the only gguf
-    model. Raises HubError for what is not there, FormatError for an index of weights that points
-    out of the repository.
+    If no file is named, it is the configuration, the tokenizer and one form of the weights, or
+    else the only gguf model. Raises HubError for what is not there, FormatError for an index of
+    weights that points out of the repository.
     """
     place = hub_path(path)
-    found = repository(place)
+    repo = repository(place)
     if place.file is not None:
-        return found.downloaded_parts(place.file)
-    weights = _weights(found)
+        return repo.downloaded_parts(place.file)
+    weights = _weights(repo)
     if weights:
-        wanted = [*_present(found, _SETTINGS), *_present(found, _TOKENIZER), *weights]
-        return [found.downloaded(file) for file in wanted].pop().parent
-    model = found.only_model()
+        files = [*_present(repo, _SETTINGS), *_present(repo, _TOKENIZER), *weights]
+        return [repo.downloaded(file) for file in files].pop().parent
+    model = repo.only_model()
     if model is None:
         raise HubError(f"{place} holds no model: neither config.json with weights, nor a gguf file")
-    return found.downloaded_parts(model)
+    return repo.downloaded_parts(model)
 
 
-def _present(found: Repository, names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if name in found.files]
+def _present(repo: Repository, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name in repo.files]
 
 
-def _weights(found: Repository) -> list[str]:
-    """The files of weights to download; none if this is no checkpoint folder."""
-    forms = _present(found, _WEIGHTS)
-    if "config.json" in found.files and forms:
+def _weights(repo: Repository) -> list[str]:
+    """The files of weights to download; none if this is not a checkpoint folder."""
+    forms = _present(repo, _WEIGHTS)
+    if "config.json" in repo.files and forms:
         form = forms[0]
-        return [form, *_shards(found.downloaded(form))] if form.endswith(".json") else [form]
-    if "params.json" in found.files:
-        return sorted(filter(_META_WEIGHTS.fullmatch, found.files))
+        return [form, *_shards(repo.downloaded(form))] if form.endswith(".json") else [form]
+    if "params.json" in repo.files:
+        return sorted(filter(_META_WEIGHTS.fullmatch, repo.files))
     return []
 
 

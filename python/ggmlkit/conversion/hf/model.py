@@ -1,4 +1,4 @@
-"""A model in Hugging Face's words, config.json and tensors by its names, told in gguf's."""
+"""A model with Hugging Face's config.json and names of tensors, turned into gguf's."""
 
 from __future__ import annotations
 
@@ -32,25 +32,27 @@ def hf_source(
     Args:
         folder: where config.json and the tokenizer lie.
         config: what config.json says.
-        tensors: by their names in the checkpoint, whatever precedes all of them; lazy.
+        tensors: by their names in the checkpoint, with any prefix that all have; lazy.
         files: open files behind the tensors.
 
-    Raises ConversionError, naming the setting or tensor, for what the decoder lacks.
+    Raises ConversionError, naming the setting or tensor, for what is not supported.
     """
     try:
         hparams = from_hf_config(config)
     except ConversionError as error:
         raise ConversionError(f"{folder / 'config.json'}: {error}") from None
     named = own_names(folder, tensors)
-    if named.way != "hf":
-        raise ConversionError(f"{folder}: config.json is Hugging Face's, the tensors' names Meta's")
+    if named.naming != "hf":
+        raise ConversionError(
+            f"{folder}: config.json is Hugging Face's, but the tensors have Meta's names"
+        )
     found = _gguf_tensors(folder, named.tensors, hparams)
     hparams, found = with_head_as_saved(folder, hparams, found)
     return checkpoint_source(folder, hparams, found, files, special=_token_ids(config))
 
 
 def hf_values(tensors: Mapping[str, Tensor], hparams: Hparams) -> dict[str, Tensor]:
-    """gguf-named tensors in Hugging Face's row order, norms as it stores them; names stay."""
+    """gguf-named tensors in Hugging Face's row order, with its norms; the names stay gguf's."""
     found = dict(tensors)
     for name, tensor in tensors.items():
         heads = _heads_of(name, hparams)
@@ -80,7 +82,7 @@ def _gguf_tensors(
 
 
 def gguf_values(name: str, tensor: Tensor, hparams: Hparams) -> Tensor:
-    """A tensor of this gguf name as gguf has it: rows in its order, norms as they multiply."""
+    """The tensor as gguf stores it under this name: rows in its order, norms as factors."""
     heads = _heads_of(name, hparams)
     if heads:
         return permute.hf_to_meta(tensor, heads)
@@ -97,7 +99,7 @@ def _heads_of(name: str, hparams: Hparams) -> int:
 
 
 def _is_offset(name: str, hparams: Hparams) -> bool:
-    """Whether Hugging Face stores a norm's weights less 1, and gguf as they are multiplied."""
+    """Whether Hugging Face stores a norm's weights minus 1, and gguf the factors themselves."""
     return hparams.switches.stores_norms_less_one and name.endswith("norm.weight")
 
 
@@ -106,7 +108,7 @@ def _plus(tensor: Tensor, offset: float) -> Tensor:
 
 
 def _token_ids(config: Mapping[str, Any]) -> dict[str, int]:
-    """Special token ids of config.json; a list of several end tokens means its first."""
+    """Special token ids of config.json; of a list of end tokens, the first."""
     found = {}
     for key in ("bos", "eos", "pad", "unk"):
         value = config.get(f"{key}_token_id")

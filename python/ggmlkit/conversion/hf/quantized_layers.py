@@ -1,4 +1,4 @@
-"""Checkpoints whose linear layers GPTQ or AWQ quantized, seen as ordinary weights."""
+"""Checkpoints whose linear layers GPTQ or AWQ quantized, read as ordinary weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ggmlkit.io.foreign.group_quantized import Grouped
 from ggmlkit.tensor import Tensor
 
 _PARTS = ("qweight", "qzeros", "scales", "g_idx")
-_QUANTIZE_CONFIG = "quantize_config.json"  # AutoGPTQ's own, of before config.json told
+_QUANTIZE_CONFIG = "quantize_config.json"  # AutoGPTQ's, older than config.json's setting
 _GPTQ_VERSIONS = {None: 1, "gptq": 1, "gptq_v2": 2}
 _AWQ_LAYOUTS = {None: gemm_matrix, "gemm": gemm_matrix, "gemv": gemv_matrix}
 
@@ -26,19 +26,19 @@ class Quantized:
 
     Attributes:
         folder: for errors.
-        matrix: makes the matrix of a layer of its name and parts.
+        matrix: makes the matrix of a layer from its name and parts.
     """
 
     folder: Path
     matrix: Callable[[str, Mapping[str, Tensor]], Grouped]
 
-    def weights(self, tensors: Mapping[str, Tensor], wanted: str | None) -> dict[str, Tensor]:
+    def weights(self, tensors: Mapping[str, Tensor], block_type: str | None) -> dict[str, Tensor]:
         """The checkpoint's tensors, each layer's parts replaced by its ``weight``.
 
         Args:
             tensors: by their names in the checkpoint.
-            wanted: a type of blocks that layers shall have where it holds their integers as they
-                are; otherwise they have float values.
+            block_type: what to give layers where it can hold their integers exactly;
+                otherwise they become floats.
         """
         layers = {name.removesuffix(".qweight") for name in tensors if name.endswith(".qweight")}
         found: dict[str, Tensor] = {}
@@ -49,7 +49,7 @@ class Quantized:
             elif part == "qweight":
                 parts = {p: tensors[f"{layer}.{p}"] for p in _PARTS if f"{layer}.{p}" in tensors}
                 matrix = self.matrix(layer, parts)
-                direct = None if wanted is None else matrix.in_blocks(wanted)
+                direct = None if block_type is None else matrix.in_blocks(block_type)
                 found[f"{layer}.weight"] = matrix.values() if direct is None else direct
             # AutoGPTQ gives every layer a bias, of zeros where the model has none.
             elif part == "bias" and tensor.dequantize().any():
@@ -60,7 +60,7 @@ class Quantized:
 def quantized(folder: Path, config: Mapping[str, Any]) -> Quantized | None:
     """How a folder's config.json, or quantize_config.json, says that its layers are quantized.
 
-    None if they aren't. Raises ConversionError, naming it, for any other way than GPTQ's and AWQ's.
+    None if they aren't. Raises ConversionError, naming it, for any method other than GPTQ and AWQ.
     """
     settings = config.get("quantization_config")
     if settings is None and (folder / _QUANTIZE_CONFIG).is_file():
@@ -68,11 +68,11 @@ def quantized(folder: Path, config: Mapping[str, Any]) -> Quantized | None:
     if settings is None:
         return None
     if not isinstance(settings, dict):
-        raise ConversionError(f"{folder}: quantization_config is no object")
+        raise ConversionError(f"{folder}: quantization_config is not an object")
     method = settings.get("quant_method")
     group_size = settings.get("group_size", settings.get("q_group_size", 128))
     if type(group_size) is not int:
-        raise ConversionError(f"{folder}: group_size = {str(group_size)[:80]!r} is no number")
+        raise ConversionError(f"{folder}: group_size = {str(group_size)[:80]!r} is not an integer")
     layout = settings.get("checkpoint_format", settings.get("format"))
     if method == "awq":
         return _awq(folder, settings.get("version", layout), group_size)

@@ -1,4 +1,4 @@
-"""A checkpoint's output matrix, where its config.json says that the embeddings are that too."""
+"""A checkpoint's output matrix, if config.json ties it to the embeddings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ggmlkit.tensor import Tensor
 def with_head_as_saved(
     path: Path, hparams: Hparams, tensors: Mapping[str, Tensor]
 ) -> tuple[Hparams, dict[str, Tensor]]:
-    """Hyper-parameters and gguf-named tensors that say what transformers takes for the head.
+    """The hyper-parameters and gguf-named tensors, with the head that transformers uses.
 
-    Where config.json ties the two, one of them may be saved, under either name, or both. Two that
-    differ are no longer tied: both are used.
+    If config.json ties the two matrices, the checkpoint can have one, under either name, or both.
+    If it has two that differ, they are no longer tied and both are used.
 
-    Raises ConversionError for two that differ in an architecture whose files hold one.
+    Raises ConversionError if two differ in an architecture whose files hold only one.
     """
     found = dict(tensors)
     if not hparams.tied or OUTPUT not in found:
@@ -47,14 +47,14 @@ def _are_equal(one: Tensor, other: Tensor) -> bool:
     """Whether two matrices have the same values; they are read up to the first difference."""
     if one.shape != other.shape:
         return False
-    for (_, part), (_, beside) in zip(row_runs(one), row_runs(other), strict=True):
-        if part.data.ctypes.data == beside.data.ctypes.data and part.type == beside.type:
-            return True  # one storage under two names, as PyTorch saves what is tied
-        if part.type == beside.type:
-            equal = np.array_equal(part.data, beside.data)
+    for (_, part), (_, other_part) in zip(row_runs(one), row_runs(other), strict=True):
+        if part.data.ctypes.data == other_part.data.ctypes.data and part.type == other_part.type:
+            return True  # PyTorch saves tied weights as one storage under two names
+        if part.type == other_part.type:
+            equal = np.array_equal(part.data, other_part.data)
         else:
-            equal = np.array_equal(part.dequantize(), beside.dequantize())
-        for each in (part, beside):
+            equal = np.array_equal(part.dequantize(), other_part.dequantize())
+        for each in (part, other_part):
             release(each.data)
         if not equal:
             return False

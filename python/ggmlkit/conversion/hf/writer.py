@@ -1,4 +1,4 @@
-"""Checkpoints written as Hugging Face folders that have another's configuration and tokenizer."""
+"""Hugging Face folders written with another folder's configuration and tokenizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ggmlkit.conversion.checkpoint_files import (
     SHARD_SIZE,
-    check_alone,
+    check_no_other_checkpoint,
     shards,
     write_json,
     write_shards,
@@ -18,7 +18,7 @@ from ggmlkit.conversion.json_file import read_json
 from ggmlkit.io.writing.atomic import replacing_together
 from ggmlkit.tensor import Tensor
 
-# Files beside the weights that go with them as they are.
+# Files beside the weights that are copied unchanged.
 _COMPANIONS = (
     "added_tokens.json",
     "chat_template.jinja",
@@ -42,16 +42,16 @@ def write_hf_folder(
     threads: int | None = None,
     progress: Callable[..., None] | None = None,
 ) -> None:
-    """Write safetensors, and config.json and the tokenizer of another folder beside them.
+    """Write safetensors, with config.json and the tokenizer of another folder beside them.
 
-    All files are complete before the first takes its place; config.json is the last to.
+    All files are complete before the first is renamed into place; config.json is the last.
 
     Args:
-        out: the folder, made if need be.
+        out: the folder, created if needed.
         tensors: of types f32, f16 and bf16 by their names in the checkpoint, read one at a time.
         companion: the folder that the other files come from.
-        dtype: what config.json shall say that the weights are; None leaves it as it is.
-        threads: that read, convert and write at once; all the process may use when None.
+        dtype: the type of the weights to write into config.json; None leaves it unchanged.
+        threads: to read, convert and write with; all the process may use when None.
         progress: as ``gk.save`` calls it.
     """
     config = read_json(companion / "config.json")
@@ -63,11 +63,11 @@ def write_hf_folder(
     texts: dict[str, Any] = {"config.json": config}
     if index is not None:
         texts["model.safetensors.index.json"] = index
-    check_alone(out, {*texts, *kept, *files})
-    with replacing_together(out, last="config.json") as together:
+    check_no_other_checkpoint(out, {*texts, *kept, *files})
+    with replacing_together(out, last="config.json") as file_set:
         for name, value in texts.items():
-            write_json(together, name, value)
+            write_json(file_set, name, value)
         for name in kept:
-            with together.writing(name) as file:
+            with file_set.writing(name) as file:
                 file.write((companion / name).read_bytes())
-        write_shards(together, files, threads, progress)
+        write_shards(file_set, files, threads, progress)

@@ -1,4 +1,4 @@
-"""LoRA adapters, whatever they came from: low-rank changes of a model's weights."""
+"""LoRA adapters of any form: low-rank updates of a model's weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ggmlkit.tensor import Tensor
 MERGE = "add it to the model's weights with apply-lora"
 
 # Their product is a float32.
-_LARGEST_SCALE, _MOST_TIMES = 1e30, 1e6
+_LARGEST_SCALE, _LARGEST_USER_SCALE = 1e30, 1e6
 
 AdapterPath: TypeAlias = str | os.PathLike[str]
 Scaled: TypeAlias = AdapterPath | tuple[AdapterPath, float]
@@ -31,7 +31,7 @@ class BaseModel:
 
     Attributes:
         architecture: as gguf names it.
-        hparams: tells its hyper-parameters; asked for where the values' order depends on them.
+        hparams: returns its hyper-parameters; called only if the values' order depends on them.
     """
 
     architecture: str
@@ -39,15 +39,15 @@ class BaseModel:
 
 
 @dataclass(frozen=True)
-class Change:
-    """What an adapter adds to one weight: ``scale * b @ a``.
+class Update:
+    """An adapter's update of one weight, which adds ``scale * b @ a``.
 
     With DoRA, each row of the sum gets the length that ``magnitude`` gives it (Liu et al., 2024).
 
     Attributes:
         a: ``(rank, in)``, lazy.
         b: ``(out, rank)``, lazy, its rows in Meta's order as the weight's.
-        scale: alpha divided by the rank, or what the adapter has in its place.
+        scale: alpha divided by the rank, or the scale that the adapter has in its place.
         magnitude: DoRA's ``(out,)``, lazy, in the order of the rows; None for plain LoRA.
     """
 
@@ -62,12 +62,12 @@ class Change:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All that it is made of."""
+        """Its matrices, and the magnitude if there is one."""
         return [each for each in (self.a, self.b, self.magnitude) if each is not None]
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the weight."""
+        """The shape of the weight that it updates."""
         return self.b.shape[0], self.a.shape[1]
 
 
@@ -77,8 +77,8 @@ class Adapter:
 
     Attributes:
         path: the file or folder it came from.
-        architecture: of the models it is for, as gguf names it; None where nothing says.
-        changes: by the gguf name of the weight.
+        architecture: of the models it is for, as gguf names it; None if it is not known.
+        updates: by the gguf name of the weight.
         files: open files behind the tensors.
         replaced: whole tensors that it has in place of the model's, by gguf name, lazy (PEFT's
             ``modules_to_save`` and trained biases).
@@ -86,7 +86,7 @@ class Adapter:
 
     path: Path
     architecture: str | None
-    changes: dict[str, Change]
+    updates: dict[str, Update]
     files: list[ModelFile] = field(default_factory=list)
     replaced: dict[str, Tensor] = field(default_factory=dict)
 
@@ -96,14 +96,14 @@ class Adapter:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of all weights that it changes or replaces, by gguf name."""
+        """Shapes of all weights that it changes or replaces, by gguf name."""
         whole = {name: tensor.shape for name, tensor in self.replaced.items()}
-        return {name: change.shape for name, change in self.changes.items()} | whole
+        return {name: update.shape for name, update in self.updates.items()} | whole
 
     @property
-    def lengthened(self) -> set[str]:
-        """The weights whose rows get a length of their own (DoRA), by gguf name."""
-        return {name for name, each in self.changes.items() if each.magnitude is not None}
+    def dora_weights(self) -> set[str]:
+        """The weights whose rows get the lengths that DoRA sets, by gguf name."""
+        return {name for name, each in self.updates.items() if each.magnitude is not None}
 
     def check_fits(self, shapes: Mapping[str, tuple[int, ...]], architecture: str) -> None:
         """Raise ConversionError unless a model with weights of these shapes can take it."""
@@ -119,8 +119,8 @@ class Adapter:
                 raise ConversionError(f"{self.path} changes {name}, which the model doesn't have")
             if shapes[name] != shape:
                 raise ConversionError(
-                    f"{self.path} changes {name} as if of shape {shape}, "
-                    f"but it is {tuple(shapes[name])}"
+                    f"{self.path} changes {name} of shape {shape}, "
+                    f"but the model's has shape {tuple(shapes[name])}"
                 )
 
     def _why_not_tied(self, name: str, architecture: str) -> str:
@@ -134,27 +134,27 @@ class Adapter:
         return f"{self.path} changes {name}, {what[name]}; {way_out}"
 
     def check_is_low_rank(self, where: str) -> None:
-        """Raise ConversionError, naming it, for anything but products of two narrow matrices.
+        """Raise ConversionError, naming it, for anything but products of two low-rank matrices.
 
-        ``where`` says what can't have it: "a gguf adapter".
+        ``where`` names the form that can't have it, such as "a gguf adapter".
         """
         if self.replaced:
             raise ConversionError(
                 f"{self.path} has a whole {min(self.replaced)} in place of the model's "
                 f"(modules_to_save, or a trained bias), which {where} can't have; {MERGE}"
             )
-        if self.lengthened:
+        if self.dora_weights:
             raise ConversionError(
                 f"{self.path} is DoRA (use_dora): it sets the length of each row of "
-                f"{min(self.lengthened)}, which {where} can't do; {MERGE}"
+                f"{min(self.dora_weights)}, which {where} can't do; {MERGE}"
             )
 
 
 def with_scales(adapters: AdapterPath | Sequence[Scaled]) -> list[tuple[Path, float]]:
-    """Each adapter's path, or the only one's, and how strongly it is applied: 1 if nothing is said.
+    """The path and the scale of each adapter, or of the only one; the scale is 1 if none is given.
 
-    Raises ConversionError for a strength beyond a million times, ArgumentError for what is no
-    adapter, or no number.
+    Raises ConversionError for a scale above a million, ArgumentError for a value that is not an
+    adapter, or a scale that is not a number.
     """
     if isinstance(adapters, (str, bytes, os.PathLike)):
         adapters = [adapters]
@@ -164,23 +164,24 @@ def with_scales(adapters: AdapterPath | Sequence[Scaled]) -> list[tuple[Path, fl
     for adapter in adapters:
         if isinstance(adapter, tuple) and len(adapter) != 2:
             raise ArgumentError("an adapter is a path, or a pair of a path and a scale")
-        path, strength = adapter if isinstance(adapter, tuple) else (adapter, 1.0)
+        path, given = adapter if isinstance(adapter, tuple) else (adapter, 1.0)
         path_text(path, "the path of an adapter")
-        scale = number(strength, "the scale of an adapter")
-        if not abs(scale) <= _MOST_TIMES:
+        scale = number(given, "the scale of an adapter")
+        if not abs(scale) <= _LARGEST_USER_SCALE:
             raise ConversionError(
-                f"adapter {path} can't be applied {scale:g} times, at most {_MOST_TIMES:g}"
+                f"adapter {path} can't be applied with scale {scale:g}; "
+                f"use at most {_LARGEST_USER_SCALE:g}"
             )
         found.append((Path(path), float(scale)))
     return found
 
 
-def checked_change(path: Path, name: str, a: Tensor, b: Tensor, scale: float) -> Change:
-    """The two halves put together; FormatError where they don't fit each other."""
+def checked_update(path: Path, name: str, a: Tensor, b: Tensor, scale: float) -> Update:
+    """The update of two matrices; FormatError if their shapes don't fit each other."""
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[0] != b.shape[1] or 0 in a.shape + b.shape:
         raise FormatError(
-            path, None, f"the halves of {name} have the shapes {a.shape} and {b.shape}"
+            path, None, f"A and B of {name} don't fit: their shapes are {a.shape} and {b.shape}"
         )
     if not abs(scale) <= _LARGEST_SCALE:
-        raise FormatError(path, None, f"the change of {name} is scaled by {scale}")
-    return Change(a, b, scale)
+        raise FormatError(path, None, f"the update of {name} has the scale {scale}")
+    return Update(a, b, scale)

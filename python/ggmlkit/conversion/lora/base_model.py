@@ -1,4 +1,4 @@
-"""The model that a PEFT adapter is for, out of a config.json at hand."""
+"""The model that a PEFT adapter is for, from a config.json on this machine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from ggmlkit.conversion.lora.adapter import BaseModel
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.hub import cached_folder
 
-_LONGEST_PATH = 4000
+_LONGEST_NAME = 4000
 
 
 def base_at_hand(folder: Path, config: Mapping[str, Any]) -> BaseModel | None:
-    """The model that config.json beside the adapter tells of, or that adapter_config.json names.
+    """The model of a config.json beside the adapter, or the one that adapter_config.json names.
 
-    What is named is a folder, or a repository that huggingface_hub has in its cache; nothing is
-    downloaded. None where there is neither. Raises ConversionError for a model that isn't
-    supported.
+    The name is a folder, or a repository in huggingface_hub's cache; nothing is downloaded. None
+    if neither is there. Raises ConversionError for a model that isn't supported.
     """
     for place in (folder, *_named(config)):
         path = place / "config.json"
@@ -41,7 +40,7 @@ def _base_of(config: Path) -> BaseModel:
 
 def _named(config: Mapping[str, Any]) -> Iterator[Path]:
     name = config.get("base_model_name_or_path")
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_PATH or "\0" in name:
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or "\0" in name:
         return
     yield Path(name)
     cached = cached_folder(name)

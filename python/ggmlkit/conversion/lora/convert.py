@@ -1,4 +1,4 @@
-"""LoRA adapters written as single files: gguf, which llama.cpp takes too, or ggla."""
+"""LoRA adapters written as single files: gguf, which llama.cpp also reads, or ggla."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ggmlkit import io, types
 from ggmlkit.arch import tensor_names as names
 from ggmlkit.conversion.base_model import hparams_of
 from ggmlkit.conversion.float_tensors import FLOATS
-from ggmlkit.conversion.lora.adapter import Adapter, BaseModel, Change
+from ggmlkit.conversion.lora.adapter import Adapter, BaseModel, Update
 from ggmlkit.conversion.lora.files import HALVES, plain
 from ggmlkit.conversion.lora.open_adapter import open_adapter
 from ggmlkit.errors import ConversionError
@@ -28,7 +28,7 @@ from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
 _SUFFIXES = {".gguf": "gguf", ".bin": "ggla", ".ggla": "ggla"}
-_MOST_ALPHA = 1 << 31  # what ggla's whole number is below
+_ALPHA_LIMIT = 1 << 31  # ggla stores alpha as a 32-bit integer
 
 
 def convert_adapter(
@@ -45,13 +45,13 @@ def convert_adapter(
     """Write a LoRA adapter as one file.
 
     Args:
-        src: a PEFT folder, or an adapter as a gguf or ggla file, which may be open.
+        src: a PEFT folder, or an adapter as a gguf or ggla file, which can be open.
         out: the file to write, replaced only when it is complete.
         base: the model it is for, or its config.json: a PEFT adapter's file must name the model's
-            architecture, and the number of heads gives the order of q's and k's rows. Needed where
-            neither the adapter's folder nor its base_model_name_or_path has a config.json here.
-        type: f32, f16 or bf16; None for the one each tensor has. ggla holds f32 and f16.
-        container: ``"gguf"`` or ``"ggla"``; by default the suffix of ``out`` tells.
+            architecture, and the number of heads gives the order of q's and k's rows. Needed if
+            neither the adapter's folder nor its base_model_name_or_path has a config.json.
+        type: f32, f16 or bf16; None to keep each tensor's type. ggla holds f32 and f16.
+        container: ``"gguf"`` or ``"ggla"``; by default the suffix of ``out`` decides.
         version: of gguf: 3 by default.
         byte_order: of the numbers; only gguf v3 can be ``"big"``.
         progress: as ``gk.save`` calls it.
@@ -76,11 +76,11 @@ def convert_adapter(
             adapter.architecture = known.architecture
         if adapter.architecture is None:
             raise ConversionError(
-                f"{adapter.path} doesn't say which architecture its model has, and no model is at "
-                "hand; give the base model (--base)"
+                f"{adapter.path} doesn't say which architecture its model has, and its model was "
+                "not found; give the base model (--base)"
             )
-        written = _gguf if container == "gguf" else _ggla
-        tensors, metadata = written(adapter, None if type is None else types.get(type))
+        contents = _gguf if container == "gguf" else _ggla
+        tensors, metadata = contents(adapter, None if type is None else types.get(type))
         io.save(
             out,
             tensors,
@@ -93,11 +93,11 @@ def convert_adapter(
 
 
 def _gguf(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    alpha = _alpha_of_most(adapter.changes)
+    alpha = _most_common_alpha(adapter.updates)
     tensors = {}
-    for name, change in adapter.changes.items():
-        b = _multiplied(change.b, change.scale * change.rank / alpha)
-        halves = (change.a, b) if name != names.EMBEDDINGS else (b, transposed(plain(change.a)))
+    for name, update in adapter.updates.items():
+        b = _multiplied(update.b, update.scale * update.rank / alpha)
+        halves = (update.a, b) if name != names.EMBEDDINGS else (b, transposed(plain(update.a)))
         for suffix, half in zip(HALVES, halves, strict=True):
             tensors[name + suffix] = _stored(half, type).renamed(name + suffix)
     metadata = {
@@ -110,38 +110,38 @@ def _gguf(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor],
     return tensors, metadata
 
 
-def _alpha_of_most(changes: Mapping[str, Change]) -> float:
-    """The alpha that is right for most changes; what it isn't right for is multiplied itself."""
-    alphas = Counter(float(np.float32(each.scale * each.rank)) for each in changes.values())
-    del alphas[0.0]  # would mean that there is no alpha
+def _most_common_alpha(updates: Mapping[str, Update]) -> float:
+    """The alpha of most updates; the values of the others are multiplied to fit it."""
+    alphas = Counter(float(np.float32(each.scale * each.rank)) for each in updates.values())
+    del alphas[0.0]  # it means that there is no alpha
     return alphas.most_common(1)[0][0] if alphas else 1.0
 
 
 def _ggla(adapter: Adapter, type: TensorType | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """One rank and one whole alpha for all: lower ranks are filled up with zeros."""
+    """One rank and one integer alpha for all updates: lower ranks are filled up with zeros."""
     if adapter.architecture != "llama":
         raise ConversionError(
-            f"ggla holds adapters of llama alone, not of {adapter.architecture}; write a gguf file"
+            f"ggla holds only adapters of llama, not of {adapter.architecture}; write a gguf file"
         )
-    rank = max(change.rank for change in adapter.changes.values())
-    alphas = {round(change.scale * rank, 6) for change in adapter.changes.values()}
+    rank = max(update.rank for update in adapter.updates.values())
+    alphas = {round(update.scale * rank, 6) for update in adapter.updates.values()}
     alpha = float(rank)
-    if len(alphas) == 1 and (only := alphas.pop()) == int(only) and 0 < abs(only) < _MOST_ALPHA:
+    if len(alphas) == 1 and (only := alphas.pop()) == int(only) and 0 < abs(only) < _ALPHA_LIMIT:
         alpha = only
     tensors = {}
-    for name, change in adapter.changes.items():
+    for name, update in adapter.updates.items():
         own_name = names.to_meta(name)
         if own_name is None:
             raise ConversionError(f"ggla has no name for {name}")
-        b = _multiplied(change.b, change.scale * rank / alpha)
-        for suffix, half in ((".loraA", transposed(plain(change.a))), (".loraB", b)):
-            kept = _of_old(_stored(_widened(half, rank), type))
+        b = _multiplied(update.b, update.scale * rank / alpha)
+        for suffix, half in ((".loraA", transposed(plain(update.a))), (".loraB", b)):
+            kept = _without_bf16(_stored(_widened(half, rank), type))
             tensors[own_name + suffix] = kept.renamed(own_name + suffix)
     return tensors, {ALPHA: alpha}
 
 
-def _of_old(tensor: Tensor) -> Tensor:
-    """In a type that programs of ggla's time know."""
+def _without_bf16(tensor: Tensor) -> Tensor:
+    """The tensor in a type that programs of ggla's time can read."""
     return computed(tensor, lambda x: x) if tensor.type.name == "bf16" else tensor
 
 
@@ -151,14 +151,14 @@ def _stored(tensor: Tensor, type: TensorType | None) -> Tensor:
 
 
 def _multiplied(tensor: Tensor, factor: float) -> Tensor:
-    """The tensor times a factor, in float32; itself where the factor is 1 but for rounding."""
+    """The tensor times a factor, in float32; unchanged if the factor is 1 up to rounding."""
     if abs(factor - 1) < 1e-6:
         return tensor
     return computed(tensor, lambda x: x * np.float32(factor))
 
 
 def _widened(tensor: Tensor, columns: int) -> Tensor:
-    """The matrix with zeros beside it."""
+    """The matrix with columns of zeros added."""
     rows, own = tensor.shape
     if own == columns:
         return tensor

@@ -1,4 +1,4 @@
-"""LoRA adapters added to a model's weights for good."""
+"""LoRA adapters merged into a model's weights."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ggmlkit.conversion.lora.adapter import (
     Adapter,
     AdapterPath,
     BaseModel,
-    Change,
     Scaled,
+    Update,
     with_scales,
 )
 from ggmlkit.conversion.lora.open_adapter import open_adapter
@@ -49,8 +49,8 @@ def apply_lora(
 ) -> None:
     """Write a model with adapters added to its weights: ``W + scale · alpha / rank · B·A``.
 
-    Rows get the lengths that DoRA gives them, whole tensors that an adapter has (PEFT's
-    ``modules_to_save``, trained biases) take the place of the model's.
+    Rows get the lengths that DoRA sets. Whole tensors of an adapter (PEFT's ``modules_to_save``,
+    trained biases) replace the model's.
 
     The sum is computed in float32, a few rows at a time, and then rounded.
 
@@ -59,25 +59,25 @@ def apply_lora(
         adapters: a path, or several, or pairs of a path and a scale: PEFT folders, gguf or ggla
             files.
         out: the file to write, replaced only when it is complete.
-        type: of the matrices, as for ``gk.convert``; None for the one that each has.
-        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` tells.
+        type: of the matrices, as for ``gk.convert``; None to keep each one's type.
+        container: ``"gguf"`` or ``"ggjt"``; by default the suffix of ``out`` decides.
         threads: at most this many; all the process may use when None.
         progress: as ``gk.save`` calls it.
 
     Raises:
         ConversionError: an adapter doesn't fit the model, has something that isn't supported, or
-            has DoRA or whole tensors and a scale other than 1; or what ``gk.convert`` raises it
-            for.
+            has DoRA or whole tensors and a scale other than 1; or for the reasons that
+            ``gk.convert`` has.
         FormatError: a file is damaged.
         UnsupportedTypeError: a type cannot be read or written.
-        ValueError: a scale is no number up to a million.
+        ArgumentError: a scale is not a number.
     """
     check_paths(base=base, out=out)
     thread_count(threads)
     container = container or container_of(Path(out))
-    wanted = None if type is None else str(type).lower()
+    block_type = None if type is None else str(type).lower()
     with ExitStack() as open_files:
-        source = open_files.enter_context(closing(open_source(base, wanted=wanted)))
+        source = open_files.enter_context(closing(open_source(base, block_type=block_type)))
         architecture = str(source.metadata.get("general.architecture", "llama"))
         model = BaseModel(architecture, source.hparams)
         opened = []
@@ -92,9 +92,9 @@ def apply_lora(
 
 
 def _untie(source: Source, architecture: str, adapters: Sequence[Adapter]) -> None:
-    """Give a model of one matrix for both an output matrix of its own where only one is changed.
+    """Give a model with tied embeddings its own output matrix if an adapter changes one of the two.
 
-    So PEFT computes: what an adapter does to the embeddings, the head does not see.
+    PEFT computes in this way: an adapter's change of the embeddings does not reach the head.
     """
     changed = {name for adapter in adapters for name in adapter.shapes}
     if OUTPUT in source.tensors or not changed & {EMBEDDINGS, OUTPUT}:
@@ -107,39 +107,39 @@ def _apply(source: Source, architecture: str, adapters: Sequence[tuple[Adapter, 
     """Put sums, lazy, in place of the source's tensors."""
     shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
     additions: dict[str, list[_Addition]] = {}
-    alone: set[str] = set()  # what an adapter has to itself
+    set_whole: set[str] = set()  # weights that one adapter sets as a whole
     for adapter, scale in adapters:
         adapter.check_fits(shapes, architecture)
-        own = adapter.replaced.keys() | adapter.lengthened
-        if own and scale != 1:
+        whole = adapter.replaced.keys() | adapter.dora_weights
+        if whole and scale != 1:
             raise ConversionError(
-                f"{adapter.path} sets {min(own)} as a whole (DoRA, modules_to_save, or a trained "
-                f"bias), so it can't be applied {scale:g} times, only 1"
+                f"{adapter.path} sets {min(whole)} as a whole (DoRA, modules_to_save, or a trained "
+                f"bias), so its scale must be 1, not {scale:g}"
             )
-        if twice := alone & adapter.shapes.keys() | own & additions.keys():
+        if twice := set_whole & adapter.shapes.keys() | whole & additions.keys():
             raise ConversionError(
                 f"{adapter.path} and another adapter both change {min(twice)}, which one of them "
                 "sets as a whole"
             )
-        alone |= own
-        for name, change in adapter.changes.items():
-            additions.setdefault(name, []).append(_Addition(change, scale * change.scale))
+        set_whole |= whole
+        for name, update in adapter.updates.items():
+            additions.setdefault(name, []).append(_Addition(update, scale * update.scale))
         source.tensors.update(adapter.replaced)
-    for name, changes in additions.items():
-        source.tensors[name] = _sum(source.tensors[name], changes)
+    for name, updates in additions.items():
+        source.tensors[name] = _sum(source.tensors[name], updates)
 
 
 class _Addition(NamedTuple):
-    """A change, and what it is multiplied by in all."""
+    """An update, and its total factor."""
 
-    change: Change
+    update: Update
     factor: float
 
 
 class _Factors(NamedTuple):
-    """The same with its halves read: float32 ``(rank, in)``, ``(out, rank)``, the factor in b.
+    """An update read into memory, float32: ``a`` ``(rank, in)``, and ``b`` ``(out, rank)`` scaled.
 
-    And DoRA's length of each row, ``(out,)``, which is set where there are no other changes.
+    ``magnitude`` ``(out,)`` has DoRA's length of each row; its weight has no other updates.
     """
 
     a: npt.NDArray[np.float32]
@@ -148,25 +148,25 @@ class _Factors(NamedTuple):
 
 
 def _sum(tensor: Tensor, additions: Sequence[_Addition]) -> Tensor:
-    """The weight with the changes added, float32, computed when it is asked for."""
+    """The weight with the updates added, float32, computed when it is read."""
 
     def parts() -> Iterator[Part]:
         factors = [_factors(each) for each in additions if each.factor]
         for first, part in row_runs(tensor):
             yield Part(4 * part.size, partial(_add, tensor, part, first, factors))
 
-    sources = [half for each in additions for half in each.change.tensors]
+    sources = [tensor for each in additions for tensor in each.update.tensors]
     return PartedTensor("f32", tensor.shape, parts, tensor.name, sources=[tensor, *sources])
 
 
 def _factors(addition: _Addition) -> _Factors:
-    change, factor = addition
-    lengths = None if change.magnitude is None else change.magnitude.dequantize()
-    return _Factors(change.a.dequantize(), _multiplied(change.b, factor), lengths)
+    update, factor = addition
+    magnitude = None if update.magnitude is None else update.magnitude.dequantize()
+    return _Factors(update.a.dequantize(), _multiplied(update.b, factor), magnitude)
 
 
 def _multiplied(tensor: Tensor, factor: float) -> npt.NDArray[np.float32]:
-    with np.errstate(over="ignore", invalid="ignore"):  # the sums are looked at
+    with np.errstate(over="ignore", invalid="ignore"):  # the sums are checked
         return tensor.dequantize() * np.float32(factor)
 
 
@@ -181,7 +181,7 @@ def _add(
     values = out.view(np.float32).reshape(part.shape)
     part.dequantize(out=values, threads=threads)
     release(part.data)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # the sums are looked at
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # the sums are checked
         for a, b, magnitude in factors:
             rows = slice(first, first + part.rows)
             values += b[rows] @ a

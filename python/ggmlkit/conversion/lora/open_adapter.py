@@ -1,4 +1,4 @@
-"""Opens whatever an adapter may come as."""
+"""Opens a LoRA adapter in any form: a PEFT folder, a gguf file, or a ggla file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ggmlkit.io.base import ModelFile
 
 
 def opened_if_gguf(path: AdapterPath) -> AdapterPath | ModelFile:
-    """The file, open, where it is gguf, whose header tells what it holds; else the path."""
+    """The open file if it is gguf, because only its header says what it holds; else the path."""
     place = Path(path)
     if place.is_file():
         with place.open("rb") as file:
@@ -37,15 +37,16 @@ def open_adapter(path: AdapterPath | ModelFile, base: BaseModel | None = None) -
     """Open a PEFT folder, or an adapter as a gguf or ggla file; only headers are read.
 
     Args:
-        path: the folder or file, or the file open, which is closed with the adapter.
-        base: the model that it is for, asked by PEFT folders alone: the architecture tells what
+        path: the folder or file, or the open file, which is closed with the adapter.
+        base: the model that it is for. Only PEFT folders need it: the architecture decides what
             their tensors' names mean, and their rows of q and k are in Hugging Face's order, which
-            depends on the number of heads. Without, the folder's own config.json or its base
-            model's tells, where one is at hand.
+            depends on the number of heads. If None, the folder's own config.json or its base
+            model's is read, if one is on this machine.
 
     Raises:
-        FormatError: the file is damaged, or has half of a change.
-        ConversionError: it is no adapter, or one with something that isn't supported; named.
+        FormatError: the file is damaged, or has only one half of an update.
+        ConversionError: it is not an adapter, or has something that isn't supported, which the
+            message names.
     """
     if not isinstance(path, ModelFile) and Path(path).is_dir():
         return open_peft(Path(path), base)

@@ -10,9 +10,9 @@ from typing import Any
 
 from ggmlkit.conversion.hf.model import gguf_values
 from ggmlkit.conversion.json_file import read_json
-from ggmlkit.conversion.lora.adapter import Adapter, BaseModel, Change, checked_change
+from ggmlkit.conversion.lora.adapter import Adapter, BaseModel, Update, checked_update
 from ggmlkit.conversion.lora.base_model import base_at_hand
-from ggmlkit.conversion.lora.peft_tensors import Changed, Parts, peft_parts
+from ggmlkit.conversion.lora.peft_tensors import AdaptedWeight, Parts, peft_parts
 from ggmlkit.conversion.lora.rank_patterns import Patterns
 from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.io.base import ModelFile
@@ -22,7 +22,7 @@ from ggmlkit.lazy.transposed import transposed
 from ggmlkit.tensor import Tensor
 
 PEFT_CONFIG = "adapter_config.json"
-# What makes more of an adapter than B·A, DoRA and whole tensors, where it is set.
+# Settings that, if set, add more to an adapter than B·A, DoRA and whole tensors.
 _UNSUPPORTED = (
     "alora_invocation_tokens",
     "arrow_config",
@@ -34,10 +34,10 @@ _UNSUPPORTED = (
     "target_parameters",
     "trainable_token_indices",
 )
-_HONOURED = ("use_rslora", "use_dora")
-# Ways to begin the training that leave the base model as it is; others take from it what they give
-# to the adapter.
-_HARMLESS_BEGINNINGS = (True, False, None, "gaussian", "eva", "orthogonal")
+_SUPPORTED = ("use_rslora", "use_dora")
+# Ways to initialize an adapter that leave the base model unchanged. Others subtract from the base
+# model what they put into the adapter.
+_HARMLESS_INITS = (True, False, None, "gaussian", "eva", "orthogonal")
 _BY_PEFT = "merge the adapter with peft (merge_and_unload) and convert the model"
 
 
@@ -50,11 +50,11 @@ class _Settings:
     alpha: float
     ranks: Patterns
     alphas: Patterns
-    by_root: bool  # alpha is divided by the root of the rank
-    has_magnitudes: bool  # of each row (DoRA)
+    by_root: bool  # alpha is divided by the square root of the rank
+    has_magnitudes: bool  # each row has its length (DoRA)
 
     def scale(self, module: str, rank: int) -> float:
-        """What the change of a module is multiplied by; ConversionError if the rank isn't its."""
+        """The scale of a module's update; ConversionError if its rank isn't the expected one."""
         known = self.ranks.value(module)
         expected = self.rank if known is None else known
         if rank != expected:
@@ -73,26 +73,28 @@ def open_peft(folder: Path, base: BaseModel | None = None) -> Adapter:
     try:
         parts = peft_parts(file, None if base is None else base.architecture)
         _check_saved(path, config.get("modules_to_save"), parts)
-        order = _Order(folder, base)
-        changes = {
-            each.gguf: _change(file.path, each, halves, settings, order)
-            for each, halves in parts.changed.items()
+        values = _GgufValues(folder, base)
+        updates = {
+            each.gguf: _update(file.path, each, halves, settings, values)
+            for each, halves in parts.adapted.items()
         }
-        replaced = {name: order.applied(name, t) for name, t in parts.whole.items()}
-        if not changes and not replaced:
+        replaced = {name: values.of(name, t) for name, t in parts.whole.items()}
+        if not updates and not replaced:
             raise ConversionError(f"{file.path} changes no weight")
     except BaseException:
         file.close()
         raise
     architecture = None if base is None else base.architecture
-    return Adapter(folder, architecture, changes, [file], replaced)
+    return Adapter(folder, architecture, updates, [file], replaced)
 
 
 def _check_saved(path: Path, modules: object, parts: Parts) -> None:
-    """Refuse an adapter that lacks a module which it says it replaces."""
+    """Refuse an adapter without the tensors of a module that modules_to_save names."""
     for name in modules if isinstance(modules, list) else []:
         if not any(f".{name}." in f".{module}." for module in parts.whole_modules):
-            raise ConversionError(f"{path}: modules_to_save has {name!r}, but no tensor is of it")
+            raise ConversionError(
+                f"{path}: modules_to_save has {name!r}, but the adapter has no tensors of it"
+            )
 
 
 # ------------------------------------------------------------------- adapter_config.json
@@ -102,9 +104,9 @@ def _settings(path: Path, config: Mapping[str, Any]) -> _Settings:
     _refuse_unsupported(path, config)
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank < 1 << 31:
-        raise ConversionError(f"{path}: r is {rank!r}, no positive integer")
+        raise ConversionError(f"{path}: r is {rank!r}, not a positive integer")
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not abs(alpha) < 1e30:
-        raise ConversionError(f"{path}: lora_alpha is {alpha!r}, no number")
+        raise ConversionError(f"{path}: lora_alpha is {alpha!r}, not a number")
     return _Settings(
         path,
         rank,
@@ -117,19 +119,19 @@ def _settings(path: Path, config: Mapping[str, Any]) -> _Settings:
 
 
 def _refuse_unsupported(path: Path, config: Mapping[str, Any]) -> None:
-    """What isn't LoRA or DoRA is refused by name.
+    """Refuse, by name, settings that are neither LoRA nor DoRA.
 
-    ``fan_in_fan_out`` is no such thing: PEFT unsets it for the linear layers that LLaMA has. Nor is
+    ``fan_in_fan_out`` can be ignored: PEFT unsets it for the linear layers that LLaMA has. So can
     ``bias``: the biases that were trained are in the file.
     """
     if config.get("peft_type") != "LORA":
         raise ConversionError(f"{path}: peft_type {config.get('peft_type')!r} is not supported")
     found = [key for key in _UNSUPPORTED if config.get(key)]
     found += [key for key in config if key.startswith("use_") and config[key]]
-    if config.get("init_lora_weights") not in _HARMLESS_BEGINNINGS:
+    if config.get("init_lora_weights") not in _HARMLESS_INITS:
         found.append("init_lora_weights")
     for key in found:
-        if key not in _HONOURED:
+        if key not in _SUPPORTED:
             raise ConversionError(
                 f"{path}: {key} = {str(config[key])[:80]} is not supported; {_BY_PEFT}"
             )
@@ -146,65 +148,65 @@ def _open_weights(folder: Path) -> ModelFile:
     raise ConversionError(f"{folder} has neither adapter_model.safetensors nor adapter_model.bin")
 
 
-def _change(
+def _update(
     path: Path,
-    changed: Changed,
+    weight: AdaptedWeight,
     halves: Mapping[str, Tensor],
     settings: _Settings,
-    order: _Order,
-) -> Change:
+    values: _GgufValues,
+) -> Update:
     kind = "embedding_" if "embedding_A" in halves else ""
     pair = halves.keys() - {"magnitude"}
     if pair != {f"{kind}A", f"{kind}B"}:
-        told = " and ".join(f"lora_{half}" for half in sorted(pair)) or "a magnitude alone"
-        raise FormatError(path, None, f"{changed.module} has {told}, which is no pair")
+        names = " and ".join(f"lora_{half}" for half in sorted(pair)) or "only a magnitude"
+        raise FormatError(path, None, f"{weight.module} has {names}, which is not a pair")
     a, b = halves[f"{kind}A"], halves[f"{kind}B"]
-    checked_change(path, changed.module, a, b, 1.0)
-    scale = settings.scale(changed.module, a.shape[0])
+    checked_update(path, weight.module, a, b, 1.0)
+    scale = settings.scale(weight.module, a.shape[0])
     if kind:
-        # W's rows are tokens, and PEFT's B·A is W transposed.
+        # W has a row for each token, PEFT's B·A a column.
         a, b = transposed(b), transposed(a)
-    change = checked_change(path, changed.gguf, a, order.applied(changed.gguf, b), scale)
+    update = checked_update(path, weight.gguf, a, values.of(weight.gguf, b), scale)
     magnitude = halves.get("magnitude")
     if (magnitude is not None) != settings.has_magnitudes:
         raise FormatError(
             path,
             None,
-            f"use_dora is {settings.has_magnitudes}, but {changed.module} has "
+            f"use_dora is {settings.has_magnitudes}, but {weight.module} has "
             f"{'a' if magnitude is not None else 'no'} lora_magnitude_vector (DoRA)",
         )
     if magnitude is None:
-        return change
+        return update
     if kind:
         raise ConversionError(
-            f"{path}: DoRA (use_dora) of embeddings is not supported: {changed.module}; {_BY_PEFT}"
+            f"{path}: DoRA (use_dora) of embeddings is not supported: {weight.module}; {_BY_PEFT}"
         )
-    if magnitude.shape != (change.shape[0],):
+    if magnitude.shape != (update.shape[0],):
         raise FormatError(
             path,
             None,
-            f"lora_magnitude_vector of {changed.module} has shape {magnitude.shape}, "
-            f"not {(change.shape[0],)}",
+            f"lora_magnitude_vector of {weight.module} has shape {magnitude.shape}, "
+            f"not {(update.shape[0],)}",
         )
-    rows = order.applied(changed.gguf.removesuffix(".weight") + ".bias", magnitude)
-    return replace(change, magnitude=rows)
+    rows = values.of(weight.gguf.removesuffix(".weight") + ".bias", magnitude)
+    return replace(update, magnitude=rows)
 
 
-class _Order:
-    """Puts rows of q and k in gguf's order, and norms as they multiply, for the base model."""
+class _GgufValues:
+    """Turns values of the base model into gguf's: the order of q's and k's rows, and norms."""
 
     def __init__(self, folder: Path, base: BaseModel | None) -> None:
         self._folder = folder
         self._base = base
 
-    def applied(self, name: str, tensor: Tensor) -> Tensor:
+    def of(self, name: str, tensor: Tensor) -> Tensor:
         needs_model = ".attn_q." in name or ".attn_k." in name or name.endswith("norm.weight")
         if not needs_model:
             return tensor.renamed(name)
         if self._base is None:
             raise ConversionError(
                 f"{self._folder}: the order of the values of {name} depends on the model it is "
-                "for, which is not at hand; give the base model (--base)"
+                "for, which was not found; give the base model (--base)"
             )
         try:
             return gguf_values(name, tensor.renamed(name), self._base.hparams())

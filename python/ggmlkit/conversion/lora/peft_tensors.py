@@ -24,12 +24,12 @@ _BASE_LAYER = re.compile(r"(?:base_model\.model\.)?(.+)\.base_layer\.weight")
 _WHOLE = re.compile(
     r"(?:base_model\.model\.)?(.+?)(?:\.modules_to_save(?:\.default)?|\.base_layer)?\.(weight|bias)"
 )
-# What begins a name where the model was loaded without its head.
+# How names begin if the model was loaded without its head.
 _HEADLESS = ("layers.", "embed_tokens", "norm")
 
 
-class Changed(NamedTuple):
-    """One weight that is changed: its module in the checkpoint, and its gguf name."""
+class AdaptedWeight(NamedTuple):
+    """A weight that an adapter updates: its module in the checkpoint, and its gguf name."""
 
     module: str
     gguf: str
@@ -40,19 +40,19 @@ class Parts:
     """What an adapter's file holds.
 
     Attributes:
-        changed: tensors of each weight: "A" and "B" or "embedding_A" and so on, and "magnitude",
-            all there are.
+        adapted: the tensors of each weight that are in the file: "A" and "B", or "embedding_A" and
+            "embedding_B", and "magnitude".
         whole: tensors in place of the model's, by gguf name.
         whole_modules: the modules of these in the checkpoint.
     """
 
-    changed: dict[Changed, dict[str, Tensor]] = field(default_factory=dict)
+    adapted: dict[AdaptedWeight, dict[str, Tensor]] = field(default_factory=dict)
     whole: dict[str, Tensor] = field(default_factory=dict)
     whole_modules: list[str] = field(default_factory=list)
 
 
 def peft_parts(file: ModelFile, architecture: str | None) -> Parts:
-    """The tensors of a file, sorted; ``architecture`` is gguf's name of the base model's, if known.
+    """The sorted tensors of a file; ``architecture`` is gguf's name of the base model's, if known.
 
     Raises ConversionError for a name that has no place in the architecture, FormatError for two
     tensors in one place.
@@ -66,7 +66,7 @@ def peft_parts(file: ModelFile, architecture: str | None) -> Parts:
         elif match := _HALF.fullmatch(own_name):
             module, half = _full(match[1]), match[2]
             name = _gguf_name(file, own_name, f"{module}.weight", architecture)
-            halves = found.changed.setdefault(Changed(module, name), {})
+            halves = found.adapted.setdefault(AdaptedWeight(module, name), {})
             if half in halves:
                 raise FormatError(file.path, None, f"two tensors are lora_{half} of {module}")
             halves[half] = tensor
@@ -79,8 +79,10 @@ def peft_parts(file: ModelFile, architecture: str | None) -> Parts:
             found.whole_modules.append(module)
         else:
             raise ConversionError(f"{file.path}: no place for the tensor {own_name}")
-    if alone := unchanged - {weight.module for weight in found.changed}:
-        raise FormatError(file.path, None, f"{min(alone)} has a base_layer, but no change")
+    if bare := unchanged - {weight.module for weight in found.adapted}:
+        raise FormatError(
+            file.path, None, f"{min(bare)} has a base_layer, but no lora_A and lora_B"
+        )
     return found
 
 
@@ -95,7 +97,7 @@ def _gguf_name(file: ModelFile, own_name: str, hf_name: str, architecture: str |
     if architecture is None:
         raise ConversionError(
             f"{file.path}: what the tensor {own_name} changes depends on the model that it is for, "
-            "which is not at hand; give the base model (--base)"
+            "which was not found; give the base model (--base)"
         )
     raise ConversionError(
         f"{file.path}: no place for the tensor {own_name} in the architecture {architecture!r}"

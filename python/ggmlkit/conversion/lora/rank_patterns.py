@@ -1,8 +1,8 @@
 """PEFT's ``rank_pattern`` and ``alpha_pattern``: numbers for the modules that expressions name.
 
-The expressions come with the file, and one can be written that takes forever to find nothing. So
-they may be plain names, as PEFT itself writes them, or have a few repetitions, or alternatives, but
-not both.
+The expressions come with the file, and a hostile one could take forever to match. So only plain
+names are allowed, as PEFT itself writes them, and expressions with a few repetitions or with
+alternatives, but not with both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from ggmlkit.errors import ConversionError
 
 _LONGEST = 500  # characters of an expression
-_MOST_EXPRESSIONS = 64  # that are no plain names
+_MOST_EXPRESSIONS = 64  # that are not plain names
 _MOST_NAMES = 10_000
 _PLAIN = re.compile(r"[\w.-]+")
 _REPEATS = re.compile(r"[*+?{]")
@@ -28,17 +28,17 @@ class Patterns:
 
     Args:
         path: the file, for messages.
-        key: the setting, likewise.
+        key: the setting, for messages.
         table: number by expression; the first that fits a module counts, as in PEFT.
 
     Raises:
-        ConversionError: an expression that is none, or costly, or a number that is none.
+        ConversionError: an expression is invalid or costly, or a value is not a number.
     """
 
     def __init__(self, path: Path, key: str, table: object) -> None:
         table = {} if table is None else table
         if not isinstance(table, Mapping):
-            raise ConversionError(f"{path}: {key} is no object")
+            raise ConversionError(f"{path}: {key} is not an object")
         costly = sum(not _PLAIN.fullmatch(text) for text in table)
         if len(table) > _MOST_NAMES or costly > _MOST_EXPRESSIONS:
             raise ConversionError(f"{path}: {key} has {len(table)} entries, too many to look up")
@@ -58,7 +58,7 @@ class Patterns:
 
 
 def _ends_with(text: str, module: str) -> bool:
-    """Whether a plain name is all of the module's or its end; a dot of it is any character."""
+    """Whether a plain name is the module's name or its end; a dot in it is any character."""
     before, tail = module[: -len(text)], module[-len(text) :]
     if len(tail) != len(text) or (before and before[-1] != "."):
         return False
@@ -73,7 +73,9 @@ def _compiled(path: Path, key: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(rf"(?:.*\.)?(?:{text})$")  # as PEFT matches it
     except (re.error, OverflowError) as error:
-        raise ConversionError(f"{path}: {text!r} in {key} is no expression: {error}") from None
+        raise ConversionError(
+            f"{path}: {text!r} in {key} is not a regular expression: {error}"
+        ) from None
 
 
 def _number(path: Path, key: str, text: str, value: Any) -> float:

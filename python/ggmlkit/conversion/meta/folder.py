@@ -18,12 +18,12 @@ from ggmlkit.io.base import ModelFile
 from ggmlkit.io.torch.checkpoint import open_torch
 from ggmlkit.tensor import Tensor
 
-# Each shard holds a slice of the input side of these, of the output side of the others.
+# Of these each shard holds some of the inputs (columns), of others some of the outputs (rows).
 _SPLIT_BY_COLUMNS = ("attention.wo.weight", "feed_forward.w2.weight")
 
 
-def open_meta_folder(folder: Path, _wanted: str | None = None) -> Source:
-    """The model in a folder as Meta hands it out; shards are merged as they are read.
+def open_meta_folder(folder: Path, _block_type: str | None = None) -> Source:
+    """The model in a folder as Meta distributes it; shards are merged as they are read.
 
     Raises ConversionError for missing shards or shapes that do not fit params.json, FormatError
     for damaged files.
@@ -43,8 +43,8 @@ def meta_source(
 
     Args:
         folder: where the tokenizer lies.
-        params: what params.json says.
-        shards: tensors by their names, of each file by its name.
+        params: the content of params.json.
+        shards: the tensors of each shard by their names, by the name of its file.
         files: open files behind the tensors.
 
     Raises ConversionError, naming the setting or tensor, for what does not fit.

@@ -1,4 +1,4 @@
-"""Vocabularies: what tokenizer files say, in gguf's keys, and the way back."""
+"""Vocabularies: tokenizer files turned into gguf keys, and back."""
 
 from __future__ import annotations
 

@@ -16,18 +16,19 @@ def byte_level_keys(
     """The keys of a ``gpt2`` vocabulary.
 
     Args:
-        table: all tokens, in GPT-2's letters.
+        table: all tokens, with bytes written as GPT-2's letters.
         path: the file of the merges, for errors.
-        merges: ``"left right"``, the first to be made first.
-        pre: gguf's name of the family that cuts text into words.
+        merges: ``"left right"``, in the order in which they apply.
+        pre: gguf's name of the pre-tokenizer, which cuts text into words.
 
-    Raises FormatError for a merge of something that is no token.
+    Raises FormatError for a merge whose parts or result are not tokens.
     """
     known = set(table.texts)
     for number, merge in enumerate(merges):
         parts = merge.split(" ")
         if len(parts) != 2 or not known.issuperset((*parts, "".join(parts))):
-            raise FormatError(path, None, f"merge {number}, {merge[:80]!r}, is none of two tokens")
+            shown = repr(merge[:80])
+            raise FormatError(path, None, f"merge {number}, {shown}, does not join two tokens")
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": pre,

@@ -1,8 +1,8 @@
-"""What a tokenizer.json says besides its vocabulary, carried through a model file for the way back.
+"""The settings of a tokenizer.json, carried in a model file so that export can write them again.
 
-gguf has no keys for how added tokens strip spaces, or for the exact steps of a normalizer. All of
-a tokenizer.json but the vocabulary and the merges, which the file has anyway, is a few kilobytes of
-text; export puts it together again.
+gguf has no keys for how added tokens strip spaces, or for the exact steps of a normalizer. Without
+the vocabulary and the merges, which the file has anyway, a tokenizer.json is a few kilobytes of
+text. Export joins the two again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _LEFT_OUT = ("vocab", "merges")
 
 
 def carried_from_folder(folder: Path, keys: Mapping[str, Any]) -> dict[str, str]:
-    """What is carried of the tokenizer.json in the folder; nothing if there is none that fits.
+    """The key that carries the folder's tokenizer.json; empty if there is none that fits.
 
-    ``keys`` are those of the vocabulary, which comes from another file.
+    ``keys`` are those of the vocabulary, which was read from another file.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -38,9 +38,9 @@ def carried_from_folder(folder: Path, keys: Mapping[str, Any]) -> dict[str, str]
 
 
 def carried(tokenizer: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, str]:
-    """The key to carry a tokenizer.json in; nothing if its added tokens are not the vocabulary's.
+    """The key that carries a tokenizer.json; empty if its added tokens are not the vocabulary's.
 
-    What ``keys``, those of the vocabulary, say already is left out.
+    ``keys`` are those of the vocabulary; what they say already is left out.
     """
     if not added_tokens_fit(tokenizer, keys[f"{PREFIX}tokens"]):
         return {}
@@ -56,10 +56,10 @@ def carried(tokenizer: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, 
 def carried_tokenizer(
     vocab: Vocab, metadata: Mapping[str, Any], tokens: Sequence[str]
 ) -> dict[str, Any] | None:
-    """The tokenizer.json that the metadata carries, its model's vocabulary missing.
+    """The tokenizer.json that the metadata carries, without the vocabulary of its model.
 
-    None if there is none, or if other keys were changed since so that it no longer fits them.
-    Raises ModelError for special tokens that are none.
+    None if there is none, or if other keys were changed later and no longer fit it. Raises
+    ModelError for ids of special tokens that are not tokens.
     """
     found = Carried.from_metadata(metadata, vocab.model, tokens)
     if found is None or carried_surroundings(vocab, metadata) is None:

@@ -1,4 +1,4 @@
-"""The normalizer of a tokenizer.json: what it does, and what of it gguf can say."""
+"""The normalizer of a tokenizer.json: its steps, and which of them gguf has keys for."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def normalizes_to_nfc(tokenizer: Mapping[str, Any]) -> bool:
 
 
 def sentencepiece_keys(tokenizer: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The steps that a ``llama`` vocabulary's keys can say, and these keys.
+    """The steps that a ``llama`` vocabulary's keys can express, and these keys.
 
-    They are SentencePiece's own: its compiled rules, spaces taken out, a space put first, and ▁ for
-    spaces, which has no key because it is always so.
+    They are SentencePiece's own: its compiled rules, extra spaces removed, a space put first, and ▁
+    for spaces. The last has no key, because it always happens.
     """
-    said_steps: list[dict[str, Any]] = []
+    expressed: list[dict[str, Any]] = []
     keys: dict[str, Any] = {}
     for step in normalizer_steps(tokenizer):
         if step in (_COLLAPSED, _TRIMMED):
@@ -49,8 +49,8 @@ def sentencepiece_keys(tokenizer: Mapping[str, Any]) -> tuple[list[dict[str, Any
             keys["tokenizer.ggml.precompiled_charsmap"] = np.frombuffer(charsmap, np.uint8)
         elif step != {"type": "Prepend", "prepend": "▁"} and step != _SPACES:
             continue
-        said_steps.append(step)
-    return said_steps, keys
+        expressed.append(step)
+    return expressed, keys
 
 
 def _decoded(text: object) -> bytes | None:
@@ -67,12 +67,12 @@ def check_normalizer(
 
     Args:
         path: the tokenizer.json, for messages.
-        tokenizer: what it says.
-        expressed: the steps that gguf's keys will say.
+        tokenizer: its content.
+        expressed: the steps that gguf's keys express.
         carried: whether the file will carry the tokenizer.json, so that ggmlkit can apply them.
 
-    Raises ConversionError for steps that this library does not run, and for others if they would
-    be lost.
+    Raises ConversionError for steps that this library cannot run, and for steps that the file would
+    lose.
     """
     steps = normalizer_steps(tokenizer)
     try:
@@ -85,19 +85,19 @@ def check_normalizer(
         return
     if not carried:
         raise ConversionError(
-            f"{path}: the normalizer ({said(steps)}) is not supported where added tokens are not "
-            "the model's; make the file's added_tokens fit the model's embeddings"
+            f"{path}: the normalizer ({said(steps)}) is supported only if the model has all added "
+            "tokens; make the file's added_tokens fit the model's embeddings"
         )
     warnings.warn(
-        f"{path}: gguf has no key for the normalizer ({said(steps)}); ggmlkit applies it, other "
-        "programs do not and give some texts other ids",
+        f"{path}: gguf has no key for the normalizer ({said(steps)}); ggmlkit applies it, but "
+        "other programs do not and give some texts other ids",
         ConversionWarning,
         stacklevel=3,
     )
 
 
 def _does_nothing(step: Mapping[str, Any]) -> bool:
-    """Whether a step leaves every text as it is."""
+    """Whether a step changes no text."""
     kind = step.get("type")
     if kind == "Prepend":
         return step.get("prepend") == ""

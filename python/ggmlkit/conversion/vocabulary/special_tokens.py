@@ -1,7 +1,7 @@
-"""What the small JSON files beside a tokenizer say: special and added tokens, chat templates.
+"""Special tokens, added tokens and chat templates, from the small JSON files beside a tokenizer.
 
 They are tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template.jinja,
-generation_config.json and config.json, each of which may be missing.
+generation_config.json and config.json; each of them can be missing.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _MORE_SPECIAL = ("additional_special_tokens", "extra_special_tokens")
 def special_keys(
     folder: Path, tokens: Sequence[str], known: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Ids of special tokens, whether they are added to texts, and the chat templates: gguf keys.
+    """gguf keys for the ids of special tokens, whether they are added to texts, and chat templates.
 
-    ``known`` are keys that the tokenizer's own file gives. Tokens that gguf has no key for, or the
-    model no embedding, are told by their texts in a key of this library's.
+    ``known`` are keys from the tokenizer's own file. Tokens without a gguf key, or without an
+    embedding, are kept by their texts under a key of ggmlkit's own.
     """
     config = object_if_there(folder / "tokenizer_config.json")
-    named = {**object_if_there(folder / "special_tokens_map.json"), **_told(config)}
+    named = {**object_if_there(folder / "special_tokens_map.json"), **_without_nulls(config)}
     number_of = {token: number for number, token in enumerate(tokens)}
     found: dict[str, Any] = {}
     texts = _template_texts(config, named)
@@ -85,12 +85,12 @@ def added_tokens(folder: Path) -> list[AddedToken]:
     path = folder / "added_tokens.json"
     for text, number in object_if_there(path).items():
         if type(number) is not int or number < 0:
-            raise FormatError(path, None, f"the id of token {text[:80]!r} is no number")
+            raise FormatError(path, None, f"the id of token {text[:80]!r} is not a number from 0")
         found[number] = AddedToken(text, number, text in special)
     path = folder / "tokenizer_config.json"
     decoder = object_if_there(path).get("added_tokens_decoder") or {}
     if not isinstance(decoder, dict):
-        raise FormatError(path, None, "added_tokens_decoder is no object")
+        raise FormatError(path, None, "added_tokens_decoder is not an object")
     for key, entry in decoder.items():
         content = entry.get("content") if isinstance(entry, dict) else None
         if not re.fullmatch(r"[0-9]{1,9}", key) or not isinstance(content, str):
@@ -100,7 +100,7 @@ def added_tokens(folder: Path) -> list[AddedToken]:
 
 
 def _of_tokenizer_json(path: Path) -> Iterator[AddedToken]:
-    """Those of a tokenizer.json beside the file that the vocabulary comes from, if it is sound."""
+    """The added tokens of a tokenizer.json beside the vocabulary's file; none if it is damaged."""
     try:
         added = object_if_there(path).get("added_tokens")
     except FormatError:
@@ -113,12 +113,12 @@ def _of_tokenizer_json(path: Path) -> Iterator[AddedToken]:
             yield AddedToken(text, number, bool(entry.get("special")))
 
 
-def _told(config: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if value is not None}
 
 
 def _template_texts(config: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, str]:
-    """Texts of all tokens that transformers gives to chat templates, by name."""
+    """Texts of all tokens that transformers passes to chat templates, by name."""
     extra = config.get("extra_special_tokens")
     every = {**named, **(extra if isinstance(extra, dict) else {})}
     texts = {name: _text_of(token) for name, token in every.items() if name.endswith("_token")}
@@ -142,12 +142,12 @@ def _texts_of(tokens: object) -> Iterator[str]:
 
 def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The template to use by default, and others by name."""
-    told = _template_file(folder)
-    if told is None:
-        told = config.get("chat_template")
-    if isinstance(told, str):
-        return {CHAT_TEMPLATE: told}
-    named = _named_templates(told)
+    templates = _template_file(folder)
+    if templates is None:
+        templates = config.get("chat_template")
+    if isinstance(templates, str):
+        return {CHAT_TEMPLATE: templates}
+    named = _named_templates(templates)
     found: dict[str, Any] = {}
     if "default" in named:
         found[CHAT_TEMPLATE] = named.pop("default")
@@ -158,7 +158,7 @@ def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _template_file(folder: Path) -> str | None:
-    """The template that lies in a file of its own, and is then the one to use."""
+    """The template in a file of its own, which has precedence."""
     path = folder / "chat_template.jinja"
     if not path.is_file():
         found = object_if_there(folder / "chat_template.json").get("chat_template")
@@ -166,13 +166,13 @@ def _template_file(folder: Path) -> str | None:
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FormatError(path, error.start, "the chat template is no UTF-8") from None
+        raise FormatError(path, error.start, "the chat template is not UTF-8") from None
 
 
-def _named_templates(told: object) -> dict[str, str]:
-    """Templates of a list ``{"name": …, "template": …}``; names as gguf's keys can have them."""
+def _named_templates(entries: object) -> dict[str, str]:
+    """Templates of a list of ``{"name": …, "template": …}``, by names that gguf keys can have."""
     found = {}
-    for entry in told if isinstance(told, list) else []:
+    for entry in entries if isinstance(entries, list) else []:
         name, template = (
             (entry.get("name"), entry.get("template")) if isinstance(entry, dict) else (None, None)
         )

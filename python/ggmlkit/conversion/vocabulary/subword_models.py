@@ -26,7 +26,7 @@ def unigram_settings(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any
 def scored_pieces(
     vocab: Vocab, metadata: Mapping[str, Any], texts: Sequence[str]
 ) -> list[list[Any]]:
-    """The pieces of a Unigram by id, up to the last that is no added token, and their scores."""
+    """The pieces of a Unigram by id, up to the last that was not added, and their scores."""
     kinds = vocab.types.tolist()
     count = max((n + 1 for n, kind in enumerate(kinds) if kind in _IN_MODEL), default=0)
     scores = scores_of(vocab, metadata).tolist()
@@ -57,7 +57,7 @@ def wordpiece_parts(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
 
 
 def word_pieces(vocab: Vocab, texts: Sequence[str], model: Mapping[str, Any]) -> dict[str, int]:
-    """The pieces of a WordPiece as its own file writes them."""
+    """The pieces of a WordPiece as a tokenizer.json writes them."""
     prefix = str(model.get("continuing_subword_prefix", _USUAL_PREFIX))
     found: dict[str, int] = {}
     for number, (text, kind) in enumerate(zip(texts, vocab.types.tolist(), strict=True)):

@@ -23,35 +23,35 @@ def surrounding_keys(
     *,
     carried: bool = True,
 ) -> dict[str, Any]:
-    """Whether texts begin with the first token and end with the last, and which these are.
+    """Keys for the bos and eos tokens: their ids, and whether they are added to texts.
 
     Args:
         path: the tokenizer.json, for messages.
-        tokenizer: what it says.
+        tokenizer: its content.
         tokens: the model's tokens by id.
-        keys: those known from other files. Their first and last token stay; what they say of
-            adding them does not count beside a tokenizer.json, as in transformers 5.
+        keys: those known from other files. Their bos and eos ids stay, but add_bos_token and
+            add_eos_token do not count beside a tokenizer.json, as in transformers 5.
         carried: whether the file will carry the tokenizer.json, from which ggmlkit adds them all.
 
     Warns of what gguf's keys cannot say. Raises ConversionError for a post-processor that does
-    anything else than to put tokens around a text.
+    anything other than put tokens around a text.
     """
     around = tokens_around(tokenizer.get("post_processor"))
     if around is None:
         steps = said(flat_steps(tokenizer.get("post_processor")))
         raise ConversionError(
-            f"{path}: the post-processor ({steps}) does not just put tokens around a text, "
-            "which is all that ggmlkit can do"
+            f"{path}: the post-processor ({steps}) is not supported; ggmlkit can only put tokens "
+            "before and after a text"
         )
     _warn_of_missing(path, around, len(tokens))
     before, after = ([n for n in ids if n < len(tokens)] for ids in around)
     found: dict[str, Any] = {}
-    for name, ids, usual in (("bos", before, before[:1]), ("eos", after, after[-1:])):
+    for name, ids, default in (("bos", before, before[:1]), ("eos", after, after[-1:])):
         number = keys.get(f"tokenizer.ggml.{name}_token_id")
-        if number is None and usual:
-            number = found[f"tokenizer.ggml.{name}_token_id"] = usual[0]
+        if number is None and default:
+            number = found[f"tokenizer.ggml.{name}_token_id"] = default[0]
         flag = f"tokenizer.ggml.add_{name}_token"
-        # Only T5's vocabularies have a last token unless told otherwise.
+        # By default only T5's vocabularies add eos.
         if name == "bos" or number in ids or flag in keys or keys.get(_MODEL) == "t5":
             found[flag] = number in ids
         _warn_of_flag(path, f"add_{name}_token", keys, found)
@@ -60,10 +60,10 @@ def surrounding_keys(
         [n for n in after if n == _number(keys, found, "eos")][:1],
     )
     if by_keys != (before, after):
-        who = "programs other than ggmlkit put" if carried else "programs that read the file put"
+        who = "programs other than ggmlkit turn" if carried else "programs that read the file turn"
         _warn(
-            f"{path}: the post-processor puts a text in {_shown(tokens, before, after)}; gguf has "
-            f"keys for the bos and the eos token alone, so that {who} it in "
+            f"{path}: the post-processor turns a text into {_shown(tokens, before, after)}, but "
+            f"gguf has keys only for the bos and the eos token, so {who} it into "
             f"{_shown(tokens, *by_keys)}"
         )
     return found
@@ -85,18 +85,18 @@ def _number(keys: Mapping[str, Any], found: Mapping[str, Any], name: str) -> int
 
 
 def _shown(tokens: Sequence[str], before: Sequence[int], after: Sequence[int]) -> str:
-    """As templates are written, ``$A`` for the text."""
+    """The tokens as in a template, with ``$A`` for the text."""
     first, last = ([tokens[number] for number in ids[:10]] for ids in (before, after))
     return repr(" ".join([*first, "$A", *last]))
 
 
 def _warn_of_flag(path: Path, flag: str, keys: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    told = keys.get(f"tokenizer.ggml.{flag}")
-    if isinstance(told, bool) and told != found[f"tokenizer.ggml.{flag}"]:
+    value = keys.get(f"tokenizer.ggml.{flag}")
+    if isinstance(value, bool) and value != found[f"tokenizer.ggml.{flag}"]:
         _warn(
-            f"{path}: tokenizer_config.json says that {flag} is {told}, the post-processor does "
-            f"otherwise; it counts, as in transformers 5. tokenizer.ggml.{flag} of the file can "
-            "be changed"
+            f"{path}: tokenizer_config.json says that {flag} is {value}, but the post-processor "
+            "does otherwise and has precedence, as in transformers 5; edit "
+            f"tokenizer.ggml.{flag} of the file to change that"
         )
 
 

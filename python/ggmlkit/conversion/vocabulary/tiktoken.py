@@ -1,7 +1,7 @@
 """Llama 3's tokenizer.model, a tiktoken file, in gguf keys.
 
-Each line is a token's bytes in base64 and its rank. What tiktoken does with them: of all
-neighbours whose bytes together are a token, join those that make the one of the lowest rank.
+Each line is a token's bytes in base64 and its rank. tiktoken joins neighbours whose bytes together
+are a token, always those first that make the token of the lowest rank.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ggmlkit.errors import ConversionError, FormatError
 from ggmlkit.text.byte_letters import spelled
 
 _LONGEST_TOKEN = 1000  # bytes; Llama 3's longest has 128
-# Named in the order of their ids, which follow the ranked tokens: Llama 3.1's names, of which
-# Llama 3 has fewer in use. "<|reserved_special_token_N|>" stands where the list has no name.
+# The special tokens' ids follow the ranked tokens. These are Llama 3.1's names; Llama 3 uses fewer
+# of them. A token without a name here is "<|reserved_special_token_N|>".
 _NAMED = {
     0: "<|begin_of_text|>",
     1: "<|end_of_text|>",
@@ -39,14 +39,14 @@ _SPECIAL_TOKENS = 256
 def metadata_from_tiktoken(path: Path, n_vocab: int) -> dict[str, Any]:
     """The ``tokenizer.*`` keys of a tiktoken file, its special tokens being Llama 3's.
 
-    Raises FormatError if damaged, ConversionError if its tokens and the 256 special ones are not
-    within the model's ``n_vocab``.
+    Raises FormatError if damaged, ConversionError if its tokens and the 256 special ones are more
+    than the model's ``n_vocab``.
     """
     ranks = _ranks(path)
     if len(ranks) + _SPECIAL_TOKENS > n_vocab:
         raise ConversionError(
             f"{path} has {len(ranks)} tokens, with Llama 3's special ones "
-            f"{len(ranks) + _SPECIAL_TOKENS}, the model {n_vocab}"
+            f"{len(ranks) + _SPECIAL_TOKENS}, but the model has {n_vocab}"
         )
     table = TokenTable(path, n_vocab)
     for token, rank in ranks.items():
@@ -69,7 +69,7 @@ def _special_tokens() -> list[str]:
 
 
 def _ranks(path: Path) -> dict[bytes, int]:
-    """Rank by token, the ranks being 0, 1, 2, …"""
+    """Rank by token; the ranks must be 0, 1, 2, …"""
     found: dict[bytes, int] = {}
     for number, line in enumerate(path.read_bytes().splitlines()):
         if not line.strip():
@@ -79,7 +79,9 @@ def _ranks(path: Path) -> dict[bytes, int]:
             token = base64.b64decode(text, validate=True)
             known = int(rank)
         except (ValueError, binascii.Error):
-            raise FormatError(path, None, f"line {number + 1} is no token and its rank") from None
+            raise FormatError(
+                path, None, f"line {number + 1} is not a token and its rank"
+            ) from None
         if not 0 < len(token) <= _LONGEST_TOKEN or known != len(found) or token in found:
             raise FormatError(
                 path, None, f"line {number + 1} is not the token of rank {len(found)}"
@@ -91,7 +93,7 @@ def _ranks(path: Path) -> dict[bytes, int]:
 
 
 def _merges(ranks: Mapping[bytes, int]) -> list[str]:
-    """Every way to make a token of two others, in the order of the tokens made."""
+    """Every way to join two tokens into another, in the order of the resulting tokens."""
     merges = []
     for token in ranks:
         cuts = (

@@ -38,23 +38,23 @@ _ADDED = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
 def to_tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """A tokenizer.json for the vocabulary in gguf keys.
 
-    Where the metadata carries what the model's own tokenizer.json said, that is said again.
-    Raises ConversionError for keys that make no vocabulary.
+    If the metadata carries the model's own tokenizer.json, its settings are used again. Raises
+    ConversionError for keys that are not a vocabulary.
     """
     try:
         vocab = Vocab.from_metadata(metadata)
         return _tokenizer_json(vocab, metadata)
     except ModelError as error:
-        raise ConversionError(f"no tokenizer.json can be made: {error}") from None
+        raise ConversionError(f"no tokenizer.json can be written: {error}") from None
 
 
 def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]:
     kinds = vocab.types.tolist()
     texts = _texts(vocab, kinds)
-    told = carried_tokenizer(vocab, metadata, texts)
-    if told is not None and _cuts_alike(told, vocab):
-        pieces = _pieces(vocab, metadata, texts, told["model"], carried=True)
-        return {**told, "model": {**told["model"], **pieces}}
+    original = carried_tokenizer(vocab, metadata, texts)
+    if original is not None and _cuts_alike(original, vocab):
+        pieces = _pieces(vocab, metadata, texts, original["model"], carried=True)
+        return {**original, "model": {**original["model"], **pieces}}
     if vocab.model == "bert":
         parts = wordpiece_parts(vocab, metadata)
     elif vocab.model == "gpt2":
@@ -63,8 +63,8 @@ def _tokenizer_json(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, Any]
         parts = _sentencepiece_parts(metadata, texts)
         if vocab.model == "t5":
             parts["model"] = unigram_settings(vocab, metadata)
-    usual = _BPE if vocab.model in ("gpt2", "llama") else {}
-    model = {**usual, **parts.pop("model")}
+    defaults = _BPE if vocab.model in ("gpt2", "llama") else {}
+    model = {**defaults, **parts.pop("model")}
     model |= _pieces(vocab, metadata, texts, model, carried=False)
     return {
         "version": "1.0",
@@ -89,7 +89,7 @@ def _pieces(
     *,
     carried: bool,
 ) -> dict[str, Any]:
-    """What a tokenizer.json's model says of its vocabulary."""
+    """The vocabulary, and the merges if there are any, as a tokenizer.json's model has them."""
     if vocab.model == "t5":
         return {"vocab": scored_pieces(vocab, metadata, texts)}
     if vocab.model == "bert":
@@ -111,7 +111,7 @@ def _pieces(
 def _texts(vocab: Vocab, kinds: Sequence[int]) -> list[str]:
     """The pieces as tokenizer.json has them.
 
-    Spaces of a SentencePiece vocabulary are ▁, but for tokens that are found in the text as it is.
+    Spaces of a SentencePiece vocabulary are ▁, except in tokens that are found in unchanged text.
     """
     texts = [p if isinstance(p, str) else p.decode("utf-8", "replace") for p in vocab.pieces]
     if vocab.model in ("gpt2", "bert"):
@@ -123,7 +123,7 @@ def _texts(vocab: Vocab, kinds: Sequence[int]) -> list[str]:
 
 
 def _cuts_alike(tokenizer: Mapping[str, Any], vocab: Vocab) -> bool:
-    """Whether a carried tokenizer still cuts text as the vocabulary says it is cut."""
+    """Whether a carried tokenizer still cuts text as the vocabulary's keys say."""
     model = tokenizer["model"]
     if vocab.model in ("t5", "bert"):
         return True
@@ -164,7 +164,7 @@ def _byte_level_parts(vocab: Vocab) -> dict[str, Any]:
 
 
 def _carried_merges(vocab: Vocab, metadata: Mapping[str, Any]) -> list[list[str]]:
-    """The merges of the tokenizer.json that a file carries the rest of."""
+    """The merges of a tokenizer.json whose other parts a file carries."""
     if vocab.model == "gpt2" or len(vocab.merges):
         return _given_merges(vocab)
     long_left = metadata.get(MERGE_ORDER) == "long-left"
@@ -176,7 +176,7 @@ def _given_merges(vocab: Vocab) -> list[list[str]]:
     for number, merge in enumerate(vocab.merges):
         pair = merge.split(" ", 1) if isinstance(merge, str) else []
         if len(pair) != 2:
-            raise ModelError(f"tokenizer.ggml.merges: entry {number} is no pair")
+            raise ModelError(f"tokenizer.ggml.merges: entry {number} is not a pair")
         merges.append(pair)
     return merges
 
@@ -229,7 +229,7 @@ def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
 
 
 def _post_processor(around: Surroundings, tokens: Sequence[str]) -> dict[str, Any] | None:
-    """Adds the tokens before and after a text that the metadata asks for."""
+    """The post-processor that adds the metadata's tokens before and after a text."""
     if not around.before and not around.after:
         return None
 

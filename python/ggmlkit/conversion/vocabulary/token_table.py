@@ -1,4 +1,4 @@
-"""Tokens by id while they are gathered from the files that tell of them."""
+"""Tokens by id, collected from the files that define them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AddedToken(NamedTuple):
 
 
 class TokenTable:
-    """Texts and types of a model's tokens; an id that no file tells of is an unused token.
+    """Texts and types of a model's tokens; an id that no file defines is an unused token.
 
     Args:
         path: the file that the tokens come from, for errors.
@@ -41,19 +41,19 @@ class TokenTable:
         self._path = path
 
     def put(self, text: str, number: object, kind: int = NORMAL) -> None:
-        """Enter a token; ConversionError if its id is none of the model's."""
+        """Enter a token; ConversionError if its id is not one of the model's."""
         if type(number) is not int or not 0 <= number < len(self.texts):
             raise ConversionError(
                 f"{self._path}: token {text!r} has id {number}, "
-                f"outside the model's {len(self.texts)}"
+                f"outside the model's {len(self.texts)} tokens"
             )
         self.texts[number], self.kinds[number] = text, kind
 
     def add(self, tokens: Iterable[AddedToken]) -> None:
-        """Enter added tokens; those that the model has no embedding for are left out, and told.
+        """Enter added tokens; those without an embedding are left out with a warning.
 
-        Such tokens are in the files of models that were trained before they were added, where no
-        text can lead to them.
+        Some files have tokens that were added after the model was trained. The model cannot use
+        them.
         """
         for token in tokens:
             if token.number >= len(self.texts):
@@ -65,11 +65,11 @@ class TokenTable:
                 )
                 continue
             if token.number >= 0 and self.kinds[token.number] in (UNKNOWN, BYTE):
-                continue  # SentencePiece's own, told of again
+                continue  # SentencePiece's own token, listed again
             self.put(token.text, token.number, CONTROL if token.special else USER_DEFINED)
 
     def mark_special(self, names: Iterable[str]) -> None:
-        """Make control tokens of the ordinary ones with these names."""
+        """Turn the ordinary tokens with these texts into control tokens."""
         special = set(names)
         for number, text in enumerate(self.texts):
             if self.kinds[number] == NORMAL and text in special:

@@ -14,10 +14,10 @@ from ggmlkit.text.vocab import flag
 def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Special tokens, whether they are added, and the chat template.
 
-    Raises ConversionError for keys that make no vocabulary.
+    Raises ConversionError for keys that are not a vocabulary.
     """
     tokens = metadata["tokenizer.ggml.tokens"]
-    # The class that takes tokenizer.json as it is; others build parts of their own.
+    # This class uses tokenizer.json unchanged; others replace parts of it.
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     config |= carried_texts(metadata)
     for short, key in HF_NAMES.items():

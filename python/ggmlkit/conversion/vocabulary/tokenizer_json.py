@@ -39,8 +39,8 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
 
     Byte-level BPE becomes a ``gpt2`` vocabulary, BPE with byte fallback a ``llama`` one, Unigram a
     ``t5`` and WordPiece a ``bert`` one. Raises ConversionError, naming it, for another model, an
-    unknown pre-tokenizer, and a normalizer that the tokenizers library does not know. Warns of one
-    that gguf has no key for.
+    unknown pre-tokenizer, and a normalizer that the tokenizers library does not know. Warns of a
+    normalizer that gguf has no key for.
     """
     tokenizer = read_json(path)
     model = tokenizer.get("model") or {}
@@ -52,7 +52,7 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
         table.mark_special(special_names(path.parent))
         keys = unigram.keys() | {"tokenizer.ggml.add_space_prefix": _prepends_space(tokenizer)}
         return _checked(
-            path, _with_the_rest(path, tokenizer, table, keys, carried(tokenizer, keys))
+            path, _with_special_keys(path, tokenizer, table, keys, carried(tokenizer, keys))
         )
     vocab = model.get("vocab") if isinstance(model, dict) else None
     if kind not in ("BPE", "WordPiece") or not isinstance(vocab, dict):
@@ -67,7 +67,7 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
         table.mark_special(special_names(path.parent))
         keys = wordpiece_keys(tokenizer, table)
         return _checked(
-            path, _with_the_rest(path, tokenizer, table, keys, carried(tokenizer, keys))
+            path, _with_special_keys(path, tokenizer, table, keys, carried(tokenizer, keys))
         )
     merges = [_merge_text(path, merge) for merge in list_of(path, model, "merges")]
     if model.get("byte_fallback"):
@@ -79,30 +79,30 @@ def metadata_from_tokenizer_json(path: Path, n_vocab: int) -> dict[str, Any]:
         family = _family(path, tokenizer, bool(model.get("ignore_merges")))
         expressed = [{"type": "NFC"}] if normalizes_to_nfc(tokenizer) else []
         keys = byte_level_keys(table, path, merges, family.name)
-    beside = carried(tokenizer, keys)
-    check_normalizer(path, tokenizer, expressed, carried=bool(beside))
-    return _with_the_rest(path, tokenizer, table, keys, beside)
+    carried_key = carried(tokenizer, keys)
+    check_normalizer(path, tokenizer, expressed, carried=bool(carried_key))
+    return _with_special_keys(path, tokenizer, table, keys, carried_key)
 
 
-def _with_the_rest(
+def _with_special_keys(
     path: Path,
     tokenizer: Mapping[str, Any],
     table: TokenTable,
     keys: dict[str, Any],
-    beside: Mapping[str, Any],
+    carried_key: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The keys of a vocabulary, those of special tokens, and what is carried beside."""
+    """The keys of a vocabulary, of its special tokens, and of the carried tokenizer.json."""
     keys |= special_keys(path.parent, table.texts, keys)
-    keys |= surrounding_keys(path, tokenizer, table.texts, keys, carried=bool(beside))
-    return {**keys, **beside}
+    keys |= surrounding_keys(path, tokenizer, table.texts, keys, carried=bool(carried_key))
+    return {**keys, **carried_key}
 
 
 def _checked(path: Path, keys: dict[str, Any]) -> dict[str, Any]:
-    """The keys, if this library's tokenizer can run what they carry."""
+    """The keys; ConversionError if this library's tokenizer can't run what they carry."""
     if CARRIED not in keys:
         raise ConversionError(
-            f"{path}: added tokens that the model has no embeddings for make this tokenizer one "
-            "that gguf can't hold; give a tokenizer.json without them"
+            f"{path}: gguf can't hold this tokenizer, because the model has no embeddings for some "
+            "added tokens; give a tokenizer.json without them"
         )
     try:
         Tokenizer.from_metadata(keys)
@@ -116,7 +116,7 @@ def _added_tokens(path: Path, tokenizer: Mapping[str, Any]) -> Iterator[AddedTok
         text = entry.get("content") if isinstance(entry, dict) else None
         number = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(text, str) or type(number) is not int:
-            raise FormatError(path, None, f"{str(entry)[:80]} is no added token")
+            raise FormatError(path, None, f"{str(entry)[:80]} is not an added token")
         yield AddedToken(text, number, bool(entry.get("special")))
 
 
@@ -134,7 +134,7 @@ def _merge_text(path: Path, merge: object) -> str:
 def _sentencepiece_keys(
     tokenizer: Mapping[str, Any], table: TokenTable, merges: Sequence[str], unknown: object
 ) -> dict[str, Any]:
-    """A SentencePiece BPE in tokenizer.json's clothes: ranks of merges stand for scores."""
+    """The keys of a SentencePiece BPE from a tokenizer.json, with scores from the merges' ranks."""
     rank: dict[str, int] = {}
     for number, merge in enumerate(merges):
         rank.setdefault(merge.replace(" ", ""), number)
@@ -168,7 +168,7 @@ def _check_pre_tokenizer(path: Path, tokenizer: Mapping[str, Any]) -> None:
 
 
 def _merge_keys(found: Mapping[str, Any], merges: Sequence[str]) -> dict[str, Any]:
-    """The merges, or, where the pieces' scores say the same, the order of those of one piece."""
+    """The merges; only the order of each piece's merges if the rest follows from the scores."""
     vocab = Vocab.from_metadata(found)
     for order, long_left in (("short-left", False), ("long-left", True)):
         same = merges_of(vocab, defined_join=True, long_left=long_left)
@@ -196,12 +196,12 @@ def _prepends_space(tokenizer: Mapping[str, Any]) -> bool:
 def _family(
     path: Path, tokenizer: Mapping[str, Any], ignore_merges: bool
 ) -> pretokenizers.PreTokenizer:
-    """The family that cuts text as this tokenizer does."""
+    """The family of pre-tokenizers that cuts text as this tokenizer does."""
     pre_tokenizer, nfc = tokenizer.get("pre_tokenizer"), normalizes_to_nfc(tokenizer)
     family = pretokenizers.recognised(pre_tokenizer, nfc=nfc, ignore_merges=ignore_merges)
     if family is None:
         steps = said(flat_steps(pre_tokenizer))
-        raise ConversionError(f"{path}: the pre-tokenizer ({steps}) is of no known family")
+        raise ConversionError(f"{path}: the pre-tokenizer ({steps}) is not of a known family")
     for what, theirs, ours in (
         ("NFC", nfc, family.nfc),
         ("ignore_merges", ignore_merges, family.ignore_merges),
@@ -209,7 +209,7 @@ def _family(
         if theirs != ours:
             warnings.warn(
                 f"{path}: {what} is {theirs}, but {ours} for the file's pre-tokenizer "
-                f"{family.name!r}, so that some texts get other ids",
+                f"{family.name!r}, so some texts get other ids",
                 ConversionWarning,
                 stacklevel=2,
             )

@@ -18,13 +18,13 @@ from ggmlkit.text.tokenizer_steps import flat_steps
 from ggmlkit.text.vocab import byte_value
 from ggmlkit.text.vocab_keys import SCORES
 
-UNUSED_SCORE = -10000.0  # so that no program finds them in a text
+UNUSED_SCORE = -10000.0  # so low that no program finds them in a text
 
 
 class UnigramTable:
     """The pieces of a Unigram, entered in a table, and their scores.
 
-    Raises FormatError for an entry that is no piece with a score, or an unknown token that is none.
+    Raises FormatError for an entry that is not a piece with a score, or an invalid unk_id.
     """
 
     def __init__(self, path: Path, tokenizer: Mapping[str, Any], table: TokenTable) -> None:
@@ -36,7 +36,7 @@ class UnigramTable:
         for number, entry in enumerate(list_of(path, self._model, "vocab")):
             piece, score = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
             if not isinstance(piece, str) or not isinstance(score, (int, float)):
-                raise FormatError(path, None, f"vocab entry {number} is no piece with a score")
+                raise FormatError(path, None, f"vocab entry {number} is not a piece with a score")
             byte = self._model.get("byte_fallback") and byte_value(piece) is not None
             table.put(piece, number, BYTE if byte else NORMAL)
             self._pieces.append(piece)
@@ -46,11 +46,12 @@ class UnigramTable:
         self._unknown = self._model.get("unk_id")
         if self._unknown is not None:
             if type(self._unknown) is not int or not 0 <= self._unknown < len(self._pieces):
-                raise FormatError(path, None, f"unk_id {str(self._unknown)[:80]} is no token's id")
+                shown = str(self._unknown)[:80]
+                raise FormatError(path, None, f"unk_id {shown} is not a token's id")
             table.put(self._pieces[self._unknown], self._unknown, UNKNOWN)
 
     def keys(self) -> dict[str, Any]:
-        """The keys of a ``t5`` vocabulary, when all added tokens are in the table."""
+        """The keys of a ``t5`` vocabulary; the table must have all added tokens by then."""
         count = len(self._scores)
         rest = [UNUSED_SCORE if kind == UNUSED else 0.0 for kind in self._table.kinds[count:]]
         found: dict[str, Any] = {
@@ -71,7 +72,7 @@ class UnigramTable:
 
 
 def _collapses(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether several spaces count as one, for programs that take gguf's keys alone."""
+    """Whether several spaces count as one, for programs that read only gguf's own keys."""
     cuts = flat_steps(tokenizer.get("pre_tokenizer"))
     replaced = [s.get("pattern") for s in flat_steps(tokenizer.get("normalizer"))]
     return any(s.get("type") == "WhitespaceSplit" for s in cuts) or any(

@@ -15,18 +15,18 @@ from ggmlkit.errors import ConversionError, FormatError
 
 # The files do not say how text is cut into words; the class that reads them does.
 _FAMILIES = {"GPT2": "gpt-2", "CodeGen": "gpt-2", "Qwen2": "qwen2"}
-_USUAL_CLASS = "GPT2Tokenizer"
+_DEFAULT_CLASS = "GPT2Tokenizer"
 
 
 def metadata_from_vocab_and_merges(path: Path, n_vocab: int) -> dict[str, Any]:
     """The ``tokenizer.*`` keys of a vocab.json, given as ``path``, and the merges.txt beside it.
 
     Raises FormatError if damaged, ConversionError if merges.txt is missing, for a token outside
-    the model's ``n_vocab``, and for a class of tokenizers that cuts text in no known way.
+    the model's ``n_vocab``, and for a tokenizer class that cuts text in an unknown way.
     """
     merges_path = path.parent / "merges.txt"
     if not merges_path.is_file():
-        raise ConversionError(f"{path} needs the merges.txt that belongs beside it")
+        raise ConversionError(f"{path} needs a merges.txt beside it")
     table = TokenTable(path, n_vocab)
     for text, number in read_json(path).items():
         table.put(text, number)
@@ -35,7 +35,7 @@ def metadata_from_vocab_and_merges(path: Path, n_vocab: int) -> dict[str, Any]:
     keys = byte_level_keys(table, merges_path, _merges(merges_path), _family(path.parent))
     keys["tokenizer.ggml.add_bos_token"] = False
     keys |= special_keys(path.parent, table.texts)
-    # transformers makes a tokenizer.json of these files, and text gets the ids of that one.
+    # transformers builds a tokenizer.json from these files, and texts get the ids of that one.
     return {**keys, **carried(to_tokenizer_json(keys), keys)}
 
 
@@ -51,7 +51,7 @@ def _merges(path: Path) -> list[str]:
 def _family(folder: Path) -> str:
     path = folder / "tokenizer_config.json"
     config = object_if_there(path)
-    name = str(config.get("tokenizer_class") or _USUAL_CLASS)[:80]
+    name = str(config.get("tokenizer_class") or _DEFAULT_CLASS)[:80]
     if config.get("add_prefix_space"):
         raise ConversionError(f"{path}: add_prefix_space is not supported")
     family = _FAMILIES.get(name.removesuffix("Fast").removesuffix("Tokenizer"))

@@ -15,9 +15,9 @@ _SPECIAL = ("cls", "seperator", "mask")  # gguf's names
 
 
 def wordpiece_keys(tokenizer: Mapping[str, Any], table: TokenTable) -> dict[str, Any]:
-    """The keys of a ``bert`` vocabulary, of a table that has all tokens as the file writes them.
+    """The keys of a ``bert`` vocabulary; the table must have all tokens as the file writes them.
 
-    There pieces that go on with a word begin with ##; in gguf those that begin one have ▁.
+    In the file, pieces that continue a word begin with ##; in gguf, pieces that begin one have ▁.
     """
     model = tokenizer["model"]
     prefix = model.get("continuing_subword_prefix", "##")
@@ -49,7 +49,7 @@ def _with_space(text: str, prefix: str) -> str:
 
 
 def _normalizer_keys(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
-    """What BERT's normalizer does to letters, for programs that take gguf's keys alone."""
+    """What BERT's normalizer does to letters, for programs that read only gguf's own keys."""
     for step in flat_steps(tokenizer.get("normalizer")):
         if step.get("type") == "BertNormalizer":
             lowercase = bool(step.get("lowercase", True))
