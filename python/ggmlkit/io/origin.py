@@ -1,4 +1,4 @@
-"""Tensors of files, as they are pickled: the file's path and the tensor's name."""
+"""What is pickled for a tensor of a file: the file's path and the tensor's name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _KEPT_OPEN = 4  # files that tensors were unpickled from
 
 @dataclass(frozen=True)
 class TensorInFile:
-    """Where a tensor can be had again.
+    """The place in a file from which a tensor can be loaded again.
 
     Attributes:
         path: of the file, absolute.
         name: the file's own name of the tensor.
-        indices: of the rows that were taken, one after another.
+        indices: the row indices and slices that were applied, in order.
     """
 
     path: str
@@ -28,11 +28,11 @@ class TensorInFile:
     indices: tuple[int | slice, ...] = ()
 
     def taking(self, index: int | slice) -> TensorInFile:
-        """That of some of these rows."""
+        """The same place with one more index applied."""
         return replace(self, indices=(*self.indices, index))
 
     def load(self) -> Tensor:
-        """The tensor, lazy, of the file opened anew.
+        """The lazy tensor, from the file opened again.
 
         Raises:
             FormatError: the file has no such tensor, or is damaged.
@@ -50,8 +50,8 @@ class TensorInFile:
         return tensor
 
 
-def tell_origins(file: ModelFile) -> None:
-    """Let each tensor of a file that was opened know where it is from."""
+def set_origins(file: ModelFile) -> None:
+    """Store in each tensor of an open file where it is from."""
     path = str(file.path.absolute())
     for name, tensor in file.tensors.items():
         tensor.origin = TensorInFile(path, name)
@@ -59,7 +59,7 @@ def tell_origins(file: ModelFile) -> None:
 
 @lru_cache(_KEPT_OPEN)
 def _opened(path: str, _inode: int, _size: int, _changed: int) -> ModelFile:
-    """The file; another once it has changed."""
+    """The open file; opened again once it has changed."""
     from ggmlkit.io import open as open_file  # which imports this
 
     return open_file(path)
