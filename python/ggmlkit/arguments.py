@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the value to use, or raises an error that says what is wrong."""
+"""Checks of arguments: each returns the value to use, or raises an error that says why not."""
 
 from __future__ import annotations
 

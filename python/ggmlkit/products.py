@@ -79,14 +79,14 @@ class PackedMatrix:
         return Transposed(self)
 
     def __reduce__(self) -> NoReturn:
-        raise ArgumentTypeError("packed weights can't be pickled; pickle the tensor and pack it again")
+        raise ArgumentTypeError("packed weights can't be pickled; pickle the tensor, then pack it")
 
     def __repr__(self) -> str:
         return f"PackedMatrix({self.type}, {self.shape})"
 
 
 class Transposed:
-    """The right operand of ``x @ W.T``; see :func:`matmul`. With a torch x, the product is torch's."""
+    """The right operand of ``x @ W.T``; see :func:`matmul`. A torch x gives a torch tensor."""
 
     __array_ufunc__ = None  # numpy then leaves `x @ W.T` to __rmatmul__
     __slots__ = ("weights",)
@@ -138,7 +138,7 @@ def matmul(
     float32 activations.
 
     Args:
-        x: ``(..., n)``, real numbers in any object that numpy or torch can convert to an array.
+        x: ``(..., n)``, real numbers in any object that numpy or torch can convert.
         weights: ``(m, n)``.
         threads: the most to use; the default is all that the process may use.
 

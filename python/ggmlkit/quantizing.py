@@ -82,7 +82,7 @@ def _float_tensor(values: NDArray[Any], target: TensorType, name: str) -> Tensor
 
 
 def tensor_of(array: ArrayLike | Tensor, name: str = "") -> Tensor:
-    """The array as a tensor of the type for its dtype, without a copy if possible.
+    """The array as a tensor whose type has its dtype, without a copy if possible.
 
     Args:
         array: of float32, float16, ``ml_dtypes.bfloat16``, float64, or signed integers of 8 to 64
@@ -95,7 +95,7 @@ def tensor_of(array: ArrayLike | Tensor, name: str = "") -> Tensor:
     """
     if isinstance(array, Tensor):
         return array
-    if str(getattr(array, "dtype", "")) == "torch.bfloat16":  # numpy doesn't have it without ml_dtypes
+    if str(getattr(array, "dtype", "")) == "torch.bfloat16":  # unknown to numpy alone
         return _of_torch_bfloat16(array, name)
     values = as_numpy(array, f"array {name!r}" if name else "the array")
     kind = type_of(values.dtype, name)

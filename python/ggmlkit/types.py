@@ -39,7 +39,7 @@ class TensorType:
     has_product: bool
 
     def row_bytes(self, n: int) -> int:
-        """Bytes of a row of ``n`` elements; ``ArgumentError`` unless it consists of whole blocks."""
+        """Bytes of a row of ``n`` elements; ``ArgumentError`` if they are not whole blocks."""
         if n % self.block_size:
             raise ArgumentError(
                 f"a row of {n} elements is not a multiple of the {self.name} block size "

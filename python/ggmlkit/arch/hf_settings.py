@@ -1,4 +1,4 @@
-"""Which settings of a config.json are read, which must be off, and which change no logits."""
+"""Lists the settings of a config.json that are read, that must be off, and that are irrelevant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ bos_token_id eos_token_id pad_token_id unk_token_id
 """
 HONOURED = frozenset(_HONOURED.split())
 
-# What the decoder does not compute, or not for every family, and the values that mean "not".
+# Features that the decoder doesn't support, or not for every family, and values that mean "off".
 OFF: Mapping[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "alibi": (False,),
@@ -61,7 +61,7 @@ OFF: Mapping[str, tuple[Any, ...]] = {
     "vision_config": (),
 }
 
-# Of training, of sampling, of the library that wrote the file.
+# Settings of training, of sampling, and of the library that wrote the file.
 _HARMLESS = """
 _attn_implementation _commit_hash _name_or_path architectures attention_dropout
 attn_implementation auto_map bad_words_ids begin_suppress_tokens cache_implementation

@@ -16,7 +16,7 @@ def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """``(metadata, tensors)`` of a gguf, ggjt, ggmf or ggml file, tensors by gguf name.
 
     Nothing is read: the tensors stay lazy and keep their type, also a legacy block layout. Raises
-    ConversionError for a container without hyperparameters, and for a tensor name of an old file
+    ConversionError for a container without hyper-parameters, and for a tensor name of an old file
     that LLaMA doesn't have.
     """
     if model_file.container == "gguf":

@@ -113,10 +113,10 @@ def _container(cursor: Cursor) -> tuple[str, int | None]:
 
 def _hyperparameters(cursor: Cursor) -> Hyperparameters:
     place = cursor.offset
-    found = Hyperparameters(*(cursor.i32("a hyperparameter") for _ in range(7)))
+    found = Hyperparameters(*(cursor.i32("a hyper-parameter") for _ in range(7)))
     for name in ("n_vocab", "n_embd", "n_mult", "n_head", "n_layer"):
         if getattr(found, name) < 1:
             raise cursor.fail(f"{name} is {getattr(found, name)}", place)
     if found.n_rot < 0 or found.file_type < 0:
-        raise cursor.fail("a hyperparameter is negative", place)
+        raise cursor.fail("a hyper-parameter is negative", place)
     return found

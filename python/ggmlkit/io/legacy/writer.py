@@ -49,7 +49,7 @@ def write_legacy(
         tensors: by Meta's or gguf's names, in the order to write; read one at a time. Without
             ``output.weight`` the embeddings are written again under that name, because these
             containers have no tied embeddings.
-        metadata: by GGUF key: hyperparameters and a SentencePiece vocabulary.
+        metadata: by GGUF key: hyper-parameters and a SentencePiece vocabulary.
         container: ``"ggjt"``, ``"ggmf"`` or ``"ggml"``.
         version: of the container; by default its latest, 3 for ggjt.
         threads: the number that read, convert and write at once; None for all that the process may

@@ -32,7 +32,7 @@ class TorchFile(TensorsFile):
     """An open checkpoint: the tensors of its dictionary of weights; its metadata is empty.
 
     Attributes:
-        settings: plain hyperparameters that were saved beside the weights, by their names there.
+        settings: plain hyper-parameters that were saved beside the weights, by their names.
     """
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:

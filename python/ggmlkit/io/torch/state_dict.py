@@ -36,7 +36,7 @@ def _weights(tree: object, depth: int, seen: dict[int, int]) -> dict[str, Stored
 
 
 def settings(tree: object) -> dict[str, Any]:
-    """Plain hyperparameters (numbers and text) that were saved beside the weights."""
+    """Plain hyper-parameters (numbers and text) that were saved beside the weights."""
     if not isinstance(tree, dict):
         return {}
     budget = _Budget(_MOST_SETTINGS)
