@@ -1,6 +1,6 @@
-"""What libggml makes of awkward blocks, kept in tests/data so that tests need no libggml.
+"""libggml's results for awkward blocks, stored in tests/data so that tests need no libggml.
 
-``LLAMA_CPP_BIN=… python tests/kernels/expected_blocks.py`` makes the file anew.
+``LLAMA_CPP_BIN=… python tests/kernels/expected_blocks.py`` makes the file again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ EXPECTED = ROOT / "tests" / "data" / "blocks.npz"
 
 
 def load() -> dict[str, NDArray[np.generic]]:
-    """``x`` is float32 ``(rows, 768)``, ``importance`` float32 ``(768,)``; the others, by type (and
-    with ``weighed `` before it where importance was told), uint8 ``(bytes,)`` of its blocks.
+    """``x`` is float32 ``(rows, 768)``, ``importance`` float32 ``(768,)``; the others are blocks,
+    uint8 ``(bytes,)``, by type (after ``weighed `` if quantized with importance).
     """
     with np.load(EXPECTED) as archive:
         return dict(archive)

@@ -25,7 +25,7 @@ _SUFFIXES = {".gguf": "gguf", ".bin": "ggjt", ".ggml": "ggjt", ".ggjt": "ggjt"}
 
 
 def open(path: str | os.PathLike[str]) -> ModelFile:
-"""Open a model file; its container is recognized by the first bytes.
+    """Open a model file; its container is recognized by the first bytes.
 
     Models, checkpoints, LoRA adapters and importance matrices all consist of metadata and tensors.
     Any part of a gguf model in several files opens all its parts as one model. Only headers are

@@ -48,7 +48,7 @@ def by_name(name: str) -> PreTokenizer:
     family = _BY_NAME.get(ALIASES.get(name, name))
     if family is None:
         raise ModelError(
-            f"pre-tokenizer {name[:80]!r} is not known, only  {', '.join(known_names())}"
+            f"pre-tokenizer {name[:80]!r} is not known, only {', '.join(known_names())}"
         )
     return replace(
         family,
