@@ -36,10 +36,10 @@ def main() -> None:
     weights = importances(768)
     arrays: dict[str, NDArray[np.generic]] = {"x": x, "importance": weights}
     for name in [*SEARCHED, *SMALL, *WEIGHED]:
-        told = name in arrays or name not in SEARCHED + SMALL
+        is_weighted = name in arrays or name not in SEARCHED + SMALL
         out = np.empty(len(x) * types.get(name).row_bytes(768), np.uint8)
-        library.quantize(name, x, out, weights if told else None)
-        arrays[f"weighed {name}" if told else name] = out
+        library.quantize(name, x, out, weights if is_weighted else None)
+        arrays[f"weighed {name}" if is_weighted else name] = out
     np.savez_compressed(EXPECTED, **arrays)
 
 

@@ -46,14 +46,14 @@ def test_spaces_before_punctuation_are_left_out_as_llama_cpp_does() -> None:
 
 def test_first_and_last_tokens() -> None:
     keys = subwords.keys("bert")
-    told = {name: keys.pop(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "seperator")}
+    stored = {name: keys.pop(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "seperator")}
     del keys["tokenizer.ggml.unknown_token_id"]
     by_name = Tokenizer.from_metadata(keys)
     assert (by_name.bos_id, by_name.unknown_id) == (
-        told["bos"],
+        stored["bos"],
         keys["tokenizer.ggml.tokens"].index("[UNK]"),
     )
-    assert by_name.encode("") == [told["bos"], told["seperator"]]
+    assert by_name.encode("") == [stored["bos"], stored["seperator"]]
     cls = {"tokenizer.ggml.cls_token_id": 5, "tokenizer.ggml.seperator_token_id": 6}
     assert Tokenizer.from_metadata({**keys, **cls}).encode("") == [5, 6]
 

@@ -11,7 +11,7 @@ from typing import Any
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.arch.hf_families import FAMILIES, Family, family_for, family_of
 from ggmlkit.arch.hf_rope import rope_settings, ropes_of
-from ggmlkit.arch.hf_settings import HARMLESS, HONOURED, OFF
+from ggmlkit.arch.hf_settings import HARMLESS, SUPPORTED, OFF
 from ggmlkit.arch.hf_windows import window_settings, windows_of
 from ggmlkit.arch.hparams import ConversionWarning, Hparams, checked_layers
 from ggmlkit.arch.read_fields import count, flag, number, shortest
@@ -65,11 +65,11 @@ def _refuse_unsupported(config: Mapping[str, Any], family: Family) -> None:
     for key in ("hidden_act", "hidden_activation"):
         if config.get(key) is not None and config[key] not in family.activations:
             raise HparamsError(f"{key} = {config[key]!r} in config.json is not supported")
-    honoured = HONOURED | _own_settings(family)
+    supported = SUPPORTED | _own_settings(family)
     for key, off in OFF.items():
-        if key not in honoured and config.get(key) is not None and config[key] not in off:
+        if key not in supported and config.get(key) is not None and config[key] not in off:
             raise HparamsError(f"{key} = {config[key]!r} in config.json is not supported")
-    unknown = sorted(key for key in config if key not in honoured | OFF.keys() | HARMLESS)
+    unknown = sorted(key for key in config if key not in supported | OFF.keys() | HARMLESS)
     if unknown:
         warnings.warn(
             f"unknown settings in config.json are left out: {', '.join(unknown)}",

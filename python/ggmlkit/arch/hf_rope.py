@@ -80,13 +80,13 @@ def _rope(
 
 
 def _rotated(
-    config: Mapping[str, Any], rope: Mapping[str, Any], head_dim: int, may_be_part: bool
+    config: Mapping[str, Any], rope: Mapping[str, Any], head_dim: int, can_be_partial: bool
 ) -> int:
     source = rope if rope.get("partial_rotary_factor") is not None else config
     part = number(source, "partial_rotary_factor", 1.0)
     if part == 1.0:
         return head_dim
-    if not may_be_part or part > 1.0:
+    if not can_be_partial or part > 1.0:
         raise HparamsError(f"partial_rotary_factor = {part} in config.json is not supported")
     rotated = int(head_dim * part)
     if rotated == 0:

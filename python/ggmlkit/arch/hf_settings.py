@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 # Read by hf_config, hf_rope or hf_model, whatever the family.
-_HONOURED = """
+_SUPPORTED = """
 model_type hidden_size num_attention_heads num_key_value_heads num_hidden_layers head_dim
 intermediate_size vocab_size max_position_embeddings rms_norm_eps tie_word_embeddings hidden_act
 hidden_activation rope_theta rope_scaling rope_parameters partial_rotary_factor
 original_max_position_embeddings sliding_window layer_types use_sliding_window max_window_layers
 bos_token_id eos_token_id pad_token_id unk_token_id
 """
-HONOURED = frozenset(_HONOURED.split())
+SUPPORTED = frozenset(_SUPPORTED.split())
 
 # Features that the decoder doesn't support, or not for every family, and values that mean "off".
 OFF: Mapping[str, tuple[Any, ...]] = {

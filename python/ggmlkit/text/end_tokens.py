@@ -70,7 +70,7 @@ def end_ids(
 def ends_and_exceptions(
     ids: Mapping[str, int], pieces: Sequence[str | bytes], metadata: Mapping[str, Any]
 ) -> tuple[set[int], dict[str, int]]:
-    """The tokens that llama.cpp takes for end tokens, and the exceptions by text, which are none.
+    """The tokens that llama.cpp takes for end tokens, and the exceptions by text, which aren't.
 
     In gpt-oss and Solar ``<|end|>`` ends a part of an answer; in Gemma 4 and PLaMo ``</s>`` is an
     ordinary word. Other end tokens in the vocabulary show which models these are.

@@ -43,7 +43,7 @@ class Node(NamedTuple):
         operator: ``"MatMul"`` …
         name: such as ``/model/layers.0/mlp/up_proj/MatMul``.
         inputs: names of tensors.
-        outputs: likewise.
+        outputs: names of tensors.
         scopes: PyTorch exporter's text about the modules around the operation, innermost last.
     """
 
@@ -172,12 +172,12 @@ def _external(path: Path, found: _Initialiser, nbytes: int) -> FileRange:
         reason = f"the offset or length of {found.name!r} is not a number"
         raise FormatError(path, found.place, reason)
     offset, length = map(int, digits)
-    beside = path.parent / location
-    size = beside.stat().st_size if beside.is_file() else 0
+    data_file = path.parent / location
+    size = data_file.stat().st_size if data_file.is_file() else 0
     if length != nbytes or offset + length > size:
-        reason = f"{nbytes} bytes of {found.name!r} are not at {offset} of {beside}"
+        reason = f"{nbytes} bytes of {found.name!r} are not at {offset} of {data_file}"
         raise FormatError(path, found.place, reason)
-    return FileRange(beside, offset, nbytes)
+    return FileRange(data_file, offset, nbytes)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _by_template(step: Mapping[str, Any], encodings: list[_Encoding]) -> list[_E
 
 
 def _wrapped(step: Mapping[str, Any], encodings: list[_Encoding]) -> list[_Encoding]:
-    """``cls``, first encoding, ``sep``, other encodings each with ``sep`` (RoBERTa: two) around."""
+    """``cls``, first encoding, ``sep``; each other has ``sep`` after it (RoBERTa: also before)."""
     (_, first), (_, last) = step["cls"], step["sep"]
     cls, sep = _id(first), _id(last)
     between = [sep] if step["type"] == "RobertaProcessing" else []
