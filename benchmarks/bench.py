@@ -38,6 +38,7 @@ class Bench:
         types: of weights.
         sizes: names of shapes to measure speed with.
         hf: the real model as a Hugging Face folder.
+        before: the interpreter of another build of ggmlkit, to compare this one with.
     """
 
     inputs: Inputs
@@ -48,6 +49,7 @@ class Bench:
     types: list[str]
     sizes: list[str]
     hf: Path
+    before: Path | None = None
 
 
 def few(bench: Bench) -> int:

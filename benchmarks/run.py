@@ -3,7 +3,8 @@
 Each step is written to results.json and RESULTS.md when it is done, and replaces what an earlier
 run on the same CPU found; those of another CPU are kept by moving them into a folder here. A run
 that was stopped goes on with --resume; --only measures steps whose name contains one of the given
-words, such as "depth", "speed 135M q4_0" or "memory".
+words, such as "depth", "speed 135M q4_0" or "memory". With --before another build of ggmlkit is
+measured beside this one, instead of the peers; give --out a folder of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import builds
 import conversion
 import fuzzing
 import ggmlkit
@@ -58,13 +60,15 @@ def main() -> int:
         _write_page(store.read(options.out / "results.json"), options.out)
         return 0
     # The steps' names are known without the peers, which may take minutes to build.
-    found = peers.Peers() if options.list else peers.find(peers.FOLDER)
+    alone = options.list or options.before
+    found = peers.Peers() if alone else peers.find(peers.FOLDER)
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,
-        options.threads, options.types, options.sizes, options.hf,
+        options.threads, options.types, options.sizes, options.hf, options.before,
     )  # fmt: skip
-    steps = [step for group in _GROUPS for step in group.steps(bench)]
+    groups = (builds,) if options.before else _GROUPS
+    steps = [step for group in groups for step in group.steps(bench)]
     wanted = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
     if options.list:
         print("\n".join(step.name for step in wanted))
@@ -142,6 +146,12 @@ def _arguments() -> argparse.Namespace:
     add("--sizes", nargs="+", default=["135M", "1.1B"], choices=list(SHAPES))
     add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
     add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="folder of the same model")
+    add(
+        "--before",
+        type=Path,
+        metavar="PYTHON",
+        help="the interpreter of another build of ggmlkit: measure this one beside it alone",
+    )
     add("--folder", type=Path, default=Path("build/bench"), help="for models: 6 GB")
     add("--out", type=Path, default=_HERE, help="where the results go")
     options = parser.parse_args()

@@ -36,15 +36,16 @@ class Work:
 
 def systems(peers: Peers, work: Work) -> dict[str, Measure]:
     """Ours, and every peer at hand; all take `-r 1`, as the rounds repeat."""
-    found: dict[str, Measure] = {OURS: lambda _: _launch(_our_command(work))}
+    found: dict[str, Measure] = {OURS: lambda _: launch(our_command(work))}
     if LLAMA_CPP in peers.folders:
-        found[LLAMA_CPP] = lambda _: _launch(_llama_cpp_command(peers, work))
+        found[LLAMA_CPP] = lambda _: launch(_llama_cpp_command(peers, work))
     if IK_LLAMA in peers.folders:
-        found[IK_LLAMA] = lambda _: _launch(_ik_llama_command(peers, work))
+        found[IK_LLAMA] = lambda _: launch(_ik_llama_command(peers, work))
     return found
 
 
-def _our_command(work: Work) -> list[str]:
+def our_command(work: Work) -> list[str]:
+    """Our own benchmark of `work`."""
     options = [*_common(work), "--json", "-d", str(work.depth)]
     return ours("bench", *options, *(() if work.warmup else ("--no-warmup",)))
 
@@ -74,7 +75,8 @@ def _common(work: Work) -> list[str]:
     ]  # fmt: skip
 
 
-def _launch(command: Sequence[str]) -> dict[str, float]:
+def launch(command: Sequence[str]) -> dict[str, float]:
+    """Run a system's benchmark that prints JSON: tokens/s by kind."""
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return {_kind(result): float(result["avg_ts"]) for result in json.loads(done.stdout)}
 
@@ -97,9 +99,7 @@ class Together:
 def systems_together(peers: Peers, work: Together) -> dict[str, Measure]:
     """Ours, and every peer at hand: tokens/s of all sequences."""
     options = ["-m", str(work.model), "-t", str(work.threads)]
-    our_options = [*options, "-p", "0", "-n", str(work.n_gen), "-r", "1", "--json"]
-    command = ours("bench", *our_options, "--parallel", str(work.sequences))
-    found: dict[str, Measure] = {OURS: lambda _: _launch(command)}
+    found: dict[str, Measure] = {OURS: lambda _: launch(our_command_together(work))}
     # A first token each, as their prompts can't be empty.
     options += ["-npp", "1", "-ntg", str(work.n_gen), "-npl", str(work.sequences), "-c", "2048"]
     if LLAMA_CPP in peers.folders:
@@ -109,6 +109,12 @@ def systems_together(peers: Peers, work: Together) -> dict[str, Measure]:
         repacked = [peers.tool(IK_LLAMA, "llama-batched-bench"), *options, _IK_REPACKED[0]]
         found[IK_LLAMA] = lambda _: _batched(repacked)
     return found
+
+
+def our_command_together(work: Together) -> list[str]:
+    """Our own benchmark of `work`."""
+    options = ["-m", str(work.model), "-t", str(work.threads), "-p", "0", "-n", str(work.n_gen)]
+    return ours("bench", *options, "-r", "1", "--json", "--parallel", str(work.sequences))
 
 
 def _batched(command: Sequence[str]) -> dict[str, float]:
