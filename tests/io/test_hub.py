@@ -159,7 +159,9 @@ def test_a_missing_file_is_one_sentence(
     assert_one_sentence(run(hub, tmp_path, "inspect", source), message)
 
 
-def test_an_index_that_names_files_outside_the_repository_is_refused(hub: Hub, tmp_path: Path) -> None:
+def test_an_index_that_names_files_outside_the_repository_is_refused(
+    hub: Hub, tmp_path: Path
+) -> None:
     done = run(hub, tmp_path, "convert", "hf:me/evil", tmp_path / "m.gguf")
     assert_one_sentence(done, "'../whole/model.safetensors' is not the name of a file beside it")
     assert hub.sent == ["model.safetensors.index.json"]

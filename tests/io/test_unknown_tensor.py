@@ -75,7 +75,9 @@ def test_all_else_can_be_read(tmp_path: Path, byte_order: str) -> None:
             check_others(file)
             assert kept(file) == padded(SECRET)
             assert file["u"].stored_as == f"type {number}"
-            with pytest.raises(gk.UnsupportedTypeError, match=f"has type number {number},") as caught:
+            with pytest.raises(
+                gk.UnsupportedTypeError, match=f"has type number {number},"
+            ) as caught:
                 _ = file["u"].data
             assert str(path) in str(caught.value)
             assert "tensor 'u'" in str(caught.value)

@@ -175,7 +175,9 @@ def test_closing_wakes_waiting_threads() -> None:
     renderers.close()
 
 
-def test_the_environment_of_the_process(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_process(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It gets no environment variables, open files, current folder, or keys of the terminal."""
     monkeypatch.setenv("GGMLKIT_TEST_TOKEN", "secret")
     reading, writing = os.pipe()
@@ -269,7 +271,9 @@ def test_errors_are_short_and_name_the_line(renderers: Renderers) -> None:
     assert len(str(caught.value)) < 1100
 
 
-def test_too_large_requests_and_answers(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_requests_and_answers(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(template_process, "_LONGEST", 1 << 20)
     with pytest.raises(ModelError, match="the messages have 2 MB, too much for a chat template"):
         renderers.rendered("a", {"a": "x" * (2 << 20)})

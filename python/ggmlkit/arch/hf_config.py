@@ -11,7 +11,7 @@ from typing import Any
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.arch.hf_families import FAMILIES, Family, family_for, family_of
 from ggmlkit.arch.hf_rope import rope_settings, ropes_of
-from ggmlkit.arch.hf_settings import HARMLESS, SUPPORTED, OFF
+from ggmlkit.arch.hf_settings import HARMLESS, OFF, SUPPORTED
 from ggmlkit.arch.hf_windows import window_settings, windows_of
 from ggmlkit.arch.hparams import ConversionWarning, Hparams, checked_layers
 from ggmlkit.arch.read_fields import count, flag, number, shortest

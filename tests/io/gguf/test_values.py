@@ -56,7 +56,9 @@ def test_keys_that_readers_expect_as_f32(key: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["meta", "hf"])
-def test_our_converters_write_the_types_that_readers_expect(tmp_path: Path, golden: Path, folder: str) -> None:
+def test_our_converters_write_the_types_that_readers_expect(
+    tmp_path: Path, golden: Path, folder: str
+) -> None:
     source = golden / "meta"
     if folder == "hf":
         gk.export(source, tmp_path / "hf")

@@ -152,7 +152,9 @@ def test_truncation_at_any_place_is_a_format_error(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("holder", ["state_dict", "model_state_dict", "model", "module"])
-def test_weights_are_found_in_checkpoints_of_a_training_run(checkpoint: Path, holder: str, old: bool) -> None:
+def test_weights_are_found_in_checkpoints_of_a_training_run(
+    checkpoint: Path, holder: str, old: bool
+) -> None:
     weights = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(weights.parameters())
     weights(torch.ones(3)).sum().backward()

@@ -152,11 +152,11 @@ class _Buffer:
     """A buffer that one thread reuses for each part."""
 
     def __init__(self) -> None:
-        self._buffer = np.empty(0, np.uint8)
+        self._bytes = np.empty(0, np.uint8)
 
     def of(self, nbytes: int) -> Bytes:
         if self._bytes.size < nbytes:
-            self._buffer = np.empty(nbytes, np.uint8)
+            self._bytes = np.empty(nbytes, np.uint8)
         return self._bytes[:nbytes]
 
 

@@ -324,9 +324,7 @@ def _python() -> Path:
 
 
 def _no_process(reason: object) -> ModelError:
-    return ModelError(
-        f"the process that renders chat templates can't be started: {reason}"
-    )
+    return ModelError(f"the process that renders chat templates can't be started: {reason}")
 
 
 def _signal_name(number: int) -> str:
