@@ -23,8 +23,8 @@ QUANTIZED_FILES = [p for p in FILES if "f16" not in p.name]
 # Logits of the golden model have a standard deviation of 0.95.
 #
 # Float weights: the decoder computes in float32 and the oracle in float64; both keep keys and
-# values in float16. The difference is float32 rounding (1e-6) and, sometimes, a key or value between
-# two float16 numbers that is rounded the other way, a relative difference of 2**-11.
+# values in float16. The difference is float32 rounding (1e-6) and, sometimes, a key or value
+# between two float16 numbers that is rounded the other way, a relative difference of 2**-11.
 # Measured, in standard deviations of the logits: 1.2e-3 at most, 2e-5 in the median, 9e-5 rms, a
 # tenth of the effect of the float16 cache itself (1.1e-3 rms).
 EXACT_MAX, EXACT_RMS = 3e-3, 2e-4

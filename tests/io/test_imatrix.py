@@ -187,7 +187,7 @@ def test_each_fault_of_the_binary_form_is_reported(tmp_path: Path, raw: bytes, r
         ({"a.in_sum2": floats([1, 2, 3]), "a.counts": floats([1], [1])}, {}, "3 sums for 2"),
         ({"a.in_sum2": floats([1]), "a.counts": floats([-1])}, {}, "'a.counts' holds -1.0"),
         ({"a.in_sum2": floats([1]).astype(np.float16), "a.counts": floats([1])}, {}, "is f16"),
-        ({"a.in_sum2": floats([1]), "a.counts": floats([1])}, {"datasets": [1]}, "no list"),
+        ({"a.in_sum2": floats([1]), "a.counts": floats([1])}, {"datasets": [1]}, "not a list"),
     ],
 )
 def test_each_fault_of_the_gguf_form_is_reported(

@@ -208,7 +208,7 @@ def test_repair_counts_it_as_lost_then(tmp_path: Path) -> None:
     report = repair_file(path, out)
     assert report.saved == ["a", "b"]
     assert [tensor.name for tensor in report.lost] == ["u"]
-    assert "as its type 77 is not known" in report.lost[0].reason
+    assert "because its type 77 is not known" in report.lost[0].reason
 
 
 def test_a_lost_tensor_ends_the_one_before_it(tmp_path: Path) -> None:

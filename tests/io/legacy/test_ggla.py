@@ -125,8 +125,8 @@ def test_each_fault_has_its_reason(tmp_path: Path, raw: bytes, reason: str) -> N
         ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 2)}, 8, "but r is 4"),
         ({"w.loraA": floats(8, 4), "w.loraB": floats(4)}, 8, "but r is 4"),
         ({"w": floats(8, 4)}, 8, "neither"),
-        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, 0.5, "whole number"),
-        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, None, "whole number"),
+        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, 0.5, "as an integer"),
+        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, None, "as an integer"),
         ({}, 8, "no rank"),
     ],
 )
