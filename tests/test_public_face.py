@@ -208,7 +208,7 @@ def test_arrays_are_saved_as_they_are(tmp_path: Path) -> None:
         (QUANTIZED, "mapping by name or a list"),
         ("abc", "mapping by name or a list"),
         ({1: VALUES}, "the name of a tensor must be a str, not 1"),
-        ({"a": VALUES > 0}, "array 'a' is of dtype bool, which no type stores"),
+        ({"a": VALUES > 0}, "array 'a' has dtype bool, which no tensor type stores"),
         ({"a": None}, "array 'a' holds NoneType"),
     ],
 )
