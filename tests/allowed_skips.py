@@ -1,4 +1,4 @@
-"""Skips that are no holes. In CI (``GGMLKIT_SKIPS=listed``) any other skip is a failure.
+"""Allowed skips. In CI (``GGMLKIT_SKIPS=listed``) any other skip is a failure.
 
 ``GGMLKIT_SKIPS=none``, which `make peers` sets, allows none at all.
 """
@@ -22,9 +22,9 @@ class AllowedSkip:
     """Skips of tests under a path whose reason matches.
 
     Attributes:
-        tests: beginning of the tests' ids.
-        reason: regular expression for what the whole skip says.
-        why: why nothing is lost.
+        tests: the start of the tests' ids.
+        reason: regular expression that the whole reason of the skip must match.
+        why: why the skip is harmless.
     """
 
     tests: str
@@ -63,7 +63,7 @@ if not X86:
 
 
 def forbidden(test: str, reason: str) -> str | None:
-    """Why the skip of `test` is a failure; None where it may be skipped."""
+    """Why the skip of `test` is a failure; None if it is allowed."""
     setting = os.environ.get("GGMLKIT_SKIPS")
     if setting is None:
         return None

@@ -1,5 +1,5 @@
-"""Puts another build of the compiled module, from the folder GGMLKIT_CORE names, in the place of
-the installed one: an instrumented one, or one that emulates wider vectors. Import it first."""
+"""Replaces the compiled module by another build from the folder that GGMLKIT_CORE names: an
+instrumented one, or one that emulates wider vectors. Import it first."""
 
 from __future__ import annotations
 

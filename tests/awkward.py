@@ -1,4 +1,4 @@
-"""Texts on which tokenizers differ if they can."""
+"""Texts on which tokenizers often differ."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _LETTERS = [
 
 
 def mixed(letters: Sequence[str], count: int, seed: int = 5) -> list[str]:
-    """Random strings of letters that meet in odd ways."""
+    """Random strings of characters in odd combinations."""
     chance = random.Random(seed)
     return ["".join(chance.choices(letters, k=chance.randrange(30))) for _ in range(count)]
 
 
 def texts(count: int = 300) -> list[str]:
-    """The awkward ones, and random strings."""
+    """The awkward texts, and random strings."""
     return AWKWARD + mixed(_LETTERS, count)

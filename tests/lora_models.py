@@ -1,4 +1,4 @@
-"""LoRA adapters that PEFT makes, on tiny models of transformers."""
+"""LoRA adapters made by PEFT, for tiny models of transformers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINEAR = [*ATTENTION, "gate_proj", "up_proj", "down_proj"]
 def saved_adapter(
     folder: Path, model: Any, *, seed: int = 0, safe: bool = True, **settings: Any
 ) -> Any:
-    """A random adapter of a copy of ``model``, saved to a folder; the model with it applied."""
+    """Saves a random adapter of a copy of ``model`` to a folder; returns the model with it."""
     import peft
 
     import torch
@@ -45,7 +45,7 @@ def logits(model: Any) -> NDArray[np.float32]:
 
 
 def distance(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
-    """Root mean square of the difference, relative to the spread of the second."""
+    """Root mean square of the difference, relative to the standard deviation of ``theirs``."""
     return float(np.sqrt(np.mean((ours - theirs).astype(np.float64) ** 2)) / theirs.std())
 
 

@@ -1,8 +1,8 @@
-"""A decoder of the LLaMA family in plain numpy: what the compiled one must compute.
+"""A decoder of the LLaMA family in plain numpy: the expected results of the compiled one.
 
-Everything is float64 but where the compiled decoder rounds by design: keys and values as they are
-cached, and, when asked for, the inputs of matrix products: to 8 bits per 32 elements, or with the
-weights to bfloat16 where this processor multiplies so.
+Everything is float64 except where the compiled decoder rounds by design: cached keys and values,
+and, if requested, the inputs of matrix products: to 8 bits per 32 elements, or, together with the
+weights, to bfloat16 if this processor multiplies so.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Oracle:
     """One model, from gguf metadata and gguf-named tensors.
 
     Args:
-        round_activations: as for quantized weights, the largest magnitude of 32 inputs becomes
-            127, and what that leaves off is rounded too where the 32 are coarse; see
-            matrices.py for what is rounded to bfloat16 in its place.
-        cached: what the cache keeps of keys and values.
+        round_activations: whether inputs are rounded as for quantized weights: the largest
+            magnitude of 32 inputs becomes 127, and the rest is rounded too if the 32 are coarse;
+            see matrices.py for inputs that are rounded to bfloat16 instead.
+        cached: the rounding of keys and values in the cache.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Oracle:
         return self.linear(gate * up, f"blk.{layer}.ffn_down")
 
     def rotate(self, x: F, angles: F, magnitude: float) -> F:
-        """Pairs as complex numbers, turned: neighbours in LLaMA, else one of each half."""
+        """Rotates pairs as complex numbers: neighbours in LLaMA, else one of each half."""
         d = self.rope_dims
         first, second = slice(0, d, 2), slice(1, d, 2)
         if self.architecture != "llama":
@@ -136,7 +136,7 @@ class Oracle:
         return bool(self.key("attention.sliding_window", 0) and pattern[layer])
 
     def rotations(self, layer: int, n: int) -> tuple[F, float]:
-        """Angle of every position and pair ``(n, rope_dims / 2)``, and the factor of magnitude."""
+        """Angle of every position and pair ``(n, rope_dims / 2)``, and the attention factor."""
         base = float(self.key("rope.freq_base", 10000.0))
         d = self.rope_dims
         if self.architecture == "gemma3" and self.slides(layer):
@@ -168,7 +168,7 @@ def capped(x: F, cap: float | None) -> F:
     return np.asarray(cap * np.tanh(x / cap)) if cap else x
 
 
-# How much larger than the row's mean a scale is where the decoder rounds in two parts.
+# The decoder rounds in two parts if a scale is this much larger than the row's mean.
 _COARSE = {
     **dict.fromkeys(("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"), 2.0),
     "attn_output": np.inf,

@@ -1,4 +1,4 @@
-"""How much memory a program of its own takes at most."""
+"""Measures the peak memory of a separate program."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# VmHWM, unlike ru_maxrss, begins anew with the program and forgets what the tests' process had.
+# VmHWM, unlike ru_maxrss, starts at zero with the program, without the tests' process's memory.
 _PEAK = """
 def peak():
     with open("/proc/self/status") as status:
@@ -15,7 +15,7 @@ def peak():
 
 
 def printed(code: str, *words: str | Path) -> int:
-    """The last line that Python code prints, a number; ``peak()`` gives it the bytes so far."""
+    """The number in the last line that Python code prints; it can call ``peak()`` for the bytes."""
     done = subprocess.run(
         [sys.executable, "-c", _PEAK + code, *map(str, words)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""gguf files put together by hand, of tensors of any type number at any place."""
+"""gguf files assembled by hand, with tensors of any type number at any place."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _ALIGNMENT = 32
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor: numpy shape, the number that stands for its type, its bytes; and where they are in
-    the data, if that isn't behind the tensor before."""
+    """A tensor: numpy shape, type number, bytes; and their offset in the data, if they don't follow
+    the tensor before."""
 
     name: str
     shape: tuple[int, ...]
@@ -38,5 +38,5 @@ def raw_gguf(entries: Sequence[Entry], byte_order: str = "little", end: bytes = 
 
 
 def padded(raw: bytes) -> bytes:
-    """As tensors lie in a file."""
+    """The bytes padded as in a file."""
     return raw + bytes(-len(raw) % _ALIGNMENT)

@@ -1,4 +1,4 @@
-"""What an installed wheel must do, with no test tools and no files: `python tests/smoke.py`."""
+"""Checks an installed wheel without test tools and files: `python tests/smoke.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In CI a skip that is not listed is a failure."""
+"""In CI, a skip that is not listed is a failure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytest.importorskip("a_package_that_nobody_has")
 
 
 def outcome(folder: Path, skips: str | None) -> str:
-    """What pytest says of SUITE at the end."""
+    """The summary that pytest prints for SUITE."""
     for name, text in SUITE.items():
         (folder / name).write_text(text)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "python")])}
@@ -48,23 +48,23 @@ def outcome(folder: Path, skips: str | None) -> str:
 
 
 def test_other_skips_fail_by_name(tmp_path: Path) -> None:
-    said = outcome(tmp_path, "listed")
-    assert "1 failed, 1 passed, 1 xfailed, 3 errors" in said
-    assert "skipped, but GGMLKIT_SKIPS=listed" in said
+    summary = outcome(tmp_path, "listed")
+    assert "1 failed, 1 passed, 1 xfailed, 3 errors" in summary
+    assert "skipped, but GGMLKIT_SKIPS=listed" in summary
     for reason in ("no such program", "not here", "nothing to give", "a_package_that_nobody_has"):
-        assert reason in said
+        assert reason in summary
 
 
-def test_elsewhere_tests_may_be_skipped(tmp_path: Path) -> None:
+def test_outside_ci_tests_can_be_skipped(tmp_path: Path) -> None:
     assert "1 passed, 4 skipped, 1 xfailed" in outcome(tmp_path, None)
 
 
-def test_what_a_processor_lacks_is_listed_by_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_instruction_sets_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GGMLKIT_SKIPS", "listed")
     test = "tests/kernels/test_native.py::test_this_processor[x]"
     for isa in OWN_SETS:
         assert forbidden(test, f"GGMLKIT_ISA={isa}, but this processor lacks it") is None
-        # Then the build is wrong, not the processor.
+        # In this case, the build is wrong, not the processor.
         assert forbidden(test, f"GGMLKIT_ISA={isa} is no instruction set of this build")
     for isa in OTHER_SETS:
         assert forbidden(test, f"GGMLKIT_ISA={isa} is no instruction set of this build") is None

@@ -1,11 +1,11 @@
-"""Tests are where their sources are, and files stay short."""
+"""Tests have the same folders as their sources, and files stay short."""
 
 from __future__ import annotations
 
 from paths import ROOT
 
 TESTS = ROOT / "tests"
-# Of no one source: what surrounds the two trees, and kinds of tests of their own.
+# Folders that mirror no single source: those beside the two trees, and special kinds of tests.
 APART = {"benchmarks", "data", "docs", "exploits", "fuzz", "native", "peers", "typing", "vendor"}
 LONGEST = 450
 

@@ -1,4 +1,4 @@
-"""The names at the top, and what wrong arguments are told."""
+"""The public names, and errors for wrong arguments."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_short_names_work(golden: Path, tmp_path: Path) -> None:
 def test_settings_are_named_and_typed(function: Callable[..., Any]) -> None:
     for name, parameter in inspect.signature(function).parameters.items():
         assert parameter.kind is not parameter.VAR_KEYWORD, name
-        assert "dtype" not in name or "DTypeLike" in parameter.annotation  # numpy's alone
+        assert "dtype" not in name or "DTypeLike" in parameter.annotation  # only numpy's
         if name == "threads":
             assert parameter.default is None
 
@@ -120,10 +120,10 @@ def test_threads_below_one_are_refused(file: Path, tmp_path: Path, name: str) ->
         (b"bytes", "not numbers"),
         (np.zeros(32, "M8[s]"), "datetime64"),
         ({"a": 1}, "dict"),
-        (torch.zeros(32, device="meta"), "no array of numbers"),
+        (torch.zeros(32, device="meta"), "not an array of numbers"),
     ],
 )
-def test_what_is_no_array_of_numbers(array: Any, message: str) -> None:
+def test_objects_that_are_not_arrays_of_numbers(array: Any, message: str) -> None:
     for work in (lambda: gk.quantize(array, "f32"), lambda: gk.matmul(array, QUANTIZED)):
         with pytest.raises(gk.ArgumentError, match=message):
             work()
@@ -142,10 +142,10 @@ TYPE = "type must be the name of a tensor type"
 WRONG: dict[str, Wrong] = {
     "a number for a type": (lambda: gk.quantize(VALUES, 2), TYPE),  # type: ignore[arg-type]
     "numpy's type": (lambda: gk.quantize(VALUES, np.float16), TYPE),  # type: ignore[arg-type]
-    "ggml's type": (lambda: QUANTIZED.dequantize("q4_0"), "dtype must be one of numpy's"),
+    "ggml's type": (lambda: QUANTIZED.dequantize("q4_0"), "dtype must be a numpy dtype"),
     "an out that is read": (
         lambda: QUANTIZED.dequantize(out=np.broadcast_to(np.float32(0), (4, 64))),
-        "out can only be read",
+        "out is read-only",
     ),
     "an array for a tensor": (lambda: gk.dequantize(VALUES), "takes a Tensor"),  # type: ignore
     "an array for weights": (lambda: gk.matmul(VALUES, VALUES), "must be a Tensor"),  # type: ignore
@@ -208,11 +208,11 @@ def test_arrays_are_saved_as_they_are(tmp_path: Path) -> None:
         (QUANTIZED, "mapping by name or a list"),
         ("abc", "mapping by name or a list"),
         ({1: VALUES}, "the name of a tensor must be a str, not 1"),
-        ({"a": VALUES > 0}, "array 'a' is of dtype bool, which no type stores"),
+        ({"a": VALUES > 0}, "array 'a' has dtype bool, which no tensor type stores"),
         ({"a": None}, "array 'a' holds NoneType"),
     ],
 )
-def test_what_cannot_be_saved(tmp_path: Path, tensors: Any, message: str) -> None:
+def test_tensors_that_cannot_be_saved(tmp_path: Path, tensors: Any, message: str) -> None:
     with pytest.raises(gk.ArgumentError, match=message):
         gk.save(tmp_path / "a.gguf", tensors)
     assert list(tmp_path.iterdir()) == []
@@ -235,7 +235,7 @@ def test_names_of_a_file(tmp_path: Path) -> None:
         with pytest.raises(KeyError, match=r"did you mean 'blk\.0\.attn_q\.weight'") as caught:
             file["blk.0.attn_q.wieght"]
         assert isinstance(caught.value, gk.MissingTensorError)
-        with pytest.raises(KeyError, match="asked for by name, not by 5"):
+        with pytest.raises(KeyError, match="the name of a tensor must be a str, not 5"):
             file[5]  # type: ignore[index]
         assert file.get("nothing") is None
         assert [] not in file

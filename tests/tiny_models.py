@@ -1,4 +1,4 @@
-"""Tiny random models of each architecture, as transformers saves them."""
+"""Tiny random models of each architecture, saved by transformers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LONGROPE = {
     "original_max_position_embeddings": 128,
 }
 
-# Each: the family in transformers, gguf's name of the architecture, what differs from the default.
+# For each: the family in transformers, gguf's name of the architecture, changed settings.
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama": ("Llama", "llama", {}),
     "llama-biases": ("Llama", "llama", {"attention_bias": True, "mlp_bias": True}),
@@ -99,7 +99,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @cache
 def byte_level_tokenizer() -> Any:
-    """A byte-level BPE with Llama 3's pre-tokenizer, as transformers saves it."""
+    """A byte-level BPE with Llama 3's pre-tokenizer, in transformers' form."""
     import tokenizers
     from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
@@ -157,7 +157,7 @@ def save_tiny(family: str, folder: Path, shard: str | None = None, **changes: An
 
 
 def save_variant(variant: str, folder: Path) -> Any:
-    """The same of a variant; what is a vector is not all zeros or ones."""
+    """The same for a variant; its vectors are not all zeros or ones."""
     import torch
 
     family, _, changes = VARIANTS[variant]

@@ -1,4 +1,4 @@
-// The attention kernels one by one, for tests: over keys and values given as rows.
+// The attention kernels one by one, for tests, on keys and values given as rows.
 #include "bindings/bindings.h"
 
 #include <string>
@@ -28,7 +28,7 @@ void require(bool fits) {
 
 const KvKernels& kernels_of(KvType type) { return active().kv[static_cast<std::size_t>(type)]; }
 
-// Whole groups that hold the rows, as keys or as values.
+// The rows in whole groups, as keys or as values.
 std::vector<std::byte> stored(KvType type, const FloatArray& x, bool as_keys) {
   const auto [rows, d] = shape_of(x);
   const KvKernels& kernels = kernels_of(type);

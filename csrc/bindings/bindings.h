@@ -1,5 +1,5 @@
-// One function a binding file, and the checks they share. Bindings are thin: they check every
-// shape and size, then call csrc.
+// One function per binding file, and the checks that they share. Bindings are thin: they check
+// every shape and size, then call csrc.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -33,7 +33,7 @@ inline Type type_at(std::size_t index) {
   return static_cast<Type>(index);
 }
 
-// How keys and values are cached, by name; throws ValueError for another.
+// The type of the KV cache by name; throws ValueError for any other name.
 KvType kv_type_named(const std::string& name);
 
 inline const std::byte* bytes_of(const ByteArray& a) {

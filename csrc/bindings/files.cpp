@@ -10,7 +10,7 @@ namespace py = pybind11;
 namespace ggmlkit {
 namespace {
 
-// A hint: where the system or the file system doesn't know it, nothing happens.
+// A hint: without support by the system or the file system, nothing happens.
 void start_writeback([[maybe_unused]] int descriptor) {
   py::gil_scoped_release release;
 #if defined(SYNC_FILE_RANGE_WRITE)
@@ -22,7 +22,7 @@ void start_writeback([[maybe_unused]] int descriptor) {
 
 void bind_files(py::module_& m) {
   m.def("start_writeback", &start_writeback, py::arg("descriptor"),
-        "Ask the system to begin storing what was written to a file, without waiting for it.");
+        "Ask the system to start writing a file's data to the disk, without waiting for it.");
   py::class_<MappingGuard>(m, "MappingGuard")
       .def(py::init([](const ByteArray& mapped) {
              return std::make_unique<MappingGuard>(bytes_of(mapped),

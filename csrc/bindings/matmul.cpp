@@ -19,7 +19,7 @@ void check_operands(std::size_t rows, std::size_t cols, const FloatArray& x, con
   }
 }
 
-// Weights packed once, and the array that float weights stay in.
+// Weights packed once, and the array that holds float weights.
 class PackedMatrix {
  public:
   PackedMatrix(std::size_t index, ByteArray data, std::size_t rows, std::size_t cols, int threads)

@@ -26,12 +26,12 @@ using text::WordPieces;
 using PieceNumbers = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
 using Scores = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-// SentencePiece makes pieces of 16 characters unless told otherwise. With pieces as long as a text,
-// to look for them at each of its characters would take for ever.
+// SentencePiece's default limit is 16 characters. With pieces as long as a text, searching for them
+// at each of its characters would take endless time.
 constexpr std::size_t kLongestPiece = 4000;
 
-// The pieces that `tokens` number, which live as long as the strings; those that are empty or no
-// text are none. Throws ValueError for one that is too long.
+// The pieces of `tokens`, which live as long as the strings; empty ones and those that are not text
+// are left out. Throws ValueError for one that is too long.
 std::vector<PieceTrie::Piece> pieces_of(const std::vector<std::string_view>& texts,
                                         const PieceNumbers& tokens) {
   std::vector<PieceTrie::Piece> found;

@@ -85,7 +85,7 @@ void put_in_row_order_into(const ByteArray& src, ByteArray dst, std::size_t rows
 }  // namespace
 
 void bind_quant(py::module_& m) {
-  // noconvert: a converted copy of an output array would be written and thrown away.
+  // noconvert: a converted copy of an output array would be written and discarded.
   m.def("dequantize", &dequantize_into, py::arg("type"), py::arg("src"), py::arg("dst").noconvert(),
         py::arg("threads"));
   m.def("convert", &convert_into, py::arg("source"), py::arg("src"), py::arg("target"),
@@ -98,7 +98,8 @@ void bind_quant(py::module_& m) {
         "Returns -1, or the index of the first float16 number that is not finite.");
   m.def("put_in_row_order", &put_in_row_order_into, py::arg("src"), py::arg("dst").noconvert(),
         py::arg("rows"), py::arg("piece"), py::arg("flipped"), py::arg("swapped"),
-        py::arg("blocks"), "Whole groups of interleaved rows of `blocks` blocks to rows in order.");
+        py::arg("blocks"),
+        "Converts groups of interleaved rows to rows in order; a row has `blocks` blocks.");
 }
 
 }  // namespace ggmlkit

@@ -15,15 +15,15 @@ namespace py = pybind11;
 namespace ggmlkit {
 namespace {
 
-// How a file holds strings: each after its length, of four bytes or eight.
+// Strings as in a file: each follows its length of four or eight bytes.
 struct Format {
   bool wide;
   bool big_endian;
 
   std::size_t width() const { return wide ? 8 : 4; }
 
-  // Calls take(string) for as many of `count` as lie whole in `data` from `offset` on. Returns how
-  // many they were, and where the last ended.
+  // Calls take(string) for up to `count` strings that are complete in `data` from `offset` on.
+  // Returns their number, and where the last one ends.
   template <class Take>
   std::pair<std::size_t, std::size_t> walk(std::string_view data, std::size_t offset,
                                            std::size_t count, Take take) const {
@@ -63,7 +63,7 @@ std::pair<std::unique_ptr<StoredStrings>, std::size_t> stored_strings(const py::
   const std::string_view data = view_of(info);
   const Format format{wide, big_endian};
   std::vector<std::string_view> texts;
-  texts.reserve(std::min(count, std::size_t{1} << 18));  // a file may claim any count
+  texts.reserve(std::min(count, std::size_t{1} << 18));  // a file can claim any count
   const auto take = [&](std::string_view text) { texts.push_back(text); };
   const std::size_t end = format.walk(data, offset, count, take).second;
   return {std::make_unique<StoredStrings>(data.substr(std::min(offset, data.size()), end - offset),

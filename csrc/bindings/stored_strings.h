@@ -1,4 +1,4 @@
-// Strings of a model file as Python sees them.
+// Strings of a model file for Python.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -12,7 +12,7 @@
 
 namespace ggmlkit {
 
-// A string; what is no UTF-8 as bytes.
+// A string as str, or as bytes if it is not UTF-8.
 inline pybind11::object python_text(std::string_view text) {
   const char* data = text.data();
   const auto n = static_cast<Py_ssize_t>(text.size());
@@ -26,11 +26,11 @@ inline pybind11::object python_text(std::string_view text) {
   return pybind11::reinterpret_steal<pybind11::object>(string);
 }
 
-// Strings that stay as a file holds them until one is read.
+// Strings that stay in the file's form until one is read.
 class StoredStrings {
  public:
   StoredStrings(const StoredStrings&) = delete;  // as it would view the first one's bytes
-  // Those of `texts`, views of a part of memory that is copied.
+  // From `texts`, views of a part of memory, which is copied.
   StoredStrings(std::string_view part, std::vector<std::string_view> texts)
       : stored_(part), texts_(std::move(texts)) {
     for (std::string_view& text : texts_) {
@@ -52,7 +52,7 @@ class StoredStrings {
     return all;
   }
 
-  // The place of each of these texts that is here, the last of equal ones.
+  // The places of those texts that are among the strings; the last one of equal strings.
   pybind11::dict find(const std::vector<std::string>& texts) const {
     std::unordered_map<std::string_view, std::size_t> places;
     for (const std::string& text : texts) places.emplace(text, texts_.size());

@@ -1,4 +1,4 @@
-// Texts that Python hands over, as views that live as long as its strings.
+// Texts from Python, as views that live as long as its strings.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -20,7 +20,7 @@ inline std::string_view utf8(pybind11::handle string) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-// Those of a list, or stored ones; without data where something is no text.
+// The texts of a list or of stored strings; an entry that is not text has no data.
 inline std::vector<std::string_view> texts_of(const pybind11::object& strings) {
   std::vector<std::string_view> found;
   found.reserve(pybind11::len(strings));
@@ -36,7 +36,7 @@ inline std::vector<std::string_view> texts_of(const pybind11::object& strings) {
   return found;
 }
 
-// The tokens of words that an encoder takes one by one.
+// The tokens of words, which the encoder gets one by one.
 template <class Encoder>
 std::vector<std::int32_t> encode_words(const Encoder& encoder, const pybind11::iterable& words) {
   std::vector<std::int32_t> tokens;

@@ -26,7 +26,7 @@ using text::TokenFinder;
 using text::WordSplitter;
 using TokenVector = std::vector<std::int32_t>;
 
-// A piece may itself begin with a space, never hold one further on.
+// A piece can begin with a space, but never contain one after that.
 std::vector<BytePairs::Pair> pairs_of(const std::vector<std::string_view>& merges) {
   std::vector<BytePairs::Pair> found;
   found.reserve(merges.size());

@@ -5,7 +5,7 @@
 namespace ggmlkit {
 namespace {
 
-// What quantizing leaves off a block.
+// The rounding errors of quantizing a block.
 void rest_of_block(const float* x, const ActivationSlot& quantized, float* rest) {
   for (std::size_t i = 0; i < kBlock; ++i) {
     const std::size_t place = i / 4 * quad_step(quantized.width) + i % 4;
@@ -41,7 +41,7 @@ Range Activations::share(int thread, int n_threads) const {
   return split(tokens_, thread, n_threads, has_two_parts() ? widest() : 1);
 }
 
-// Whole ones of the widest, then what is left in 8, 4, 2 and 1.
+// Panels of the widest size, then the remaining tokens in panels of 8, 4, 2 and 1.
 Activations::Panel Activations::panel_of(std::size_t token) const {
   Panel panel{token / widest() * widest(), 0};
   panel.width = panel_width(tokens_ - panel.first, widest());
@@ -52,7 +52,7 @@ Activations::Panel Activations::panel_of(std::size_t token) const {
   return panel;
 }
 
-// Where a token of a panel has its quantized block i.
+// The place of quantized block i of a token in a panel.
 ActivationSlot Activations::slot(const Panel& panel, std::size_t token, std::size_t i) {
   const std::size_t at = panel.first * room(cols_) + i * panel.width;
   const std::size_t place = token - panel.first;
@@ -76,7 +76,7 @@ void Activations::quantize_rows(Range tokens) {
   }
 }
 
-// Each block once.
+// Quantizes each block in one part.
 void Activations::list_blocks(const Panel& panel) {
   const std::size_t blocks = cols_ / kBlock;
   std::uint32_t* list = blocks_.data() + panel.first * room(cols_);
@@ -84,8 +84,8 @@ void Activations::list_blocks(const Panel& panel) {
   counts_[panel.first] = static_cast<std::uint32_t>(blocks);
 }
 
-// Where a block is coarse in one token it gets a second part, right behind the first, in all tokens
-// of the panel. In the others it is zero: a token's product is independent of the
+// If a block is coarse in one token, it gets a second part, directly after the first, in all tokens
+// of the panel. In the other tokens it is zero, so that a token's product is independent of the
 // other tokens in the batch.
 void Activations::add_second_parts(const Panel& panel) {
   const std::size_t blocks = cols_ / kBlock;
@@ -106,7 +106,7 @@ void Activations::add_second_parts(const Panel& panel) {
   if (coarse == 0) return;
   std::uint32_t* list = blocks_.data() + panel.first * room(cols_);
   counts_[panel.first] = static_cast<std::uint32_t>(blocks + coarse);
-  for (std::size_t b = blocks; coarse != 0;) {  // from the end, into the room there
+  for (std::size_t b = blocks; coarse != 0;) {  // from the end, where there is room
     --b;
     const bool has_second = is_coarse(b);
     if (has_second) list[b + coarse] = static_cast<std::uint32_t>(b);
@@ -126,7 +126,7 @@ void Activations::add_second_parts(const Panel& panel) {
   }
 }
 
-// A quantized block of all tokens of a panel, to another place of theirs.
+// Moves a quantized block of all tokens of a panel to another place.
 void Activations::move(const Panel& panel, std::size_t from, std::size_t to) {
   const ActivationSlot a = slot(panel, panel.first, from);
   const ActivationSlot b = slot(panel, panel.first, to);

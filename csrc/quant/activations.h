@@ -1,11 +1,11 @@
-// Rows of activations, quantized to int8 per 32 elements for quantized weights, in the panels that
-// kernels take; the float rows stay reachable for float weights. Where a processor multiplies
-// matrices of bfloat16, whole panels of tokens are converted to that: it costs less, in time and
-// accuracy.
+// Rows of activations, quantized to int8 with a scale per 32 elements for quantized weights, in the
+// panels that kernels take; the float rows stay available for float weights. If the processor
+// multiplies bfloat16 matrices, whole panels of tokens are converted to bfloat16, which is faster
+// and more accurate.
 //
-// Quantizing loses most in coarse blocks: an element far larger than the others of its row sets the
-// scale of 31 neighbours too. Those blocks can be quantized in two parts, which have 16 bits
-// together. Where every block is, nothing is converted to bfloat16.
+// Quantizing is least accurate in coarse blocks: an element much larger than the others of its row
+// sets the scale of 31 neighbours, too. These blocks can be quantized in two parts, which have 16
+// bits together. If every block is, nothing is converted to bfloat16.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 
 namespace ggmlkit {
 
-// How much larger than its row's mean a block's scale is where it counts as coarse.
+// A block counts as coarse if its scale is this much larger than the row's mean.
 constexpr float kNoBlock = std::numeric_limits<float>::infinity();
 constexpr float kEveryBlock = -1.0f;
 
@@ -33,11 +33,11 @@ class Activations {
   // Points at x (tokens × cols, dense; must outlive the use) without quantizing it.
   void attach(const float* x, std::size_t tokens, std::size_t cols);
 
-  // The rows that a thread quantizes: where blocks may have two parts, panels stay whole, as their
-  // tokens agree on which.
+  // The rows that a thread quantizes. If blocks can have two parts, panels stay whole, as the
+  // tokens of a panel have second parts of the same blocks.
   Range share(int thread, int n_threads) const;
 
-  // Quantizes a share; nothing where rows are no whole blocks, as such matrices have float weights.
+  // Quantizes a share; nothing if rows aren't whole blocks, as such matrices have float weights.
   // Threads must wait at a barrier before the use.
   void quantize_rows(Range tokens);
 

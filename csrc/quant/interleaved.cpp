@@ -12,8 +12,8 @@ void copy_scale(const std::byte* src, std::byte* dst, bool swapped) {
   dst[1] = src[swapped ? 0 : 1];
 }
 
-// One block column of a group: the scales of all rows, then the first piece of each row's nibbles,
-// the second of each, and so on. Block r goes to dst + r · step.
+// Converts one block column of a group: the scales of all rows, then the first piece of each row's
+// nibbles, the second of each, and so on. Block r goes to dst + r · step.
 template <std::size_t rows, std::size_t piece>
 void put_record(const std::byte* src, std::byte* dst, std::size_t step, std::uint64_t flipped,
                 bool swapped) {

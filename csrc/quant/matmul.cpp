@@ -7,8 +7,8 @@
 namespace ggmlkit {
 namespace {
 
-// Tokens of one pass over the weights, whole panels: their quantized rows, of one or two bytes an
-// element, stay in the second-level cache.
+// Tokens of one pass over the weights, in whole panels: their quantized rows, with one or two bytes
+// per element, stay in the second-level cache.
 std::size_t tokens_of_pass(std::size_t cols) {
   constexpr std::size_t kMost = 256;
   constexpr std::size_t kElements = 3 << 18;
@@ -16,18 +16,19 @@ std::size_t tokens_of_pass(std::size_t cols) {
   return std::clamp(panels * kMatrixPanel, kMatrixPanel, kMost);
 }
 
-// Packed bytes of one kernel call for many tokens, or of one packing at use: they stay in the
-// first-level cache, or near it, while all tokens of the panel use them.
+// Packed bytes of one kernel call for many tokens, or of one packing on use: they stay in or near
+// the first-level cache while all tokens of the panel use them.
 constexpr std::size_t kWeightPanel = 1 << 14;
 
-// Scratch for tiles that are packed at use; one a thread, kept between calls.
+// Scratch for tiles that are packed on use; one per thread, kept between calls.
 std::byte* packing_room(std::size_t bytes) {
   thread_local AlignedArray<std::byte> room;
   room.resize(bytes);
   return room.data();
 }
 
-// Whether one token's product reads the file's rows without packing them; does it then.
+// Computes one token's product from the file's rows without packing, if a kernel can; returns
+// whether it did.
 bool multiplied_as_stored(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
                           Range share) {
   const auto product = active().types[static_cast<std::size_t>(w.type())].multiply_stored;
@@ -43,7 +44,7 @@ void packed_rows(const WeightMatrix& w, const Activations& x, Range tokens, floa
                  std::size_t ldy, Range share) {
   const MatmulKernel kernel = active().matmul[static_cast<std::size_t>(w.kind())];
   const std::size_t tile_rows = active().tile_rows;
-  // Tiles in pairs, but a single token that packs as it goes keeps to one tile of scratch.
+  // Tiles in pairs, except for a single token that packs on use: one tile of scratch.
   const std::size_t pair = w.packs_at_use() && tokens.size() == 1 ? 1 : 2;
   const std::size_t step = std::max(pair, kWeightPanel / w.tile_bytes() / 2 * 2);
   std::byte* room = w.packs_at_use() ? packing_room(step * w.tile_bytes()) : nullptr;
@@ -86,7 +87,7 @@ std::size_t row_step(const WeightMatrix& w) { return w.is_packed() ? 2 * active(
 void matmul_rows(const WeightMatrix& w, const Activations& x, Range tokens, float* y,
                  std::size_t ldy, Range rows) {
   if (rows.begin == rows.end || tokens.begin == tokens.end) return;
-  if (w.cols() == 0) {  // nothing to pack, quantize or share out
+  if (w.cols() == 0) {  // nothing to pack, quantize or distribute
     for (std::size_t t = 0; t < tokens.size(); ++t) std::fill_n(y + t * ldy, rows.size(), 0.0f);
   } else if (w.is_packed()) {
     if (multiplied_as_stored(w, x, tokens, y, rows)) return;

@@ -19,11 +19,12 @@ const TypeKernels& kernels(Type type) { return active().types[static_cast<std::s
 
 int useful_threads(std::size_t n, int threads) { return n < kSerial ? 1 : threads; }
 
-// Elements between two types at a time: whole blocks of any type, and floats that stay in the
-// first cache.
+// Elements converted between two types at a time: whole blocks of any type, as floats that stay in
+// the first-level cache.
 constexpr std::size_t kPart = 1024;
 
-// Floats quantized at a time: their blocks are still in the first cache when they are checked.
+// Floats quantized at a time: their blocks are still in the first-level cache when they are
+// checked.
 constexpr std::size_t kChecked = 4096;
 
 std::size_t first_not_finite(const float* src, std::size_t i, std::size_t n) {
@@ -31,28 +32,29 @@ std::size_t first_not_finite(const float* src, std::size_t i, std::size_t n) {
   return i;
 }
 
-// The index of the first value of the greatest magnitude: what makes a block's scale.
+// The index of the first value with the greatest magnitude, which determines a block's scale.
 std::size_t greatest_of(const float* src, std::size_t n) {
   const auto less = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
   return static_cast<std::size_t>(std::max_element(src, src + n, less) - src);
 }
 
-// n, or the index of the first value that the blocks made of n floats don't hold.
+// The index of the first of n floats that their blocks can't hold, or n.
 std::size_t first_lost_value(Type type, const float* src, const std::byte* dst, std::size_t n,
                              bool weighted) {
   const std::size_t i = first_lost(type, src, dst, n, weighted);
   return i == n ? n : i + greatest_of(src + i, info(type).block_size);
 }
 
-// Quantizes n floats with quantize(src, dst, n), which is a kernel. Returns n, or the index of the
-// first value that is not finite or that its block doesn't hold.
+// Quantizes n floats with the kernel quantize(src, dst, n). Returns the index of the first value
+// that is not finite or that its block can't hold, or n.
 template <class Kernel>
 std::size_t checked(Type type, Kernel quantize, const float* src, std::byte* dst, std::size_t n,
                     bool weighted) {
   const std::size_t end = quantize(src, dst, n);
   if (end == n) return first_lost_value(type, src, dst, n, weighted);
-  // Kernels name some blocks that hold a value which is not finite. Those before it are quantized
-  // too, so that which value is named does not depend on how many blocks a kernel takes together.
+  // A kernel returns one of the blocks with a value that is not finite. The blocks before it are
+  // quantized too, so that the result doesn't depend on how many blocks a kernel processes
+  // together.
   const std::size_t bad = first_not_finite(src, end, n);
   const std::size_t whole = bad / info(type).block_size * info(type).block_size;
   quantize(src, dst, whole);
@@ -78,7 +80,7 @@ bool are_floats(Type type, const std::byte* p) {
   return type == Type::f32 && reinterpret_cast<std::uintptr_t>(p) % alignof(float) == 0;
 }
 
-// Where several threads work, the smallest index that one of them names.
+// The smallest index that one of several threads reports.
 class FirstBad {
  public:
   explicit FirstBad(std::size_t n) : n_(n), first_(n) {}
@@ -86,7 +88,7 @@ class FirstBad {
     std::lock_guard<std::mutex> lock(mutex_);
     first_ = std::min(first_, index);
   }
-  // -1 where none did.
+  // -1 if none did.
   std::ptrdiff_t result() const { return first_ == n_ ? -1 : static_cast<std::ptrdiff_t>(first_); }
 
  private:

@@ -1,4 +1,4 @@
-// Tensor-level quantize and dequantize: the active kernels over all threads.
+// Quantizes and dequantizes tensors with the active kernels on all threads.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +19,15 @@ void dequantize_row(Type type, const std::byte* src, float* dst, std::size_t n);
 void dequantize(Type type, const std::byte* src, float* dst, std::size_t n, ThreadPool& pool,
                 int threads = 0);
 
-// n elements of one type to another by way of float32, a few KiB at a time: no float array is made.
-// n is a multiple of both block sizes. Returns -1, or the index of the first value that `to` can't
-// hold, whatever the threads (dst is then unspecified): one that is not finite, for quantized
-// types; one too large, for float types; the greatest of a block whose scale would be infinite.
+// Converts n elements from one type to another through float32, a few KiB at a time: no float array
+// is made. n is a multiple of both block sizes. Returns -1, or the index of the first value that
+// `to` can't hold, whatever the number of threads (dst is then unspecified): for quantized types
+// one that is not finite, for float types one that is too large, or the greatest of a block whose
+// scale would be infinite.
 std::ptrdiff_t convert(Type from, const std::byte* src, Type to, std::byte* dst, std::size_t n,
                        ThreadPool& pool, int threads = 0);
 
-// The same for `rows` rows of `cols`, with how much each column's error counts (not negative).
+// The same for `rows` rows of `cols`, with a weight (not negative) of each column's error.
 std::ptrdiff_t convert_weighted(Type from, const std::byte* src, Type to, std::byte* dst,
                                 std::size_t rows, std::size_t cols, const float* importance,
                                 ThreadPool& pool, int threads = 0);

@@ -12,11 +12,11 @@ namespace {
 
 constexpr std::size_t kNone = ~std::size_t{0};
 
-// Where a block's numbers are that must be finite.
+// The places in a block of the numbers that must be finite.
 struct Fields {
   std::size_t scale = kNone;
   std::size_t minimum = kNone;
-  // The most that a float32 scale is multiplied by; 0 where they are float16.
+  // The greatest factor of a float32 scale; 0 if scales are float16.
   float levels = 0.0f;
 };
 
@@ -73,13 +73,13 @@ float float_at(const std::byte* p) {
   return value;
 }
 
-constexpr std::uint16_t kHalf = 0x7c00u;  // infinity: what is not finite is not below it
+constexpr std::uint16_t kHalf = 0x7c00u;  // infinity: numbers that aren't finite aren't below it
 constexpr std::uint16_t kBfloat = 0x7f80u;
 constexpr std::uint16_t kMagnitude = 0x7fffu;
 
 bool is_infinite_half(const std::byte* p) { return (half_at(p) & kMagnitude) >= kHalf; }
 
-// In a loop that compilers make vectors of, whose sums carry into the sign's place.
+// A loop that compilers vectorize; the sum of a number that isn't finite carries into the sign bit.
 bool all_below(std::uint16_t infinity, const std::byte* p, std::size_t n) {
   const auto rest = static_cast<std::uint16_t>(0x8000u - infinity);
   std::uint16_t carried = 0;
@@ -91,7 +91,7 @@ bool all_below(std::uint16_t infinity, const std::byte* p, std::size_t n) {
   return carried < 0x8000u;
 }
 
-// The first number that is not finite though its float was.
+// The first number that is not finite although its float was.
 std::size_t first_overflow(std::uint16_t infinity, const float* src, const std::byte* p,
                            std::size_t n) {
   if (all_below(infinity, p, n)) return n;
@@ -101,13 +101,14 @@ std::size_t first_overflow(std::uint16_t infinity, const float* src, const std::
   return n;
 }
 
-// Above all that a float16 scale times a block's integers reaches, 65504 · 32 · 127. Sums of such
-// numbers' squares can overflow: the search for a group's scale then ends with zero, beside which
-// the other groups' can be finite. And a search may leave out what hardly counts, however large.
+// Greater than any product of a float16 scale and a block's integers, 65504 · 32 · 127. Sums of the
+// squares of such numbers can overflow: the search for a group's scale then gives zero, although
+// the scales of other groups can be finite. A search can also ignore a value with little weight,
+// however large it is.
 constexpr std::uint32_t kAboveHalfScales = 0x4d800000u;  // 2^28
 
 bool any_above_half_scales(const float* x, std::size_t n) {
-  std::uint32_t carried = 0;  // to the sign's place
+  std::uint32_t carried = 0;  // into the sign bit
   for (std::size_t i = 0; i < n; ++i) {
     carried |= (float_bits(x[i]) & 0x7fffffffu) + (0x80000000u - kAboveHalfScales);
   }
@@ -148,7 +149,7 @@ std::size_t first_lost(Type type, const float* src, const std::byte* blocks, std
   const std::size_t size = info(type).block_size;
   const std::size_t bytes = info(type).block_bytes;
   if (at.scale == kNone) return n;
-  // Other scales are the greatest weight's share of it: no number gets lost but by them.
+  // Other scales are fractions of the greatest weight: a number is lost only if a scale is.
   const bool is_searched = weighted || size > 32 || type == Type::iq4_nl;
   if (!is_searched && at.levels == 0.0f) {
     const auto all_finite = [&](std::size_t field) {

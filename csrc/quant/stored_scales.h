@@ -1,4 +1,4 @@
-// Whether blocks hold what was quantized: a scale beyond the type that stores it becomes infinite.
+// Checks that blocks hold the quantized numbers: a scale too large for its type becomes infinite.
 #pragma once
 
 #include <cstddef>
@@ -7,13 +7,13 @@
 
 namespace ggmlkit {
 
-// n, or where the first block begins that does not hold its floats. `blocks` are what a kernel just
-// made of n finite floats; of a float type, some may be infinite or NaN, which it holds. `weighted`
-// says that the kernel took the importance of columns.
+// The index of the first element of the first block that does not hold its floats, or n. `blocks`
+// are those that a kernel just made from n finite floats; for a float type, some can be infinite or
+// NaN, which it holds. `weighted`: whether the kernel used the importance of columns.
 std::size_t first_lost(Type type, const float* src, const std::byte* blocks, std::size_t n,
                        bool weighted);
 
-// n, or the index of the first of n float16 numbers that is not finite.
+// The index of the first of n float16 numbers that is not finite, or n.
 std::size_t first_not_finite_half(const std::byte* halves, std::size_t n);
 
 }  // namespace ggmlkit

@@ -75,12 +75,12 @@ void pack(const std::vector<WeightMatrix*>& matrices, ThreadPool& pool, int thre
   pool.run(
       [&](int thread, int n_threads) {
         const Range share = split(all, thread, n_threads);
-        std::size_t first = 0;  // byte of w, of all
+        std::size_t first = 0;  // first byte of w among the bytes of all
         for (const WeightMatrix* w : matrices) {
           const std::size_t pieces = w->pieces();
           if (pieces == 0) continue;
           const std::size_t step = w->nbytes() / pieces;
-          // A piece belongs to the share that its first byte is in.
+          // A piece belongs to the share that contains its first byte.
           const auto up_to = [&](std::size_t byte) {
             return byte <= first ? 0 : std::min(pieces, (byte - first + step - 1) / step);
           };

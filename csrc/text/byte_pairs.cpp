@@ -17,20 +17,20 @@ std::uint64_t key(BytePairs::Token left, BytePairs::Token right) {
 
 }  // namespace
 
-// What a stretch of the word has become, between its neighbours; −1 for none, as token: merged
-// away.
+// A symbol of the word, with its neighbours (−1: none). Its token is −1 once it was merged into the
+// symbol before.
 struct BytePairs::Symbol {
   Token token;
   std::ptrdiff_t before;
   std::ptrdiff_t after;
 };
 
-// A merge of the symbol at `place` with the one after it, as seen when it was found.
+// A possible merge of the symbol at `place` with the next one, as they were when it was found.
 struct BytePairs::Candidate {
   std::uint32_t rank;
   Token token;
   std::ptrdiff_t place;
-  // The queue's top is the best: the lowest rank, the first of equals.
+  // The top of the queue is the merge with the lowest rank; of equal ranks, the first in the text.
   bool operator<(const Candidate& other) const {
     return rank != other.rank ? rank > other.rank : place > other.place;
   }
@@ -65,7 +65,7 @@ BytePairs::BytePairs(const std::vector<std::string_view>& pieces, const std::vec
   for (std::size_t i = 0; i < merges.size(); ++i) {
     const auto& [left, right] = merges[i];
     joined.assign(left).append(right);
-    // Vocabularies list what merges make in the order of the merges: look there first.
+    // Vocabularies usually list the results of merges in the order of the merges: look there first.
     const auto n = static_cast<std::size_t>(next);
     const bool follows = n < pieces.size() && first[n] && piece(next) == joined;
     const std::uint64_t pair = key(known(left, i), known(right, i));
@@ -93,7 +93,7 @@ const BytePairs::Merge* BytePairs::merge_of(Token left, Token right) const {
   return found < 0 ? nullptr : &merges_[static_cast<std::size_t>(found)];
 }
 
-// A pair that comes twice counts where it comes last.
+// If a pair occurs twice, its last place counts.
 void BytePairs::add_merge(const Merge& merge) {
   const auto number = static_cast<std::int32_t>(merges_.size());
   const std::int32_t found =
@@ -149,7 +149,7 @@ void BytePairs::encode(std::string_view word, std::vector<Token>& out) const {
     Symbol& left = symbol(best.place);
     if (left.token < 0 || left.after < 0) continue;
     Symbol& right = symbol(left.after);
-    // Neighbours that have changed since make another token, if any: a longer text.
+    // If the neighbours have changed since, they form a longer text, and another token if any.
     const Merge* merge = merge_of(left.token, right.token);
     if (merge == nullptr || merge->token != best.token) continue;
     left.token = merge->token;

@@ -1,4 +1,4 @@
-// Byte pair encoding: words become the tokens that merging neighbours by rank leaves.
+// Byte pair encoding: neighbours are merged in the order of ranks; the rest are a word's tokens.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +20,9 @@ class BytePairs {
     std::string_view right;
   };
 
-  // `pieces[token]` and the merges, in order of preference. Of equal pieces the first counts, and
-  // those without data are no text. `whole_words`: a word that is a piece is that token, whatever
-  // the merges would make of it. Throws std::invalid_argument if a merge joins or makes what is no
-  // piece.
+  // `pieces[token]` and the merges, in order of preference. Of equal pieces, the first counts;
+  // pieces without data are not text. `whole_words`: a word that is a piece becomes that token
+  // without merges. Throws std::invalid_argument if a merge's parts or result are not pieces.
   BytePairs(const std::vector<std::string_view>& pieces, const std::vector<Pair>& merges,
             bool whole_words, const Fallback& fallback);
 
@@ -44,7 +43,7 @@ class BytePairs {
   void add_merge(const Merge& merge);
 
   bool whole_words_;
-  Fallback fallback_;              // for characters that are no piece
+  Fallback fallback_;              // for characters that are not pieces
   std::string texts_;              // of all pieces
   std::vector<std::size_t> ends_;  // of each in `texts_`
   std::vector<Merge> merges_;

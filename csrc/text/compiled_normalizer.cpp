@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // ▁
 
-// Unicode's longest replacement has 33 bytes, of 3; what is far beyond is damage, and would let a
-// short text grow without bound.
+// Unicode's longest replacement has 33 bytes, for 3. A much longer one means damage, and would let
+// a short text grow without limit.
 constexpr std::size_t kLongest = 256;
 
 [[noreturn]] void refuse(const char* reason) {
@@ -42,8 +42,8 @@ CompiledReplacements::CompiledReplacements(std::string_view data) {
   texts_ = data.substr(size);
 }
 
-// A unit has the byte that leads to it in bits 0 to 7, whether a match ends there in bit 8, and in
-// bits 9 to 31 how far its children are. Where a match ends the first child is where its text is.
+// Bits of a unit: 0 to 7: the byte that leads to it; 8: whether a match ends there; 9 to 31: the
+// offset of its children. If a match ends there, the first child holds the place of its text.
 CompiledReplacements::Match CompiledReplacements::longest(std::string_view text) const {
   Match found;
   if (units_.empty()) return found;
@@ -85,7 +85,7 @@ std::string CompiledNormalizer::normalized(std::string_view text) const {
   return spaces_.by_words ? with_word_spaces(text) : with_spaces(text);
 }
 
-// What stands for the text's beginning: a kept piece, a replacement, or the character itself.
+// The output for the start of the text: a kept piece, a replacement, or the character itself.
 CompiledReplacements::Match CompiledNormalizer::next(std::string_view text) const {
   CompiledReplacements::Match found;
   PieceTrie::Node node = PieceTrie::kRoot;

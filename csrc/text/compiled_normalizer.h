@@ -1,5 +1,4 @@
-// SentencePiece's normalizer: what texts are replaced by, compiled into a double array, and what
-// becomes of spaces.
+// SentencePiece's normalizer: replacements, compiled into a double array, and rules for spaces.
 #pragma once
 
 #include <cstddef>
@@ -12,21 +11,21 @@
 
 namespace ggmlkit::text {
 
-// Which text a beginning of another is replaced by.
+// Finds the replacement for the start of a text.
 class CompiledReplacements {
  public:
   struct Match {
-    std::size_t length = 0;  // of what is replaced; 0 if nothing is
+    std::size_t length = 0;  // of the replaced text; 0 if there is no replacement
     std::string_view by;
   };
 
-  // `data` is the size of the double array, in four bytes, the array, and texts that each end with
-  // a zero; all little-endian. Empty data replaces nothing. Throws std::invalid_argument for data
-  // that is not so.
+  // `data` is the size of the double array (four bytes), the array, and texts that each end with a
+  // zero byte; all little-endian. Empty data replaces nothing. Throws std::invalid_argument if the
+  // data has another form.
   explicit CompiledReplacements(std::string_view data);
 
-  // The longest beginning of the text that is replaced. Throws std::invalid_argument where the
-  // array leads out of itself or the texts.
+  // The longest start of the text that has a replacement. Throws std::invalid_argument if a link
+  // leads outside the array or the texts.
   Match longest(std::string_view text) const;
 
  private:
@@ -37,18 +36,18 @@ class CompiledReplacements {
   std::string texts_;
 };
 
-// What becomes of the spaces of a text, each of which is a ▁ in the end.
+// How spaces of a text are normalized; in the result, each is a ▁.
 struct SpaceRules {
-  bool before;    // the text gets one before it
-  bool after;     // or after it
-  bool collapse;  // several count as one, and those around the text as none
-  // llama.cpp's way: with `collapse` every word has a space before it, and spaces alone make none.
+  bool before;    // a space is added before the text
+  bool after;     // a space is added after the text
+  bool collapse;  // several become one; those around the text are removed
+  // As in llama.cpp: with `collapse`, every word gets a space before it; a text of spaces is empty.
   bool by_words;
 };
 
 class CompiledNormalizer {
  public:
-  // `kept` are pieces that stay as they are wherever the text has them.
+  // `kept` are pieces that are never changed inside a text.
   CompiledNormalizer(std::string_view replacements, std::vector<PieceTrie::Piece> kept,
                      SpaceRules spaces);
 

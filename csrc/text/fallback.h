@@ -1,4 +1,4 @@
-// What stands for characters that are no piece of a vocabulary.
+// The tokens of characters that are not pieces of a vocabulary.
 #pragma once
 
 #include <algorithm>
@@ -13,14 +13,14 @@ struct Fallback {
   using Token = std::int32_t;
   static constexpr Token kNone = -1;
 
-  std::array<Token, 256> bytes;  // the tokens of single bytes; kNone where there is none
+  std::array<Token, 256> bytes;  // the tokens of single bytes; kNone if there is none
   Token unknown = kNone;
-  bool fuse = true;  // one unknown token for any number of characters in a row
+  bool fuse = true;  // consecutive characters become one unknown token
 
   Fallback() { bytes.fill(kNone); }
 
-  // Calls take(token) for a character's tokens: those of its bytes if there are all of them, else
-  // the unknown one, unless it is fused with one right before.
+  // Calls take(token) for a character's tokens: those of its bytes if all exist, else the unknown
+  // token, unless it is fused with one directly before.
   template <class Take>
   void of(std::string_view character, bool after_unknown, const Take& take) const {
     const auto token_of = [&](char c) { return bytes[static_cast<unsigned char>(c)]; };

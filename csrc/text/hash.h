@@ -9,7 +9,7 @@
 
 namespace ggmlkit::text {
 
-// Drawn once a process, so that no file can be made whose texts all fall on one slot.
+// Random for each process, so that no file can be made whose texts all have the same slot.
 inline std::uint64_t hash_seed() {
   static const std::uint64_t seed = [] {
     std::random_device random;
@@ -20,7 +20,7 @@ inline std::uint64_t hash_seed() {
 
 inline std::uint64_t hash_of(std::uint64_t number) {
   __extension__ using Wide = unsigned __int128;
-  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15;  // 2⁶⁴ over the golden ratio
+  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15;  // 2⁶⁴ divided by the golden ratio
   const Wide product = static_cast<Wide>(number ^ hash_seed()) * odd;
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }

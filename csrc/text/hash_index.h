@@ -1,5 +1,5 @@
-// Finds the numbers of things that lie elsewhere by their hashes. A slot takes eight bytes, so that
-// the index of a whole vocabulary stays in a core's own cache.
+// Finds the numbers of items that are stored elsewhere by their hashes. A slot has eight bytes, so
+// that the index of a whole vocabulary stays in a core's own cache.
 #pragma once
 
 #include <cstddef>
@@ -12,20 +12,20 @@ class HashIndex {
  public:
   static constexpr std::int32_t kNone = -1;
 
-  // Room for `most` things.
+  // Has room for `most` items.
   explicit HashIndex(std::size_t most) {
     std::size_t slots = 16;
     while (slots < 2 * most) slots *= 2;
     slots_.resize(slots);
   }
 
-  // The number of the thing of this hash that `same(number)` is true of, or kNone.
+  // The number of the item with this hash for which `same(number)` is true, or kNone.
   template <class Same>
   std::int32_t find(std::uint64_t hash, const Same& same) const {
     return slots_[place(hash, same)].number;
   }
 
-  // That number; if there is none, `number` is put in and returned.
+  // The same; if there is none, `number` is inserted and returned.
   template <class Same>
   std::int32_t find_or_add(std::uint64_t hash, std::int32_t number, const Same& same) {
     Slot& slot = slots_[place(hash, same)];
@@ -35,7 +35,7 @@ class HashIndex {
 
  private:
   struct Slot {
-    std::uint32_t tag = 0;  // the hash's other half, which spares most looks at the things
+    std::uint32_t tag = 0;  // the hash's other half, which avoids most comparisons
     std::int32_t number = kNone;
   };
   static std::uint32_t tag(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }

@@ -20,7 +20,7 @@ ALL = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]  # no su
 
 
 def categories() -> dict[int, int]:
-    """Number of the category of every code point that has one."""
+    """The category number of every assigned code point."""
     text = "".join(map(chr, ALL))
     found: dict[int, int] = {}
     for number, name in enumerate(CATEGORIES[1:], 1):
@@ -31,7 +31,7 @@ def categories() -> dict[int, int]:
 
 
 def runs() -> list[int]:
-    """First code points of runs of one category, times 32, plus the category."""
+    """For each run of one category: its first code point times 32, plus the category."""
     found = categories()
     packed = []
     before = -1

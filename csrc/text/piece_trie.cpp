@@ -8,7 +8,7 @@
 namespace ggmlkit::text {
 namespace {
 
-// Eight bytes as a number that sorts as they do; zeros where the text has ended.
+// Eight bytes as a number with the same sort order; zeros after the end of the text.
 std::uint64_t eight_bytes(std::string_view text, std::size_t from) {
   std::uint64_t number = 0;
   for (std::size_t i = from; i < from + 8; ++i) {
@@ -17,14 +17,14 @@ std::uint64_t eight_bytes(std::string_view text, std::size_t from) {
   return number;
 }
 
-// Most pieces differ in their first bytes, which lie here side by side.
+// The first bytes of all pieces, side by side in memory: most pieces differ in them.
 struct Entry {
   std::uint64_t first;
   std::uint64_t second;
-  std::uint32_t number;  // in the given order
+  std::uint32_t number;  // in the original order
 };
 
-// A node to be, and the sorted pieces that lead through it.
+// A node to be made, and the range of sorted pieces below it.
 struct Range {
   std::uint32_t begin;
   std::uint32_t end;
@@ -59,7 +59,7 @@ PieceTrie::PieceTrie(std::vector<Piece> pieces) {
     for (const Entry& entry : order) in_order.push_back(pieces[entry.number]);
     pieces = std::move(in_order);
   }
-  // Level by level, so that the nodes after a node come side by side.
+  // Level by level, so that the children of a node lie side by side.
   std::vector<Range> level{{0, static_cast<std::uint32_t>(pieces.size())}};
   std::vector<Range> next;
   labels_.push_back(0);

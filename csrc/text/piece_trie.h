@@ -1,4 +1,4 @@
-// Pieces of a vocabulary by their first bytes: finds all that a text goes on with in one walk.
+// A trie of a vocabulary's pieces: finds all pieces at a place of a text in one walk.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +20,10 @@ class PieceTrie {
     Token token;
   };
 
-  // Of equal texts the first counts.
+  // Of equal texts, the first counts.
   explicit PieceTrie(std::vector<Piece> pieces);
 
-  // Where one more byte leads; kNone if no piece goes on so.
+  // The node after one more byte; kNone if no piece continues like this.
   Node step(Node node, unsigned char byte) const;
   Node walk(Node node, std::string_view text) const;
 
@@ -31,12 +31,12 @@ class PieceTrie {
   Token token(Node node) const { return nodes_[node].token; }
 
  private:
-  // The nodes after one node lie side by side, the next node's after them.
+  // The children of a node lie side by side, followed by those of the next node.
   struct Place {
     std::uint32_t first_after;
     Token token;
   };
-  std::vector<Place> nodes_;           // and one more, where the last one's end
+  std::vector<Place> nodes_;           // and one more for the end of the last node's children
   std::vector<unsigned char> labels_;  // the byte that leads to each node
 };
 

@@ -62,7 +62,7 @@ std::size_t Regex::match_from(const Sequence& nodes, std::size_t next, std::stri
         end = match_any(node.alternatives, text, at, nullptr);
         if (end == kNone) break;
         ++count;
-        if (end == at) break;  // nothing was taken, nor would it be again
+        if (end == at) break;  // an empty match would repeat forever
         at = end;
       }
       if (count < node.least) return kNone;
@@ -73,8 +73,8 @@ std::size_t Regex::match_from(const Sequence& nodes, std::size_t next, std::stri
   }
 }
 
-// As many characters as there are, then fewer and fewer until the rest matches; for a lazy one the
-// other way round.
+// Tries the most characters first, then fewer and fewer until the rest matches; a lazy one tries
+// the fewest first.
 std::size_t Regex::match_characters(const Sequence& nodes, std::size_t next, std::string_view text,
                                     std::size_t at, const Rest* rest) {
   const Node& node = nodes[next];

@@ -1,7 +1,7 @@
-// Regular expressions of pre-tokenizers: the part of Oniguruma's language that they are written in.
+// Regular expressions of pre-tokenizers: the part of Oniguruma's language that they use.
 //
-// Alternatives are tried in order, with backtracking, as there. Repeated characters are matched in
-// a loop, not by recursion, so that the stack stays as deep as the expression whatever the text.
+// As in Oniguruma, alternatives are tried in order, with backtracking. Repeated characters are
+// matched in a loop, not by recursion, so the stack depth depends on the expression only.
 #pragma once
 
 #include <array>
@@ -19,13 +19,13 @@ class CharacterSet {
  public:
   void add_range(char32_t first, char32_t last);
   void add_categories(std::uint32_t categories);
-  // All that `other` holds.
+  // Adds all characters of `other`.
   void add(const CharacterSet& other);
-  // Only what `other` holds as well.
+  // Keeps only the characters that are also in `other`.
   void limit_to(const CharacterSet& other);
-  // All that it does not hold, in its place.
+  // Replaces the set by its complement.
   void invert() { inverted_ = !inverted_; }
-  // To be called once after the last change: looks up what each ASCII character is.
+  // Call once after the last change: makes the table for ASCII characters.
   void finish();
 
   bool has(char32_t code) const {
@@ -51,10 +51,10 @@ class Regex {
  public:
   static constexpr std::size_t kNone = ~std::size_t{0};
 
-  // Throws std::invalid_argument for an expression beyond the language.
+  // Throws std::invalid_argument for an expression that is not supported.
   explicit Regex(std::string_view expression);
 
-  // Where the match that begins at `at` ends; kNone if there is none. `text` is UTF-8.
+  // The end of the match that begins at `at`; kNone if there is none. `text` is UTF-8.
   std::size_t match(std::string_view text, std::size_t at) const {
     return match_any(alternatives_, text, at, nullptr);
   }
@@ -64,10 +64,10 @@ class Regex {
   enum class Kind : std::uint8_t {
     kCharacters,  // of a set, `least` to `most` of them
     kGroup,       // one of `alternatives`, or, if `least` is 0, nothing
-    kAtomic,      // `least` to `most` of a group, whose first match is not given up again
+    kAtomic,      // `least` to `most` of a group; no backtracking into it
     kAhead,       // what follows matches one of `alternatives`
     kNotAhead,
-    kBehind,  // the character before is of the set
+    kBehind,  // the character before is in the set
     kNotBehind,
     kLineEnd,  // the end, or before a line feed
     kTextEnd,

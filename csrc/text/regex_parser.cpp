@@ -9,7 +9,7 @@
 namespace ggmlkit::text {
 namespace {
 
-constexpr int kMaxDepth = 20;              // of groups in each other
+constexpr int kMaxDepth = 20;              // of nested groups
 constexpr std::uint32_t kMostRepeats = 8;  // of a group
 constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
 constexpr char32_t kLastCode = 0x10FFFF;
@@ -29,7 +29,7 @@ CharacterSet white_space() {
 
 bool is_letter(char32_t code) { return (code | 0x20) >= 'a' && (code | 0x20) <= 'z'; }
 
-// A letter in either case, and what folds to it.
+// A letter in both cases, and the characters that fold to it.
 CharacterSet either_case(char32_t code) {
   CharacterSet set = of_range(code, code);
   if (!is_letter(code)) return set;
@@ -180,8 +180,8 @@ void RegexParser::quantify(Node& node) {
   }
 }
 
-// A group that stands for `least` to `most` of one: all it must be in a row, then each of the
-// others within the one before, if that is there.
+// A group that matches `least` to `most` times `one`: the required ones in a row, then each
+// optional one nested in the one before.
 Regex::Node RegexParser::repeated(const Node& node) {
   Node one = node;
   one.least = one.most = 1;
@@ -199,7 +199,7 @@ Regex::Node RegexParser::repeated(const Node& node) {
   return all;
 }
 
-// What stands after a backslash, if it is a set of characters.
+// The set of characters after a backslash, if it is one.
 std::optional<CharacterSet> RegexParser::escaped_set() {
   CharacterSet set;
   if (skip("s")) return white_space();
@@ -216,7 +216,7 @@ std::optional<CharacterSet> RegexParser::escaped_set() {
   return set;
 }
 
-// The one character that stands after a backslash.
+// The single character after a backslash.
 char32_t RegexParser::escaped_code() {
   const char32_t code = next();
   switch (code) {
@@ -305,7 +305,7 @@ CharacterSet RegexParser::bracket(bool ignore_case) {
   return set;
 }
 
-// Whether a character of a bracket is followed by the last one of a range.
+// Whether a character of a bracket is the first of a range.
 bool RegexParser::is_range() const {
   return peek() == '-' && at_ + 1 < text_.size() && text_[at_ + 1] != ']';
 }

@@ -1,4 +1,4 @@
-// Reads a regular expression.
+// Parses a regular expression.
 #pragma once
 
 #include <optional>
@@ -14,7 +14,7 @@ class RegexParser {
  public:
   explicit RegexParser(std::string_view expression) : text_(expression) {}
 
-  // Throws std::invalid_argument for an expression beyond the language.
+  // Throws std::invalid_argument for an expression that is not supported.
   std::vector<Regex::Sequence> parse();
 
  private:

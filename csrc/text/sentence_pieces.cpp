@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // ▁
 constexpr char32_t kSpaceCode = 0x2581;
 
-// Calls take(code, place) for every character but ▁ that has a ▁ behind it, until it is true.
+// Calls take(code, place) for every character other than ▁ that is followed by ▁, until it is true.
 template <class Take>
 void before_spaces(std::string_view text, const Take& take) {
   for (std::size_t at = text.find(kSpace); at != std::string_view::npos;
@@ -27,8 +27,8 @@ void before_spaces(std::string_view text, const Take& take) {
 
 }  // namespace
 
-// A stretch of the text between its neighbours; −1 for none. Its length is 0 once it was joined to
-// the one before.
+// A symbol of the text, with its neighbours (−1: none). Its length is 0 once it was joined to the
+// one before.
 struct SentencePieces::Symbol {
   std::size_t begin;
   std::size_t size;
@@ -47,7 +47,7 @@ struct SentencePieces::Candidate {
   }
 };
 
-// Kept from one part to the next for its memory.
+// Kept from one part to the next, to reuse its memory.
 struct SentencePieces::Work {
   std::vector<Symbol> symbols;
   std::vector<Candidate> queue;  // a heap
@@ -58,7 +58,7 @@ SentencePieces::SentencePieces(const std::vector<std::string_view>& pieces,
                                std::vector<float> scores, const Fallback& fallback, Ties ties)
     : scores_(std::move(scores)), fallback_(fallback), ties_(ties), tokens_by_text_(pieces.size()) {
   for (float& score : scores_) {
-    if (std::isnan(score)) score = -std::numeric_limits<float>::infinity();  // it has no order
+    if (std::isnan(score)) score = -std::numeric_limits<float>::infinity();  // NaN can't be sorted
   }
   ends_.reserve(pieces.size());
   for (const std::string_view text : pieces) {
@@ -87,8 +87,7 @@ SentencePieces::Token SentencePieces::token_of(std::string_view text) const {
   return tokens_by_text_.find(hash_of(text), [&](Token token) { return piece(token) == text; });
 }
 
-// The place of the first ▁ that nothing is joined with across: no piece has it behind the character
-// that it stands behind here.
+// The place of the first ▁ that no merge crosses: no piece has ▁ after the character before it.
 std::size_t SentencePieces::word_end(std::string_view text) const {
   std::size_t end = text.size();
   before_spaces(text, [&](char32_t code, std::size_t at) {
@@ -101,7 +100,7 @@ std::size_t SentencePieces::word_end(std::string_view text) const {
 
 void SentencePieces::encode(std::string_view text, std::vector<Token>& out) const {
   Work work;
-  while (!text.empty()) {  // each word on its own: a short queue stays in the cache
+  while (!text.empty()) {  // word by word: a short queue stays in the cache
     const std::size_t end = word_end(text);
     encode_part(text.substr(0, end), work, out);
     text.remove_prefix(end);

@@ -1,5 +1,5 @@
-// SentencePiece's byte pair encoding: neighbours whose joint text is the best-scored piece are
-// joined, again and again.
+// SentencePiece's byte pair encoding: repeatedly joins the neighbours whose joined text is the
+// piece with the best score.
 #pragma once
 
 #include <cstddef>
@@ -16,14 +16,14 @@ namespace ggmlkit::text {
 class SentencePieces {
  public:
   using Token = std::int32_t;
-  // Which of several ways to make one piece comes first.
+  // Which of several pairs that form the same piece comes first.
   enum class Ties : std::uint8_t {
-    kLeftmost,   // SentencePiece: whatever stands first in the text
-    kShortLeft,  // the way whose left part is the shortest, as the tokenizers library lists merges
+    kLeftmost,   // SentencePiece: the first in the text
+    kShortLeft,  // the shortest left part, as the tokenizers library lists merges
     kLongLeft,
   };
 
-  // `pieces[token]`; those without data are none. `scores` of the same length.
+  // `pieces[token]`; those without data are not pieces. `scores` has the same length.
   SentencePieces(const std::vector<std::string_view>& pieces, std::vector<float> scores,
                  const Fallback& fallback, Ties ties);
 
@@ -46,7 +46,7 @@ class SentencePieces {
   Fallback fallback_;
   Ties ties_;
   std::size_t longest_ = 0;
-  // The characters, ▁ apart, behind which some piece has a ▁, in order.
+  // The characters other than ▁ that are followed by ▁ in some piece, in order.
   std::vector<char32_t> before_space_;
   HashIndex tokens_by_text_;
 };

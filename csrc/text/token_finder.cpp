@@ -40,7 +40,7 @@ TokenFinder::TokenFinder(std::vector<Pattern> patterns) : patterns_(std::move(pa
   patterns_.erase(std::remove_if(patterns_.begin(), patterns_.end(),
                                  [](const Pattern& p) { return p.text.empty(); }),
                   patterns_.end());
-  // Of equal texts the first counts.
+  // Of equal texts, the first counts.
   std::stable_sort(patterns_.begin(), patterns_.end(),
                    [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
   patterns_.erase(std::unique(patterns_.begin(), patterns_.end(),
@@ -55,8 +55,8 @@ TokenFinder::TokenFinder(std::vector<Pattern> patterns) : patterns_(std::move(pa
   }
 }
 
-// The patterns that agree with the text so far are a range, which each further byte narrows. Among
-// patterns with the same beginning the one that ends there comes first.
+// The patterns that match the text so far are a range, which each further byte narrows. Of patterns
+// with the same start, the shortest comes first.
 std::int32_t TokenFinder::longest_at(std::string_view text, std::size_t at, std::size_t limit,
                                      bool special) const {
   const auto first_byte = static_cast<unsigned char>(text[at]);
@@ -87,7 +87,7 @@ std::vector<TokenFinder::Match> TokenFinder::leftmost_longest(std::string_view t
                                                               bool special) const {
   std::vector<Match> found;
   std::size_t taken = 0;
-  std::size_t spaces_end = 0;  // of the white space that was looked through last
+  std::size_t spaces_end = 0;  // of the white space that was scanned last
   for (std::size_t at = 0; at < text.size();) {
     const std::int32_t number = longest_at(text, at, text.size(), true);
     if (number == kNone) {
@@ -100,11 +100,11 @@ std::vector<TokenFinder::Match> TokenFinder::leftmost_longest(std::string_view t
     at = end;
     if ((p.special && !special) || (p.single_word && in_word(text, begin, end))) continue;
     if (p.strip_left) begin = std::max(without_spaces_left(text, begin, taken), taken);
-    if (p.strip_right) {  // many tokens may stand within the same white space
+    if (p.strip_right) {  // many tokens can be in the same white space
       if (end >= spaces_end) spaces_end = without_spaces_right(text, end);
       end = spaces_end;
     }
-    if (begin >= end) continue;  // all of it went to the token before
+    if (begin >= end) continue;  // the token before includes all of it
     found.push_back({begin, end, p.token});
     taken = end;
   }
@@ -116,7 +116,8 @@ struct TokenFinder::Candidate {
   std::int32_t number;
   std::size_t begin;
   Token token;
-  // The queue's top is the best: the longest, the one of the lowest id, the first.
+  // The top of the queue is the longest; of equal lengths, the one with the lowest id, then the
+  // first.
   bool operator<(const Candidate& other) const {
     if (length != other.length) return length < other.length;
     return token != other.token ? token > other.token : begin > other.begin;
@@ -140,7 +141,7 @@ std::vector<TokenFinder::Match> TokenFinder::longest_first(std::string_view text
     const std::size_t left = after == taken.begin() ? 0 : std::prev(after)->second.end;
     const std::size_t right = after == taken.end() ? text.size() : after->first;
     if (left > best.begin) continue;
-    if (best.begin + best.length > right) {  // a shorter one may fit before what is taken
+    if (best.begin + best.length > right) {  // a shorter one can fit before the taken text
       consider(best.begin, right - best.begin);
       continue;
     }

@@ -1,4 +1,4 @@
-// Finds tokens that stand in text as they are, such as <|im_end|>, before the text between them is
+// Finds tokens that appear literally in text, such as <|im_end|>, before the text between them is
 // encoded.
 #pragma once
 
@@ -17,12 +17,12 @@ class TokenFinder {
   struct Pattern {
     std::string text;
     Token token;
-    bool special;      // found only where special tokens are wanted
-    bool strip_left;   // takes the white space before it along
-    bool strip_right;  // … after it
-    bool single_word;  // no part of a word
+    bool special;      // found only if special tokens are parsed
+    bool strip_left;   // includes the white space before it
+    bool strip_right;  // includes the white space after it
+    bool single_word;  // not found inside a word
   };
-  // A found token and the bytes that it takes.
+  // A found token and its range of bytes.
   struct Match {
     std::size_t begin;
     std::size_t end;
@@ -34,19 +34,19 @@ class TokenFinder {
 
   bool empty() const { return patterns_.empty(); }
 
-  // From left to right, at each place the longest. This is the tokenizers library's way; there a
-  // token that is not taken, being special or part of a word, still hides others within it, and one
-  // may begin within the white space that the one before took.
+  // From left to right, the longest at each place, as the tokenizers library does. A token that is
+  // not taken, because it is special or inside a word, still hides others within it. A token can
+  // begin within the white space that the token before includes.
   std::vector<Match> leftmost_longest(std::string_view text, bool special) const;
 
-  // The longest tokens of the whole text first, then the next longest in what is left between them,
-  // which is llama.cpp's way. Its white space is ASCII's.
+  // The longest tokens of the whole text first, then the next longest in the text between them, as
+  // llama.cpp does. White space is ASCII's.
   std::vector<Match> longest_first(std::string_view text, bool special) const;
 
  private:
   static constexpr std::int32_t kNone = -1;
   struct Candidate;
-  // Number of the longest pattern of at most `limit` bytes that `text` has at `at`; kNone.
+  // Number of the longest pattern of at most `limit` bytes at `at` of `text`, or kNone.
   std::int32_t longest_at(std::string_view text, std::size_t at, std::size_t limit,
                           bool special) const;
   const Pattern& pattern(std::int32_t number) const {

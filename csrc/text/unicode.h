@@ -1,4 +1,4 @@
-// Code points out of UTF-8, and what kind of character each is.
+// Decodes UTF-8, and classifies characters.
 #pragma once
 
 #include <cstddef>
@@ -24,10 +24,10 @@ constexpr std::uint32_t mask_of(Category first, Rest... rest) {
   return mask_of(first) | mask_of(rest...);
 }
 
-// Of a code point below 0x110000.
+// The category of a code point below 0x110000.
 Category category_of(char32_t code);
 
-// Bytes of the character that begins with this byte; 1 for a byte that begins none.
+// Bytes of the character that begins with this byte; 1 if no character begins with it.
 inline std::size_t character_bytes(char first) {
   const auto byte = static_cast<unsigned char>(first);
   return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
@@ -50,7 +50,7 @@ inline Character character_at(std::string_view text, std::size_t at) {
   return {(first & 7) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F), 4};
 }
 
-// Where the character before `at` begins; `at` is above 0.
+// The start of the character before `at`, which is above 0.
 inline std::size_t before(std::string_view text, std::size_t at) {
   do --at;
   while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);

@@ -10,7 +10,7 @@
 
 namespace ggmlkit::text {
 
-// The best way to cut a text up to some byte: where its last piece begins.
+// The best way to split a text up to some byte: the start of its last piece.
 struct Unigram::Best {
   static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
   double score = 0;

@@ -1,4 +1,4 @@
-// SentencePiece's Unigram: of all ways to cut a text into pieces, the one whose scores sum highest.
+// SentencePiece's Unigram: splits a text into the pieces with the highest sum of scores.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,17 @@ class Unigram {
  public:
   using Token = PieceTrie::Token;
   struct Settings {
-    double unknown_score;            // of a character that is no piece
+    double unknown_score;            // of a character that is not a piece
     Token unknown;                   // kNoToken: such characters are an error
-    std::vector<Token> byte_tokens;  // 256 to spell such characters with, or none
-    bool single_precision;           // sums as SentencePiece has them; otherwise in double
+    std::vector<Token> byte_tokens;  // 256 for the bytes of such characters, or none
+    bool single_precision;           // sums in float, as in SentencePiece; otherwise in double
   };
 
   // `scores` has one for each token.
   Unigram(std::vector<PieceTrie::Piece> pieces, std::vector<double> scores, Settings settings);
 
-  // Appends the tokens of a text that is UTF-8. Neighbours that no piece spells are one unknown
-  // token. Throws std::invalid_argument where an unknown token is needed and there is none.
+  // Appends the tokens of a text that is UTF-8. Consecutive characters without a piece become one
+  // unknown token. Throws std::invalid_argument if an unknown token is needed and there is none.
   void encode(std::string_view text, std::vector<Token>& out) const;
 
  private:

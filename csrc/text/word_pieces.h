@@ -1,4 +1,4 @@
-// BERT's WordPiece: a word is cut, from its beginning on, into the longest pieces.
+// BERT's WordPiece: splits a word, from its start on, into the longest pieces.
 #pragma once
 
 #include <cstddef>
@@ -13,15 +13,15 @@ class WordPieces {
  public:
   using Token = PieceTrie::Token;
 
-  // Pieces that begin words begin with `mark`. `strict`: no other place of a word has these, even
-  // where its own letters are the mark; llama.cpp tells them apart by their texts alone. A word of
-  // more than `most` characters, or that the pieces don't spell to its end, is one unknown token;
-  // kNoToken: such words are an error.
+  // Pieces that begin words start with `mark`. `strict`: they are found at the start of a word
+  // only, even if the word itself contains the mark; llama.cpp only compares texts. A word of more
+  // than `most` characters, or without fitting pieces, is one unknown token; if `unknown` is
+  // kNoToken, such a word is an error.
   WordPieces(std::vector<PieceTrie::Piece> pieces, std::string_view mark, bool strict,
              Token unknown, std::size_t most);
 
-  // Appends the tokens of a word that is UTF-8. Throws std::invalid_argument where an unknown token
-  // is needed and there is none.
+  // Appends the tokens of a word that is UTF-8. Throws std::invalid_argument if an unknown token is
+  // needed and there is none.
   void encode(std::string_view word, std::vector<Token>& out) const;
 
  private:

@@ -5,8 +5,8 @@
 namespace ggmlkit::text {
 namespace {
 
-// Printable Latin-1 characters stand for themselves, the other bytes, in order, for the code points
-// from 256 on.
+// Printable Latin-1 characters stand for themselves; the other bytes, in order, have the code
+// points from 256 on.
 std::array<std::array<char, 2>, 256> letters_of_bytes() {
   std::array<std::array<char, 2>, 256> letters{};
   unsigned next = 256;

@@ -1,4 +1,4 @@
-// Cuts text into the words that byte pair encoding merges within.
+// Splits text into words; byte pair encoding merges only within a word.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@ namespace ggmlkit::text {
 
 class WordSplitter {
  public:
-  // Each expression cuts further what the one before has left: at the beginnings and ends of its
-  // matches. Throws std::invalid_argument for an expression beyond what Regex reads.
+  // Each expression splits the parts of the one before further, at the starts and ends of its
+  // matches. Throws std::invalid_argument for an expression that Regex doesn't support.
   explicit WordSplitter(const std::vector<std::string>& expressions);
 
   // Calls take(word) for all words in order; together they are the text, which is UTF-8.
@@ -31,7 +31,7 @@ class WordSplitter {
       return;
     }
     const Regex& expression = expressions_[step];
-    std::size_t begin = 0;  // of what matches nothing
+    std::size_t begin = 0;  // of the text without a match
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = expression.match(text, at);
       if (end == Regex::kNone || end == at) {
@@ -48,8 +48,7 @@ class WordSplitter {
   std::vector<Regex> expressions_;
 };
 
-// Appends the letters that GPT-2's vocabularies have for bytes: one for each, so that any bytes can
-// be written as text.
+// Appends GPT-2's letters for bytes: one for each, so that any bytes can be written as text.
 void append_letters(std::string_view bytes, std::string& letters);
 
 }  // namespace ggmlkit::text

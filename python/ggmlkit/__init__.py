@@ -1,7 +1,7 @@
 """ggmlkit: read, write, quantize and run GGML and GGUF model files.
 
-Importing this loads nothing else: each name brings in its module, numpy and the compiled core
-when it is first used.
+Importing this loads nothing else: the module of a name, numpy and the compiled core are imported
+when the name is first used.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
     from ggmlkit.types import TensorType
 
-# "module:name" where the module calls it otherwise.
+# The module of each name; "module:name" if it has another name in the module.
 _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",

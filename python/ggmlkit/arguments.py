@@ -1,4 +1,4 @@
-"""Checks of what callers pass: each returns the value as it is used, or says what is wrong."""
+"""Checks of arguments: each returns the value to use, or raises an error that says why not."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _SHOWN = 60  # characters of a wrong value in an error
 
 
 def thread_count(threads: int | None) -> int:
-    """Threads as the compiled core takes them: 0 for all that the process may use.
+    """The thread count for the compiled core: 0 for all that the process may use.
 
     Raises:
-        ArgumentError: below 1, or no whole number.
+        ArgumentError: it is below 1, or not a whole number.
     """
     return 0 if threads is None else min(whole(threads, "threads", least=1), _MOST_THREADS)
 
 
 def whole(value: object, name: str, *, least: int | None = None) -> int:
-    """A whole number, numpy's included, of at least ``least``.
+    """A whole number (numpy's are allowed) of at least ``least``.
 
     Raises:
-        ArgumentTypeError: it is another thing.
+        ArgumentTypeError: it is not a whole number.
         ArgumentError: it is less.
     """
     try:
@@ -42,10 +42,10 @@ def number(value: object, name: str, *, least: float | None = None) -> float:
     """A finite number, of at least ``least``.
 
     Raises:
-        ArgumentTypeError: it is no number.
+        ArgumentTypeError: it is not a number.
         ArgumentError: it is less, infinite or NaN.
     """
-    if isinstance(value, (str, bytes, bytearray)):  # which float() would read
+    if isinstance(value, (str, bytes, bytearray)):  # float() would parse these
         raise ArgumentTypeError(f"{name} must be a number, not {shown(value)}")
     try:
         found = float(value)  # type: ignore[arg-type]
@@ -61,10 +61,10 @@ def number(value: object, name: str, *, least: float | None = None) -> float:
 
 
 def text(value: object, name: str) -> str:
-    """A text.
+    """The value, which must be a ``str``.
 
     Raises:
-        ArgumentTypeError: it is another thing.
+        ArgumentTypeError: it is not a ``str``.
     """
     if isinstance(value, str):
         return value
@@ -76,31 +76,31 @@ def path_text(path: Any, name: str = "path") -> str:
     """A path as text.
 
     Raises:
-        ArgumentTypeError: it is neither a text nor a ``pathlib.Path``.
-        ArgumentError: it is empty, or holds a zero byte.
+        ArgumentTypeError: it is neither a ``str`` nor a ``pathlib.Path``.
+        ArgumentError: it is empty, or contains a zero byte.
     """
     try:
         found = os.fspath(path)
     except TypeError:
         found = None
     if not isinstance(found, str):
-        hint = "; os.fsdecode makes a str of it" if isinstance(found, bytes) else ""
+        hint = "; convert it with os.fsdecode" if isinstance(found, bytes) else ""
         raise ArgumentTypeError(f"{name} must be a str or a pathlib.Path, not {shown(path)}{hint}")
     if not found:
         raise ArgumentError(f"{name} is empty")
     if "\0" in found:
-        raise ArgumentError(f"{name} {shown(found)} holds a zero byte, which no file name can")
+        raise ArgumentError(f"{name} {shown(found)} contains a zero byte, which file names can't")
     return found
 
 
 def check_paths(**paths: object) -> None:
-    """Raise what :func:`path_text` does for the first, by name, that is no path."""
+    """Check each argument with :func:`path_text`."""
     for name, path in paths.items():
         path_text(path, name)
 
 
 def shown(value: object) -> str:
-    """A wrong value in an error: its type, and itself where that is short."""
+    """A wrong value as an error shows it: the value if it is short, else its type."""
     kind = type(value)
     if kind in (bool, int, float, type(None)):
         return _short(value)
@@ -113,7 +113,7 @@ def shown(value: object) -> str:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, int) and value.bit_length() > 256:  # which Python may refuse to print
+    if isinstance(value, int) and value.bit_length() > 256:  # Python can refuse to print it
         return "a huge number"
     found = repr(value[:_SHOWN] if isinstance(value, (str, bytes)) else value)
     return found if len(found) <= _SHOWN else found[:_SHOWN] + "…"

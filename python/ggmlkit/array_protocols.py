@@ -1,4 +1,4 @@
-"""What numpy, torch, notebooks and the prompt ask of a tensor."""
+"""The protocols through which numpy, torch, notebooks and the Python prompt use a tensor."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Origin(Protocol):
-    """Where a tensor can be had again: what it is pickled as."""
+    """Where a tensor can be loaded from again; it is pickled as this."""
 
     @property
     def path(self) -> str: ...
     def taking(self, index: int | slice) -> Origin:
-        """That of some of the tensor's rows."""
+        """The origin of some of the tensor's rows."""
 
     def load(self) -> Any:
         """The tensor."""
 
 
 class ArrayProtocols:
-    """The base of :class:`ggmlkit.Tensor`: its values as an array of other libraries, its looks."""
+    """The base of :class:`ggmlkit.Tensor`: conversion to other libraries' arrays, and display."""
 
     __slots__ = ()
 
@@ -62,10 +62,10 @@ class ArrayProtocols:
         return dtypes.is_plain(self.type.name)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """The values in ``self.dtype``, or another; a view where that is possible.
+        """The values in ``self.dtype`` or another dtype; a view if possible.
 
         Raises:
-            ArgumentError: ``copy`` is False, and the type or the dtype takes a copy.
+            ArgumentError: ``copy`` is False, but the type or the dtype needs a copy.
         """
         wanted = self.dtype if dtype is None else dtypes.checked_dtype(dtype)
         is_view = self._is_plain and dtypes.stores(self.type.name, wanted)
@@ -86,11 +86,11 @@ class ArrayProtocols:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """For ``torch.from_dlpack`` and others: plain numbers, shared where that is possible.
+        """For ``torch.from_dlpack`` and others: plain numbers, without a copy if possible.
 
         Raises:
             UnsupportedTypeError: the type is quantized.
-            BufferError: another device is asked for, or the copy that it takes is refused.
+            BufferError: another device is requested, or a copy is needed but not allowed.
         """
         from ggmlkit import dlpack  # deferred: it loads ctypes
 
@@ -105,14 +105,14 @@ class ArrayProtocols:
         return (1, 0)  # the processor's memory
 
     def __buffer__(self, _flags: int, /) -> memoryview:
-        """For ``memoryview(tensor)``, from Python 3.12 on: plain numbers, shared.
+        """For ``memoryview(tensor)``, from Python 3.12 on: plain numbers, without a copy.
 
         Raises:
-            BufferError: the type is none that buffers have: quantized, or bf16.
+            BufferError: buffers don't support the type: it is quantized, or bf16.
         """
         self._check_known()
         if not self._is_plain or self.type.name == "bf16":
-            raise BufferError(f"tensor {self.name!r} is {self.type}, which no buffer has")
+            raise BufferError(f"tensor {self.name!r} is {self.type}, which buffers don't support")
         return memoryview(self.numpy())  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -127,17 +127,17 @@ class ArrayProtocols:
         return None if self.origin is None else self.origin.path
 
     def _first_values(self) -> list[float]:
-        """A few values to show, from one block or a few; none where reading means computing."""
+        """A few values to show, from the first blocks; empty if the data is computed."""
         count = min(SHOWN, self.size)
         can_part = not callable(self._data) or hasattr(self._data, "part")
         if not count or not can_part or not self.type.can_dequantize:
             return []
         block = self.type.block_size
-        held = -(-count // block) * block
+        elements = -(-count // block) * block
         try:
-            data = self._part(0, held // block * self.type.block_bytes)
-            values = np.empty(held, np.float32)
+            data = self._part(0, elements // block * self.type.block_bytes)
+            values = np.empty(elements, np.float32)
             _core.dequantize(self.type.index, data() if callable(data) else data, values, 1)
-        except (GgmlkitError, OSError):  # a file that is closed, or gone
+        except (GgmlkitError, OSError):  # a file that is closed or deleted
             return []
         return [float(value) for value in values[:count]]

@@ -1,4 +1,4 @@
-"""Whatever holds numbers, as numpy arrays."""
+"""Converts anything that holds numbers to numpy arrays."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NUMBERS = "fiub"  # kinds of numpy dtypes
 
 
 def as_numpy(array: ArrayLike, name: str = "the array") -> NDArray[Any]:
-    """The array as numpy sees it: a quantized tensor's values, a torch tensor's numbers.
+    """The values as a numpy array: also of a quantized tensor or a torch tensor.
 
     Args:
-        array: numbers in anything that numpy or torch takes for an array.
-        name: what to call it in an error.
+        array: numbers in any object that numpy or torch can convert to an array.
+        name: its name in an error.
 
     Raises:
-        ArgumentTypeError: it holds something else than real numbers.
+        ArgumentTypeError: it holds anything else than real numbers.
         ArgumentError: its rows differ in length, or some of its elements are masked.
     """
     if type(array) is np.ndarray and array.dtype.kind in _NUMBERS:
@@ -34,7 +34,7 @@ def as_numpy(array: ArrayLike, name: str = "the array") -> NDArray[Any]:
         return values
     if kind == "c":
         raise ArgumentTypeError(
-            f"{name} holds complex numbers; give their real and imaginary parts one at a time"
+            f"{name} holds complex numbers; give the real and imaginary parts separately"
         )
     if kind != "O":
         raise ArgumentTypeError(f"{name} holds {values.dtype}, not numbers")
@@ -46,15 +46,15 @@ def integer_row(values: Any, name: str) -> NDArray[np.integer[Any]]:
     """A row of at least one integer.
 
     Args:
-        values: integers in anything that numpy takes for an array.
-        name: what to call it in an error.
+        values: integers in any object that numpy can convert to an array.
+        name: its name in an error.
 
     Raises:
-        ArgumentError: it is something else.
+        ArgumentError: it is anything else.
     """
     try:
         found: NDArray[Any] = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors of other devices
+    except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors on other devices
         found = np.empty(0, object)
     if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu":
         raise ArgumentError(f"{name} must be a non-empty row of integers")
@@ -64,10 +64,10 @@ def integer_row(values: Any, name: str) -> NDArray[np.integer[Any]]:
 def _values(array: Any, name: str) -> NDArray[Any]:
     if isinstance(array, np.ndarray):
         if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-            raise ArgumentError(f"{name} has masked elements; give them values by its filled()")
+            raise ArgumentError(f"{name} has masked elements; replace them with its filled()")
         return np.asarray(array)
     try:
-        # A torch tensor that needs gradients, or of bfloat16, refuses numpy's protocol.
+        # torch refuses numpy's protocol for bfloat16, and for tensors that require gradients.
         if hasattr(array, "detach"):
             return _of_torch(array)
         return np.asarray(array)
@@ -75,16 +75,16 @@ def _values(array: Any, name: str) -> NDArray[Any]:
         raise
     except ValueError as error:
         if "inhomogeneous" not in str(error):
-            raise ArgumentError(f"{name} is no array of numbers: {error}") from error
+            raise ArgumentError(f"{name} is not an array of numbers: {error}") from error
         raise ArgumentError(f"{name} has rows of different lengths") from None
     except (TypeError, RuntimeError) as error:
-        raise ArgumentTypeError(f"{name} is no array of numbers: {error}") from error
+        raise ArgumentTypeError(f"{name} is not an array of numbers: {error}") from error
 
 
 def _of_torch(array: Any) -> NDArray[Any]:
     values = array.detach()
     if values.is_complex():
-        return np.empty(0, np.complex64)  # refused like numpy's
+        return np.empty(0, np.complex64)  # refused later, like numpy's complex arrays
     if getattr(values, "is_quantized", False):
         values = values.dequantize()
     if getattr(values, "is_sparse", False):
@@ -92,17 +92,17 @@ def _of_torch(array: Any) -> NDArray[Any]:
     values = values.cpu().resolve_neg()
     try:
         return np.asarray(values.numpy())
-    except TypeError:  # types that numpy hasn't
+    except TypeError:  # dtypes that numpy doesn't have
         return np.asarray(values.float().numpy())
 
 
 def _is_small_float(dtype: np.dtype[Any]) -> bool:
-    """Whether it is one of ml_dtypes' floats, such as bfloat16."""
+    """Whether the dtype is one of ml_dtypes' floats, such as bfloat16."""
     return dtype.kind == "V" and dtype.type.__module__ == "ml_dtypes"
 
 
 def _check_objects(values: NDArray[Any], name: str) -> None:
-    """Raise ArgumentTypeError unless all are Python's numbers, of any size."""
+    """Raise ArgumentTypeError unless all objects are real numbers of Python."""
     for place, value in np.ndenumerate(values):
         if not isinstance(value, Real):
             where = f" at {place}" if place else ""

@@ -1,4 +1,4 @@
-"""Arrays handed to other libraries by DLPack, bfloat16 included, which numpy's own export lacks."""
+"""Exports arrays to other libraries by DLPack, also as bfloat16, which numpy can't export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _BFLOAT = 4  # DLPack's code for bfloat16
 CPU = (1, 0)
-"""DLPack's device type and number of this machine's memory."""
+"""DLPack's device type and number for the processor's memory."""
 
 
 def exported(
@@ -20,17 +20,17 @@ def exported(
     copy: bool | None,
     is_bfloat16: bool = False,
 ) -> Any:
-    """A DLPack capsule of the array, without a copy where that is possible.
+    """A DLPack capsule of the array, without a copy if possible.
 
     Args:
-        values: the array; of bfloat16 its bits, as uint16.
-        max_version: of DLPack, that the other library knows.
-        copy: True always, None where it is needed, False never.
-        is_bfloat16: as above.
+        values: the array; for bfloat16, its bits as uint16.
+        max_version: the latest version of DLPack that the other library knows.
+        copy: True to copy always, None if needed, False never.
+        is_bfloat16: whether the values are the bits of bfloat16.
 
     Raises:
-        BufferError: it takes a copy, as of a file mapped for reading alone that a library without
-            DLPack 1.0 asks for, and ``copy`` is False.
+        BufferError: a copy is needed, but ``copy`` is False. For example, a library without DLPack
+            1.0 needs a copy of a file that is mapped read-only.
     """
     knows_read_only = max_version is not None and max_version[0] >= 1
     if copy or (copy is None and not values.flags.writeable and not knows_read_only):
@@ -38,22 +38,22 @@ def exported(
     version: dict[str, Any] = {"max_version": max_version} if knows_read_only else {}
     try:
         capsule = values.__dlpack__(**version)
-    except TypeError:  # a numpy that knows no versions, and so no memory for reading alone
+    except TypeError:  # an old numpy, without versions and read-only memory
         writable = values if values.flags.writeable else _copied(values, copy)
         capsule = writable.__dlpack__()
     if is_bfloat16:
-        _call_bfloat16(capsule)
+        _set_bfloat16(capsule)
     return capsule
 
 
 def _copied(values: NDArray[Any], copy: bool | None) -> NDArray[Any]:
     if copy is False:
-        raise BufferError("this numpy exports memory for reading alone only as a copy")
+        raise BufferError("this version of numpy exports read-only memory only as a copy")
     return values.copy()
 
 
-def _call_bfloat16(capsule: Any) -> None:
-    """Turn the dtype of a fresh capsule from uint16 to bfloat16."""
+def _set_bfloat16(capsule: Any) -> None:
+    """Change the dtype of a new capsule from uint16 to bfloat16."""
     name, managed = next(
         (name, kind) for name, kind in _MANAGED.items() if _is_valid(capsule, name)
     )
@@ -76,13 +76,13 @@ class _Tensor(ctypes.Structure):
 
 
 class _Managed(ctypes.Structure):
-    """DLManagedTensor, up to the same."""
+    """DLManagedTensor, up to the tensor's dtype."""
 
     _fields_ = (("tensor", _Tensor),)
 
 
 class _Versioned(ctypes.Structure):
-    """DLManagedTensorVersioned, up to the same."""
+    """DLManagedTensorVersioned, up to the tensor's dtype."""
 
     _fields_ = (
         ("major", ctypes.c_uint32),

@@ -1,4 +1,4 @@
-"""numpy's dtypes of the types whose elements are plain numbers."""
+"""The numpy dtypes of tensor types whose elements are plain numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPES = {dtype.name: type for type, dtype in _DTYPES.items()} | {"bfloat16": "b
 
 
 def is_plain(type: str) -> bool:
-    """Whether elements of the type are plain numbers, one by one."""
+    """Whether the type stores plain numbers, one by one."""
     return type in _DTYPES or type == "bf16"
 
 
@@ -36,7 +36,7 @@ def dtype_of(type: str, name: str = "") -> np.dtype[Any]:
         name: of the tensor, for errors.
 
     Raises:
-        UnsupportedTypeError: numpy has none, or it comes with ml_dtypes, which is not installed.
+        UnsupportedTypeError: numpy has none, or only with ml_dtypes, which is not installed.
     """
     found = _DTYPES.get(type)
     if found is not None:
@@ -50,11 +50,11 @@ def dtype_of(type: str, name: str = "") -> np.dtype[Any]:
 
 def _bfloat16(name: str) -> np.dtype[Any]:
     try:
-        import ml_dtypes  # deferred: few need it
+        import ml_dtypes  # deferred: rarely needed
     except ImportError:
         raise UnsupportedTypeError(
-            f"tensor {name!r} is bf16, which numpy has only with ml_dtypes: install that, or ask "
-            "for float32 with dequantize()"
+            f"tensor {name!r} is bf16, which numpy has only with ml_dtypes: install that, or get "
+            "float32 with dequantize()"
         ) from None
     found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
     return found
@@ -70,7 +70,7 @@ def type_of(dtype: np.dtype[Any], name: str = "") -> str:
     if found is None:
         what = f"array {name!r}" if name else "the array"
         raise ArgumentTypeError(
-            f"{what} is of dtype {dtype}, which no type stores; use one of {', '.join(_TYPES)}"
+            f"{what} has dtype {dtype}, which no tensor type stores; use one of {', '.join(_TYPES)}"
         )
     return found
 
@@ -81,10 +81,10 @@ def stores(type: str, dtype: np.dtype[Any]) -> bool:
 
 
 def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype to give values in.
+    """The dtype in which values are returned, checked.
 
     Raises:
-        ArgumentTypeError: it is not a dtype of real numbers; the name of a quantized type is not.
+        ArgumentTypeError: it is not a dtype of real numbers, for example a quantized type's name.
     """
     try:
         found = np.dtype(dtype)
@@ -92,7 +92,7 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
         found = None
     if found is None or (found.kind not in "fiu" and found.name not in _TYPES):
         raise ArgumentTypeError(
-            f"dtype must be one of numpy's numbers, such as np.float32, not {dtype!r}; "
+            f"dtype must be a numpy dtype of real numbers, such as np.float32, not {dtype!r}; "
             "astype takes the name of a tensor type"
         )
     return found if found.isnative else found.newbyteorder("=")

@@ -1,4 +1,4 @@
-"""The errors ggmlkit raises. Every message is one sentence that states the fact."""
+"""The errors that ggmlkit raises. Every message is one sentence that states the fact."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import isfinite
 
 
 class GgmlkitError(Exception):
-    """Base class: catch this to catch everything the library says about its input."""
+    """Base class of all errors that the library raises about its input."""
 
 
 class FormatError(GgmlkitError):
@@ -16,8 +16,8 @@ class FormatError(GgmlkitError):
 
     Attributes:
         path: the file at fault.
-        offset: byte offset of the fault, or ``None`` where no single place is at fault.
-        reason: what is wrong there.
+        offset: byte offset of the fault; ``None`` if there is no single place.
+        reason: what is wrong.
     """
 
     def __init__(self, path: str | os.PathLike[str], offset: int | None, reason: str) -> None:
@@ -29,22 +29,22 @@ class FormatError(GgmlkitError):
 
 
 class UnsupportedTypeError(GgmlkitError):
-    """The tensor type is known by name, but this operation has no kernel for it."""
+    """The tensor type is not known, or this operation has no kernel for it."""
 
 
 class ConversionError(GgmlkitError):
-    """A checkpoint cannot be turned into what was asked for."""
+    """A checkpoint can't be converted as requested."""
 
 
 class UnstorableError(ConversionError, ValueError):
     """A weight that a type can't hold: it is not finite, or too large.
 
     Attributes:
-        tensor: its name; empty where it has none.
-        index: of the weight, one number for each size of the shape.
+        tensor: the tensor's name; empty if it has none.
+        index: of the weight, one number for each axis.
         value: the weight.
-        type: that was asked for.
-        holders: the types that this build writes and that hold it.
+        type: the type that was requested.
+        holders: types that can hold it and that this build can write.
     """
 
     def __init__(
@@ -67,22 +67,22 @@ class UnstorableError(ConversionError, ValueError):
 
 
 class ImportanceError(ConversionError, ValueError):
-    """An importance matrix does not fit the weights that it is given for."""
+    """An importance matrix does not fit its weights."""
 
 
 class ModelError(GgmlkitError):
-    """A file is well formed but is no model that this decoder or tokenizer can run."""
+    """A file is valid, but not a model that this decoder or tokenizer can run."""
 
 
 class HparamsError(ModelError, ConversionError):
-    """What a model says of itself contradicts itself, or is not supported.
+    """A model's settings contradict each other, or are not supported.
 
-    Running and converting refuse it alike.
+    Both running and converting such a model are refused.
     """
 
 
 class HubError(GgmlkitError):
-    """The Hugging Face hub does not give what was asked for."""
+    """Something on the Hugging Face hub doesn't exist or can't be downloaded."""
 
 
 class ArgumentError(GgmlkitError, ValueError):
@@ -90,11 +90,11 @@ class ArgumentError(GgmlkitError, ValueError):
 
 
 class ArgumentTypeError(ArgumentError, TypeError):
-    """An argument is of a type that can't be used, such as bytes for a text."""
+    """An argument has a type that can't be used, such as bytes instead of a str."""
 
 
 class OutOfRangeError(ArgumentError, IndexError):
-    """An index or a token id is outside what there is."""
+    """An index or a token id is out of range."""
 
 
 class ClosedError(GgmlkitError, ValueError):
@@ -102,10 +102,10 @@ class ClosedError(GgmlkitError, ValueError):
 
 
 class MissingTensorError(GgmlkitError, KeyError):
-    """A model file has no tensor of the name; the message has names like it.
+    """A model file has no tensor of this name; the message suggests similar names.
 
     Attributes:
-        name: that was asked for.
+        name: the name that was requested.
     """
 
     def __init__(self, path: str | os.PathLike[str], name: object, names: Iterable[str]) -> None:
@@ -114,11 +114,11 @@ class MissingTensorError(GgmlkitError, KeyError):
         self._path = os.fspath(path)
         self._names = names
 
-    def __str__(self) -> str:  # KeyError's shows quotes; and names are compared only when shown
+    def __str__(self) -> str:  # KeyError's adds quotes; names are compared only here
         from difflib import get_close_matches
 
         if not isinstance(self.name, str):
-            return f"{self._path}: tensors are asked for by name, not by {self.name!r}"
+            return f"{self._path}: the name of a tensor must be a str, not {self.name!r}"
         near = [repr(name) for name in get_close_matches(self.name, list(self._names), 3)]
-        hint = f"did you mean {' or '.join(near)}?" if near else "list(file) has their names"
+        hint = f"did you mean {' or '.join(near)}?" if near else "list(file) gives all names"
         return f"{self._path} has no tensor {self.name!r}; {hint}"

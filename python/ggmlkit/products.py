@@ -1,4 +1,4 @@
-"""Matrix products with weights in any type, as they are stored or packed beforehand."""
+"""Matrix products with weights of any type, as they are stored or packed in advance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TorchTensor(Protocol):
-    """What tells a torch tensor from numpy's arrays, without loading torch."""
+    """Methods that a torch tensor has and a numpy array hasn't; for typing without torch."""
 
     def detach(self) -> Any: ...
     def backward(self) -> Any: ...
@@ -29,7 +29,7 @@ _Torch = TypeVar("_Torch", bound=TorchTensor)
 
 
 class Weights(Protocol):
-    """What a product needs of a :class:`ggmlkit.Tensor`."""
+    """The part of :class:`ggmlkit.Tensor` that a product uses."""
 
     @property
     def type(self) -> TensorType: ...
@@ -41,18 +41,18 @@ class Weights(Protocol):
 
 
 class PackedMatrix:
-    """Weights in the layout that multiplies fastest on this processor, for many products.
+    """Weights in the layout that is fastest on this processor, for many products.
 
-    A product with a :class:`Tensor` arranges its rows anew each time, which for a few rows of
-    activations takes as long as the product. Quantized weights are copied, in about the tensor's
+    A product with a :class:`Tensor` packs its rows each time, which takes as long as the product
+    itself for a few rows of activations. Quantized weights are copied, with about the tensor's
     size; float weights stay a view of the tensor's data. The results are the same, bit for bit.
 
     Args:
         weights: ``(m, n)``.
-        threads: for packing, at most this many; the default is all that the process may use.
+        threads: the most to use for packing; the default is all that the process may use.
 
     Raises:
-        ArgumentError: the weights are no matrix, or ``threads`` is below 1.
+        ArgumentError: the weights are not a matrix, or ``threads`` is below 1.
         UnsupportedTypeError: this build has no kernel for their type.
     """
 
@@ -70,7 +70,7 @@ class PackedMatrix:
 
     @property
     def nbytes(self) -> int:
-        """Memory taken beyond the tensor's data."""
+        """Memory in bytes that is used in addition to the tensor's data."""
         return self._core.nbytes
 
     @property
@@ -79,16 +79,16 @@ class PackedMatrix:
         return Transposed(self)
 
     def __reduce__(self) -> NoReturn:
-        raise ArgumentTypeError("packed weights can't be pickled; pickle the tensor, and pack that")
+        raise ArgumentTypeError("packed weights can't be pickled; pickle the tensor, then pack it")
 
     def __repr__(self) -> str:
         return f"PackedMatrix({self.type}, {self.shape})"
 
 
 class Transposed:
-    """The right operand of ``x @ W.T``; see :func:`matmul`. Of torch's x the product is torch's."""
+    """The right operand of ``x @ W.T``; see :func:`matmul`. A torch x gives a torch tensor."""
 
-    __array_ufunc__ = None  # numpy must hand `x @ W.T` to __rmatmul__
+    __array_ufunc__ = None  # numpy then leaves `x @ W.T` to __rmatmul__
     __slots__ = ("weights",)
 
     def __init__(self, weights: Weights | PackedMatrix) -> None:
@@ -108,7 +108,7 @@ class Transposed:
         return matmul(x, self.weights)
 
     def __matmul__(self, x: object) -> NoReturn:
-        raise ArgumentTypeError("a transposed tensor stands on the right: x @ tensor.T")
+        raise ArgumentTypeError("a transposed tensor must be on the right: x @ tensor.T")
 
     @classmethod
     def __torch_function__(
@@ -118,7 +118,7 @@ class Transposed:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        from ggmlkit.torch_products import torch_product  # deferred: torch's users alone need it
+        from ggmlkit.torch_products import torch_product  # deferred: only torch's users need it
 
         arguments = args if not kwargs else (*args, *kwargs.values())
         right = next(each for each in arguments if isinstance(each, cls))
@@ -138,16 +138,16 @@ def matmul(
     float32 activations.
 
     Args:
-        x: ``(..., n)``, real numbers in anything that numpy or torch takes for an array.
+        x: ``(..., n)``, real numbers in any object that numpy or torch can convert.
         weights: ``(m, n)``.
-        threads: at most this many; the default is all that the process may use.
+        threads: the most to use; the default is all that the process may use.
 
     Returns:
         float32 ``(..., m)``.
 
     Raises:
-        ArgumentError: the inner sizes differ, the weights are no matrix, x holds other things than
-            real numbers, or ``threads`` is below 1.
+        ArgumentError: the inner sizes differ, the weights are not a matrix, x holds anything else
+            than real numbers, or ``threads`` is below 1.
         UnsupportedTypeError: this build has no kernel for the weights' type.
     """
     rows = np.asarray(as_numpy(x, "x"), np.float32, order="C")
@@ -169,13 +169,13 @@ def matmul(
 
 
 def _matrix_shape(weights: Weights) -> tuple[int, int]:
-    if not hasattr(weights, "check"):  # which arrays lack, and so does a transposed tensor
+    if not hasattr(weights, "check"):  # arrays and transposed tensors don't have it
         raise ArgumentTypeError(
-            "weights must be a Tensor or a PackedMatrix, such as gk.quantize makes of an array, "
-            f"not {shown(weights)}"
+            "weights must be a Tensor or a PackedMatrix, not "
+            f"{shown(weights)}; gk.quantize makes a Tensor from an array"
         )
     if len(weights.shape) != 2:
-        raise ArgumentError(f"weights of shape {weights.shape} are no matrix")
+        raise ArgumentError(f"weights of shape {weights.shape} are not a matrix")
     if not weights.type.can_dequantize:
         raise UnsupportedTypeError(f"this build has no kernel to read {weights.type}")
     m, n = weights.shape

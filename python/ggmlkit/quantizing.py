@@ -1,4 +1,4 @@
-"""Arrays to tensors and back."""
+"""Converts arrays to tensors and back."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ def quantize(
     out: Bytes | None = None,
     threads: int | None = None,
 ) -> Tensor:
-    """An array in ``type``, with the reference arithmetic, bit for bit.
+    """An array quantized to ``type``, bit for bit as the reference does it.
 
     Args:
-        array: anything numpy can see as real numbers (float32, float16, ml_dtypes, torch, lists),
-            any strides; the last axis holds the rows. Contiguous float32, float16 and bfloat16 are
-            read where they are.
-        type: a type this build can write (``gk.types.ALL``, ``can_quantize``).
-        importance: how much an error in each column counts, such as the mean square of the inputs
-            that the column is multiplied with, for types with ``takes_importance``: ``(columns,)``,
-            or of an array of several matrices ``(matrices, columns)``. Where no column of a matrix
-            counts, it is stored as without importance.
+        array: real numbers in any object that numpy can convert (float32, float16, ml_dtypes,
+            torch, lists), with any strides; the last axis holds the rows. Contiguous float32,
+            float16 and bfloat16 are read without a copy.
+        type: a type that this build can write (``gk.types.ALL``, ``can_quantize``).
+        importance: the weight of an error in each column, such as the mean square of the inputs
+            that the column is multiplied by; for types with ``takes_importance``. ``(columns,)``,
+            or ``(matrices, columns)`` for an array of several matrices. A matrix whose columns are
+            all 0 is quantized as without importance.
         name: of the resulting tensor.
-        out: uint8 array of the result's size to hold its blocks, instead of a new one.
-        threads: at most this many; the default is all that the process may use.
+        out: uint8 array of the result's size for its blocks, instead of a new one.
+        threads: the most to use; the default is all that the process may use.
 
     Raises:
-        UnstorableError: a weight is too large for the type, or not finite where the type is
-            quantized; it is the first such in the order of the rows.
+        UnstorableError: a weight is too large for the type, or the type is quantized and a weight
+            is not finite; the error names the first such weight in row order.
         ImportanceError: ``importance`` has another shape, or a number in it is negative or not
             finite.
-        ArgumentError: the rows are not whole blocks, the array holds other things than real
+        ArgumentError: the rows are not whole blocks, the array holds anything else than real
             numbers, ``out`` has another size, or ``threads`` is below 1.
-        UnsupportedTypeError: the type cannot be written, or has no use for ``importance``.
+        UnsupportedTypeError: the type can't be written, or can't use ``importance``.
     """
     target = types.get(type)
     thread_count(threads)
@@ -63,16 +63,16 @@ def quantize(
         source = array if not name else array.renamed(name)
     else:
         source = _float_tensor(as_numpy(array), target, name)
-    counted = None
+    weights = None
     if importance is not None:
         if not target.takes_importance:
-            raise UnsupportedTypeError(f"rounding to {target} has no use for importance")
-        counted = Importance.of(as_numpy(importance, "importance"), source.shape, source.name)
-    return converted(source, target, out, threads, counted)
+            raise UnsupportedTypeError(f"quantizing to {target} can't use importance")
+        weights = Importance.of(as_numpy(importance, "importance"), source.shape, source.name)
+    return converted(source, target, out, threads, weights)
 
 
 def _float_tensor(values: NDArray[Any], target: TensorType, name: str) -> Tensor:
-    """The array as f16 or bf16 if it is that, else as f32; a view of it where it can be."""
+    """The array as an f16 or bf16 tensor if it has this dtype, else as f32; a view if possible."""
     kind = {"float16": "f16", "bfloat16": "bf16"}.get(values.dtype.name, "f32")
     if kind == "f32":
         own: NDArray[Any] = as_floats(values, target.name, name)
@@ -82,19 +82,20 @@ def _float_tensor(values: NDArray[Any], target: TensorType, name: str) -> Tensor
 
 
 def tensor_of(array: ArrayLike | Tensor, name: str = "") -> Tensor:
-    """The array as a tensor of the type that has its dtype, without a copy where that is possible.
+    """The array as a tensor whose type has its dtype, without a copy if possible.
 
     Args:
-        array: of float32, float16, ``ml_dtypes.bfloat16``, float64, or integers of 8 to 64 bits
-            with a sign; a tensor is given back as it is.
+        array: of float32, float16, ``ml_dtypes.bfloat16``, float64, or signed integers of 8 to 64
+            bits; a tensor is returned unchanged.
         name: of the tensor.
 
     Raises:
-        ArgumentTypeError: no type has the array's dtype, or it holds no real numbers.
+        ArgumentTypeError: no type has the array's dtype, or it holds anything else than real
+            numbers.
     """
     if isinstance(array, Tensor):
         return array
-    if str(getattr(array, "dtype", "")) == "torch.bfloat16":  # which numpy may not have
+    if str(getattr(array, "dtype", "")) == "torch.bfloat16":  # unknown to numpy alone
         return _of_torch_bfloat16(array, name)
     values = as_numpy(array, f"array {name!r}" if name else "the array")
     kind = type_of(values.dtype, name)
@@ -136,7 +137,7 @@ def dequantize(
     """The values of a tensor; the same as :meth:`Tensor.dequantize`.
 
     Raises:
-        ArgumentTypeError: ``tensor`` is none.
+        ArgumentTypeError: ``tensor`` is not a :class:`Tensor`.
     """
     if not isinstance(tensor, Tensor):
         raise ArgumentTypeError(f"dequantize takes a Tensor, not {shown(tensor)}")

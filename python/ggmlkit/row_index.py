@@ -1,4 +1,4 @@
-"""Which rows an index means, and where their bytes are."""
+"""Finds the rows that an index selects, and where their bytes are."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Rows(NamedTuple):
-    """Rows of a tensor along its first axis; of one axis, its elements.
+    """Rows of a tensor along its first axis; elements, if it has one axis.
 
     Attributes:
         shape: of the result.
         unit: bytes of a row.
-        start: byte where the first in memory begins.
-        nbytes: from there to the end of the last in memory.
-        step: between rows, in the order that they are asked for.
+        start: offset in bytes of the row that is first in memory.
+        nbytes: bytes from there to the end of the row that is last in memory.
+        step: between rows, negative in reverse order.
     """
 
     shape: tuple[int, ...]
@@ -32,12 +32,12 @@ class Rows(NamedTuple):
 
 
 def rows_at(index: object, shape: tuple[int, ...], type: TensorType) -> Rows:
-    """The rows that an int or a slice means.
+    """The rows that an int or a slice selects.
 
     Raises:
         OutOfRangeError: there is no such row.
-        ArgumentError: the index cuts through blocks, or a step is 0.
-        ArgumentTypeError: it is neither, or the tensor has no axis.
+        ArgumentError: the index cuts through blocks, or the step is 0.
+        ArgumentTypeError: the index is neither, or the tensor has no axis.
     """
     if not shape:
         raise ArgumentTypeError("a tensor of shape () has no rows to index")
@@ -56,7 +56,7 @@ def rows_at(index: object, shape: tuple[int, ...], type: TensorType) -> Rows:
 
 
 def _blocks_at(index: object, size: int, type: TensorType) -> Rows:
-    """Elements of a quantized row, which can only be had in whole blocks."""
+    """Elements of a quantized row, which can only be selected in whole blocks."""
     rows = _range(index, size) if isinstance(index, slice) else range(0)
     block = type.block_size
     if not isinstance(index, slice) or rows.step != 1 or rows.start % block or len(rows) % block:
@@ -72,7 +72,7 @@ def _range(index: slice, size: int) -> range:
     try:
         return range(*index.indices(size))
     except TypeError:
-        raise ArgumentTypeError("a slice of rows takes whole numbers") from None
+        raise ArgumentTypeError("the bounds of a slice must be whole numbers") from None
     except ValueError:
         raise ArgumentError("the step of a slice of rows must not be 0") from None
 
@@ -82,9 +82,9 @@ def _checked(index: object, size: int) -> int:
         row = as_integer(index)  # type: ignore[arg-type]
     except TypeError:
         raise ArgumentTypeError(
-            f"a tensor is indexed by whole numbers and slices, not {shown(index)}; "
+            f"an index must be a whole number or a slice, not {shown(index)}; "
             "dequantize() or numpy() gives an array"
         ) from None
     if not -size <= row < size:
-        raise OutOfRangeError(f"row {row} is outside the {size} of the tensor")
+        raise OutOfRangeError(f"row {row} is out of range for a tensor of {size} rows")
     return row % size

@@ -1,7 +1,7 @@
-"""Weights stored in another type: every conversion goes through here.
+"""Converts weights from one type to another; every conversion goes through here.
 
-A block whose scale is too large for the type that stores it would hold infinities. Such weights are
-refused here, by name, place and value.
+If a scale is too large for its field, the block would hold infinities. Such weights are refused
+here; the error has the tensor's name, the index and the value.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
 
-# Elements beside a weight that are tried in other types: whole blocks of every type.
+# Elements around a refused weight that are tried in other types: whole blocks of every type.
 _TRIED = 256
-# Importances between these are used as they are, to the bits of other programs. Greater or lesser
-# ones are multiplied by a power of two first, so that sums of their products stay finite.
+# Importance values in this range are used as they are, bit for bit as in other programs. Larger or
+# smaller ones are multiplied by a power of two first, so that sums of their products stay finite.
 _LEAST, _MOST = 2.0**-40, 2.0**40
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much an error in each column counts, of a tensor that is one or several matrices.
+    """The weight of an error in each column of a tensor, which is one or several matrices.
 
     Attributes:
         weights: float32 ``(matrices, columns)``.
-        rows: of each matrix.
+        rows: the number of rows of each matrix.
     """
 
     weights: Floats
@@ -45,15 +45,15 @@ class Importance:
 
     @classmethod
     def of(cls, values: NDArray[Any], shape: tuple[int, ...], name: str = "") -> Importance:
-        """Of a tensor of this shape: ``(columns,)``, or a row for each of its matrices.
+        """From ``(columns,)``, or one row for each matrix, for a tensor of this shape.
 
-        Raises ImportanceError for another shape, and for what is negative or not finite.
+        Raises ImportanceError if the shape differs, or a value is negative or not finite.
         """
         columns, rows = (shape[-1] if shape else 1), prod(shape[:-1])
         matrices = prod(shape[:-2]) if len(shape) > 2 else 1
         what = f"the importance of {name}" if name else "importance"
         wide = np.asarray(values, np.float64)
-        in_one_row = matrices * columns  # as imatrix.dat has them
+        in_one_row = matrices * columns  # as in imatrix.dat
         fitting = {(columns,), (in_one_row,), (1, columns), (1, in_one_row), (matrices, columns)}
         if wide.shape not in fitting:
             several = f" or {(matrices, columns)}" if matrices > 1 else ""
@@ -71,10 +71,10 @@ class Importance:
         scaled = scaled.reshape(-1, columns)
         return cls(scaled, rows // max(1, len(scaled)))
 
-    def runs(self, first: int, rows: int) -> Iterator[tuple[int, int, Floats | None]]:
-        """First and end row, counted from ``first``, of some rows with the same weights.
+    def row_ranges(self, first: int, rows: int) -> Iterator[tuple[int, int, Floats | None]]:
+        """Ranges of rows with the same weights: first row, end row (from ``first`` on), weights.
 
-        None where no column counts: these are stored as if nothing were known.
+        The weights are None if all are 0: then the rows are stored as without importance.
         """
         row = first
         while row < first + rows:
@@ -110,19 +110,19 @@ def store(
     """Convert blocks of one type to another.
 
     Args:
-        source: their type.
-        data: its blocks.
-        shape: of the elements; of a part of a tensor ``(rows, columns)``.
-        target: the type to store.
-        out: room for its blocks.
-        name: for errors.
+        source: the type of the blocks.
+        data: the blocks.
+        shape: of the elements; ``(rows, columns)`` for a part of a tensor.
+        target: the type to convert to.
+        out: receives the new blocks.
+        name: of the tensor, for errors.
         importance: of the whole tensor's columns.
-        whole: shape of the tensor that this is a part of, if it is.
-        first_row: of the part in that.
-        threads: at most this many.
+        whole: shape of the whole tensor, if this is a part of one.
+        first_row: the part's first row in the whole tensor.
+        threads: the most to use.
 
     Raises:
-        UnstorableError: the first weight, in the order of the rows, that ``target`` can't hold.
+        UnstorableError: ``target`` can't hold a weight; the error names the first in row order.
         UnsupportedTypeError: this build can't read ``source`` or write ``target``.
     """
     if not source.can_dequantize:
@@ -130,14 +130,14 @@ def store(
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
     columns, rows = (shape[-1] if shape else 1), prod(shape[:-1])
-    if source.name == "f64":  # whose kernel would make infinities
+    if source.name == "f64":  # its kernel would make infinities
         wide = data.view(np.float64).reshape(shape)
         floats = as_floats(wide, target.name, name, whole, first_row * columns)
         source, data = types.get("f32"), floats.reshape(-1).view(np.uint8)
     count = thread_count(threads)
-    runs = [(0, rows, None)] if importance is None else importance.runs(first_row, rows)
+    ranges = [(0, rows, None)] if importance is None else importance.row_ranges(first_row, rows)
     in_row, out_row = source.row_bytes(columns), target.row_bytes(columns)
-    for start, end, weights in runs:
+    for start, end, weights in ranges:
         read, made = data[start * in_row : end * in_row], out[start * out_row : end * out_row]
         if weights is None or not read.size:
             bad = _core.convert(source.index, read, target.index, made, count)
@@ -152,10 +152,10 @@ def check_finite_halves(data: Bytes, shape: tuple[int, ...], name: str, first: i
     """Raise UnstorableError for the first float16 number that is not finite.
 
     Args:
-        data: float16 numbers, from element ``first`` of the tensor on.
-        shape: of the tensor.
+        data: float16 numbers.
+        shape: of the whole tensor.
         name: of the tensor.
-        first: as above.
+        first: the index in the whole tensor of the first number.
     """
     bad = _core.first_not_finite_half(data)
     if bad >= 0:
@@ -163,12 +163,12 @@ def check_finite_halves(data: Bytes, shape: tuple[int, ...], name: str, first: i
         raise UnstorableError(name, place_of(first + bad, shape), value, "f16", _WIDE_FLOATS)
 
 
-# What holds infinities and NaN, in files as well.
+# Types that can hold infinities and NaN, also in files.
 _WIDE_FLOATS = ("f32", "bf16")
 
 
 def place_of(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The index of an element by its place in the order of the rows."""
+    """The index of element number ``flat`` in row order."""
     return tuple(int(i) for i in np.unravel_index(flat, shape or (1,)))
 
 
@@ -179,21 +179,21 @@ def as_floats(
     whole: tuple[int, ...] | None = None,
     first: int = 0,
 ) -> Floats:
-    """The values in float32, C-contiguous, on their way to another type.
+    """The values as C-contiguous float32, for conversion to another type.
 
     Args:
         values: any numbers.
         target: the type, for errors.
         name: of the tensor, for errors.
-        whole: shape of the tensor that they are a part of, if they are.
-        first: element of that which they begin with.
+        whole: shape of the whole tensor, if they are a part of one.
+        first: the index in the whole tensor of the first value.
 
-    Raises UnstorableError where a wider float is too large, ConversionError for an integer that no
-    float holds.
+    Raises UnstorableError if a wider float is too large, ConversionError if an integer is too large
+    for any float.
     """
     try:
         with np.errstate(over="ignore"):
-            floats = np.asarray(values, np.float32, order="C")  # which keeps a shape of ()
+            floats = np.asarray(values, np.float32, order="C")  # keeps a shape of ()
     except OverflowError:
         raise ConversionError(
             "the array holds a whole number that is too large for any float"
@@ -210,10 +210,10 @@ def as_floats(
 def check_finite(
     values: Floats, name: str, whole: tuple[int, ...] | None = None, first: int = 0
 ) -> None:
-    """Raise UnstorableError for the first value, of float32, that is not finite.
+    """Raise UnstorableError for the first value that is not finite.
 
     Args:
-        values: such as sums, which can be too large though nothing added was.
+        values: computed float32 values, such as sums, which can overflow.
         name: for errors, like ``whole`` and ``first`` of :func:`as_floats`.
     """
     finite = np.isfinite(values)
@@ -232,23 +232,23 @@ def _unstorable(
     name: str,
     place: tuple[int, ...],
 ) -> UnstorableError:
-    """The error for element ``bad`` of whole rows, which has another place in the whole tensor."""
+    """The error for element ``bad`` of ``data``, which has index ``place`` in the whole tensor."""
     row, column = divmod(bad, columns)
     first = column // _TRIED * _TRIED
-    beside = _floats(source, data, row * columns + first, min(_TRIED, columns - first))
-    value = float(beside[column - first])
+    neighbours = _floats(source, data, row * columns + first, min(_TRIED, columns - first))
+    value = float(neighbours[column - first])
     holders: tuple[str, ...] = _WIDE_FLOATS
     if np.isfinite(value):
         holders = tuple(
             kind.name
             for kind in types.ALL
-            if kind != target and columns % kind.block_size == 0 and _holds(kind, beside)
+            if kind != target and columns % kind.block_size == 0 and _holds(kind, neighbours)
         )
     return UnstorableError(name, place, value, target.name, holders)
 
 
 def _floats(source: TensorType, data: Bytes, start: int, count: int) -> Floats:
-    """Some elements, of blocks that begin before and end after them."""
+    """``count`` dequantized elements from ``start`` on, not necessarily whole blocks."""
     size = source.block_size
     first, end = start // size, -(-(start + count) // size)
     values = np.empty((end - first) * size, np.float32)

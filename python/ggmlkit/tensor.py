@@ -1,4 +1,4 @@
-"""Tensor: block bytes with a type and a shape, loaded only when asked for."""
+"""Tensor: block bytes with a type and a shape, loaded on demand."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 class Tensor(ArrayProtocols):
-    """A typed, shaped row of block bytes.
+    """The bytes of blocks, with a type and a shape.
 
     numpy and torch read it as an array of its values (``np.asarray``, ``torch.from_dlpack``).
-    ``tensor[3]`` and ``tensor[10:20]`` are tensors of the same type that read these rows alone.
-    Pickling a file's tensor keeps the file's path and the tensor's name; :meth:`in_memory` gives
-    one that is pickled with its bytes, like any other.
+    ``tensor[3]`` and ``tensor[10:20]`` are tensors of the same type that read only these rows.
+    A file's tensor is pickled as the file's path and the tensor's name; other tensors, such as
+    those from :meth:`in_memory`, are pickled with their bytes.
 
     Args:
         type: a :class:`TensorType` or its name.
         shape: numpy order, outermost first; the last size is the row length.
-        data: uint8 array ``(nbytes,)``, ``bytes``, or a function returning such an array. A
-            function is called at each use and its result is never kept, so a model of lazy tensors
-            costs no memory.
-        name: what the file calls it.
+        data: uint8 array ``(nbytes,)``, ``bytes``, or a function that returns such an array. A
+            function is called for each use and its result is not kept, so a model of lazy tensors
+            uses no memory.
+        name: its name in the file.
         sources: tensors that the data is computed from; see :meth:`check`.
 
     Raises:
@@ -83,27 +83,28 @@ class Tensor(ArrayProtocols):
             raise ArgumentError(f"data of tensor {self.name!r} must be one contiguous row of uint8")
         if data.size != self.nbytes:
             raise ArgumentError(
-                f"tensor {self.name!r} of type {self.type} and shape {self.shape} takes "
+                f"tensor {self.name!r} of type {self.type} and shape {self.shape} needs "
                 f"{self.nbytes} bytes, not {data.size}"
             )
         return data
 
-    # ------------------------------------------------------------- what it is
+    # ------------------------------------------------------------- properties
 
     @property
     def stored_as(self) -> str:
-        """What the file calls its type: the type's name, but of a retired layout its own."""
+        """The name of the type in the file: differs from ``type`` for a retired layout."""
         return self.type.name
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """numpy's dtype of the values, which ``np.asarray`` of the tensor has.
+        """The numpy dtype of the values, as ``np.asarray`` returns them.
 
-        Of types of plain numbers their own (bf16: ``ml_dtypes.bfloat16``), of quantized types
-        float32.
+        It is the type's own for plain numbers (bf16: ``ml_dtypes.bfloat16``), and float32 for
+        quantized types.
 
         Raises:
-            UnsupportedTypeError: the type is bf16 and ml_dtypes is not installed, or not known.
+            UnsupportedTypeError: the type is bf16 and ml_dtypes is not installed, or the type is
+                not known.
         """
         self._check_known()
         return dtypes.dtype_of(self.type.name, self.name) if self._is_plain else _FLOAT32
@@ -125,17 +126,17 @@ class Tensor(ArrayProtocols):
 
     @property
     def rows(self) -> int:
-        """Number of rows: all sizes but the last, multiplied."""
+        """Number of rows: the product of all sizes except the last."""
         return prod(self.shape[:-1])
 
     # ---------------------------------------------------------------- the data
 
     @property
     def data(self) -> Bytes:
-        """The block bytes, uint8 ``(nbytes,)``; a view of the file where it is mapped."""
+        """The block bytes, uint8 ``(nbytes,)``; a view of the file if it is mapped."""
         if callable(self._data):
             data = self._checked(self._data())
-            for source in self.sources:  # what is computed has been read
+            for source in self.sources:  # computing the data has read them
                 source.check()
             return data
         return self._data
@@ -147,10 +148,10 @@ class Tensor(ArrayProtocols):
         return other
 
     def in_memory(self) -> Tensor:
-        """This tensor with its data in memory; itself when it is there.
+        """This tensor with its data in memory; the tensor itself if it is there already.
 
         Raises:
-            FormatError: the file that it comes from was cut short.
+            FormatError: its file was cut short while it was open.
         """
         if not callable(self._data):
             return self
@@ -159,10 +160,10 @@ class Tensor(ArrayProtocols):
         return Tensor(self.type, self.shape, data, self.name)
 
     def check(self) -> None:
-        """Ask, after the data was read, whether all of it was there.
+        """Check, after reading the data, that the file had all of it.
 
         Raises:
-            FormatError: the file that it comes from was cut short while it was open.
+            FormatError: its file was cut short while it was open.
         """
         check = getattr(self._data, "check", None)
         if check is not None:
@@ -175,7 +176,7 @@ class Tensor(ArrayProtocols):
     def numpy(self) -> NDArray[Any]:
         """A view in the type's own dtype; bf16's is ``ml_dtypes.bfloat16``.
 
-        Of a mapped file it is for reading only.
+        If the file is mapped, the view is read-only.
 
         Raises:
             UnsupportedTypeError: the type is quantized, use :meth:`dequantize`; or it is bf16 and
@@ -211,12 +212,12 @@ class Tensor(ArrayProtocols):
         out: NDArray[Any] | None = None,
         threads: int | None = None,
     ) -> NDArray[Any]:
-        """The values, shape ``self.shape``; plain numbers come exactly as they are stored.
+        """The values, of shape ``self.shape``.
 
         Args:
-            dtype: of the result, when ``out`` is not given.
-            out: array of the right shape to fill; float32 and C-contiguous is fastest.
-            threads: at most this many; the default is all that the process may use.
+            dtype: of the result, if ``out`` is not given.
+            out: array of the same shape for the result; fastest if float32 and C-contiguous.
+            threads: the most to use; the default is all that the process may use.
 
         Raises:
             UnsupportedTypeError: this build has no kernel for the type.
@@ -248,7 +249,7 @@ class Tensor(ArrayProtocols):
         return values if out is not None else values.astype(wanted, copy=False)
 
     def _plain_values(self, wanted: np.dtype[Any], out: NDArray[Any] | None) -> NDArray[Any]:
-        """Plain numbers in another dtype than float32, which may hold fewer digits."""
+        """Plain numbers in another dtype than float32, perhaps with fewer digits."""
         with np.errstate(over="ignore"):
             if out is None:
                 return self.numpy().astype(wanted)
@@ -262,16 +263,16 @@ class Tensor(ArrayProtocols):
         out: Bytes | None = None,
         threads: int | None = None,
     ) -> Tensor:
-        """This tensor in another type, computed now; itself when the type is the same.
+        """This tensor in another type, computed at once; the tensor itself if the type is the same.
 
         Args:
-            type: to convert to.
-            out: uint8 array of the result's size to hold its blocks, instead of a new one.
-            threads: at most this many; the default is all that the process may use.
+            type: the type to convert to.
+            out: uint8 array of the result's size for its blocks, instead of a new one.
+            threads: the most to use; the default is all that the process may use.
 
         Raises:
-            UnstorableError: the type can't hold a value, which is named with its index.
-            UnsupportedTypeError: this build can't read the one type or write the other.
+            UnstorableError: the type can't hold a value; the error has its index.
+            UnsupportedTypeError: this build can't read the old type or write the new one.
             ArgumentError: ``threads`` is below 1, or ``out`` has another size.
         """
         self._check_known()
@@ -291,7 +292,7 @@ class Tensor(ArrayProtocols):
         raise ArgumentTypeError("multiply with the transposed tensor: x @ tensor.T")
 
     def _check_known(self) -> None:
-        """Raise UnsupportedTypeError where nobody knows the values, as of no ordinary tensor."""
+        """Raise UnsupportedTypeError if the type is not known; never for an ordinary tensor."""
 
     # ------------------------------------------------------------------- rows
 
@@ -304,10 +305,10 @@ class Tensor(ArrayProtocols):
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, index: int | slice | tuple[int | slice, ...]) -> Tensor:
-        """Rows, as a tensor of the same type: along the first axis, or ``[i, j:k]`` along more.
+        """Rows along the first axis as a tensor of the same type; ``[i, j:k]`` for more axes.
 
-        Only these rows are read, in whole blocks. Data in memory is shared, unless a slice has a
-        step.
+        Only these rows are read, in whole blocks. Data in memory is not copied, unless a slice has
+        a step.
 
         Raises:
             OutOfRangeError: there is no such row.
@@ -339,8 +340,7 @@ class Tensor(ArrayProtocols):
         return taken
 
     def _part(self, start: int, nbytes: int) -> Data:
-        """Some of the data; where it is a function that can give parts of its result, only these
-        are read."""
+        """A range of the data; a function that can return parts reads only that range."""
         data = self._data
         if not callable(data):
             return data[start : start + nbytes]
@@ -359,7 +359,7 @@ class Tensor(ArrayProtocols):
 
     def __deepcopy__(self, _memo: object) -> Tensor:
         other = self.__copy__()
-        if not callable(self._data):  # a function's data is the file's, which nobody changes
+        if not callable(self._data):  # a function's data is never changed
             other._data = self._data.copy()
         return other
 
@@ -389,12 +389,12 @@ def _checked_out(out: object, shape: tuple[int, ...]) -> np.dtype[Any]:
     if out.shape != shape:
         raise ArgumentError(f"out has shape {out.shape}, the tensor {shape}")
     if not out.flags.writeable:
-        raise ArgumentError("out can only be read, not written")
+        raise ArgumentError("out is read-only")
     return dtypes.checked_dtype(out.dtype)
 
 
 def _spread(between: Tensor, rows: Any) -> tuple[Data, tuple[Tensor, ...]]:
-    """Data of rows a step apart, and what it is computed from."""
+    """Data of rows with a step between them, and the tensors that it is computed from."""
 
     def data() -> Bytes:
         chosen = between.data.reshape(-1, rows.unit)[:: rows.step]
@@ -404,18 +404,18 @@ def _spread(between: Tensor, rows: Any) -> tuple[Data, tuple[Tensor, ...]]:
 
 
 def _loaded(origin: Origin, name: str, type_name: str, shape: tuple[int, ...]) -> Tensor:
-    """The tensor of a file that was pickled."""
+    """Unpickles the tensor of a file."""
     tensor: Tensor = origin.load()
     if (tensor.type.name, tensor.shape) != (type_name, shape):
         raise ArgumentError(
             f"{origin.path}: tensor {tensor.name!r} was {type_name} of shape {shape} when it was "
-            f"pickled, and is {tensor.type} of shape {tensor.shape}"
+            f"pickled, but is {tensor.type} of shape {tensor.shape} now"
         )
     return tensor if tensor.name == name else tensor.renamed(name)
 
 
 def _restored(type_name: str, shape: tuple[int, ...], data: Bytes, name: str) -> Tensor:
-    """The tensor that was pickled with its bytes."""
+    """Unpickles a tensor with its bytes."""
     return Tensor(type_name, shape, data, name)
 
 
@@ -426,12 +426,12 @@ def converted(
     threads: int | None = None,
     importance: Importance | None = None,
 ) -> Tensor:
-    """The tensor in another type, as :meth:`Tensor.astype` says it."""
+    """The tensor in another type; see :meth:`Tensor.astype`."""
     if not target.can_quantize:
         raise UnsupportedTypeError(f"this build has no kernel to write {target}")
     nbytes = source.rows * target.row_bytes(source.shape[-1] if source.shape else 1)
     if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise ArgumentError("out can only be read, not written")
+        raise ArgumentError("out is read-only")
     result = Tensor(
         target, source.shape, np.empty(nbytes, np.uint8) if out is None else out, source.name
     )

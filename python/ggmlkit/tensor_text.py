@@ -1,4 +1,4 @@
-"""How a tensor is shown: on one line, and as a table in notebooks."""
+"""Shows a tensor on one line, or as a table in notebooks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 3  # values
 def one_line(
     name: str, type: TensorType, shape: tuple[int, ...], file: str | None, values: Sequence[float]
 ) -> str:
-    """``Tensor('w', q4_0, (2, 32), file='a.gguf', values=[0.5, -1, 0.25, …])``"""
+    """Such as ``Tensor('w', q4_0, (2, 32), file='a.gguf', values=[0.5, -1, 0.25, …])``."""
     parts = [repr(name)] if name else []
     parts += [str(type), str(shape)]
     if file is not None:
@@ -33,8 +33,8 @@ def table(
     file: str | None,
     values: Sequence[float],
 ) -> str:
-    """An HTML table of the same, with the size in bytes."""
-    from html import escape  # deferred: notebooks alone need it
+    """An HTML table with the same facts and the size in bytes."""
+    from html import escape  # deferred: only notebooks need it
 
     bits = f" ({type.bits_per_weight:g} bits a weight)" if nbytes else ""
     rows = {

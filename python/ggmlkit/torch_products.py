@@ -1,4 +1,4 @@
-"""Products with torch's tensors: torch is loaded already where one is needed."""
+"""Products with torch's tensors; torch is already loaded when one is needed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ggmlkit.errors import ArgumentTypeError
 def torch_product(
     function: Any, arguments: tuple[Any, ...], right: Any, product: Callable[[Any], Any]
 ) -> Any:
-    """What a function of torch's gives for ``x`` and the right operand of ``x @ weights.T``.
+    """The result of a torch function for ``x`` and the right operand of ``x @ weights.T``.
 
     Args:
-        function: of torch's.
-        arguments: that it was called with.
+        function: the torch function.
+        arguments: its arguments.
         right: the operand.
         product: numpy's product of an array with it.
 
     Returns:
-        A tensor of x's dtype, or float32 where that is of integers, on its device. The gradient for
-        x comes from the weights' values.
+        A tensor of x's dtype (float32 if x holds integers), on x's device. The gradient for x is
+        computed from the weights' values.
 
     Raises:
-        ArgumentTypeError: it is another function than a product with the operand on the right.
+        ArgumentTypeError: the function is not a product with the operand on the right.
     """
     name = getattr(function, "__name__", "")
     if name not in ("matmul", "mm") or len(arguments) != 2 or arguments[1] is not right:
         raise ArgumentTypeError(
-            f"torch's {name} takes no transposed ggmlkit tensor: write x @ tensor.T, or take its "
-            "values, tensor.dequantize()"
+            f"torch's {name} can't use a transposed ggmlkit tensor: write x @ tensor.T, or use "
+            "its values, tensor.dequantize()"
         )
     return _function().apply(arguments[0], right.weights, product)
 

@@ -1,4 +1,4 @@
-"""The tensor types of every GGML generation, read from the one table in ``csrc/core/types.cpp``."""
+"""The tensor types of every GGML generation, from the table in ``csrc/core/types.cpp``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class TensorType:
     """A block layout.
 
     Attributes:
-        name: as the field writes it, lower case; legacy layouts end in ``_v1`` / ``_v2``.
-        ggml_id: the number stored in files. Legacy layouts share it with today's.
+        name: the usual name, such as ``q4_K``; legacy layouts end in ``_v1`` or ``_v2``.
+        ggml_id: the number stored in files. Legacy layouts have the numbers of today's.
         block_size: elements in a block.
         block_bytes: bytes in a block.
         generation: ``"gguf"`` for today's layouts (ggjt v3 and gguf), else the last
@@ -23,8 +23,8 @@ class TensorType:
         index: position in the compiled table.
         can_dequantize: whether this build has a kernel to read it.
         can_quantize: whether this build has a kernel to write it.
-        takes_importance: whether that kernel has a use for the importance of columns.
-        has_product: whether matrices are multiplied as they are; others are unpacked to float16.
+        takes_importance: whether that kernel can use the importance of columns.
+        has_product: whether products use the blocks directly; others are unpacked to float16.
     """
 
     name: str
@@ -39,7 +39,7 @@ class TensorType:
     has_product: bool
 
     def row_bytes(self, n: int) -> int:
-        """Bytes of a row of ``n`` elements; ``ArgumentError`` unless whole blocks fill it."""
+        """Bytes of a row of ``n`` elements; ``ArgumentError`` if they are not whole blocks."""
         if n % self.block_size:
             raise ArgumentError(
                 f"a row of {n} elements is not a multiple of the {self.name} block size "
@@ -49,7 +49,7 @@ class TensorType:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether elements are stored in blocks rather than one by one."""
+        """Whether elements are stored in blocks, not one by one."""
         return self.block_size > 1
 
     @property
@@ -64,7 +64,7 @@ class TensorType:
 ALL: tuple[TensorType, ...] = tuple(TensorType(*row) for row in _core.type_table())
 _BY_NAME = {t.name: t for t in ALL}
 _BY_ID = {(t.ggml_id, t.generation): t for t in ALL}
-# q8_0 with a float32 scale served both ggjt v1 and v2; each generation falls back to the next.
+# Both ggjt v1 and v2 used q8_0 with a float32 scale; each generation falls back to the next.
 _NEWER = {"ggjt-v1": "ggjt-v2", "ggjt-v2": "gguf"}
 
 
@@ -72,8 +72,8 @@ def get(name: str | TensorType) -> TensorType:
     """The type called ``name`` (case does not matter).
 
     Raises:
-        UnsupportedTypeError: no such type.
-        ArgumentTypeError: ``name`` is no text.
+        UnsupportedTypeError: there is no such type.
+        ArgumentTypeError: ``name`` is not a ``str``.
     """
     if isinstance(name, TensorType):
         return name
@@ -83,7 +83,7 @@ def get(name: str | TensorType) -> TensorType:
         )
     found = _BY_NAME.get(name.lower()) or _BY_NAME.get(name)
     if found is None:
-        # Suffixes are written K in the field (q4_K): match without regard to case.
+        # Names can contain capitals (q4_K): compare without regard to case.
         for t in ALL:
             if t.name.lower() == name.lower():
                 return t
@@ -97,12 +97,12 @@ _V1_QUANTIZED = {2, 3, 4, 5, 6, 7, 8}
 
 
 def is_known(ggml_id: int) -> bool:
-    """Whether a type number means a layout in gguf files that this version reads as it is."""
+    """Whether a type number in a gguf file is a layout that this version can read directly."""
     return (ggml_id, "gguf") in _BY_ID
 
 
 def by_id(ggml_id: int, generation: str = "gguf") -> TensorType:
-    """The layout that type number ``ggml_id`` means in a container of ``generation``.
+    """The layout with type number ``ggml_id`` in a container of ``generation``.
 
     Args:
         ggml_id: the number stored in the file.
@@ -117,4 +117,4 @@ def by_id(ggml_id: int, generation: str = "gguf") -> TensorType:
         if found is not None:
             return found
         where = _NEWER.get(where)
-    raise UnsupportedTypeError(f"type number {ggml_id} means nothing in a {generation} file")
+    raise UnsupportedTypeError(f"type number {ggml_id} is not known in a {generation} file")

@@ -1,4 +1,4 @@
-"""Rotations that differ between layers, as Gemma 3's config.json has them."""
+"""RoPE that differs between layers, as in Gemma 3's config.json."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_gemma3_to_gguf_keys_and_back(changes: dict[str, Any], layers: dict[str,
         ({"model_type": "gemma3"}, "model_type 'gemma3' is not supported"),
     ],
 )
-def test_what_gemma3_does_not_honour_is_refused_by_name(
+def test_settings_unsupported_for_gemma3_are_refused_by_name(
     changes: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ConversionError, match=named):

@@ -51,7 +51,7 @@ def test_key_value_heads_default_to_heads() -> None:
     assert from_hf_config(config(num_key_value_heads=None)).kv_heads == 4
 
 
-def test_a_head_size_of_its_own() -> None:
+def test_a_head_size_that_is_stored() -> None:
     found = to_gguf_keys(from_hf_config(config(head_dim=32)))
     assert found["llama.attention.key_length"] == 32
     assert found["llama.rope.dimension_count"] == 32
@@ -144,10 +144,10 @@ def test_linear_and_yarn_keys() -> None:
         ({"rms_norm_eps": "small"}, "rms_norm_eps"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
         ({"num_key_value_heads": 3}, "key/value heads"),
-        ({"head_dim": 15}, "not even"),
+        ({"head_dim": 15}, "must be even"),
     ],
 )
-def test_what_is_not_honoured_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+def test_unsupported_settings_are_refused_by_name(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConversionError, match=named):
         from_hf_config(config(**changes))
 
@@ -161,14 +161,14 @@ def test_a_sliding_window_of_a_model_without_any_is_left_out_with_a_warning() ->
 @pytest.mark.parametrize(
     ("changes", "architecture"),
     [
-        ({"model_type": None}, "llama"),  # as training runs save them
+        ({"model_type": None}, "llama"),  # as saved by training runs
         ({"model_type": None, "architectures": ["LLaMAForCausalLM"]}, "llama"),
         ({"model_type": None, "architectures": ["Qwen2Model"]}, "qwen2"),
         ({"architectures": ["Qwen2ForCausalLM", "LlamaForCausalLM"]}, "llama"),
         ({"architectures": None, "hidden_act": "swish"}, "llama"),
     ],
 )
-def test_which_family_a_config_names(changes: dict[str, Any], architecture: str) -> None:
+def test_the_family_of_a_config(changes: dict[str, Any], architecture: str) -> None:
     assert from_hf_config(config(**changes)).architecture == architecture
 
 
@@ -261,7 +261,7 @@ def test_longrope_s_factor_of_attention_is_that_of_transformers() -> None:
 
 
 def test_longrope_of_no_context_is_named() -> None:
-    with pytest.raises(ConversionError, match="original_max_position_embeddings of 1"):
+    with pytest.raises(ConversionError, match="original_max_position_embeddings must be above 1"):
         from_hf_config(config(**{**LONGROPE, "original_max_position_embeddings": 1}))
 
 
@@ -353,7 +353,7 @@ def test_a_scale_of_queries_that_config_json_has_no_number_for_is_named() -> Non
         to_hf_config(replace(hparams, query_scale=0.3))
 
 
-def test_what_params_cannot_hold() -> None:
+def test_settings_without_a_field_in_params_are_refused() -> None:
     for changes in (
         {"head_dim": 32},
         {"rope_scaling": {"type": "linear", "factor": 2.0}},

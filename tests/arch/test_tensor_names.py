@@ -1,4 +1,4 @@
-"""Tensor names in gguf, Meta's and Hugging Face's way."""
+"""Tensor names in gguf's, Meta's and Hugging Face's form."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_hugging_face_s_names_by_architecture(architecture: str, ours: str, thei
         ("gemma2", "model.layers.0.self_attn.q_norm.weight"),
     ],
 )
-def test_names_that_are_another_s(architecture: str, name: str) -> None:
+def test_names_of_another_architecture(architecture: str, name: str) -> None:
     assert names.hf_to_gguf(name, architecture) is None
 
 

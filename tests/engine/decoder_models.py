@@ -1,4 +1,4 @@
-"""Models that the decoder's tests run, and how near logits must be to those expected."""
+"""Models for the decoder's tests, and the allowed distance from expected logits."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ QUANTIZED_FILES = [p for p in FILES if "f16" not in p.name]
 
 # Logits of the golden model have a standard deviation of 0.95.
 #
-# Float weights: the decoder works in float32 and keeps keys and values in float16, and so does
-# the oracle, in float64. What is left is float32 rounding (1e-6) and, now and then, a key or value
-# on the edge between two float16 numbers, which then differs by 2**-11 of itself.
+# Float weights: the decoder computes in float32 and the oracle in float64; both keep keys and
+# values in float16. The difference is float32 rounding (1e-6) and, sometimes, a key or value
+# between two float16 numbers that is rounded the other way, a relative difference of 2**-11.
 # Measured, in standard deviations of the logits: 1.2e-3 at most, 2e-5 in the median, 9e-5 rms, a
-# tenth of what the float16 cache itself changes (1.1e-3 rms).
+# tenth of the effect of the float16 cache itself (1.1e-3 rms).
 EXACT_MAX, EXACT_RMS = 3e-3, 2e-4
 # The old libraries rounded activations to float16 (11 bits) before each product with f16 weights:
-# 14 products in a row, each within 2**-12 of its operands. Measured: 1.5e-3 at most, 3.1e-4 rms.
+# 14 products one after another, each with a relative rounding error up to 2**-12.
+# Measured: 1.5e-3 at most, 3.1e-4 rms.
 F16_MAX, F16_RMS = 4e-3, 6e-4
-# Theirs and ours both round activations to 8 bits per 32, but differently (float16 scales there,
-# 16-element halves in some): two independent roundings of relative size 1/127/sqrt(12) a product.
+# Both theirs and ours quantize activations to 8 bits per 32, but differently (float16 scales there,
+# 16-element halves in some): two independent rounding errors of 1/127/sqrt(12) per product.
 # Measured: 0.047 at most, 0.0084 rms.
 Q8_MAX, Q8_RMS = 0.08, 0.012
-# The k-quants of that time met activations of 8 bits per 256 elements, which round more. Measured:
-# theirs 0.0225 rms from float activations, ours 0.0157, from each other 0.027 and 0.23 at most.
+# The k-quants of that time used activations of 8 bits per 256 elements, which is less accurate.
+# Measured: theirs 0.0225 rms from float activations, ours 0.0157; from each other 0.027 rms and at
+# most 0.23.
 K_MAX, K_RMS = 0.35, 0.04
 
 
@@ -57,7 +59,7 @@ def golden_logits(path: Path) -> NDArray[np.float32]:
 
 
 class Memory(ModelFile):
-    """A model that is no file."""
+    """A model in memory, without a file."""
 
     def __init__(self, metadata: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         super().__init__(Path("memory"), "gguf", version=3, metadata=metadata)
@@ -74,7 +76,7 @@ class Memory(ModelFile):
 def random_model(
     kind: str = "f32", *, tied: bool = True, freqs: bool = False, **keys: Any
 ) -> Memory:
-    """Grouped heads, more head elements than the model is wide, a part of each head rotated."""
+    """Grouped heads, more head elements than the model's width, heads that are partly rotated."""
     random = np.random.default_rng(5)
     dim, heads, kv_heads, head_dim, ffn, vocab, layers = 96, 4, 2, 32, 160, 101, 2
     metadata: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Adapters at run time: what the numpy oracle computes with their products added to the weights."""
+"""Adapters at run time: the numpy oracle's logits with their products added to the weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def part_of(name: str) -> str:
 def random_adapter(
     path: Path, model: ModelFile, seed: int = 0, parts: Mapping[str, int] = RANKS
 ) -> Path:
-    """A gguf adapter of the model's matrices of these names, each of its rank."""
+    """A gguf adapter for the model's matrices of these names, each with its own rank."""
     random = np.random.default_rng(seed)
     tensors: dict[str, Tensor] = {}
     for name, weight in model.tensors.items():
@@ -88,7 +88,7 @@ def test_a_changed_matrix_equals_the_oracle(tmp_path: Path, part: str, threads: 
     llama = Llama(model, lora=[path], threads=threads)
     assert_exact(llama.logits(TOKENS), wanted)
     assert rms(wanted - expected(model)) > 0.05
-    # A text longer than a tile, then some tokens, then one: each its own way through the decoder.
+    # A text longer than a chunk, then some tokens, then one: each has another path in the decoder.
     llama.reset()
     llama.eval(TOKENS[:290])
     for last, tokens in ((298, TOKENS[290:299]), (299, TOKENS[299:])):
@@ -106,7 +106,7 @@ def test_the_base_may_be_of_any_type(tmp_path: Path, kind: str, repack: bool) ->
     assert rms(got - wanted) < 1e-3 * wanted.std()
     rounded = Llama(model, lora=[path], repack=repack).logits(TOKENS)
     plain = Llama(model, repack=repack).logits(TOKENS)
-    # Activations of 8 bits round the base's products as much as without an adapter.
+    # Activations of 8 bits have the same effect on the base's products as without an adapter.
     assert rms(rounded - wanted) < 2 * rms(plain - expected(model)) + 1e-3 * wanted.std()
 
 
@@ -120,7 +120,7 @@ def test_several_adapters_add_up_with_their_scales(tmp_path: Path) -> None:
     assert_exact(Llama(model, lora=scaled).logits(TOKENS), expected(model, *scaled))
 
 
-def test_a_scale_of_0_is_no_adapter_and_opposite_ones_cancel(tmp_path: Path) -> None:
+def test_a_scale_of_0_has_no_effect_and_opposite_ones_cancel(tmp_path: Path) -> None:
     model = random_model("f32", tied=False)
     path = random_adapter(tmp_path / "a.gguf", model)
     plain = Llama(model)
@@ -148,7 +148,7 @@ def test_neither_threads_nor_the_batch_change_a_single_bit(tmp_path: Path) -> No
         np.testing.assert_array_equal(batch[sequence], one.eval([token], sequence))
 
 
-def test_memory_is_that_of_the_halves(tmp_path: Path) -> None:
+def test_memory_is_that_of_a_and_b(tmp_path: Path) -> None:
     model = random_model("f32", tied=False)
     path = random_adapter(tmp_path / "a.gguf", model)
     with gk.open(path) as file:
@@ -158,10 +158,10 @@ def test_memory_is_that_of_the_halves(tmp_path: Path) -> None:
         - Llama(model, context=8, threads=1).nbytes
     )
     largest = RANKS["ffn_gate"] + RANKS["ffn_up"]
-    assert taken == halves + 4 * largest * (8 + 1)  # and A·x of a pass, shared and the thread's own
+    assert taken == halves + 4 * largest * (8 + 1)  # and A·x of a pass, shared and per thread
 
 
-def test_a_model_goes_on_after_its_adapter_file_is_gone(tmp_path: Path) -> None:
+def test_a_model_works_after_its_adapter_file_is_deleted(tmp_path: Path) -> None:
     model = random_model("f32", tied=False)
     path = random_adapter(tmp_path / "a.gguf", model)
     wanted = expected(model, (path, 1.0))
@@ -170,7 +170,7 @@ def test_a_model_goes_on_after_its_adapter_file_is_gone(tmp_path: Path) -> None:
     assert_exact(llama.logits(TOKENS), wanted)
 
 
-# ------------------------------------------------------------------------ what is refused
+# ------------------------------------------------------------------------ refused adapters
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
             Llama(model, lora=[tmp_path / "a.gguf"])
 
 
-def test_what_the_decoder_cannot_change_is_refused() -> None:
+def test_updates_that_the_decoder_cannot_apply_are_refused() -> None:
     session = _core.LlamaSession(decoder_config(Llama(random_model("f32")).config), 1, True)
     a, b = np.ones((2, 96), np.float32), np.ones((2, 128), np.float32)
     for name, other, reason in (
@@ -214,7 +214,7 @@ def test_a_scale_is_a_number(tmp_path: Path, scale: float) -> None:
         Llama(model, lora=[(path, scale)])
 
 
-def test_damaged_adapters_are_told(tmp_path: Path) -> None:
+def test_damaged_adapters_are_reported(tmp_path: Path) -> None:
     model = random_model("f32", tied=False)
     path = random_adapter(tmp_path / "a.gguf", model)
     whole = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What other architectures than LLaMA's switch on, against the numpy oracle."""
+"""Features of architectures other than LLaMA, compared with the numpy oracle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKENS = list(np.random.default_rng(8).integers(0, 101, 600))
 
 
 def random_of(architecture: str, kind: str = "f32", **keys: Any) -> Memory:
-    """A random model of an architecture, with all that it may have."""
+    """A random model of an architecture, with all its optional features."""
     keys = {"context_length": 700, **keys}
     if architecture == "gemma2":
         keys = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0, **keys}
@@ -62,7 +62,7 @@ def expected(model: Memory, tokens: list[int]) -> Any:
 
 
 def assert_near(got: Any, exact: Any) -> None:
-    """In a short window, one key or value rounded to the float16 beside weighs more.
+    """In a short window, a key or value that is rounded the other way has more effect.
 
     Measured: 3e-4 rms at most; a window that is one position off gives 0.3.
     """
@@ -84,7 +84,7 @@ def test_every_architecture_equals_the_oracle(architecture: str, threads: int) -
 
 @pytest.mark.parametrize("window", [1, 15, 16, WINDOW, 599, 600])
 @pytest.mark.parametrize("tail", [1, 2, 8, 9, 30])
-def test_any_cut_of_a_text_longer_than_the_window(window: int, tail: int) -> None:
+def test_any_split_of_a_text_longer_than_the_window(window: int, tail: int) -> None:
     model = random_of("qwen2", **{"attention.sliding_window": window})
     exact = expected(model, TOKENS)
     llama = Llama(model)
@@ -112,7 +112,7 @@ def test_sequences_with_windows_equal_separate_runs_bit_for_bit(threads: int) ->
 
 @pytest.mark.parametrize("window", [16, WINDOW])
 @pytest.mark.parametrize("tail", [1, 9, 30])
-def test_any_cut_of_a_text_where_sliding_layers_rotate_otherwise(window: int, tail: int) -> None:
+def test_any_split_of_a_text_if_sliding_layers_have_another_rope(window: int, tail: int) -> None:
     model = random_of("gemma3", **{"attention.sliding_window": window})
     exact = expected(model, TOKENS)
     llama = Llama(model, threads=2)
@@ -126,7 +126,7 @@ def test_without_a_window_gemma3_has_one_rotation() -> None:
     np.testing.assert_array_equal(Llama(one).logits(TOKENS[:50]), Llama(other).logits(TOKENS[:50]))
 
 
-def test_what_gemma_3_s_files_may_leave_out() -> None:
+def test_defaults_of_gemma_3() -> None:
     model = random_of("gemma3", **{"attention.sliding_window": 512, "rope.freq_base": 1e6})
     for key in ("attention.sliding_window_pattern", "rope.freq_base_swa", "rope.scaling.type"):
         del model.metadata[f"gemma3.{key}"]
@@ -183,7 +183,7 @@ def config_of(architecture: str, layers: int = 2, **keys: Any) -> Hparams:
     return from_gguf_keys(model.metadata, {**model.tensors, **padding})
 
 
-def test_what_gemma_2_s_files_may_leave_out() -> None:
+def test_defaults_of_gemma_2() -> None:
     model = random_of("gemma2")
     for key in (
         "attention.sliding_window",
@@ -214,13 +214,13 @@ def test_what_gemma_2_s_files_may_leave_out() -> None:
         ({"rope.scaling.type": "longrope"}, "longrope"),
     ],
 )
-def test_features_that_are_not_computed_are_named(keys: dict[str, Any], message: str) -> None:
+def test_unsupported_features_are_named(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(gk.ModelError, match=message):
         Llama(random_of("qwen2", **keys))
 
 
 def fused(model: Memory) -> Memory:
-    """The same with q, k and v in one tensor, and gate and up in another."""
+    """The same model with q, k and v in one tensor, and gate and up in another."""
     tensors = dict(model.tensors)
 
     def join(layer: int, whole: str, *parts: str) -> None:
@@ -237,7 +237,7 @@ def fused(model: Memory) -> Memory:
 
 @pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_0"])
 @pytest.mark.parametrize("repack", [True, False])
-def test_fused_tensors_compute_what_their_parts_do(kind: str, repack: bool) -> None:
+def test_fused_tensors_give_the_same_as_their_parts(kind: str, repack: bool) -> None:
     model = random_of("phi3", kind)
     apart, joined = (Llama(each, repack=repack) for each in (model, fused(model)))
     np.testing.assert_array_equal(apart.logits(TOKENS[:40]), joined.logits(TOKENS[:40]))
@@ -273,7 +273,7 @@ def with_factors(short: list[float], long: list[float]) -> Memory:
     return model
 
 
-def test_the_room_of_a_context_chooses_the_factors() -> None:
+def test_the_context_length_decides_the_factors() -> None:
     short, long = [1.0 + i / 10 for i in range(12)], [2.0 + i for i in range(12)]
     model = with_factors(short, long)
     for context, factors in ((64, short), (65, long)):

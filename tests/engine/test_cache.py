@@ -16,7 +16,7 @@ from oracle import Oracle, as_q8_0
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("tail", [1, 2, 8, 9, 30])
-def test_any_cut_of_a_long_text_equals_the_oracle(threads: int, tail: int) -> None:
+def test_any_split_of_a_long_text_equals_the_oracle(threads: int, tail: int) -> None:
     model = random_model("f32", **{"context_length": 700})
     tokens = list(np.random.default_rng(8).integers(0, 101, 600))
     expected = Oracle(model.metadata, model.tensors).logits(tokens)
@@ -42,7 +42,7 @@ def test_q8_0_cache_equals_the_oracle_that_rounds_and_is_half_as_large() -> None
     rounding = Oracle(model.metadata, model.tensors, cached=as_q8_0).logits(tokens)
     small, large = (Llama(model, kv_type=kind, context=4096) for kind in ("q8_0", "f16"))
     got = small.logits(tokens)
-    # The differences of rounding itself, 0.028 standard deviations rms, and far below them.
+    # The effect of rounding itself is 0.028 standard deviations rms; this is far below it.
     assert rms(exact - rounding) < 0.04 * exact.std()
     assert rms(got - rounding) < 0.35 * rms(exact - rounding)
     cache = 2 * 2 * 2 * 32 * 4096 * 2  # layers, kv heads, keys and values, head_dim
@@ -60,7 +60,7 @@ def test_unknown_bits_of_activations_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"])
-def test_weights_used_where_they_lie_give_the_same_logits(kind: str) -> None:
+def test_weights_used_in_place_give_the_same_logits(kind: str) -> None:
     model = random_model(kind)
     tokens = list(np.random.default_rng(1).integers(0, 101, 70))
     packed, mapped = (Llama(model, repack=repack) for repack in (True, False))

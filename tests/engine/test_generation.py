@@ -1,4 +1,4 @@
-"""Text that is generated: where it ends, and what interrupts it."""
+"""Generated text: where it ends, and how it is interrupted."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_signal_stops_a_prompt_between_tiles() -> None:
 
 
 def read_until_interrupted(llama: Llama) -> None:
-    # Set here, the alarm rings once, and while this runs, however slow the machine is.
+    # Set here, so that the alarm comes once while this function runs, however slow the machine is.
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     while True:
         llama.eval([5] * 400)

@@ -22,7 +22,7 @@ def test_reset_empties_the_context() -> None:
     llama.eval([4, 1])
     llama.reset()
     assert llama.tokens == ()
-    # The same bits as in a context that never held anything.
+    # The same bits as in a new context.
     np.testing.assert_array_equal(llama.eval([3, 1]), first)
 
 
@@ -39,7 +39,7 @@ def test_truncate_keeps_the_first_tokens() -> None:
 @pytest.mark.parametrize("kind", ["f32", "q4_0"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_continuing_equals_one_prompt_across_tiles(kind: str, threads: int) -> None:
-    # Where whole panels are multiplied in bfloat16, 8 bits depend on what comes at a time.
+    # If whole panels are multiplied in bfloat16, the bits depend on the number of tokens in a call.
     bits = 16 if matrices.HERE else 8
     llama = Llama(random_model(kind), threads=threads, activation_bits=bits)
     tokens = list(np.random.default_rng(4).integers(0, 101, 300))
@@ -66,7 +66,7 @@ def test_eval_returns_the_last_row_of_logits() -> None:
     np.testing.assert_array_equal(llama.eval(np.array(TOKENS)), every[-1])
 
 
-def test_two_python_threads_may_run_two_models() -> None:
+def test_two_python_threads_can_run_two_models() -> None:
     expected = fresh().logits(TOKENS)
     results: list[NDArray[np.float32]] = []
 
@@ -96,8 +96,8 @@ def test_locked_weights_give_the_same_logits() -> None:
     np.testing.assert_array_equal(llama.logits(TOKENS), expected)
 
 
-# Root may lock memory whatever the limit, unless its process gives that capability up: a call by
-# the kernel's numbers, of its version 3 and of CAP_IPC_LOCK.
+# Root can lock memory whatever the limit, unless its process drops that capability. The numbers are
+# the kernel's, for version 3 of the call and CAP_IPC_LOCK.
 REFUSED_LOCK = """
 import ctypes, resource, sys
 import ggmlkit as gk

@@ -1,4 +1,4 @@
-"""Logits beside the numpy oracle's and beside what each generation's own library computed."""
+"""Logits compared with the numpy oracle's, and with those of each generation's own library."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_k_quants_of_the_last_ggjt_give_their_own_logits(path: Path) -> None:
     with gk.open(path) as file:
         exact = Oracle(*as_gguf(file)).logits(tokens)
     fine = Llama(path, activation_bits=16).logits(tokens)
-    # Weights are the file's; what is left is rounding of activations to 16 bits. Measured 2.0e-4.
+    # The weights are the file's; only activations are rounded, to 16 bits. Measured 2.0e-4.
     assert rms(fine - exact) < 5e-4 * exact.std()
 
 
-def test_types_without_products_are_told_once() -> None:
+def test_types_without_products_give_one_warning() -> None:
     with pytest.warns(UserWarning, match=r"matrices of type q4_2 are unpacked to float16"):
         Llama(GOLDEN / "ggjt-v1-q4_2.bin")
 
@@ -102,8 +102,8 @@ def test_quantized_weights_equal_the_oracle_that_rounds_activations(kind: str) -
     rounding = Oracle(model.metadata, model.tensors, round_activations=True).logits(tokens)
     exact = Oracle(model.metadata, model.tensors).logits(tokens)
     got = Llama(model).logits(tokens)
-    # A value on the edge may round the other way, and the difference then runs on; it stays far
-    # below the effect of rounding itself.
+    # A value between two steps can be rounded the other way, and the difference then propagates; it
+    # stays far below the effect of rounding itself.
     assert rms(got - rounding) < 0.35 * rms(exact - rounding)
 
 
@@ -142,15 +142,15 @@ def test_16_bit_activations_equal_the_oracle_that_rounds_none(kind: str, repack:
     tokens = list(np.random.default_rng(6).integers(0, 101, 70))
     expected = Oracle(model.metadata, model.tensors).logits(tokens)
     fine = Llama(model, activation_bits=16, repack=repack)
-    # 2**-15 of an activation, which moves one in some dozens of cached values to its float16
-    # neighbour: below what the cache itself changes, and far below what 8 bits do.
-    few = tokens[:15]  # no whole panel: of 8 bits on every processor
+    # A relative error of 2**-15 in activations, which changes a few percent of the cached values by
+    # a float16 step: less than the effect of the cache itself, and far less than that of 8 bits.
+    few = tokens[:15]  # not a whole panel: 8 bits on every processor
     rounding = Oracle(model.metadata, model.tensors, round_activations=True).logits(few)
     bound = min(1e-3 * expected.std(), 0.05 * rms(rounding - expected[:15]))
     assert rms(fine.logits(tokens) - expected) < bound
     fine.reset()
-    assert rms(fine.eval(tokens[:-1]) - expected[-2]) < bound  # tokens in a tile
-    assert rms(fine.eval(tokens[-1:]) - expected[-1]) < bound  # and one alone
+    assert rms(fine.eval(tokens[:-1]) - expected[-2]) < bound  # several tokens
+    assert rms(fine.eval(tokens[-1:]) - expected[-1]) < bound  # and a single one
 
 
 def test_rounding_activations_costs_less_than_a_thousandth_of_a_nat(
@@ -165,7 +165,7 @@ def test_rounding_activations_costs_less_than_a_thousandth_of_a_nat(
     exact = Llama(path, context=512, activation_bits=16).logits(tokens)
     found = coarse.logits(tokens)
     p, q = (log_softmax(logits.astype(np.float64)) for logits in (exact, found))
-    # Measured 0.95e-3; without second parts thrice that.
+    # Measured 0.95e-3; three times as much without second parts.
     assert (np.exp(p) * (p - q)).sum(-1).mean() < 1.1e-3
 
 

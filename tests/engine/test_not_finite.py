@@ -1,4 +1,4 @@
-"""A model whose weights are not finite: generating ends with a sentence, not with a traceback."""
+"""A model whose weights are not finite: generation raises an error of one sentence."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 import ggmlkit as gk
 
 
-def test_logits_that_are_no_numbers(golden: Path, tmp_path: Path) -> None:
+def test_logits_that_are_nan(golden: Path, tmp_path: Path) -> None:
     with gk.open(golden / "gguf-v1-f16.bin") as file:
         name = "output_norm.weight"
         norm = np.full(file[name].shape, np.nan, np.float32)
         tensors = {**file.tensors, name: gk.Tensor("f32", norm.shape, norm.view(np.uint8), name)}
         gk.save(tmp_path / "nan.gguf", tensors, file.metadata)
     llama = gk.Llama(tmp_path / "nan.gguf", threads=1)
-    with pytest.raises(gk.ModelError, match=r"no logit that is a number; `ggmlkit verify`"):
+    with pytest.raises(gk.ModelError, match=r"all logits of the model are NaN; `ggmlkit verify`"):
         next(llama.generate("a", max_tokens=2))

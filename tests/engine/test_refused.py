@@ -1,4 +1,4 @@
-"""Tokens, settings and models that the decoder refuses, and what it says of them."""
+"""Tokens, settings and models that the decoder refuses, and its errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_missing_tensor_is_named(name: str) -> None:
         Llama(model)
 
 
-def test_tensor_without_a_place_is_named() -> None:
+def test_unexpected_tensor_is_named() -> None:
     model = random_model()
     model.tensors["blk.0.attn_q_norm.weight"] = quantize(np.ones(32), "f32")
     with pytest.raises(gk.ModelError, match=r"blk\.0\.attn_q_norm"):

@@ -1,4 +1,4 @@
-"""The choice of a token from logits."""
+"""Sampling a token from logits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def drawn(n: int = 4000, **changes: Any) -> NDArray[np.float64]:
     return np.bincount([s.sample(LOGITS) for _ in range(n)], minlength=5) / n
 
 
-def test_draws_follow_the_probabilities() -> None:
+def test_samples_follow_the_probabilities() -> None:
     np.testing.assert_allclose(drawn(), [0.4, 0.3, 0.2, 0.06, 0.04], atol=0.03)
 
 
@@ -45,7 +45,7 @@ def test_temperature_sharpens_and_flattens() -> None:
         np.testing.assert_allclose(drawn(temperature=temperature), p / p.sum(), atol=0.03)
 
 
-def test_temperature_0_takes_the_first_likeliest() -> None:
+def test_temperature_0_takes_the_first_most_likely_token() -> None:
     s = sampler(temperature=0)
     assert s.sample(np.array([1, 3, 3, 2], np.float32)) == 1
 
@@ -87,13 +87,13 @@ def test_penalties_forget_beyond_the_window() -> None:
     assert s.sample(logits) == 0
 
 
-def test_seed_decides_the_draws() -> None:
+def test_the_seed_determines_the_samples() -> None:
     a, b, c = (sampler(seed=n) for n in (7, 7, 8))
     draws = [[s.sample(LOGITS) for _ in range(50)] for s in (a, b, c)]
     assert draws[0] == draws[1] != draws[2]
 
 
-def test_not_a_number_is_never_drawn() -> None:
+def test_nan_is_never_sampled() -> None:
     s = sampler()
     logits = np.array([np.nan, 1.0, -np.inf], np.float32)
     assert {s.sample(logits) for _ in range(20)} == {1}

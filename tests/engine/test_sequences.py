@@ -38,7 +38,7 @@ def test_batch_equals_separate_runs_bit_for_bit(kind: str, threads: int, count: 
         assert batch.tokens_of(i) == (*text, *steps[:, i])
 
 
-def test_some_sequences_go_on_while_others_wait() -> None:
+def test_some_sequences_continue_while_others_wait() -> None:
     llama = Llama(random_model(), context=50, sequences=3)
     for i in range(3):
         llama.eval([i, 9], i)

@@ -1,6 +1,6 @@
-"""Every generation's block layouts decoded in plain numpy, from the format facts alone.
+"""Decodes every generation's block layouts in plain numpy, from the formats' descriptions.
 
-An oracle: it shares nothing with the library.
+It is an oracle: it shares no code with the library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A server shaped like the Hugging Face hub: folders as repositories, and what was asked of it."""
+"""A server like the Hugging Face hub: folders are repositories, and requests are recorded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Hub:
 
     Attributes:
         url: for HF_ENDPOINT.
-        sent: paths of the files whose content was asked for, in order.
+        sent: paths of the files whose content was requested, in order.
     """
 
     def __init__(self, root: Path, server: ThreadingHTTPServer) -> None:
@@ -34,7 +34,7 @@ class Hub:
         self.sent: list[str] = []
 
     def environment(self, cache: Path, **more: str) -> dict[str, str]:
-        """For a process that uses this hub, with a cache of its own."""
+        """The environment of a process that uses this hub, with its own cache."""
         return {
             **os.environ,
             "HF_ENDPOINT": self.url,
@@ -47,7 +47,7 @@ class Hub:
 
 @contextmanager
 def serving(root: Path) -> Iterator[Hub]:
-    """A hub at work, for as long as the block runs."""
+    """A running hub, until the ``with`` block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

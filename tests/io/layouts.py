@@ -1,8 +1,8 @@
-"""The block layouts as numpy types, from the format facts alone: an oracle for what lies where."""
+"""The block layouts as numpy types, from the formats' descriptions: an oracle for the fields."""
 
 from __future__ import annotations
 
-# The blocks as they are read, by hand from the format facts; `byteswap` turns each number.
+# The fields of the blocks, from the formats' descriptions; `byteswap` swaps each number.
 LAYOUTS: dict[str, list[object]] = {
     "f32": [("x", "u4")],
     "f16": [("x", "u2")],

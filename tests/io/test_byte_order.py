@@ -1,4 +1,4 @@
-"""gguf of the other byte order: read, written, and agreed on with the `gguf` package."""
+"""gguf in the other byte order: read, written, and compared with the `gguf` package."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def random_tensor(name: str, blocks: int = 5) -> Tensor:
     return Tensor(kind, (1, blocks * kind.block_size), data, name)
 
 
-def turned(tensor: Tensor) -> bytes:
+def in_big_endian(tensor: Tensor) -> bytes:
     return tensor.data.view(np.dtype(LAYOUTS[tensor.type.name])).byteswap().tobytes()
 
 
@@ -39,14 +39,14 @@ def test_every_type_of_gguf_has_its_layout_here() -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_each_number_of_a_block_is_turned_round(name: str) -> None:
+def test_each_number_of_a_block_is_swapped(name: str) -> None:
     tensor = random_tensor(name)
     other = swapped(tensor.data, tensor.type)
-    assert other.tobytes() == turned(tensor)
+    assert other.tobytes() == in_big_endian(tensor)
     assert np.array_equal(swapped(other, tensor.type), tensor.data)
 
 
-def test_a_tensor_of_no_values_can_be_turned() -> None:
+def test_a_tensor_without_values_can_be_swapped() -> None:
     empty = Tensor(types.get("q5_0"), (0, 64), np.empty(0, np.uint8), "t")
     assert swapped(empty.data, empty.type).size == 0
     assert in_other_order(empty).dequantize().shape == (0, 64)
@@ -66,7 +66,7 @@ def test_a_big_endian_file_is_read(tmp_path: Path, name: str) -> None:
     header += struct.pack(">Q", 3) + b"key" + struct.pack(">Id", 12, 1.5)
     header += struct.pack(">Q", 1) + b"t" + struct.pack(">IQQIQ", 2, 64, 4, tensor.type.ggml_id, 0)
     path = tmp_path / "big.gguf"
-    path.write_bytes(header + bytes(-len(header) % 32) + turned(tensor))
+    path.write_bytes(header + bytes(-len(header) % 32) + in_big_endian(tensor))
     with io.open(path) as file:
         assert file.byte_order == "big"
         assert file.metadata == {"key": 1.5}
@@ -134,7 +134,7 @@ def test_the_gguf_package_reads_what_is_written_big_endian(tmp_path: Path) -> No
     assert reader.fields["x.text"].contents() == "ü"
     plain, packed = reader.tensors
     assert np.array_equal(plain.data, values)
-    assert packed.data.tobytes() == turned(tensors["packed"])
+    assert packed.data.tobytes() == in_big_endian(tensors["packed"])
 
 
 def test_a_big_endian_file_of_the_gguf_package_is_read(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_big_endian_file_of_the_gguf_package_is_read(tmp_path: Path) -> None:
 def test_the_gguf_packages_converter_makes_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builtins.input", lambda _: "YES")  # it asks whether one is sure
+    monkeypatch.setattr("builtins.input", lambda _: "YES")  # it asks for confirmation
     little, big = tmp_path / "little.gguf", tmp_path / "big.gguf"
     names = ("f32", "f16", "q4_0", "q8_0", "q4_K", "q6_K", "mxfp4")
     tensors = [random_tensor(name) for name in names]
@@ -171,7 +171,7 @@ def test_the_gguf_packages_converter_makes_the_same_file(
     assert converted.read_bytes() == big.read_bytes()
 
 
-def test_data_made_in_parts_is_turned_part_by_part(tmp_path: Path) -> None:
+def test_data_made_in_parts_is_swapped_part_by_part(tmp_path: Path) -> None:
     whole = random_tensor("q5_0", 4)
 
     def maker(start: int) -> Part:
@@ -183,7 +183,7 @@ def test_data_made_in_parts_is_turned_part_by_part(tmp_path: Path) -> None:
 
     tensor = PartedTensor("q5_0", whole.shape, lambda: map(maker, (0, 44)), "t")
     io.save(tmp_path / "big.gguf", [tensor], {}, byte_order="big")
-    assert turned(whole) in (tmp_path / "big.gguf").read_bytes()
+    assert in_big_endian(whole) in (tmp_path / "big.gguf").read_bytes()
     with io.open(tmp_path / "big.gguf") as file:
         assert np.array_equal(file["t"].data, whole.data)
 

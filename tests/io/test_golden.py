@@ -1,4 +1,4 @@
-"""Every golden file opens, means what its generation meant, and is written again."""
+"""Every golden file opens, has the values of its generation, and is written again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def test_golden_files_are_here() -> None:
 
 
 @NAME
-def test_container_and_version_are_told(path: Path) -> None:
+def test_container_and_version_are_recognized(path: Path) -> None:
     container, *rest = path.stem.split("-")
     with io.open(path) as file:
         assert file.container == container
         if container == "ggml":
             assert file.version is None
         elif path.stem == "ggjt-v3-f16":
-            assert file.version == 1  # as the converters of its time wrote float files
+            assert file.version == 1  # as the converters of that time wrote float files
         else:
             assert file.version == int(rest[0][1:])
         assert file.byte_order == ("big" if "-be-" in path.stem else "little")
@@ -51,7 +51,7 @@ def test_hyperparameters_have_gguf_keys(path: Path) -> None:
 
 
 def test_legacy_vocabulary_is_that_of_gguf() -> None:
-    """The same tokenizer, seen through every container."""
+    """The same tokenizer in every container."""
     with io.open(GOLDEN / "gguf-v1-f16.bin") as file:
         modern = dict(file.metadata)
     for path in LITTLE:
@@ -71,7 +71,7 @@ def test_legacy_vocabulary_is_that_of_gguf() -> None:
 
 
 @NAME
-def test_values_are_those_its_generation_meant(path: Path) -> None:
+def test_values_are_those_of_its_generation(path: Path) -> None:
     with io.open(path) as file:
         assert len(file) == 21
         for tensor in file.tensors.values():
@@ -83,7 +83,7 @@ def test_values_are_those_its_generation_meant(path: Path) -> None:
     "path", [p for p in FILES if p.stem.startswith("gg")], ids=lambda path: path.stem
 )
 def test_quantized_values_lie_near_the_f16_ones(path: Path) -> None:
-    """What no common mistake of reader and oracle about a layout would leave true."""
+    """Finds a mistake about a layout that the reader and the oracle have in common."""
     source = "gguf-v1-f16.bin" if path.stem.startswith("gguf") else "ggml-f16.bin"
     worst = {"q4": 0.09, "q5": 0.045, "q8": 0.008}
     with io.open(path) as file, io.open(GOLDEN / source) as exact:
@@ -94,7 +94,7 @@ def test_quantized_values_lie_near_the_f16_ones(path: Path) -> None:
 
 
 def is_terminated(path: Path) -> bool:
-    """Whether the file came from the quantizer that ended strings with a zero byte."""
+    """Whether the file is from the quantizer that ended strings with a zero byte."""
     return path.stem.startswith("gguf-v1-q")
 
 
@@ -130,8 +130,8 @@ def test_rewriting_drops_the_zero_bytes_that_end_strings(path: Path, tmp_path: P
         assert all(np.array_equal(old[name].data, new[name].data) for name in old)
 
 
-# Layouts that today's gguf has too, under these names, without loss: the legacy ones with
-# float16 scales. float32 scales would lose bits, so those go to float32 values.
+# Legacy layouts that today's gguf has too, without loss: those with float16 scales, and their names
+# in gguf. float32 scales would lose bits, so the other layouts become float32 values.
 LOSSLESS = {"q5_0_v1": "q5_0", "q5_1_v1": "q5_1"}
 
 
@@ -171,7 +171,7 @@ def test_opening_reads_no_data_and_views_are_not_copied() -> None:
         assert not first.flags.writeable
 
 
-def test_a_closed_file_says_so() -> None:
+def test_a_closed_file_raises_closed_error() -> None:
     file = io.open(GOLDEN / "ggml-f16.bin")
     tensor = file["output.weight"]
     file.close()

@@ -1,4 +1,4 @@
-"""Damaged files end in success or FormatError, soon and in little memory."""
+"""Damaged files give a result or a FormatError, quickly and with little memory."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MUTATIONS = 600
 
 
 def survives(path: Path) -> bool:
-    """Whether the file opens and all its data can be read; the other outcomes are FormatError and,
-    of a tensor of an unknown type, UnsupportedTypeError."""
+    """Whether the file opens and all its data can be read; otherwise it must be FormatError or,
+    for a tensor of an unknown type, UnsupportedTypeError."""
     try:
         with io.open(path) as file:
             for tensor in file.tensors.values():
@@ -88,7 +88,7 @@ def small_ggjt(path: Path) -> int:
 
 
 @pytest.mark.parametrize("make", [small_gguf, small_ggjt])
-def test_every_truncation_of_the_header_is_told(tmp_path: Path, make: object) -> None:
+def test_every_truncation_of_the_header_is_reported(tmp_path: Path, make: object) -> None:
     whole = tmp_path / "whole.bin" if make is small_ggjt else tmp_path / "whole.gguf"
     data_start = make(whole)  # type: ignore[operator]
     assert survives(whole)
@@ -102,14 +102,14 @@ def test_every_truncation_of_the_header_is_told(tmp_path: Path, make: object) ->
     if make is small_gguf:
         assert survivors == []
     else:
-        # A file of this container may end after any tensor: nothing says how many there are.
+        # A file of this container can end after any tensor, as it doesn't store their number.
         assert len(survivors) == 3
         with io.open(whole) as file:
             assert len(file) == 3
 
 
 @pytest.mark.parametrize("stem", ["gguf-v1-q4_0", "ggjt-v3-q4_0"])
-def test_truncations_of_a_real_header_are_told(tmp_path: Path, stem: str) -> None:
+def test_truncations_of_a_real_header_are_reported(tmp_path: Path, stem: str) -> None:
     raw = (GOLDEN / f"{stem}.bin").read_bytes()
     header = 9000 if stem.startswith("gguf") else 5400
     cut = tmp_path / "cut"
@@ -128,7 +128,7 @@ def test_random_mutations(tmp_path: Path, stem: str) -> None:
     path = tmp_path / "mutant"
     for _ in range(MUTATIONS):
         mutant = bytearray(raw)
-        # Most damage goes where the structure is, near the start.
+        # Most damage is near the start, where the structure is.
         span = int(rng.choice([64, 1024, 12000, len(raw)]))
         for _ in range(int(rng.integers(1, 5))):
             place = int(rng.integers(0, span))
@@ -202,7 +202,7 @@ def entry(name: bytes, sizes: list[int], kind: int = 0, offset: int = 0) -> byte
         (gguf_header(1, 0, entry(b"t", [8], 0, 3) + bytes(64)), "multiple of 32"),
         (gguf_header(1, 0, entry(b"t", [32], 999, 2**40) + bytes(64)), "has only"),
         (gguf_header(1, 0, entry(b"t", [2**62, 2**62], 999) + bytes(64)), "impossible shape"),
-        (gguf_header(1, 0, entry(b"t", [32], 31) + bytes(64)), "no multiple of the 4"),
+        (gguf_header(1, 0, entry(b"t", [32], 31) + bytes(64)), "not a multiple of the 4"),
         (gguf_header(1, 0, entry(b"t", [33], 2) + bytes(64)), "multiple"),
         (gguf_header(2, 0, 2 * entry(b"t", [8]) + bytes(64)), "twice"),
         (b"tjgg" + struct.pack("<I", 4), "version 4"),

@@ -1,4 +1,4 @@
-"""Models on the hub: only what is needed is downloaded, and what is not there is one sentence."""
+"""Models on the hub: only needed files are downloaded; missing ones are one-sentence errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVIL = "open('ran', 'w').write('code of the repository was run')"
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """With a checkpoint, one in shards, one whose index leads out, and gguf files."""
+    """A hub with a checkpoint, one in shards, one with a hostile index, and gguf files."""
     root = tmp_path_factory.mktemp("hub")
     for name in ("whole", "sharded", "evil"):
         folder = root / "me" / name
@@ -71,7 +71,7 @@ def shard(folder: Path) -> None:
 def run(
     hub: Hub, cache: Path, *words: str | Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A command with this hub; its sentence, if it fails, is the last line of stderr."""
+    """Runs a command with this hub; if it fails, the last line of stderr is its error."""
     hub.sent.clear()
     return subprocess.run(
         [sys.executable, "-m", "ggmlkit", *map(str, words)],
@@ -101,7 +101,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], message: str) ->
         ),
     ],
 )
-def test_a_checkpoint_is_converted_from_what_it_needs(
+def test_a_checkpoint_is_converted_from_the_needed_files(
     hub: Hub, tmp_path: Path, name: str, weights: set[str]
 ) -> None:
     out = tmp_path / "m.gguf"
@@ -112,7 +112,7 @@ def test_a_checkpoint_is_converted_from_what_it_needs(
     gk.convert(hub.root / "me" / name, tmp_path / "local.gguf", type="f16")
     assert out.read_bytes() == (tmp_path / "local.gguf").read_bytes()
     assert not (tmp_path / "ran").exists()
-    # A second time nothing is downloaded; offline it works from the cache.
+    # The second time, nothing is downloaded; offline, it works from the cache.
     again = run(hub, tmp_path, "convert", f"hf:me/{name}", out)
     assert (again.returncode, hub.sent) == (0, [])
     offline = run(hub, tmp_path, "convert", f"hf:me/{name}", out, HF_HUB_OFFLINE="1")
@@ -133,7 +133,7 @@ def test_a_gguf_file_is_opened_and_run(hub: Hub, tmp_path: Path) -> None:
     assert hub.sent == ["sub/c.gguf"]
 
 
-def test_all_parts_of_a_split_model_come(hub: Hub, tmp_path: Path) -> None:
+def test_all_parts_of_a_split_model_are_downloaded(hub: Hub, tmp_path: Path) -> None:
     done = run(hub, tmp_path, "inspect", "hf:me/parts", "--json")
     assert done.returncode == 0, done.stderr
     assert hub.sent == sorted(path.name for path in (hub.root / "me/parts").glob("*.gguf"))
@@ -153,13 +153,15 @@ def test_all_parts_of_a_split_model_come(hub: Hub, tmp_path: Path) -> None:
         ("hf:me/one:../../x.gguf", "hf:me/one: "),
     ],
 )
-def test_what_is_not_there_is_one_sentence(
+def test_a_missing_file_is_one_sentence(
     hub: Hub, tmp_path: Path, source: str, message: str
 ) -> None:
     assert_one_sentence(run(hub, tmp_path, "inspect", source), message)
 
 
-def test_an_index_that_leads_out_of_the_repository_is_refused(hub: Hub, tmp_path: Path) -> None:
+def test_an_index_that_names_files_outside_the_repository_is_refused(
+    hub: Hub, tmp_path: Path
+) -> None:
     done = run(hub, tmp_path, "convert", "hf:me/evil", tmp_path / "m.gguf")
     assert_one_sentence(done, "'../whole/model.safetensors' is not the name of a file beside it")
     assert hub.sent == ["model.safetensors.index.json"]

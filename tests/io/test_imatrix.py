@@ -1,4 +1,4 @@
-"""Importance matrices of both forms, the bytes of each written here by hand."""
+"""Importance matrices of both forms; the bytes of the binary form are made here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TWO = (dat_entry("blk.0.attn_q.weight", 4, [8.0, 4.0, 0.0]), dat_entry("output.w
 
 
 def write_gguf_form(path: Path, tensors: dict[str, np.ndarray], **metadata: Any) -> Path:
-    """As llama-imatrix does it, through the gguf package."""
+    """Writes a file like llama-imatrix's, with the gguf package."""
     writer = gguf.GGUFWriter(path, "")
     writer.kv_data[0].clear()  # such files have no architecture
     writer.add_type("imatrix")
@@ -129,7 +129,7 @@ def test_values_that_were_never_summed_are_the_means(tmp_path: Path) -> None:
     assert read_imatrix(tmp_path / "imatrix.dat").entries["a.weight"].means.tolist() == [[3.0]]
 
 
-def test_what_is_saved_is_read(tmp_path: Path) -> None:
+def test_a_saved_matrix_can_be_read(tmp_path: Path) -> None:
     entries = {
         "b.weight": ImatrixEntry(floats([1, 2], [3, 4]), np.array([5, 6], np.float32)),
         "a.weight": ImatrixEntry(floats([1]), np.array([1], np.float32)),
@@ -155,7 +155,7 @@ def test_what_is_saved_is_read(tmp_path: Path) -> None:
         (dat(*TWO, tail=TAIL[:-1]), "ends after"),
         (dat(*TWO, tail=struct.pack("<i", -1)), "chunks is -1"),
         (dat(*TWO, tail=struct.pack("<2i", 1, -1)), "has -1 bytes"),
-        (dat(*TWO, tail=struct.pack("<2i", 1, 1) + b"\xff"), "no UTF-8"),
+        (dat(*TWO, tail=struct.pack("<2i", 1, 1) + b"\xff"), "not UTF-8"),
         (dat(TWO[0], TWO[0]), "twice"),
         (dat(dat_entry("a.weight", -1, [1.0])), "-1 calls"),
         (dat(dat_entry("a.weight", 1, [])), "0 values"),
@@ -170,7 +170,7 @@ def test_what_is_saved_is_read(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_fault_of_the_binary_form_is_told(tmp_path: Path, raw: bytes, reason: str) -> None:
+def test_each_fault_of_the_binary_form_is_reported(tmp_path: Path, raw: bytes, reason: str) -> None:
     path = tmp_path / "imatrix.dat"
     path.write_bytes(raw)
     with pytest.raises(gk.FormatError, match=reason) as caught:
@@ -187,10 +187,10 @@ def test_each_fault_of_the_binary_form_is_told(tmp_path: Path, raw: bytes, reaso
         ({"a.in_sum2": floats([1, 2, 3]), "a.counts": floats([1], [1])}, {}, "3 sums for 2"),
         ({"a.in_sum2": floats([1]), "a.counts": floats([-1])}, {}, "'a.counts' holds -1.0"),
         ({"a.in_sum2": floats([1]).astype(np.float16), "a.counts": floats([1])}, {}, "is f16"),
-        ({"a.in_sum2": floats([1]), "a.counts": floats([1])}, {"datasets": [1]}, "no list"),
+        ({"a.in_sum2": floats([1]), "a.counts": floats([1])}, {"datasets": [1]}, "not a list"),
     ],
 )
-def test_each_fault_of_the_gguf_form_is_told(
+def test_each_fault_of_the_gguf_form_is_reported(
     tmp_path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any], reason: str
 ) -> None:
     path = write_gguf_form(tmp_path / "imatrix.gguf", tensors, **metadata)
@@ -198,7 +198,7 @@ def test_each_fault_of_the_gguf_form_is_told(
         read_imatrix(path)
 
 
-def test_every_truncation_is_told_or_ends_where_a_file_may(tmp_path: Path) -> None:
+def test_every_truncation_is_reported_or_gives_a_valid_file(tmp_path: Path) -> None:
     raw = dat(*TWO)
     ends = []
     for length in range(len(raw)):
@@ -211,8 +211,8 @@ def test_every_truncation_is_told_or_ends_where_a_file_may(tmp_path: Path) -> No
     assert ends == [len(TAIL), len(TAIL) - 4]
 
 
-def test_models_and_matrices_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(gk.FormatError, match="no importance matrix"):
+def test_models_and_matrices_are_distinguished(tmp_path: Path) -> None:
+    with pytest.raises(gk.FormatError, match="not an importance matrix"):
         read_imatrix(GOLDEN / "gguf-v1-f16.bin")
     (tmp_path / "imatrix.dat").write_bytes(dat(*TWO))
     with pytest.raises(gk.ConversionError, match="is an importance matrix, not a model"):

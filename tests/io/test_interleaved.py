@@ -1,10 +1,10 @@
-"""The interleaved layouts of 2024, as files of that time hold them, are read as plain blocks.
+"""The interleaved layouts of 2024 are read as plain blocks.
 
 ``tests/data/interleaved`` has one model four times: ``q4_0.gguf`` and its interleaved forms,
 written by `llama_model_quantize` (pure) of the llama.cpp in llama-cpp-python 0.3.1 from the same
-random weights. ``iq4_nl.npz`` holds 16 rows of 96 weights and what the llama.cpp in
-llama-cpp-python 0.3.4 makes of them as it loads them (`make_block_iq4_nlx4`): no release wrote such
-files by itself. All other blocks are interleaved here, by hand, from the format facts.
+random weights. ``iq4_nl.npz`` holds 16 rows of 96 weights and their form in memory in the llama.cpp
+of llama-cpp-python 0.3.4 (`make_block_iq4_nlx4`), as no release wrote such files itself. All other
+blocks are interleaved here from the format's description.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from raw_gguf import Entry, raw_gguf
 DATA = DATA / "interleaved"
 PLAIN = DATA / "q4_0.gguf"
 FILE_TYPES = {"q4_0_4_4": 33, "q4_0_4_8": 34, "q4_0_8_8": 35}
-# By name: rows, bytes of a piece, what nibble bytes are XORed with; from the format facts.
+# By name: rows, bytes of a piece, the XOR mask of nibble bytes; from the format's description.
 FACTS = {
     31: ("q4_0_4_4", "q4_0", 4, 4, 0x88),
     32: ("q4_0_4_8", "q4_0", 4, 8, 0x88),
@@ -44,7 +44,7 @@ FILES = pytest.mark.parametrize("name", FILE_TYPES)
 
 
 def interleaved(plain: gk.Tensor, number: int, byte_order: str = "little") -> bytes:
-    """The rows of a tensor as the layout has them, byte by byte."""
+    """The rows of a tensor in the layout, byte by byte."""
     _, _, rows, piece, flipped = FACTS[number]
     if not plain.size:
         return b""
@@ -85,7 +85,7 @@ def test_a_release_of_2024_agrees(name: str) -> None:
         assert file.metadata["general.file_type"] == FILE_TYPES[name]
 
 
-def test_what_llama_cpp_made_of_iq4_nl() -> None:
+def test_llama_cpps_interleaving_of_iq4_nl() -> None:
     with np.load(DATA / "iq4_nl.npz") as arrays:
         plain, stored = arrays["iq4_nl"], arrays["iq4_nl_4_4"]
     assert not np.array_equal(plain, stored)
@@ -130,14 +130,14 @@ def test_long_tensors_are_made_in_parts(tmp_path: Path, number: int) -> None:
 
 @FILES
 def test_a_model_runs(name: str) -> None:
-    """Its embedding is interleaved too, but of 8_8, whose rows are no multiple of eight."""
+    """Its embedding is interleaved too, but of 8_8, whose rows are not a multiple of eight."""
     with io.open(DATA / f"{name}.gguf") as file:
         assert (file["token_embd.weight"].stored_as == name) == (name != "q4_0_8_8")
     plain, model = Llama(PLAIN, threads=1), Llama(DATA / f"{name}.gguf", threads=1)
     tokens = plain.tokenize("to the bit")
     assert np.array_equal(model.eval(tokens), plain.eval(tokens))
-    said = model.generate("to", max_tokens=8, temperature=0)
-    assert "".join(said) == "".join(plain.generate("to", max_tokens=8, temperature=0))
+    pieces = model.generate("to", max_tokens=8, temperature=0)
+    assert "".join(pieces) == "".join(plain.generate("to", max_tokens=8, temperature=0))
 
 
 def through_split(path: Path, out: Path) -> None:
@@ -168,7 +168,7 @@ REWRITES = [through_split, through_save, through_edit, through_quantize, through
 
 @FILES
 @pytest.mark.parametrize("rewrite", REWRITES)
-def test_rewritten_it_is_a_plain_file(
+def test_a_rewritten_file_is_plain(
     tmp_path: Path, name: str, rewrite: Callable[[Path, Path], None]
 ) -> None:
     outs = [tmp_path / f"{which}.gguf" for which in ("found", "expected")]
@@ -181,7 +181,7 @@ def test_rewritten_it_is_a_plain_file(
         assert {t.stored_as for t in file.values()} == {"q4_0", "f32"}
 
 
-def test_ggjt_files_tell_of_plain_types_too(tmp_path: Path) -> None:
+def test_ggjt_files_have_plain_types_too(tmp_path: Path) -> None:
     with io.open(DATA.parent / "golden" / "ggjt-v3-q4_0.bin") as file:
         io.save(tmp_path / "m.bin", file.tensors, {**file.metadata, "general.file_type": 35})
     with io.open(tmp_path / "m.bin") as saved:
@@ -217,10 +217,10 @@ def test_commands_show_what_is_stored() -> None:
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
-        ((32,), "1 rows are no multiple of"),
+        ((32,), "1 rows are not a multiple of"),
         ((), "not a multiple"),
-        ((6, 32), "6 rows are no multiple of"),
-        ((4, 3, 32), "3 rows are no multiple of"),  # though twelve rows are one
+        ((6, 32), "6 rows are not a multiple of"),
+        ((4, 3, 32), "3 rows are not a multiple of"),  # although twelve rows are
         ((8, 33), "not a multiple of the"),
         ((8, 2**58), "impossible shape"),
         ((2**40, 32), "but the file has only"),
@@ -240,13 +240,13 @@ def test_shapes_that_no_file_has(
 def test_only_groups_of_the_layouts_rows(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(raw_gguf([Entry("w", (12, 32), 33, bytes(12 * 18))]))
-    with pytest.raises(gk.FormatError, match="no multiple of the 8 that q4_0_8_8 interleaves"):
+    with pytest.raises(gk.FormatError, match="not a multiple of the 8 that q4_0_8_8 interleaves"):
         io.open(path)
 
 
 @pytest.mark.parametrize("generation", ["ggjt-v1", "ggjt-v2", "gguf"])
 def test_no_legacy_file_has_them(generation: str) -> None:
-    with pytest.raises(gk.UnsupportedTypeError, match="31 means nothing"):
+    with pytest.raises(gk.UnsupportedTypeError, match="31 is not known"):
         gk.types.by_id(31, generation)
 
 

@@ -1,4 +1,4 @@
-"""Pages given back are pages of files only, and their content stays what it was."""
+"""Only pages of files are released, and their content stays the same."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_a_view_of_a_file_is_released_and_still_reads_the_same(tmp_path: Path) -
     assert np.array_equal(view, content[5000:900_000])
 
 
-def test_other_arrays_are_left_alone() -> None:
+def test_other_arrays_are_not_changed() -> None:
     for array in (np.arange(9, dtype=np.uint8), np.empty(0, np.uint8)):
         before = array.copy()
         release(array)
         assert np.array_equal(array, before)
 
 
-def test_what_was_written_to_a_private_mapping_stays(tmp_path: Path) -> None:
+def test_data_written_to_a_private_mapping_stays(tmp_path: Path) -> None:
     np.zeros(1 << 16, np.uint8).tofile(tmp_path / "file")
     array = np.memmap(tmp_path / "file", np.uint8, "c")
     array[:] = 7

@@ -1,4 +1,4 @@
-"""A tensor of a type that nobody knows stops nobody: the file opens, the others are read."""
+"""Tensors of an unknown type: the file opens, and all other tensors can be read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def floats(name: str, byte_order: str = "little") -> Entry:
 def file_with(
     folder: Path, number: int = 77, byte_order: str = "little", last: bool = False
 ) -> Path:
-    """f32 tensors before and behind one of an unknown type, or that one as the last."""
+    """f32 tensors before and after one of an unknown type, or that one as the last."""
     unknown = Entry("u", (4, 64), number, SECRET)
     first, second = floats("a", byte_order), floats("b", byte_order)
     path = folder / "m.gguf"
@@ -75,10 +75,12 @@ def test_all_else_can_be_read(tmp_path: Path, byte_order: str) -> None:
             check_others(file)
             assert kept(file) == padded(SECRET)
             assert file["u"].stored_as == f"type {number}"
-            with pytest.raises(gk.UnsupportedTypeError, match=f"has type number {number},") as said:
+            with pytest.raises(
+                gk.UnsupportedTypeError, match=f"has type number {number},"
+            ) as caught:
                 _ = file["u"].data
-            assert str(path) in str(said.value)
-            assert "tensor 'u'" in str(said.value)
+            assert str(path) in str(caught.value)
+            assert "tensor 'u'" in str(caught.value)
 
 
 def test_a_file_of_all_known_types_and_one_more(tmp_path: Path) -> None:
@@ -113,10 +115,10 @@ USES: dict[str, Callable[[gk.Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-def test_whatever_needs_its_values_says_why_not(tmp_path: Path, use: str) -> None:
-    with io.open(file_with(tmp_path)) as file, pytest.raises(gk.UnsupportedTypeError) as said:
+def test_each_use_of_its_values_is_refused_with_a_reason(tmp_path: Path, use: str) -> None:
+    with io.open(file_with(tmp_path)) as file, pytest.raises(gk.UnsupportedTypeError) as caught:
         USES[use](file["u"])
-    assert "has type number 77, which this version of ggmlkit doesn't know" in str(said.value)
+    assert "has type number 77, which this version of ggmlkit doesn't know" in str(caught.value)
 
 
 # ---------------------------------------------------------------- copies
@@ -158,12 +160,12 @@ def test_metadata_changed_in_place_touches_no_data(tmp_path: Path) -> None:
     assert (tmp_path / "named.gguf").read_bytes() == before.replace(b"n" * 500, b"m" * 500)
 
 
-def test_its_bytes_cannot_be_turned_round(tmp_path: Path) -> None:
+def test_its_bytes_cannot_be_swapped(tmp_path: Path) -> None:
     with io.open(file_with(tmp_path)) as file:
         unknown = file["u"]
         assert isinstance(unknown, UnknownTensor)
         assert unknown.kept is not None
-        with pytest.raises(gk.UnsupportedTypeError, match="can't be turned into the other byte"):
+        with pytest.raises(gk.UnsupportedTypeError, match="can't be converted to the other byte"):
             gk.save(tmp_path / "big.gguf", {"u": unknown.kept}, {}, byte_order="big")
 
 
@@ -191,7 +193,7 @@ def test_what_is_not_certain_is_not_copied(tmp_path: Path, which: str) -> None:
         assert kept(file) is None
         if "a" in file:
             check_others(file)
-    reason = "tensor '[uv]' has type number 7[78], .* nobody knows how many bytes to copy"
+    reason = "tensor '[uv]' has type number 7[78], .* the number of bytes to copy is not known"
     with pytest.raises(gk.UnsupportedTypeError, match=reason):
         split_file(path, tmp_path / "part", max_tensors=1)
     before = path.read_bytes()
@@ -206,7 +208,7 @@ def test_repair_counts_it_as_lost_then(tmp_path: Path) -> None:
     report = repair_file(path, out)
     assert report.saved == ["a", "b"]
     assert [tensor.name for tensor in report.lost] == ["u"]
-    assert "as its type 77 is not known" in report.lost[0].reason
+    assert "because its type 77 is not known" in report.lost[0].reason
 
 
 def test_a_lost_tensor_ends_the_one_before_it(tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ def test_a_lost_tensor_ends_the_one_before_it(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- commands
 
 
-def test_commands_tell_of_it(tmp_path: Path) -> None:
+def test_commands_show_it(tmp_path: Path) -> None:
     path = file_with(tmp_path)
     shown = ggmlkit("inspect", path).stdout
     assert "type 77: not known to this version" in shown
@@ -233,7 +235,7 @@ def test_commands_tell_of_it(tmp_path: Path) -> None:
     assert unknown == {"name": "u", "type": "type 77", "shape": [4, 64], "nbytes": None}
 
 
-def test_verify_has_looked_at_all_others(tmp_path: Path) -> None:
+def test_verify_checks_all_other_tensors(tmp_path: Path) -> None:
     report = verify_file(file_with(tmp_path), sha256=True)
     assert [t.statistics is not None for t in report.tensors] == [True, False, True]
     assert len(report.all_problems) == 1
@@ -241,7 +243,7 @@ def test_verify_has_looked_at_all_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", entries_of_uncertain_size())
-def test_verify_finds_what_lies_over_it(tmp_path: Path, which: str) -> None:
+def test_verify_finds_tensors_that_overlap_it(tmp_path: Path, which: str) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(raw_gguf(entries_of_uncertain_size()[which], end=bytes(64)))
     (problem,) = verify_file(path).problems
@@ -249,7 +251,7 @@ def test_verify_finds_what_lies_over_it(tmp_path: Path, which: str) -> None:
     assert "share bytes" in problem
 
 
-def test_compare_takes_its_bytes(tmp_path: Path) -> None:
+def test_compare_uses_its_bytes(tmp_path: Path) -> None:
     path = file_with(tmp_path)
     other = tmp_path / "other.gguf"
     other.write_bytes(path.read_bytes())
@@ -263,7 +265,7 @@ def test_compare_takes_its_bytes(tmp_path: Path) -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model that ran before one of its matrices got a type from the future."""
+    """A working model in which one matrix gets a type number from the future."""
     raw = bytearray((DATA / "interleaved" / "q4_0.gguf").read_bytes())
     name = b"blk.0.attn_k.weight"
     place = raw.index(name) + len(name) + 4 + 2 * 8
@@ -301,17 +303,17 @@ def test_a_model_is_refused_by_the_tensors_name(model: Path, use: Callable[[Path
         (Entry("u", (4,), 77, SECRET, offset=2**63), "starts at byte .* but the file has only"),
         (Entry("u", (4,), 77, b"", offset=0), "starts at byte .* but the file has only"),
         (Entry("u", (0, 4), 77, SECRET, offset=2**40), "starts at byte .* but the file has only"),
-        (Entry("u", (4,), 77, SECRET, offset=3), "no multiple of 32"),
+        (Entry("u", (4,), 77, SECRET, offset=3), "not a multiple of 32"),
     ],
 )
-def test_what_no_type_excuses(tmp_path: Path, entry: Entry, reason: str) -> None:
+def test_faults_that_no_type_can_explain(tmp_path: Path, entry: Entry, reason: str) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(raw_gguf([entry]))
     with pytest.raises(gk.FormatError, match=reason):
         io.open(path)
 
 
-def test_before_gguf_nobody_knows_where_the_next_begins(tmp_path: Path) -> None:
+def test_in_files_before_gguf_it_is_an_error(tmp_path: Path) -> None:
     raw = bytearray((DATA / "golden" / "ggjt-v3-q4_0.bin").read_bytes())
     name = b"layers.1.attention.wq.weight"
     place = raw.index(name) - 12  # its type, and two sizes
@@ -320,7 +322,7 @@ def test_before_gguf_nobody_knows_where_the_next_begins(tmp_path: Path) -> None:
         struct.pack_into("<I", raw, place, number)
         path = tmp_path / "m.bin"
         path.write_bytes(raw)
-        with pytest.raises(gk.FormatError, match="where the next tensor begins") as said:
+        with pytest.raises(gk.FormatError, match="start of the next tensor is not known") as caught:
             io.open(path)
-        assert f"tensor '{name.decode()}'" in str(said.value)
+        assert f"tensor '{name.decode()}'" in str(caught.value)
         assert len(repair_file(path, tmp_path / "saved.bin").saved) > 5

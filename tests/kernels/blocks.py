@@ -1,4 +1,4 @@
-"""Awkward blocks, and what one instruction set makes of them: a script, of how many blocks."""
+"""Awkward blocks, and one instruction set's results for them; a script, given their number."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ LEGACY = [
     "q8_0_v2",
 ]
 
-# Written by a search for the scales of groups, or of one element in three.
+# Quantized with a search for the scales of groups, or for one element in three.
 SEARCHED = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs"]
 SMALL = ["tq1_0", "tq2_0", "q2_0", "mxfp4"]
-# Written with the importance of each column, if told.
+# Quantized with the importance of each column, if given.
 WEIGHED = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
 
 
@@ -43,7 +43,7 @@ def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
     x[kind == 1] *= np.float32(1e-42)
     x[kind == 2] = rng.choice(np.array([-1, 1], np.float32), (int((kind == 2).sum()), 32))
     x[kind == 3] = storable(x[kind == 3] * np.float32(65504))
-    x[kind == 4] = np.round(x[kind == 4] * 4) / 4  # many equal magnitudes, halves
+    x[kind == 4] = np.round(x[kind == 4] * 4) / 4  # many equal magnitudes and ties
     x[kind == 5] = x[kind == 5].astype(np.float16).astype(np.float32)
     x[kind == 6] *= np.float32(1e-4)
     return x
@@ -77,14 +77,14 @@ def awkward_groups(blocks: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def storable(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values, made as small as every type can hold."""
+    """The values, scaled down so that every type can hold them."""
     return np.clip(x, np.float32(-30000), np.float32(30000))
 
 
 def stored_rows(
     x: NDArray[np.float32], type: str, importance: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Each row's blocks, uint8 ``(rows, bytes)``, and which rows are refused: those are zeros."""
+    """Each row's blocks, uint8 ``(rows, bytes)``, and which rows are refused; these are zeros."""
     found = np.zeros((len(x), gk.types.get(type).row_bytes(x.shape[1])), np.uint8)
     refused = np.zeros(len(x), np.bool_)
     for row, values in enumerate(x):
@@ -97,7 +97,7 @@ def stored_rows(
 
 
 def importances(columns: int, seed: int = 0) -> NDArray[np.float32]:
-    """float32 ``(columns,)``: mean squares as activations have, some zero, some large."""
+    """float32 ``(columns,)``: mean squares like those of activations, some zero, some large."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal(columns).astype(np.float32) ** 2
     x[rng.random(columns) < 0.1] = 0
@@ -106,7 +106,7 @@ def importances(columns: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def digests(blocks: int) -> dict[str, str]:
-    """SHA-256 of what the active instruction set rounds and dequantizes, by type."""
+    """SHA-256 of the active instruction set's quantized and dequantized results, by type."""
     x = awkward(blocks)
     result = {"isa": _core.isa()}
     for name in TYPES + LEGACY:

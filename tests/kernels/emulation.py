@@ -1,5 +1,5 @@
-"""Runs a script as another processor would: under SIMDe, wider vectors out of AVX2; under QEMU,
-whole processors."""
+"""Runs a script for another processor: SIMDe emulates wider vectors with AVX2, QEMU emulates whole
+processors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_python(arguments: Sequence[str], env: Mapping[str, str], cpu: str | None
 
 
 def digests(env: Mapping[str, str], blocks: int = 20_000, cpu: str | None = None) -> dict[str, str]:
-    """blocks.digests() elsewhere; ``isa`` says which set made them."""
+    """blocks.digests() in another process; ``isa`` is the instruction set that it used."""
     result = run_python([str(BLOCKS), str(blocks)], env, cpu)
     assert result.returncode == 0, result.stderr
     found: dict[str, str] = json.loads(result.stdout)
@@ -54,11 +54,11 @@ def qemu() -> str:
 
 @functools.cache
 def built(preset: str) -> Path:
-    """Folder of a build by one of CMakePresets.json, made or brought up to date.
+    """The folder of a build by one of CMakePresets.json, made or updated.
 
-    ``"simde"`` has the compiled module and the programs of tests/native with wider vectors made of
-    AVX2's, ``"programs"`` these programs for this processor, ``"arm"`` for an ARM one. Of the
-    processes that tests run in, one builds each.
+    ``"simde"`` has the compiled module and the programs of tests/native with wider vectors emulated
+    by AVX2, ``"programs"`` has these programs for this processor, ``"arm"`` for an ARM processor.
+    Only one of the test processes makes each build.
     """
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     cmake = shutil.which("cmake", path=tools)
@@ -66,7 +66,7 @@ def built(preset: str) -> Path:
         pytest.skip("needs cmake and ninja")
     python = [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
     (ROOT / "build").mkdir(exist_ok=True)
-    # One process builds, others wait: tests run in several.
+    # One process builds, others wait, as tests run in several.
     with (ROOT / "build" / f".{preset}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (

@@ -1,6 +1,6 @@
-"""What libggml makes of awkward blocks, kept in tests/data so that tests need no libggml.
+"""libggml's results for awkward blocks, stored in tests/data so that tests need no libggml.
 
-``LLAMA_CPP_BIN=… python tests/kernels/expected_blocks.py`` makes the file anew.
+``LLAMA_CPP_BIN=… python tests/kernels/expected_blocks.py`` makes the file again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ EXPECTED = ROOT / "tests" / "data" / "blocks.npz"
 
 
 def load() -> dict[str, NDArray[np.generic]]:
-    """``x`` is float32 ``(rows, 768)``, ``importance`` float32 ``(768,)``; the others, by type (and
-    with ``weighed `` before it where importance was told), uint8 ``(bytes,)`` of its blocks.
+    """``x`` is float32 ``(rows, 768)``, ``importance`` float32 ``(768,)``; the others are blocks,
+    uint8 ``(bytes,)``, by type (after ``weighed `` if quantized with importance).
     """
     with np.load(EXPECTED) as archive:
         return dict(archive)
@@ -36,10 +36,10 @@ def main() -> None:
     weights = importances(768)
     arrays: dict[str, NDArray[np.generic]] = {"x": x, "importance": weights}
     for name in [*SEARCHED, *SMALL, *WEIGHED]:
-        told = name in arrays or name not in SEARCHED + SMALL
+        is_weighted = name in arrays or name not in SEARCHED + SMALL
         out = np.empty(len(x) * types.get(name).row_bytes(768), np.uint8)
-        library.quantize(name, x, out, weights if told else None)
-        arrays[f"weighed {name}" if told else name] = out
+        library.quantize(name, x, out, weights if is_weighted else None)
+        arrays[f"weighed {name}" if is_weighted else name] = out
     np.savez_compressed(EXPECTED, **arrays)
 
 

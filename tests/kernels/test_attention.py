@@ -1,4 +1,4 @@
-"""Attention over cached keys and values, against numpy on the values as they are rounded."""
+"""Attention over cached keys and values, compared with numpy on the rounded values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def normal(*shape: int, seed: int = 0) -> F:
 
 
 def as_cached(kind: str, x: F) -> F:
-    """What is left of rows once they are in the cache."""
+    """Rows rounded as in the cache."""
     if kind == "f16":
         return x.astype(np.float16).astype(np.float32)
     out = np.empty_like(x)

@@ -1,4 +1,4 @@
-"""Blocks to blocks: the same bits as by way of a float32 array, from any place in memory."""
+"""Blocks to blocks: the same bits as through a float32 array, from any place in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_quantized_to_quantized(source: str) -> None:
 
 @pytest.mark.parametrize("source", ["f32", "f16", "bf16", "q4_0"])
 @pytest.mark.parametrize("shift", [1, 2, 6, 31])
-def test_any_alignment_of_what_is_read(source: str, shift: int) -> None:
+def test_any_alignment_of_the_source(source: str, shift: int) -> None:
     tensor = finite(40, source)
     room = np.empty(tensor.nbytes + shift, np.uint8)
     room[shift:] = tensor.data
@@ -61,7 +61,7 @@ def test_the_first_value_that_is_not_finite_is_named(
         tensor.astype(target)
 
 
-def test_small_floats_are_read_where_they_are() -> None:
+def test_small_floats_are_read_in_place() -> None:
     x = np.clip(awkward(100), -65504, 65504).astype(np.float16)
     assert np.array_equal(gk.quantize(x, "q4_0").data, gk.quantize(x.astype("f4"), "q4_0").data)
     import ml_dtypes
@@ -70,21 +70,21 @@ def test_small_floats_are_read_where_they_are() -> None:
     assert np.array_equal(gk.quantize(b, "q5_0").data, gk.quantize(b.astype("f4"), "q5_0").data)
 
 
-def test_into_memory_that_is_given() -> None:
+def test_into_given_memory() -> None:
     x = awkward(64)
     room = np.zeros(64 * 18 + 2, np.uint8)
     result = gk.quantize(x, "q4_0", out=room[1:-1])
     assert np.shares_memory(result.data, room)
     assert np.array_equal(room[1:-1], gk.quantize(x, "q4_0").data)
     assert room[0] == room[-1] == 0
-    with pytest.raises(ValueError, match="takes 1152 bytes, not 1151"):
+    with pytest.raises(ValueError, match="needs 1152 bytes, not 1151"):
         gk.quantize(x, "q4_0", out=room[:1151])
 
 
 @pytest.mark.parametrize("name", ["f16", "bf16", "q4_0", "q5_1", "q8_0", "q4_3", "q4_1_v1"])
 @pytest.mark.parametrize("shift", [0, 1, 4])
-def test_results_that_outlast_the_caches(name: str, shift: int) -> None:
-    """Long ones are stored past the caches, where their place allows."""
+def test_results_larger_than_the_caches(name: str, shift: int) -> None:
+    """Long results bypass the caches, if their alignment allows it."""
     n = 5 << 20
     part = gk.quantize(np.clip(awkward(n // 32 // 8), -65504, 65504), name)
     long = gk.Tensor(name, (n,), np.tile(part.data, 8))

@@ -1,4 +1,4 @@
-"""Includes of the C++ sources go one way, and headers include each other in no circle."""
+"""Includes of the C++ sources go one way, and headers have no include cycles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paths import ROOT
 
 CSRC = ROOT / "csrc"
 BELOW_SETS = {"core", "kernels", "kernels/layouts", "kernels/generic"}
-# Which rooms a room includes, besides itself. A set of instructions includes its own folder and
+# The folders that a folder includes, besides itself. An instruction set includes its own folder and
 # those of the set that it extends.
 MAY_INCLUDE = {
     "core": set[str](),
@@ -31,7 +31,7 @@ MAY_INCLUDE = {
     "engine": {"core", "kernels", "kernels/layouts", "quant"},
     "bindings": {"core", "kernels", "kernels/layouts", "quant", "engine", "text"},
 }
-# The choice of a set asks the system for AMX's registers.
+# Dispatch requests AMX's registers from the system.
 EXCEPTIONS = {("kernels/dispatch.cpp", "kernels/amx/permission.h")}
 
 
@@ -42,7 +42,7 @@ def room_of(path: str) -> str:
 
 
 def included() -> dict[str, list[str]]:
-    """What each source includes of ours, both as paths below csrc."""
+    """The files of csrc that each source includes, both as paths below csrc."""
     return {
         path.relative_to(CSRC).as_posix(): re.findall(
             r'^\s*#\s*include\s+"([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE
@@ -76,14 +76,14 @@ def test_what_is_included_exists() -> None:
     assert not missing, "includes name the path below csrc"
 
 
-def test_headers_include_each_other_in_no_circle() -> None:
+def test_headers_have_no_include_cycles() -> None:
     left = {path: set(others) for path, others in INCLUDED.items()}
     while ready := {path for path, others in left.items() if not others & left.keys()}:
         left = {path: others for path, others in left.items() if path not in ready}
-    assert not left, "these include each other in a circle, or include such"
+    assert not left, "these are in an include cycle, or include one that is"
 
 
-def test_rooms_depend_on_each_other_in_no_circle() -> None:
+def test_rooms_have_no_dependency_cycles() -> None:
     left = {room: others - {room} for room, others in MAY_INCLUDE.items()}
     while ready := {room for room, others in left.items() if not others & left.keys()}:
         left = {room: others for room, others in left.items() if room not in ready}

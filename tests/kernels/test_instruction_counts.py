@@ -1,8 +1,8 @@
-"""The hot kernels take no more instructions than they used to, counted by callgrind.
+"""The hot kernels need no more instructions than before, counted by callgrind.
 
-Counts don't depend on how busy the machine is, as times do. They depend on the compiler: those of
-CI's images have counts of their own, and any other must stay near the largest of these.
-`python tests/kernels/test_instruction_counts.py` counts anew with this machine's compiler;
+Unlike times, counts don't depend on the machine's load. They depend on the compiler: each compiler
+of CI's images has its own counts, and any other must stay near the largest of these.
+`python tests/kernels/test_instruction_counts.py` counts again with this machine's compiler;
 `… PROGRAM "gcc 13"` counts a `kernel_cost` that another compiler built.
 """
 
@@ -24,7 +24,7 @@ from emulation import ON_X86, built
 pytestmark = ON_X86
 COUNTS = Path(__file__).with_name("instruction_counts.json")
 GROWTH = 1.10
-ANOTHER_COMPILER = 1.25  # beside the largest count of those in the file
+ANOTHER_COMPILER = 1.25  # factor of the largest count in the file
 ISA = "avx2"  # valgrind 3.19 knows no AVX-512
 CASES = [
     *(f"matmul {type} {tokens}" for type in ("q4_0", "q5_0", "q8_0") for tokens in (1, 8, 64)),
@@ -44,7 +44,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def program() -> Path:
-    """The native program that runs one kernel; skips where it can't be built or counted."""
+    """The native program that runs one kernel; skips if it can't be built or counted."""
     for tool in ("valgrind", "c++"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
@@ -74,14 +74,14 @@ def test_an_unknown_compiler_is_held_to_the_largest_count() -> None:
 
 
 def most(case: str, compiler: str, counts: Mapping[str, Mapping[str, int]]) -> float:
-    """Instructions that `case` may take when built by `compiler`."""
+    """The allowed number of instructions of `case` when built by `compiler`."""
     if compiler in counts:
         return counts[compiler][case] * GROWTH
     return max(found[case] for found in counts.values()) * ANOTHER_COMPILER
 
 
 def instructions(program: Path, case: str, folder: Path) -> int | None:
-    """Instructions of one case; None where the instruction set is refused."""
+    """Instructions of one case; None if the instruction set is refused."""
     out = folder / "callgrind.out"
     done = subprocess.run(
         [

@@ -1,5 +1,5 @@
-"""Every instruction set gives the same bits, and the same products but for rounding; a set that is
-not there is a clear error. Sets that this processor lacks run emulated."""
+"""Every instruction set gives the same bits, and the same products except for rounding; a missing
+set is a clear error. Sets that this processor lacks run emulated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def scalar() -> dict[str, str]:
 
 @pytest.fixture(scope="session", params=X86_SETS)
 def isa(request: pytest.FixtureRequest) -> dict[str, str]:
-    """What to add to the environment so that this set runs."""
+    """The environment variables with which this set runs."""
     name = {"GGMLKIT_ISA": request.param}
     result = run_python([str(BLOCKS), "0"], name)
     if result.returncode == 0:

@@ -1,4 +1,4 @@
-"""Matmul with weights of every type against numpy, in every shape."""
+"""Matmul with weights of every type in every shape, compared with numpy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EIGHT_BIT = 1 / 127  # activations lose at most half a step of their block's lar
 
 
 def reference(x: np.ndarray, w: gk.Tensor) -> np.ndarray:
-    """The same product with the activations rounded to 8 bits as the kernels do it, in float64."""
+    """The product in float64, with activations quantized to 8 bits as the kernels do it."""
     blocks = x.reshape(*x.shape[:-1], x.shape[-1] // 32, 32)
     largest = np.abs(blocks).max(-1, keepdims=True)
     inverse = np.divide(np.float32(127), largest, where=largest > 0, out=np.zeros_like(largest))
@@ -30,7 +30,7 @@ def reference(x: np.ndarray, w: gk.Tensor) -> np.ndarray:
 
 
 def assert_product(y: np.ndarray, x: np.ndarray, w: gk.Tensor) -> None:
-    """Whether y is x · wᵀ: to the bit but for the order of sums, or as near as bfloat16 is."""
+    """Asserts that y is x · wᵀ, up to the order of sums, or as accurate as bfloat16."""
     n = matrices.multiplied(len(x))
     np.testing.assert_allclose(y[n:], reference(x[n:], w), rtol=2e-5, atol=2e-4)
     if n == 0 or y.size == 0:
@@ -70,7 +70,7 @@ def test_grouped_weights_in_any_shape(rows: int, blocks: int, tokens: int, name:
 
 @pytest.mark.parametrize("name", GROUPED)
 def test_a_grouped_weight_is_that_of_the_file(name: str) -> None:
-    # One activation alone: rounding leaves it as it is, and the product is one column.
+    # A single activation: quantizing doesn't change it, and the product is one column.
     rng = np.random.default_rng(2)
     w = gk.quantize(rng.standard_normal((21, 512)), name)
     columns = rng.integers(0, 512, 19)
@@ -113,14 +113,14 @@ def test_float_weights(name: str, cols: int, rows: int, tokens: int) -> None:
 
 
 def test_the_extreme_integers_do_not_overflow() -> None:
-    # Every weight and activation at its largest, both signs: 16-bit sums at their proven bounds.
+    # All weights and activations have the largest values, of both signs: 16-bit sums at the limit.
     for name in ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]:
         for sign in (1, -1):
             w = gk.quantize(np.full((32, 64), sign, np.float32), name)
             for x_sign in (1, -1):
                 x = np.full((9, 64), x_sign, np.float32)
                 np.testing.assert_allclose(gk.matmul(x, w), reference(x, w), rtol=1e-5)
-    # A q8_0 file may hold -128, which the quantizer never writes.
+    # A q8_0 file can hold -128, which the quantizer never writes.
     data = gk.quantize(np.ones((32, 32), np.float32), "q8_0").data.reshape(32, 34).copy()
     data[:, 2:] = 0x80
     w = gk.Tensor("q8_0", (32, 32), data.reshape(-1))
@@ -168,7 +168,7 @@ def test_packing_takes_about_the_tensors_memory(name: str) -> None:
     assert w.nbytes <= gk.PackedMatrix(w).nbytes < 1.12 * w.nbytes
 
 
-def test_float_matrices_are_used_where_they_lie() -> None:
+def test_float_matrices_are_used_in_place() -> None:
     assert gk.PackedMatrix(gk.quantize(np.ones((4, 256)), "f32")).nbytes == 0
 
 
@@ -192,7 +192,7 @@ def test_two_threads_at_once() -> None:
     assert not wrong
 
 
-def test_a_forked_child_has_threads_of_its_own() -> None:
+def test_a_forked_child_has_its_own_threads() -> None:
     code = (
         "import os, numpy as np, ggmlkit as gk\n"
         "w = gk.quantize(np.ones((512, 256)), 'q4_0'); x = np.ones((4, 256), 'f')\n"
@@ -211,9 +211,9 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     w = gk.quantize(np.ones((4, 64)), "q4_0")
     with pytest.raises(ValueError, match="does not fit"):
         gk.matmul(np.ones((2, 32)), w)
-    with pytest.raises(ValueError, match="no matrix"):
+    with pytest.raises(ValueError, match="not a matrix"):
         gk.matmul(np.ones(64), gk.quantize(np.ones(64), "q4_0"))
-    with pytest.raises(ValueError, match="no matrix"):
+    with pytest.raises(ValueError, match="not a matrix"):
         gk.PackedMatrix(gk.quantize(np.ones(64), "q4_0"))
     with pytest.raises(ValueError, match="does not fit"):
         gk.matmul(np.ones((2, 32)), gk.PackedMatrix(w))

@@ -1,5 +1,5 @@
-"""Every slot of every instruction set against scalar's, without Python in the way: so that sets of
-other processors run too, on an emulator."""
+"""Every function of every instruction set, compared with scalar's, without Python: so that the sets
+of other processors run too, on an emulator."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_this_processor(native: Path, isa: str) -> None:
     assert result.returncode == 0, result.stdout
 
 
-# Also where the processor has them: the emulation has to know all intrinsics that they use.
+# Also if the processor has them, as the emulation must support all intrinsics that they use.
 @ON_X86
 @pytest.mark.parametrize("isa", X86_SETS[1:])
 def test_wider_sets_emulated(emulated: Path, isa: str) -> None:

@@ -1,4 +1,4 @@
-"""One build runs on old processors and new ones alike: under QEMU, and by what its objects hold."""
+"""One build runs on old and new processors: tested under QEMU, and by inspecting its objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_library_works_without_avx() -> None:
 
 
 def test_a_processor_with_avx2_runs_it() -> None:
-    # Not all that "max" promises is there: QEMU 7 has AVX2, and nothing beyond.
+    # "max" is limited in QEMU 7: it has AVX2, but nothing newer.
     found = digests({"GGMLKIT_ISA": ""}, FEW, cpu="max")
     assert found == {**digests({"GGMLKIT_ISA": "scalar"}, FEW), "isa": "avx2"}
 
@@ -56,8 +56,8 @@ def output_of(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_common_objects_need_sse2_alone() -> None:
-    # What a compiler would take from SSE3 to AVX-512; every AVX mnemonic begins with v.
+def test_common_objects_need_sse2_only() -> None:
+    # Instructions from SSE3 to AVX-512 that a compiler could use; every AVX mnemonic begins with v.
     younger = r"v\w+|hadd\w+|mov[sd]\wdup|p(shufb|alignr|maddubsw|abs\w|test|mulld|popcnt)|popcnt"
     younger += r"|p(min|max)(sb|sd|uw|ud)|p(ins|ext)r[bdq]|pmov[sz]x\w+|round[sp][sd]|p?blend\w+"
     for path in objects("_core") + objects("decoder") + objects("common"):
@@ -68,7 +68,7 @@ def test_common_objects_need_sse2_alone() -> None:
 
 @pytest.mark.parametrize("isa", X86_SETS)
 def test_kernel_objects_share_no_function(isa: str) -> None:
-    # The linker keeps one copy of a weak function, and it may be the one with these instructions.
+    # The linker keeps one copy of a weak function, which can be the one with these instructions.
     for path in objects(f"kernels_{isa}"):
         symbols = output_of("nm", "-C", "--defined-only", str(path)).splitlines()
         assert not [s for s in symbols if re.search(r" [uWw] ", s)], path.name

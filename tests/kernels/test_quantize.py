@@ -1,4 +1,4 @@
-"""Quantize and dequantize against the gguf package, bit for bit, and at their edges."""
+"""Quantize and dequantize, compared bit for bit with the gguf package, and in edge cases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_bits_equal_the_gguf_package(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["q4_0", "q5_0"])
 def test_zeros_of_either_sign_store_the_reference_scale(name: str) -> None:
-    # The reference starts its search at +0, so d = 0 / -8 = -0 whatever the signs of the zeros.
+    # The reference starts its search with +0, so d = 0 / -8 = -0, whatever the signs of the zeros.
     x = np.where(np.arange(64) % 3 == 0, np.float32(-0.0), np.float32(0.0)).reshape(2, 32)
     q = gk.quantize(x, name).data.reshape(2, -1)
     assert q[:, :2].tobytes() == b"\x00\x80" * 2

@@ -1,6 +1,6 @@
-"""Types whose groups get searched scales, those of two bits and mxfp4, to the bits of libggml.
+"""Types with a search for groups' scales, two-bit types and mxfp4: the same bits as libggml.
 
-tests/peers compares more blocks with a libggml that is at hand."""
+tests/peers compares more blocks with a built libggml."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def assert_same_rows(
     expected: Bytes,
     importance: NDArray[np.float32] | None = None,
 ) -> None:
-    """Equal bits; refused are the rows that libggml's bits don't hold."""
+    """Asserts equal bits; refused rows are those that libggml's blocks don't hold."""
     found, refused = stored_rows(x, type, importance)
     expected = expected.reshape(found.shape)
     wrong = (found != expected).any(axis=1) & ~refused
@@ -51,7 +51,7 @@ def assert_same_rows(
     for row in np.flatnonzero(refused):
         with np.errstate(all="ignore"):
             values = gk.Tensor(type, x[row].shape, expected[row]).dequantize()
-        # Not finite, or nothing is left of what is too large.
+        # libggml's values are not finite, or a value that is too large became 0.
         lost = ~np.isfinite(values) | ((np.abs(x[row]) > 2**28) & (values == 0))
         assert lost.any(), row
 
@@ -149,6 +149,6 @@ def test_importance_is_checked() -> None:
             gk.quantize(x, "q4_K", importance=weights)
     with pytest.raises(ValueError, match=r"importance has shape \(255,\), not \(256,\)"):
         gk.quantize(x, "q4_K", importance=np.ones(255))
-    with pytest.raises(gk.UnsupportedTypeError, match="rounding to q8_0 has no use for importance"):
+    with pytest.raises(gk.UnsupportedTypeError, match="quantizing to q8_0 can't use importance"):
         gk.quantize(x, "q8_0", importance=np.ones(256))
     assert gk.quantize(x[:0], "q4_K", importance=np.ones(256)).nbytes == 0

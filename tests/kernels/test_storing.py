@@ -1,4 +1,4 @@
-"""What a type cannot hold is refused, and named: the first such weight in the order of the rows."""
+"""Weights that a type can't hold are refused; the error names the first in row order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ggmlkit as gk
 from ggmlkit.errors import ImportanceError, UnstorableError
 
 WRITABLE = [t.name for t in gk.types.ALL if t.can_quantize]
-# Types whose scales are float16, and weights whose scales that can't hold.
+# Types whose scales are float16, and weights whose scales are too large for it.
 HALF_SCALES = {
     "q4_0": 6e5, "q4_1": 1.1e6, "q5_0": 1.2e6, "q5_1": 2.2e6, "q8_0": 8.4e6, "q5_0_v1": 1.2e6,
     "q5_1_v1": 2.2e6, "q4_2": 6e5, "q4_3": 1.1e6, "q2_K": 3.1e6, "q3_K": 8.6e6, "q4_K": 6.5e7,
@@ -54,7 +54,7 @@ def test_a_scale_that_float16_cannot_hold(type: str, sign: int) -> None:
 
 
 @pytest.mark.parametrize("type", HALF_SCALES)
-def test_what_it_can_hold_is_stored(type: str) -> None:
+def test_weights_that_it_can_hold_are_stored(type: str) -> None:
     x = normal(3, 512)
     x[1, 301] = HALF_SCALES[type] / 1.25
     found = gk.quantize(x, type).dequantize()
@@ -64,8 +64,8 @@ def test_what_it_can_hold_is_stored(type: str) -> None:
 
 @pytest.mark.parametrize("type", GROUPS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_search_that_overflows_loses_nothing_unseen(type: str, weighted: bool) -> None:
-    # The group of the large weight then has a scale of zero, beside which the others' are finite.
+def test_a_search_that_overflows_loses_no_weight_silently(type: str, weighted: bool) -> None:
+    # The group of the large weight then has a scale of zero, while the others' scales are finite.
     for power in (9, 13, 17, 18, 19, 20, 26, 38):
         x = normal(2, 512)
         x[1, 300] = 10.0**power
@@ -86,7 +86,7 @@ def test_float32_scales_reach_as_far_as_floats(type: str) -> None:
 @pytest.mark.parametrize("shape", [(40_000,), (400, 100)])
 def test_floats_that_become_infinite(type: str, least: float, shape: tuple[int, ...]) -> None:
     x = np.zeros(shape, np.float32)
-    x.reshape(-1)[[3, 5]] = np.nan, -np.inf  # which these types hold
+    x.reshape(-1)[[3, 5]] = np.nan, -np.inf  # these types can hold them
     x.reshape(-1)[7] = np.nextafter(np.float32(least), np.float32(0))
     kept = gk.quantize(x, type).dequantize().reshape(-1)
     assert np.isnan(kept[3])
@@ -141,7 +141,7 @@ def test_small_values_have_finite_blocks(type: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("type", WEIGHED)
-def test_where_no_column_counts_importance_is_none(type: str) -> None:
+def test_importance_of_zeros_is_ignored(type: str) -> None:
     x = normal(6, 512)
     assert np.array_equal(
         gk.quantize(x, type, importance=np.zeros(512)).data, gk.quantize(x, type).data
@@ -169,7 +169,7 @@ def test_each_expert_has_its_own_importance(type: str) -> None:
         gk.quantize(x[2], type, importance=importance[2]).data,
     ]
     assert np.array_equal(found.data, np.concatenate(alone))
-    # All in one row, as imatrix.dat has them; and one for all.
+    # All in one row, as in imatrix.dat; and one for all experts.
     assert np.array_equal(
         gk.quantize(x, type, importance=importance.reshape(1, -1)).data, found.data
     )

@@ -1,4 +1,4 @@
-"""Row order of q and k."""
+"""The row order of q and k."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small Unigram and WordPiece vocabularies, and what llama.cpp makes of texts with them.
+"""Small Unigram and WordPiece vocabularies, and llama.cpp's results for texts with them.
 
 tests/data/llama_cpp_subwords.json holds both vocabularies as gguf keys, and for each setting the
 ids with and without special tokens, and the text of the latter, that llama.cpp of October 2026 gave
@@ -27,5 +27,5 @@ def keys(model: str, **settings: Any) -> dict[str, Any]:
 
 
 def runs(model: str) -> list[dict[str, Any]]:
-    """What llama.cpp gave: ``settings``, and ``cases`` of text, ids, plain ids, their text."""
+    """llama.cpp's results: ``settings``, and ``cases`` of text, ids, plain ids, their text."""
     return [run for run in _RECORDED["runs"] if run["model"] == model]

@@ -1,4 +1,4 @@
-"""Compiled merging against the tokenizers library's, which must give the same ids."""
+"""Compiled merging gives the same ids as the tokenizers library's."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def library(pieces: list[str], merges: list[str], whole_words: bool) -> Any:
 
 
 def made_up(chance: random.Random) -> tuple[list[str], list[str]]:
-    """A vocabulary grown by random merges, in random order, some of them twice."""
+    """A vocabulary made by random merges, in random order, some of them twice."""
     pieces = chance.sample("abcé你😀Ġ", 5)
     merges: list[str] = []
     for _ in range(chance.randrange(60)):
         left, right = chance.choices(pieces, k=2)
         merges.append(f"{left} {right}")
-        pieces.append(left + right)  # may be there already: the first counts
+        pieces.append(left + right)  # can exist already: the first counts
     chance.shuffle(merges)
     return pieces, merges + chance.choices(merges, k=3) if merges else merges
 
@@ -55,7 +55,7 @@ def test_smollm2_merges_as_the_library(smollm2_gguf: Path) -> None:
     ours, theirs = _core.Bpe(pieces, merges, False), library(pieces, merges, False)
     chance = random.Random(12)
     letters = [piece for piece in pieces if len(piece) == 1]
-    words = list(pieces)  # each piece is a word that some merges make, or cannot
+    words = list(pieces)  # each piece as a word, whether merges can form it or not
     words += ["".join(chance.choices(pieces, k=chance.randrange(1, 6))) for _ in range(20_000)]
     words += ["".join(chance.choices(letters, k=chance.randrange(1, 40))) for _ in range(20_000)]
     words += [letter * 1000 for letter in letters]

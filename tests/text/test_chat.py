@@ -1,4 +1,4 @@
-"""Chat templates: text equal to transformers', a sandbox, and forms for files without one."""
+"""Chat templates: the same text as transformers', a sandbox, and defaults for files without one."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_the_real_models_own_template(smollm2_gguf: Path, theirs: Any) -> None:
         assert ids.count(2) == len(conversation) + (conversation[0]["role"] != "system")
 
 
-def test_a_file_without_a_template_gets_the_form_its_tokens_tell() -> None:
+def test_a_file_without_a_template_gets_one_by_its_tokens() -> None:
     messages = CONVERSATIONS[1]
     assert render(None, messages, vocabulary("<|im_start|>", "<|im_end|>")) == (
         "<|im_start|>system\n  Be brief.  <|im_end|>\n<|im_start|>user\nHi\n<|im_end|>\n"

@@ -1,4 +1,4 @@
-"""End tokens: llama.cpp's by text and key, and all that a checkpoint lists."""
+"""End tokens: llama.cpp's by text and key, and those that a checkpoint lists."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ggmlkit.errors import ModelError
 from ggmlkit.text.tokenizer import Tokenizer
 from ggmlkit.text.vocab_keys import CARRIED
 
-# Tokens with their types, keys by name of a token, and what llama.cpp (llama-cpp-python 0.3.36's
-# source, run as xllamacpp 2026.10) calls an end token of a file with these after two letters.
+# Tokens with their types, keys by name of a token, and the end tokens of llama.cpp (the source in
+# llama-cpp-python 0.3.36, run as xllamacpp 2026.10) for a file with these tokens after two letters.
 LLAMA_CPP = [
     ("<x>=3 <|eot_id|>=3 <|eom_id|>=3", "eos=<x>", "<x> <|eot_id|> <|eom_id|>"),
     ("<x>=3 </s>=1 [EOS]=4 [e~[=5", "eos=<x>", "<x> </s> [EOS] [e~["),
@@ -26,7 +26,7 @@ LLAMA_CPP = [
     ("<eos>=3 </s>=3 <|tool_response>=3", "eos=<eos>", "<eos> <|tool_response>"),
     ("<|plamo:eos|>=3 </s>=3", "eos=<|plamo:eos|>", "<|plamo:eos|>"),
     ("<|plamo:eos|>=3 </s>=3", "eos=</s>", "</s>"),
-    # Of code models: padding, repository and file end a text; by a key, else by text.
+    # Code models: the padding, repository and file tokens end a text; by a key, else by text.
     ("<x>=3 [PAD]=3 <reponame>=1 <|file_sep|>=3", "eos=<x>", "<x> [PAD] <reponame> <|file_sep|>"),
     ("<x>=3 <PAD>=3 <y>=3", "eos=<x> fim_pad=<y>", "<x> <y>"),
     ("<x>=3 <fim_prefix>=3 <MID>=3", "eos=<x>", "<x>"),
@@ -66,9 +66,9 @@ def test_all_that_the_file_lists_end_a_text() -> None:
 
 
 @pytest.mark.parametrize("value", ["<0>", [1.5], [[1, 2]], [[1], [1, 2]], ["a"], {"a": 1}])
-def test_a_list_that_is_none_is_refused(value: object) -> None:
+def test_a_value_that_is_not_a_list_is_refused(value: object) -> None:
     found = metadata({"<0>": 3}, {}, **{"tokenizer.ggml.eos_token_ids": value})
-    with pytest.raises(ModelError, match="eos_token_ids is no list of integers"):
+    with pytest.raises(ModelError, match="eos_token_ids is not a list of integers"):
         Tokenizer.from_metadata(found)
 
 
@@ -82,10 +82,10 @@ def test_key_of_no_token() -> None:
     with pytest.raises(ModelError, match="eot_token_id 3 is outside 3 tokens"):
         Tokenizer.from_metadata(found)
     found = metadata({"<0>": 3}, {}, **{"tokenizer.ggml.fim_pad_token_id": 3})
-    assert ends(found) == set()  # llama.cpp goes by the text then
+    assert ends(found) == set()  # llama.cpp then uses the text
 
 
-def test_of_a_file_with_its_tokenizer_json_texts_count_for_added_tokens_alone() -> None:
+def test_with_a_carried_tokenizer_json_texts_count_for_added_tokens_only() -> None:
     carried = {CARRIED: json.dumps({"model": {}, "added_tokens": []})}
     tokens = {"</s>": 1, "<|im_end|>": 4, "<|endoftext|>": 3}
     assert ends(metadata(tokens, {}, **carried)) == {"<|im_end|>", "<|endoftext|>"}

@@ -1,4 +1,4 @@
-"""Chat messages: contents of None and of parts, and what is refused."""
+"""Chat messages: contents that are None or parts, and refused messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_parts_are_joined_for_templates_that_take_text(
     given = [{"role": "user", "content": PARTS}, {"role": "user", "content": "d"}]
     found = text_messages(given, template, tokenizer)
     assert [message["content"] for message in found] == ["a\nb\nc", "d"]
-    assert given[0]["content"] is PARTS  # the caller's are left alone
+    assert given[0]["content"] is PARTS  # the caller's are not changed
 
 
 def test_parts_stay_parts_for_templates_that_take_these(tokenizer: gk.Tokenizer) -> None:
@@ -69,11 +69,11 @@ def test_no_content_is_an_empty_text(tokenizer: gk.Tokenizer) -> None:
             [{"role": "user", "content": ["a", {"type": "image_url", "image_url": {}}]}],
             r"messages\[0\]\['content'\]\[1\] is a part of type 'image_url'",
         ),
-        ([{"content": [5]}], r"\['content'\]\[0\] is 5; this model reads parts of type 'text'"),
+        ([{"content": [5]}], r"\['content'\]\[0\] is 5; this model takes parts of type 'text'"),
         ([{"content": [{"type": "text"}]}], r"\[0\]\['text'\] must be a str, not None"),
         ([{"content": [{"type": "text", "text": b"a"}]}], r"must be a str, not bytes b'a'"),
     ],
 )
-def test_what_is_no_message(tokenizer: gk.Tokenizer, messages: Any, message: str) -> None:
+def test_invalid_messages_are_refused(tokenizer: gk.Tokenizer, messages: Any, message: str) -> None:
     with pytest.raises(gk.ArgumentError, match=message):
         text_messages(messages, CHATML, tokenizer)

@@ -1,4 +1,4 @@
-"""Text beside tokens that stand in it: ids equal the tokenizers library's and SentencePiece's."""
+"""Text with tokens in it: the same ids as the tokenizers library's and SentencePiece's."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ LINES = {"type": "Split", "pattern": {"Regex": "[\n\t]+"}, "behavior": "Removed"
 
 @pytest.fixture(scope="module")
 def spaced() -> dict[str, Any]:
-    """A tokenizer.json of a BPE with byte fallback, all ways to make a piece among its merges."""
+    """A tokenizer.json of a BPE with byte fallback; its merges have all pairs for each piece."""
     trained = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
@@ -76,7 +76,7 @@ def spaced() -> dict[str, Any]:
 
 
 def with_merges(tokenizer: dict[str, Any], *, long_left: bool) -> dict[str, Any]:
-    """The tokenizer with all pairs that make each piece, as SentencePiece's are converted."""
+    """The tokenizer with all pairs that form each piece, as in converted SentencePiece models."""
     vocab = tokenizer["model"]["vocab"]
     pieces = dict.fromkeys("".join(pair) for pair in tokenizer["model"]["merges"])
     merges = [
@@ -222,7 +222,7 @@ def test_the_order_of_merges_is_kept(
     tokenizer = with_merges(
         {**spaced, "normalizer": SPACES, "pre_tokenizer": None}, long_left=long_left
     )
-    if changed:  # no longer all ways to make a piece
+    if changed:  # no longer all pairs for each piece
         del tokenizer["model"]["merges"][5::7]
     ours, theirs = both(tmp_path, tokenizer)
     found = metadata_from_tokenizer_json(tmp_path / "tokenizer.json", theirs.get_vocab_size())
@@ -233,8 +233,8 @@ def test_the_order_of_merges_is_kept(
     assert written["model"]["merges"] == tokenizer["model"]["merges"]
 
 
-def test_tokens_of_white_space_that_take_more_along(tmp_path: Path, spaced: dict[str, Any]) -> None:
-    """One within the white space that another took is dropped if it takes what is to its left."""
+def test_tokens_of_white_space_that_include_more(tmp_path: Path, spaced: dict[str, Any]) -> None:
+    """A token inside the white space of another is dropped if it includes the space to its left."""
     size = max(spaced["model"]["vocab"].values()) + 1
     options = {"lstrip": True, "rstrip": True, "single_word": False, "special": False}
     token = {"id": size, "content": "  ", "normalized": False, **options}
@@ -247,7 +247,7 @@ def test_tokens_of_white_space_that_take_more_along(tmp_path: Path, spaced: dict
     ("part", "value", "message"),
     [
         ("normalizer", {"type": "Martian"}, "'Martian' is not known"),
-        ("normalizer", {"type": "Prepend", "prepend": "a" * 1000}, "no text of up to 64"),
+        ("normalizer", {"type": "Prepend", "prepend": "a" * 1000}, "not a text of up to 64"),
         (
             "normalizer",
             {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""},
@@ -256,7 +256,7 @@ def test_tokens_of_white_space_that_take_more_along(tmp_path: Path, spaced: dict
         ("pre_tokenizer", {"type": "Whitespace"}, "not supported"),
     ],
 )
-def test_steps_that_are_not_run_are_named(
+def test_unsupported_steps_are_named(
     tmp_path: Path, spaced: dict[str, Any], part: str, value: Any, message: str
 ) -> None:
     path = tmp_path / "tokenizer.json"
@@ -303,7 +303,7 @@ def test_runs_of_spaces_as_user_defined_tokens(tmp_path: Path, space: str) -> No
         user_defined_symbols=[*RUNS, "<tag>"],
     )
     found = metadata_from_sentencepiece(tmp_path / "spm.model", theirs.vocab_size())
-    # As another program writes them: without what only this one writes.
+    # As written by another program, without the keys that only this library writes.
     found = {
         key: value
         for key, value in found.items()
@@ -365,8 +365,8 @@ def test_spaces_by_sentencepieces_rules(tmp_path: Path, rule: str) -> None:
             assert ours.decode(ids) == theirs.decode(ids), repr(text)
 
 
-def test_unknown_and_special_tokens_are_shown_where_asked_for(tmp_path: Path, spaced: Any) -> None:
-    del spaced["model"]["vocab"]["<0x0A>"]  # the others fill its place
+def test_unknown_and_special_tokens_are_shown_if_requested(tmp_path: Path, spaced: Any) -> None:
+    del spaced["model"]["vocab"]["<0x0A>"]  # the later ids move down
     spaced["model"]["vocab"]["<0x0B>x"] = 13
     ours, theirs = both(
         tmp_path,

@@ -1,4 +1,4 @@
-"""Post-processors: tokens around a text equal those of the tokenizers library."""
+"""Post-processors: the same tokens around a text as the tokenizers library's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ BEFORE = template(special("b"), sequence(), b=[3])
 
 
 def theirs(post_processor: dict[str, Any] | None) -> Around | None:
-    """What the library puts around a text of one token; None if that does not come out once."""
+    """The library's tokens around a text of one token; None if that doesn't occur exactly once."""
     import tokenizers
 
     blank = json.loads(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
@@ -89,7 +89,7 @@ def test_tokens_around_a_text_are_the_librarys(
     assert theirs(post_processor) == expected
 
 
-def test_post_processors_of_any_make_are_done_as_the_library_does() -> None:
+def test_random_post_processors_work_as_in_the_library() -> None:
     chance = random.Random(1)
 
     def one(depth: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def test_post_processors_of_any_make_are_done_as_the_library_does() -> None:
     while checked < 300:
         made = one(0)
         ours = tokens_around(made)
-        if ours is not None:  # of others some make the library stop the process's thread, loudly
+        if ours is not None:  # some others make the library panic
             assert ours == theirs(made), made
             checked += 1
 
@@ -120,7 +120,7 @@ for _ in range(100_000):
     DEEP = several(DEEP)
 
 
-def test_deep_nesting_is_no_trouble() -> None:
+def test_deep_nesting_is_allowed() -> None:
     assert tokens_around(DEEP) == ((), ())
 
 
@@ -155,5 +155,5 @@ def test_deep_nesting_is_no_trouble() -> None:
         several(*[fixed("Bert")] * 2000),
     ],
 )
-def test_what_is_no_post_processor_gives_nothing(junk: object) -> None:
+def test_invalid_post_processors_give_none(junk: object) -> None:
     assert tokens_around(junk) is None

@@ -1,8 +1,8 @@
-"""Pre-tokenizers: every name that llama.cpp takes gives its ids, in time linear in the text.
+"""Pre-tokenizers: every name that llama.cpp knows gives its ids, in time linear in the text.
 
 ``tests/data/pretokenizers.json`` holds two small vocabularies, texts, and for every name the ids
-that llama.cpp's own tokenizer made of them. The vocabularies were trained on texts that were not
-cut, so that a word too long or too short shows in the ids.
+from llama.cpp's own tokenizer. The vocabularies were trained on texts that were not split, so that
+a word that is too long or too short changes the ids.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def encoder(name: str) -> BpeEncoder:
 
 
 def cut(regex: str, text: str) -> list[str]:
-    """The words that one expression makes of a text."""
+    """The words that one expression splits a text into."""
     return LibrarySplitter([split(regex)]).words(text, letters=False)
 
 
@@ -51,7 +51,7 @@ def test_every_name_gives_llama_cpps_ids(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_has_what_llama_cpp_gives_it_besides(name: str) -> None:
+def test_every_name_has_the_settings_that_llama_cpp_has(name: str) -> None:
     family = pretokenizers.by_name(name)
     ours = {
         "bos": family.adds_bos,
@@ -68,7 +68,7 @@ def test_every_name_has_what_llama_cpp_gives_it_besides(name: str) -> None:
 def test_the_names_are_llama_cpps() -> None:
     assert set(NAMES) <= set(pretokenizers.known_names())
     assert len(NAMES) == 93
-    with pytest.raises(ModelError, match=r"'martian' is none of those known: a\.x-4\.0, afmoe, "):
+    with pytest.raises(ModelError, match=r"'martian' is not known, only a\.x-4\.0, afmoe, "):
         pretokenizers.by_name("martian")
 
 
@@ -120,7 +120,7 @@ QWEN = (
         ([split("[^\\n]+|[\\n]+")], False, False, None),
     ],
 )
-def test_files_are_recognised_however_they_spell_it(
+def test_files_are_recognized_in_any_spelling(
     steps: list[dict[str, Any]], nfc: bool, ignore_merges: bool, name: str | None
 ) -> None:
     file = {"type": "Sequence", "pretokenizers": steps}
@@ -129,7 +129,7 @@ def test_files_are_recognised_however_they_spell_it(
 
 
 @pytest.mark.parametrize("family", pretokenizers.FAMILIES, ids=lambda family: family.name)
-def test_what_is_written_for_a_family_is_recognised(family: PreTokenizer) -> None:
+def test_files_written_for_a_family_are_recognized(family: PreTokenizer) -> None:
     found = pretokenizers.recognised(
         family.json, nfc=family.nfc, ignore_merges=family.ignore_merges
     )
@@ -137,13 +137,13 @@ def test_what_is_written_for_a_family_is_recognised(family: PreTokenizer) -> Non
 
 
 @pytest.mark.parametrize("regex", LINEAR)
-def test_expressions_that_take_linear_time_make_the_same_words(regex: str) -> None:
+def test_linear_expressions_give_the_same_words(regex: str) -> None:
     letters = [*"  \t\n\r1122aé!'٣中\u0301_", "123", "    ", "\u3000", "'s", " " * 20]
     for text in [*mixed(letters, 1000), *(case["text"] for case in RECORDED["texts"])]:
         assert cut(pretokenizers.quick(regex), text) == cut(regex, text), repr(text)
 
 
-# Runs over which an expression may look again from each place: then these take far longer.
+# Runs that an expression can scan again from each position; then these take much longer.
 RUNS = [sign * 40_000 for sign in " \u3000"] + ["1" * 40_000 + "a", "\n " * 2_000 + "中"]
 RUNS += [sign * 4_000 for sign in "a'\u0301é"]
 RUNS_AS_ONE = "€".join([*RUNS, ""])

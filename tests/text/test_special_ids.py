@@ -37,7 +37,7 @@ def vocabulary(model: str) -> Vocab:
         ("bert", "mask", {}, 6),
     ],
 )
-def test_the_key_counts_then_what_is_usual(
+def test_the_key_counts_before_the_usual_text(
     model: str, name: str, metadata: dict[str, int], expected: int | None
 ) -> None:
     assert special_id(vocabulary(model), keys(metadata), name) == expected
@@ -47,7 +47,7 @@ def keys(numbers: dict[str, int]) -> dict[str, Any]:
     return {f"tokenizer.ggml.{name}_token_id": number for name, number in numbers.items()}
 
 
-def test_ids_of_no_token() -> None:
+def test_ids_outside_the_vocabulary() -> None:
     with pytest.raises(ModelError, match="bos_token_id 8 is outside 8 tokens"):
         special_id(vocabulary("llama"), keys({"bos": 8}), "bos")
 
@@ -65,9 +65,9 @@ def test_texts_by_the_names_that_templates_use() -> None:
     }
 
 
-def test_of_tokens_that_are_not_there_only_the_first_and_last_have_a_text() -> None:
+def test_missing_first_and_last_tokens_have_an_empty_text() -> None:
     assert special_texts(vocabulary("gpt2"), {}) == {"bos_token": "", "eos_token": ""}
-    beyond = keys({"padding": 8, "eos": 7})  # files with such a padding token are many
+    beyond = keys({"padding": 8, "eos": 7})  # many files have such a padding token
     assert special_texts(vocabulary("gpt2"), beyond) == {"bos_token": "", "eos_token": ""}
 
 

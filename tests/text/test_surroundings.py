@@ -1,4 +1,4 @@
-"""Tokens before and after a text: a carried post-processor's, or those that keys tell."""
+"""Tokens before and after a text: from a carried post-processor, or from keys."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def flags(**values: object) -> dict[str, object]:
         ("gemma4", "gemma4", {**ids(bos=3), **flags(bos=False)}, (3,), ()),
     ],
 )
-def test_without_a_post_processor_keys_and_the_kind_tell(
+def test_without_a_post_processor_keys_and_the_kind_decide(
     model: str,
     pre: str,
     metadata: dict[str, Any],
@@ -75,7 +75,7 @@ def carried(post_processor: object) -> dict[str, str]:
     return {CARRIED: json.dumps({"post_processor": post_processor})}
 
 
-def test_a_carried_post_processor_says_it_all() -> None:
+def test_a_carried_post_processor_decides() -> None:
     metadata = {**ids(bos=1), **flags(bos=True), **carried(TWO)}
     assert surroundings(vocabulary("gpt2"), metadata).before == (1, 3, 3)
     found = Tokenizer.from_metadata(

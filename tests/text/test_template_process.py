@@ -1,4 +1,4 @@
-"""The processes that render chat templates: killed, hanging, shared, forked, gone."""
+"""The processes that render chat templates: killed, hanging, shared, forked, ended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def is_there(pid: int) -> bool:
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{pid}/stat").read_text()
-    return status.rpartition(")")[2].split()[0] != "Z"  # buried by its new parent, in time
+    return status.rpartition(")")[2].split()[0] != "Z"  # its new parent will collect it
 
 
 def wait_until(done: Any) -> None:
@@ -53,7 +53,7 @@ def wait_until(done: Any) -> None:
     raise AssertionError("it never came true")
 
 
-def test_one_process_serves_again_and_again(renderers: Renderers) -> None:
+def test_one_process_serves_several_requests(renderers: Renderers) -> None:
     texts = [renderers.rendered("{{ n + 1 }}", {"n": n}) for n in range(3)]
     (pid,) = pids(renderers)
     assert texts == ["1", "2", "3"]
@@ -82,7 +82,7 @@ def test_one_that_is_killed_while_it_renders() -> None:
         error = waiting.exception()
     assert isinstance(error, ModelError)
     reasons = ("ended the process that renders it (signal SIGKILL)", "with status -9")
-    assert str(error).endswith(reasons)  # the latter, had it not begun yet
+    assert str(error).endswith(reasons)  # the latter if it had not started yet
     assert renderers.rendered("a", {}) == "a"
     renderers.close()
 
@@ -92,8 +92,8 @@ def test_one_that_hangs_is_ended() -> None:
     renderers.prepare()
     (pid,) = pids(renderers)
     os.kill(pid, signal.SIGSTOP)
-    # Longer than what the socket holds, so that to send it takes patience too.
-    with pytest.raises(ModelError, match=r"has said nothing for 0\.3 seconds: it was ended"):
+    # Longer than the socket's buffer, so that sending waits too.
+    with pytest.raises(ModelError, match=r"has not answered for 0\.3 seconds and was ended"):
         renderers.rendered("{{ a }}", {"a": "x" * 10_000_000})
     assert pids(renderers) == []
     assert not is_there(pid)
@@ -116,8 +116,8 @@ def test_one_that_takes_too_much_is_replaced(template: str, limit: str) -> None:
     renderers.close()
 
 
-def test_signals_that_are_ignored_here_end_it_still() -> None:
-    """What is ignored or blocked stays so in programs that are started."""
+def test_signals_that_are_ignored_here_still_end_it() -> None:
+    """A started program inherits ignored and blocked signals."""
     handler = signal.signal(signal.SIGPROF, signal.SIG_IGN)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
     renderers = Renderers(Bounds(seconds=0.05), patience=20)
@@ -164,7 +164,7 @@ def test_many_threads_share_a_few() -> None:
     renderers.close()
 
 
-def test_closing_wakes_whoever_waits() -> None:
+def test_closing_wakes_waiting_threads() -> None:
     renderers = Renderers(Bounds(seconds=30), most=1)
     renderers.prepare()
     with ThreadPoolExecutor() as threads:
@@ -175,8 +175,10 @@ def test_closing_wakes_whoever_waits() -> None:
     renderers.close()
 
 
-def test_what_the_process_is_given(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the environment, nor open files, nor the folder, nor the terminal's keys."""
+def test_the_environment_of_the_process(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets no environment variables, open files, current folder, or keys of the terminal."""
     monkeypatch.setenv("GGMLKIT_TEST_TOKEN", "secret")
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
@@ -199,7 +201,7 @@ def test_what_the_process_is_given(renderers: Renderers, monkeypatch: pytest.Mon
 
 def test_one_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     renderers = Renderers()
-    what = "chat templates are rendered in a process of their own, which can't be started: "
+    what = "the process that renders chat templates can't be started: "
     ending = [sys.executable, "-S", "-c", "import os; os._exit(3)"]
     with monkeypatch.context() as patch:
         patch.setattr(template_process, "_command", lambda _: ending)
@@ -218,14 +220,14 @@ def test_one_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     renderers.close()
 
 
-def test_a_program_that_is_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where Python is built into it, or frozen."""
+def test_a_program_that_is_not_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example, a program that embeds Python, or a frozen one."""
     real, before = sys.executable, multiprocessing.spawn.get_executable()
     monkeypatch.setattr(sys, "executable", "/usr/bin/env")
     monkeypatch.setattr(sys, "_base_executable", "/usr/bin/env", raising=False)
     multiprocessing.set_executable("/usr/bin/env")
     try:
-        installed = template_process._python()  # the one that belongs to the library
+        installed = template_process._python()  # the interpreter that belongs to the library
         assert installed.name == f"python3.{sys.version_info.minor}"
         monkeypatch.setattr(sys, "base_exec_prefix", "/nowhere")
         with pytest.raises(ModelError, match="set_executable"):
@@ -236,10 +238,10 @@ def test_a_program_that_is_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> No
         multiprocessing.set_executable(before)
 
 
-def test_strftime_now_tells_the_callers_time(
+def test_strftime_now_gives_the_callers_time(
     renderers: Renderers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of whatever zone it has chosen since the process was started."""
+    """Also in a time zone that was set after the process was started."""
     renderers.rendered("a", {})
     for zone in ("Asia/Kathmandu", "XYZ+11"):
         monkeypatch.setenv("TZ", zone)
@@ -252,15 +254,15 @@ def test_strftime_now_tells_the_callers_time(
     time.tzset()
 
 
-def test_text_crosses_as_it_is(renderers: Renderers) -> None:
-    """Lone halves of surrogate pairs too, which Python keeps apart from a pair."""
+def test_text_is_not_changed(renderers: Renderers) -> None:
+    """Also lone surrogates, which Python does not join to a pair."""
     for text in ("é 😀 \0 \r\n", "\ud83d", "\ud83d\ude00", "x" * 8_000_000, "😀" * 2_000_000):
         assert renderers.rendered("{{ a }}", {"a": text}) == text
     with pytest.raises(ModelError, match="refuses these messages: \ud800"):
         renderers.rendered("{{ raise_exception(a) }}", {"a": "\ud800"})
 
 
-def test_errors_are_short_and_tell_the_line(renderers: Renderers) -> None:
+def test_errors_are_short_and_name_the_line(renderers: Renderers) -> None:
     with pytest.raises(ModelError, match=r"^the chat template has an error on line 3: ") as caught:
         renderers.rendered("\n\n{% if %}\n", {})
     assert "\n" not in str(caught.value)
@@ -269,11 +271,13 @@ def test_errors_are_short_and_tell_the_line(renderers: Renderers) -> None:
     assert len(str(caught.value)) < 1100
 
 
-def test_more_than_it_can_be_given(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_requests_and_answers(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(template_process, "_LONGEST", 1 << 20)
-    with pytest.raises(ModelError, match="messages of 2 MB are more than a chat template can"):
+    with pytest.raises(ModelError, match="the messages have 2 MB, too much for a chat template"):
         renderers.rendered("a", {"a": "x" * (2 << 20)})
-    with pytest.raises(ModelError, match="makes 8 MB of text of these messages, far too much"):
+    with pytest.raises(ModelError, match="makes 8 MB of text from these messages, far too much"):
         renderers.rendered("{{ a * 9000000 }}", {"a": "x"})
     assert len(renderers.rendered("{{ a * 8 }}", {"a": "x" * 900_000})) == 7_200_000
     assert renderers.rendered("a", {}) == "a"
@@ -290,7 +294,7 @@ def rendered(text):
 async def together():
     return await asyncio.gather(*(asyncio.to_thread(rendered, str(n)) for n in range(9)))
 
-# At the top level of a script, where a process that imports it again would begin anew.
+# At the top level of a script, which a process that imports it again would repeat.
 assert rendered("a") == "a"
 assert asyncio.run(together()) == [str(n) for n in range(9)]
 with open("/proc/self/task/%d/children" % os.getpid()) as file:
@@ -315,7 +319,7 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("end", ENDS)
 def test_no_process_stays_when_the_program_ends(tmp_path: Path, end: str) -> None:
-    """The program lies in a folder of modules that are called like Python's own."""
+    """The program is in a folder of modules with the names of Python's own."""
     for name in ("marshal", "jinja2", "resource", "typing"):
         (tmp_path / "sub").mkdir(exist_ok=True)
         (tmp_path / "sub" / f"{name}.py").write_text("raise SystemExit('the wrong module')")
@@ -353,7 +357,7 @@ def test_a_forked_program_has_processes_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_fork_while_a_thread_renders(tmp_path: Path) -> None:
-    """Whatever the thread holds at that moment is not held in the fork."""
+    """A lock that the thread holds at that moment is not held in the fork."""
     start = PROGRAM[: PROGRAM.index("assert asyncio")]
     code = start + (
         "thread = threading.Thread(target=lambda: [rendered(str(n)) for n in range(2000)])\n"

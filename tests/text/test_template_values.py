@@ -1,4 +1,4 @@
-"""What a chat template can be given, and what is told of the rest."""
+"""The values that a chat template can get, and errors about others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Size(enum.IntEnum):
 
 
 class Message(collections.UserDict):  # type: ignore[type-arg]
-    """As clients of servers have them."""
+    """Like the messages of servers' clients."""
 
 
 Pair = collections.namedtuple("Pair", "a b")
@@ -90,46 +90,46 @@ def test_values_of_other_types(value: Any, expected: Any) -> None:
         Role,
     ],
 )
-def test_values_that_no_template_is_given(value: object) -> None:
+def test_values_that_templates_cannot_get(value: object) -> None:
     tokenizer = gk.Tokenizer.from_metadata(seeds.spm_vocabulary())
     messages = [{"role": "user", "content": ["x", {"image": value}]}]
     with pytest.raises(ModelError) as caught:
         render("a", messages, tokenizer)
     kind = type(value).__qualname__
     assert str(caught.value) == (
-        f"messages[0]['content'][1]['image'] is of type {kind}, which no chat template can be "
-        "given: make it text, a number, a list or a dict"
+        f"messages[0]['content'][1]['image'] is of type {kind}, which a chat template can't "
+        "get: make it text, a number, a list or a dict"
     )
     with pytest.raises(ModelError, match=r"^tools"):
         render("a", [], tokenizer, tools=value)
 
 
-def test_a_key_that_no_template_is_given() -> None:
+def test_a_key_that_templates_cannot_get() -> None:
     with pytest.raises(ModelError, match=r"^tools\[0\], a key of it, is of type tuple"):
         plain([{(1, 2): 3}], "tools")
 
 
 class Model:
-    """As pydantic's models are."""
+    """Like pydantic's models."""
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter([("role", "user"), ("content", "a")])
 
 
-def test_messages_of_classes_of_their_own() -> None:
+def test_messages_of_other_classes() -> None:
     tokenizer = gk.Tokenizer.from_metadata(seeds.spm_vocabulary())
     messages: list[Any] = [Model(), Message(role="b", content="c")]
     template = "{% for m in messages %}{{ m.role }}{{ m['content'] }}{% endfor %}"
     assert render(template, messages, tokenizer) == "userabc"
 
 
-def test_messages_that_are_none() -> None:
+def test_messages_that_are_not_mappings() -> None:
     tokenizer = gk.Tokenizer.from_metadata(seeds.spm_vocabulary())
     with pytest.raises(ModelError, match="failed"):
         render("{{ messages[0].role + 'x' }}", ["user"], tokenizer)  # type: ignore[list-item]
 
 
-def test_a_value_that_holds_itself() -> None:
+def test_a_value_that_contains_itself() -> None:
     itself: list[Any] = []
     itself.append(itself)
     with pytest.raises(ModelError, match=r"^tools is nested too deeply"):
@@ -141,8 +141,8 @@ def test_a_value_that_holds_itself() -> None:
         plain(shared, "tools")
 
 
-def test_what_conversations_hold() -> None:
-    """Parts of content, tool calls, documents: in order, with None and undefined told apart."""
+def test_values_of_real_conversations() -> None:
+    """Parts of content, tool calls, documents: in order; None differs from undefined."""
     tokenizer = gk.Tokenizer.from_metadata(seeds.spm_vocabulary())
     call = {"type": "function", "function": {"name": "f", "arguments": {"z": 1, "a": [1.5, None]}}}
     messages = [

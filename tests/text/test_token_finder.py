@@ -1,4 +1,4 @@
-"""Tokens that stand in text, found as llama.cpp finds them: against its steps said plainly."""
+"""Tokens in text are found as by llama.cpp: compared with a simple version of its steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def plain(text: str, special: bool = False, left: bool = False, right: bool = Fa
 
 
 def longest_first(patterns: list[Pattern], text: str, special: bool) -> list[str | int]:
-    """One token after the other, the longest first, in every stretch that is still text."""
+    """One token after the other, the longest first, in every part that is still text."""
     parts: list[str | int] = [text] if text else []
     for content, number, is_special, left, right, _ in sorted(
         patterns, key=lambda p: (-len(p[0].encode()), p[1])
@@ -58,7 +58,7 @@ def test_longest_first(seed: int) -> None:
 
 
 def test_a_text_of_one_token_over_and_over() -> None:
-    """Each place is looked at once, whatever stands there."""
+    """Each place is scanned once, whatever the text."""
     texts = {1: "\n", **{count: " " * count for count in range(2, 32)}}
     finder = _core.TokenFinder(
         [(text, number, False, False, False, False) for number, text in texts.items()]
@@ -69,8 +69,8 @@ def test_a_text_of_one_token_over_and_over() -> None:
         assert finder.split(" " * 200_000, False, longest_first=False) == [31] * 6451 + [19]
 
 
-def test_tokens_within_white_space_that_each_takes_along() -> None:
-    """The white space after them is looked through once."""
+def test_tokens_within_white_space_that_each_includes() -> None:
+    """The white space after them is scanned once."""
     finder = _core.TokenFinder([("\n", 1, False, False, True, False)])
     with bounded():
         found = finder.split("\n" * 200_000 + "a", False, longest_first=False)

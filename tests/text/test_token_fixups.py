@@ -15,18 +15,18 @@ from ggmlkit.text.vocab_keys import CARRIED
 
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED = map(TokenType, (1, 2, 3, 4, 5))
 
-# Piece, its type in the file, and what llama.cpp has of it once loaded (xllamacpp 2026.10).
+# Piece, its type in the file, and its type in llama.cpp after loading (xllamacpp 2026.10).
 LLAMA_CPP = [
     ("a", NORMAL, NORMAL),
     ("<|im_end|>", NORMAL, CONTROL),
     ("<|endoftext|>", USER, CONTROL),
-    ("<|im_start|>", NORMAL, NORMAL),  # not one of those it looks for
+    ("<|im_start|>", NORMAL, NORMAL),  # not one that it searches for
     ("</s>", UNUSED, CONTROL),
     ("<eos>", UNKNOWN, UNKNOWN),
     ("<fim_prefix>", NORMAL, CONTROL),
     ("▁<SUF>", NORMAL, CONTROL),
     ("<|file_sep|>", USER, CONTROL),
-    ("<|channel|>", CONTROL, USER),  # read in any text, and shown
+    ("<|channel|>", CONTROL, USER),  # found in any text, and shown
     ("<|start|>", NORMAL, USER),
 ]
 
@@ -50,25 +50,25 @@ def test_types_are_llama_cpps() -> None:
     assert vocab.types.dtype == np.int32
 
 
-def test_what_ends_nothing_beside_the_others_is_text() -> None:
+def test_exceptions_that_end_nothing_are_text() -> None:
     pieces = ["<|end|>", "<|call|>", "<|return|>", "</s>", "<|tool_response>"]
     assert fixed_types(pieces, [3] * 5, {}).tolist() == [USER, CONTROL, CONTROL, NORMAL, CONTROL]
 
 
-def test_a_key_names_the_gap_token_and_the_others_stay() -> None:
-    told = {"tokenizer.ggml.fim_pre_token_id": 0}
-    assert fixed_types(["a", "<fim_prefix>"], [1, 1], told).tolist() == [NORMAL, NORMAL]
-    told = {"tokenizer.ggml.prefix_token_id": 0}  # its older name
-    assert fixed_types(["a", "<fim_prefix>"], [1, 1], told).tolist() == [NORMAL, NORMAL]
-    told = {"tokenizer.ggml.fim_pre_token_id": 9}
-    assert fixed_types(["a", "<fim_prefix>"], [1, 1], told).tolist() == [NORMAL, CONTROL]
+def test_a_key_names_the_fim_token_and_the_others_stay() -> None:
+    metadata = {"tokenizer.ggml.fim_pre_token_id": 0}
+    assert fixed_types(["a", "<fim_prefix>"], [1, 1], metadata).tolist() == [NORMAL, NORMAL]
+    metadata = {"tokenizer.ggml.prefix_token_id": 0}  # its older name
+    assert fixed_types(["a", "<fim_prefix>"], [1, 1], metadata).tolist() == [NORMAL, NORMAL]
+    metadata = {"tokenizer.ggml.fim_pre_token_id": 9}
+    assert fixed_types(["a", "<fim_prefix>"], [1, 1], metadata).tolist() == [NORMAL, CONTROL]
 
 
 def test_a_file_with_its_tokenizer_json_keeps_its_types() -> None:
     assert fixed_types(["<|im_end|>", "<|channel|>"], [4, 3], {CARRIED: "{}"}).tolist() == [4, 3]
 
 
-def test_control_looking_text_is_a_token_where_asked_for() -> None:
+def test_text_of_a_control_token_is_a_token_if_requested() -> None:
     pieces = ["a", "<|im_end|>", "<", "|", "i", "m", "_", "e", "n", "d", ">"]
     tokenizer = Tokenizer.from_metadata(keys(pieces, [1] * len(pieces)))
     assert tokenizer.encode("a<|im_end|>", parse_special=True) == [0, 1]
@@ -95,13 +95,13 @@ TYPES = [1, 3, 2, 1, 3, 3, 4, 1, 3]
         ({"general.name": "phi-3", CARRIED: "{}"}, [], []),
     ],
 )
-def test_stripping_is_told_by_the_models_name(
+def test_stripping_depends_on_the_models_name(
     more: dict[str, Any], left: list[str], right: list[str]
 ) -> None:
     metadata = keys(PIECES, TYPES, **more)
     found = stripping_by_model(Vocab.from_metadata(metadata), metadata)
     assert [PIECES[number] for number in sorted(found.left)] == left
-    # What the file calls normal is put right first, unless it carries its tokenizer.json.
+    # The type "normal" is corrected first, unless the file carries its tokenizer.json.
     assert [PIECES[number] for number in sorted(found.right)] == right
 
 

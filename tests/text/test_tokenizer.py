@@ -1,4 +1,4 @@
-"""Tokenizers: ids equal SentencePiece's and transformers', bytes survive, bad input is refused."""
+"""Tokenizers: SentencePiece's and transformers' ids, all bytes kept, bad input refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CORPUS = [
     "        indented\n\n\n=== --- ===== ----",
 ] * 30
 
-# Signs that stand for spaces in pieces don't survive every way through a file.
+# Characters that mean spaces in pieces don't survive in every kind of file.
 MORE = [
     "e\u0301 \u00e9 \u1112\u1161\u11ab",  # NFD, NFC, Hangul in parts
     "it's WE'LL they'd I'M",
@@ -38,7 +38,7 @@ LETTERS = [*"aaab  -=<>to lé你😀1▁\n\t\rzQ'.9", "  ", "<tool>", "<s>", "th
 
 
 def texts(count: int) -> list[str]:
-    """The awkward ones, and random strings."""
+    """The awkward texts, and random strings."""
     return AWKWARD + MORE + mixed(LETTERS, count)
 
 
@@ -167,19 +167,19 @@ def spm(extra: list[tuple[str, int]] | None = None, **keys: Any) -> dict[str, An
     }
 
 
-def test_control_tokens_only_where_asked_for() -> None:
+def test_control_tokens_only_if_requested() -> None:
     tokenizer = Tokenizer.from_metadata(spm([("<|end|>", 3), ("<tool>", 4)]))
     end, tool = tokenizer.token_id("<|end|>"), tokenizer.token_id("<tool>")
     assert end not in tokenizer.encode("hi<|end|>")
     assert tokenizer.encode("hi<|end|>hi", parse_special=True) == [1, 263, end, 263]
-    # As llama.cpp has it: a space leads the text behind every token that stands in it.
+    # As in llama.cpp: the text after every token in it gets a leading space.
     assert tokenizer.encode("hi<tool>hi", add_special=False) == [263, tool, 263]
     assert tokenizer.eog_ids == {2, end}
     assert tokenizer.decode([1, 263, end]) == "hi"
     assert tokenizer.decode([tool]) == "<tool>"
 
 
-def test_flags_say_what_is_added() -> None:
+def test_flags_decide_which_tokens_are_added() -> None:
     assert Tokenizer.from_metadata(spm()).encode("hi") == [1, 263]
     both = Tokenizer.from_metadata(spm(add_bos_token=False, add_eos_token=True))
     assert both.encode("hi") == [263, 2]
@@ -190,7 +190,7 @@ def test_flags_say_what_is_added() -> None:
     assert bare.encode("") == [1]
 
 
-def test_a_piece_that_is_no_utf8_gives_its_bytes() -> None:
+def test_a_piece_that_is_not_utf8_gives_its_bytes() -> None:
     metadata = spm()
     metadata["tokenizer.ggml.tokens"][-1] = b"\xff\xfe"
     tokenizer = Tokenizer.from_metadata(metadata)
@@ -246,7 +246,7 @@ def test_trained_vocabularies_tokenize_as_transformers(tmp_path: Path, pre: str)
             assert ours.decode(plain) == text
 
 
-def test_the_default_pre_tokenizer_cuts_as_its_expressions_say() -> None:
+def test_the_default_pre_tokenizer_splits_by_its_expressions() -> None:
     import regex
 
     alphabet = {byte: letter for letter, byte in _letters().items()}
@@ -298,7 +298,7 @@ def test_smollm2_tokenizes_as_transformers(smollm2_gguf: Path, tmp_path: Path) -
         ids = ours.encode(text, parse_special=True)
         assert ids == theirs.encode(text), repr(text)
         assert ours.decode(ours.encode(text)) == text
-    # Ids as published with the model: digits stand alone, a space leads a word.
+    # The published ids of the model: single digits, and words with a leading space.
     assert ours.encode("Hello world 1234") == [19556, 905, 216, 33, 34, 35, 36]
 
 
@@ -369,22 +369,22 @@ def gpt2(**keys: Any) -> dict[str, Any]:
         (gpt2(model="rwkv"), "'rwkv' is not supported, only llama, gpt2, t5, bert"),
         (gpt2(tokens=None), "tokens is missing"),
         (gpt2(tokens=[]), "tokens is empty"),
-        (gpt2(tokens=["a", 1, "ab"]), "no text"),
+        (gpt2(tokens=["a", 1, "ab"]), "not text"),
         (gpt2(token_type=[1]), "token_type is not a list of 3"),
         (gpt2(token_type="abc"), "token_type is not a list of 3"),
         (gpt2(merges=None), "merges is missing"),
         (gpt2(merges=["ab"]), "entry 0 is no pair"),
         (gpt2(merges=[5]), "entry 0 is no pair"),
-        (gpt2(merges=["a c"]), "makes no BPE"),
-        (gpt2(pre="martian"), "'martian' is none of those known"),
-        (gpt2(pre=7), "no text"),
+        (gpt2(merges=["a c"]), "not a valid BPE"),
+        (gpt2(pre="martian"), "'martian' is not known"),
+        (gpt2(pre=7), "not text"),
         (gpt2(eos_token_id=3), "eos_token_id 3 is outside 3 tokens"),
         (spm(scores=[0.0]), "scores is not a list of 264"),
         (spm(scores=["x"] * 264), "scores is not a list of 264"),
         (spm(precompiled_charsmap=[1, 2, 3]), "precompiled_charsmap is damaged"),
     ],
 )
-def test_vocabularies_that_make_no_tokenizer(metadata: dict[str, Any], message: str) -> None:
+def test_invalid_vocabularies_are_refused(metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         Tokenizer.from_metadata(metadata)
 

@@ -1,4 +1,4 @@
-"""Unigram: ids equal llama.cpp's, SentencePiece's and transformers', each for its own files."""
+"""Unigram: the same ids as llama.cpp, SentencePiece and transformers, each for its own files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LETTERS = [
 
 
 def texts(count: int, seed: int = 5) -> list[str]:
-    """The awkward ones, random ones, and a long one."""
+    """The awkward texts, random ones, and a long one."""
     found = AWKWARD + mixed(LETTERS, count, seed)
     return [*found, "".join(found[-40:]) * 20]
 
@@ -51,7 +51,7 @@ def test_ids_and_texts_are_llama_cpps(run: dict[str, Any]) -> None:
         assert ours.decode(plain) == decoded, repr(text)
 
 
-def test_tokens_that_a_file_does_not_tell_are_known_by_their_names() -> None:
+def test_tokens_without_keys_are_known_by_their_names() -> None:
     keys = subwords.keys("t5")
     for name in ("bos", "eos", "unknown"):
         del keys[f"tokenizer.ggml.{name}_token_id"]
@@ -141,7 +141,7 @@ def test_ids_are_transformers(tmp_path: Path, byte_fallback: bool) -> None:
         value.save(str(path))
         theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
         found = metadata_from_tokenizer_json(path, value.get_vocab_size())
-        assert len(found[CARRIED]) < 5000  # the compiled rules have a key of their own
+        assert len(found[CARRIED]) < 5000  # the compiled rules have their own key
         ours = Tokenizer.from_metadata(found)
         again = tokenizers.Tokenizer.from_str(json.dumps(to_tokenizer_json(found)))
         for text in texts(60):
@@ -174,7 +174,7 @@ def test_a_vocabulary_of_250_000_opens_and_texts_take_linear_time() -> None:
     ours = Tokenizer.from_metadata(keys)
     for text in ("\n ", " ", "a", "\u0301", "世", "▁"):
         ours.encode(text * 200_000)
-    assert time.process_time() - started < 5  # ten times what it takes
+    assert time.process_time() - started < 5  # ten times the usual time
 
 
 UNUSABLE = [
@@ -188,16 +188,16 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("settings", "message"), UNUSABLE)
-def test_vocabularies_that_make_no_unigram(settings: dict[str, Any], message: str) -> None:
+def test_invalid_vocabularies_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         Tokenizer.from_metadata(subwords.keys("t5", **settings))
 
 
 @pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
-def test_scores_that_are_no_numbers(score: float) -> None:
+def test_scores_that_are_not_numbers(score: float) -> None:
     keys = subwords.keys("t5")
     keys["tokenizer.ggml.scores"] = [*keys["tokenizer.ggml.scores"][:-1], score]
-    with pytest.raises(ModelError, match=r"scores\[\d+\] is -?(nan|inf), no finite number"):
+    with pytest.raises(ModelError, match=r"scores\[\d+\] is -?(nan|inf), not a finite number"):
         Tokenizer.from_metadata(keys)
 
 
@@ -246,7 +246,7 @@ def test_without_an_unknown_token_odd_letters_are_an_error() -> None:
         ours.encode("☃")
 
 
-def test_carried_patterns_that_could_take_for_ever_are_refused() -> None:
+def test_carried_patterns_that_could_take_endless_time_are_refused() -> None:
     step = {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}
     carried = json.dumps({"model": {"type": "Unigram"}, "normalizer": step})
     keys = {**subwords.keys("t5"), "ggmlkit.tokenizer_json": carried}

@@ -1,4 +1,4 @@
-"""WordPiece: ids equal llama.cpp's for its files, transformers' for those from tokenizer.json."""
+"""WordPiece: llama.cpp's ids for its files, transformers' ids for those from tokenizer.json."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_spaces_before_punctuation_are_left_out_as_llama_cpp_does() -> None:
 
 def test_first_and_last_tokens() -> None:
     keys = subwords.keys("bert")
-    told = {name: keys.pop(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "seperator")}
+    stored = {name: keys.pop(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "seperator")}
     del keys["tokenizer.ggml.unknown_token_id"]
     by_name = Tokenizer.from_metadata(keys)
     assert (by_name.bos_id, by_name.unknown_id) == (
-        told["bos"],
+        stored["bos"],
         keys["tokenizer.ggml.tokens"].index("[UNK]"),
     )
-    assert by_name.encode("") == [told["bos"], told["seperator"]]
+    assert by_name.encode("") == [stored["bos"], stored["seperator"]]
     cls = {"tokenizer.ggml.cls_token_id": 5, "tokenizer.ggml.seperator_token_id": 6}
     assert Tokenizer.from_metadata({**keys, **cls}).encode("") == [5, 6]
 
@@ -110,7 +110,7 @@ def test_ids_are_transformers(tmp_path: Path, added: bool) -> None:
                 assert ours.decode(ids, special=special) == expected, repr(text)
 
 
-def test_every_letter_is_cut_as_the_library_cuts_it(tmp_path: Path) -> None:
+def test_every_character_is_split_as_by_the_library(tmp_path: Path) -> None:
     value = library(lowercase=True, strip_accents=None, ideographs=True, added=False)
     path = tmp_path / "tokenizer.json"
     value.save(str(path))
@@ -146,7 +146,7 @@ def test_texts_take_linear_time() -> None:
     started = time.process_time()
     for text in ("\n ", " ", "a", "\u0301", "世", ".", "ab", "한"):
         ours.encode(text * 200_000)
-    assert time.process_time() - started < 5  # ten times what it takes
+    assert time.process_time() - started < 5  # ten times the usual time
 
 
 def test_a_word_as_long_as_the_text() -> None:
@@ -156,7 +156,7 @@ def test_a_word_as_long_as_the_text() -> None:
     assert ours.encode("a" + "ab" * 100_000, add_special=False) == [a] + [ab] * 100_000
 
 
-def test_vocabularies_that_make_no_wordpiece() -> None:
+def test_invalid_vocabularies_are_refused() -> None:
     keys = subwords.keys("bert")
     tokens = [*keys["tokenizer.ggml.tokens"]]
     tokens[5] = "a" * 10**6

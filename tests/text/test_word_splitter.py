@@ -1,4 +1,4 @@
-"""Words that expressions cut text into: the same as in the tokenizers library's Oniguruma."""
+"""Expressions split text into the same words as the tokenizers library's Oniguruma."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POOLS = [
 
 
 def mixtures(count: int, seed: int) -> list[str]:
-    """Texts of characters of all kinds, some of them drawn from all of Unicode."""
+    """Texts of characters of all kinds, some of them from all of Unicode."""
     chance = random.Random(seed)
 
     def stretch() -> str:
@@ -45,13 +45,13 @@ STEPS = {
     for family in pretokenizers.FAMILIES
     for kind, steps in (("llama.cpp", family.steps), ("own", family.own))
 }
-# What only the library reads: scripts, word boundaries, repeated lookaheads, words taken out.
+# Supported by the library only: scripts, word boundaries, repeated lookaheads, removed words.
 OF_THE_LIBRARY = {"kimi-k2 own", "tiny_aya own", "superbpe own", "exaone-moe own"}
 OF_THE_LIBRARY |= {"whitespace llama.cpp", "whitespace own"}
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_families_cut_as_the_library(name: str) -> None:
+def test_families_split_as_the_library(name: str) -> None:
     ours, theirs = splitter(STEPS[name]), LibrarySplitter(STEPS[name])
     assert isinstance(ours, LibrarySplitter) == (name in OF_THE_LIBRARY)
     for text in mixtures(300, seed=1):

@@ -1,1 +1,1 @@
-"""What a model is: architectures, hyper-parameters, tensor names."""
+"""Describes models: architectures, hyper-parameters, tensor names."""

@@ -1,4 +1,4 @@
-"""The architectures of the LLaMA family, as gguf names them: how each differs from LLaMA."""
+"""The architectures of the LLaMA family under gguf's names, and how each differs from LLaMA."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Architecture:
-    """The switches of one architecture; what is not said is as in LLaMA.
+    """The switches of one architecture; the defaults are LLaMA's.
 
     Attributes:
         name: ``general.architecture``, and the prefix of its keys.
         rope_pairs: which elements of a head are rotated together: ``"neighbours"`` (2i, 2i + 1),
             or ``"halves"`` (i, i + half).
-        gate: activation of the feed-forward gate: ``"silu"``, or ``"gelu"`` by its approximation
-            with a hyperbolic tangent.
+        gate: activation of the feed-forward gate: ``"silu"``, or ``"gelu"`` (the tanh
+            approximation).
         scales_embeddings: whether embeddings are multiplied by the square root of their width.
         has_qkv_bias: whether q, k and v always have biases.
-        has_head_norms: whether each query and key is normed before it is rotated.
-        has_post_norms: whether the outputs of attention and of the feed-forward part are normed
-            before they are added to the residual stream.
-        stores_norms_less_one: whether checkpoints store the weights of norms less 1; gguf stores
-            them as they multiply.
-        attn_softcap, final_softcap: soft caps of files that name none; 0 for no cap.
-        window: positions that tokens of sliding layers see where the file doesn't say; 0 for all.
-        window_period: of so many layers in a row, the last sees everything; 0: none does.
-        sliding_base: of the rotation of sliding layers where the file doesn't say; what stretches
-            the rotation is for the other layers alone. 0: all layers rotate alike.
-        wide_scale_layers: a model of so many layers scales its scores by the width over the heads,
-            not by the head size (Gemma 2 and 3 of 27 B; their files have no key for it).
+        has_head_norms: whether each query and key is normalized before it is rotated.
+        has_post_norms: whether the outputs of attention and of the feed-forward part are
+            normalized before they are added to the residual stream.
+        stores_norms_less_one: whether checkpoints store the weights of norms minus 1; gguf stores
+            the weights themselves.
+        attn_softcap, final_softcap: soft caps of files without such a key; 0 for no cap.
+        window: positions that tokens of sliding layers see, if the file has no key; 0 for all.
+        window_period: one layer in so many, the last of them, sees everything; 0: no layer does.
+        sliding_base: RoPE base of sliding layers, if the file has no key; RoPE scaling applies to
+            the other layers only. 0: all layers have the same RoPE.
+        wide_scale_layers: a model with so many layers scales attention scores by the width divided
+            by the number of heads, not by the head size (Gemma 2 and 3 of 27 B; there is no key).
         is_fused: whether its files keep q, k and v in one tensor, and gate and up in another.
-        is_tied: whether its files never have an output matrix apart from the embeddings.
+        is_tied: whether its files never have an output matrix besides the embeddings.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Architecture:
     is_tied: bool = False
 
     def sliding_layers(self, layers: int) -> tuple[bool, ...]:
-        """For each of so many layers whether it slides, where the file doesn't say."""
+        """For each layer whether it has a sliding window, if the file has no key for it."""
         return tuple(slides(layer, self.window_period) for layer in range(layers))
 
 
@@ -101,11 +101,11 @@ ARCHITECTURES = {
 
 
 def slides(layer: int, period: int) -> bool:
-    """Whether a layer slides where of ``period`` layers in a row the last does not; 0: all do."""
+    """Whether a layer slides, if the last of every ``period`` layers doesn't; 0: all do."""
     return period == 0 or layer % period != period - 1
 
 
 def architecture_names() -> str:
-    """All of them, for messages."""
+    """The names of all architectures, for messages."""
     *most, last = ARCHITECTURES
     return f"{', '.join(most)} and {last}"

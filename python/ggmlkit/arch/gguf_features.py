@@ -1,4 +1,4 @@
-"""gguf keys of features that no field of Hparams holds: refused, unless they are off."""
+"""gguf keys of features that Hparams has no field for: refused, unless they are off."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ggmlkit.arch.key_values import KeyValues
 from ggmlkit.errors import HparamsError
 
 _ABSENT = (0, False, "", "none")
-_NEUTRAL = (0, 1)  # of factors: some writers store 0 where there is none
+_NEUTRAL = (0, 1)  # of factors: some writers store 0 for "none"
 
-# Keys that change what a model computes, and the values that mean that they don't.
+# Keys that change what a model computes, and the values that mean "off".
 _OFF: Mapping[str, tuple[Any, ...]] = {
     "attention.causal": (True,),
     "attention.clamp_kqv": _ABSENT,
@@ -47,7 +47,7 @@ _OFF: Mapping[str, tuple[Any, ...]] = {
 }
 _NAMES = {"expert_count": "mixture-of-experts models"}
 
-# Keys that may only repeat what another says.
+# Keys that must have the same value as another key.
 _SAME: Mapping[str, str] = {
     "attention.value_length": "attention.key_length",
     "attention.key_length_swa": "attention.key_length",
@@ -58,12 +58,12 @@ _SAME: Mapping[str, str] = {
 
 
 def refuse_features(keys: KeyValues, own: Mapping[str, float]) -> None:
-    """Raise HparamsError, naming the key, for what running and converting would leave out.
+    """Raise HparamsError, which names the key, for a feature that is not supported.
 
     Args:
-        keys: the file's.
-        own: the head size, the rotated elements and the base of the rotation, by their keys;
-            ``rope.freq_base_swa`` is among them where the architecture has one.
+        keys: the file's keys.
+        own: the head size, the rotated elements and the RoPE base, by their keys;
+            ``rope.freq_base_swa`` is among them if the architecture has one.
     """
     for key, off in _OFF.items():
         if key in keys and (value := keys.get(key)) not in off:

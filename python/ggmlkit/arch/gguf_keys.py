@@ -1,4 +1,4 @@
-"""gguf keys: hyper-parameters from them, and to them."""
+"""Reads hyper-parameters from gguf keys, and writes them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ggmlkit.arch.rope import Rope
 from ggmlkit.errors import HparamsError
 from ggmlkit.tensor import Tensor
 
-_LEGACY_EPS = 1e-6  # what the containers before gguf, which store none, were run with
+_LEGACY_EPS = 1e-6  # the value of models older than gguf, whose files don't store it
 _PATTERN = "attention.sliding_window_pattern"
 _SLIDING_BASE = "rope.freq_base_swa"
 
 
 def from_gguf_keys(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Hparams:
-    """Hyper-parameters of gguf keys, and of what the tensors show.
+    """Hyper-parameters from gguf keys and from the tensors' shapes.
 
     Args:
         metadata: the keys (of any file, see ModelFile.metadata).
-        tensors: by gguf name. Sizes that the keys leave out follow from their shapes; of data,
-            only the factors of the rotation are read.
+        tensors: by gguf name. Sizes without a key come from their shapes; no data is read except
+            RoPE factors.
 
     Raises:
-        HparamsError: another architecture, a missing key or tensor, a value out of range, or a
-            key of something that no field holds.
+        HparamsError: the architecture is not supported, a key or tensor is missing, a value is out
+            of range, or a key's feature is not supported.
     """
     architecture = _architecture(metadata)
     keys = KeyValues(metadata, architecture.name)
@@ -85,7 +85,7 @@ def _architecture(metadata: Mapping[str, Any]) -> Architecture:
 
 def _layers(keys: KeyValues, tensors: Mapping[str, Tensor]) -> int:
     layers = keys.count("block_count")
-    if layers > len(tensors):  # before memory is taken for them
+    if layers > len(tensors):  # checked before memory is allocated for them
         raise HparamsError(f"{keys.name('block_count')} is {layers}, more than there are tensors")
     return layers
 
@@ -101,7 +101,7 @@ def _vocab(keys: KeyValues, tensors: Mapping[str, Tensor]) -> int:
 
 
 def _ffn(keys: KeyValues, tensors: Mapping[str, Tensor]) -> int:
-    """Width of the feed-forward part; where gate and up are one tensor, half of its rows."""
+    """Width of the feed-forward part; if gate and up are one tensor, half of its rows."""
     key = "feed_forward_length"
     if key in keys:
         return keys.count(key)
@@ -121,7 +121,7 @@ def _rows(tensors: Mapping[str, Tensor], name: str) -> int:
 def _windows(keys: KeyValues, architecture: Architecture, layers: int) -> tuple[int, ...]:
     window = keys.count_or_none("attention.sliding_window", architecture.window)
     sliding = keys.flags(_PATTERN)
-    if sliding is None:  # one number, or none: every so many layers one sees everything
+    if sliding is None:  # a number or nothing: the period of layers that see everything
         period = keys.count_or_none(_PATTERN, architecture.window_period)
         sliding = tuple(slides(layer, period) for layer in range(layers))
     if len(sliding) != layers:
@@ -130,9 +130,9 @@ def _windows(keys: KeyValues, architecture: Architecture, layers: int) -> tuple[
 
 
 def to_gguf_keys(hparams: Hparams) -> dict[str, Any]:
-    """The gguf keys; :meth:`Hparams.rope_tensors` are to be written with them.
+    """The gguf keys; a file needs :meth:`Hparams.rope_tensors`, too.
 
-    Raises HparamsError for windows of several sizes, which have no key.
+    Raises HparamsError if windows have different sizes, as there is no key for it.
     """
     found: dict[str, Any] = {
         "vocab_size": hparams.vocab,

@@ -1,4 +1,4 @@
-"""Rotation in gguf files: keys and tensors to :class:`Rope`, and back to keys."""
+"""RoPE in gguf files: converts keys and tensors to :class:`Rope`, and back to keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ORIGINAL = "rope.scaling.original_context_length"
 
 
 def gguf_rope(keys: KeyValues, tensors: Mapping[str, Tensor], head_dim: int, context: int) -> Rope:
-    """The rotation that a file's keys and tensors of factors tell of."""
+    """The RoPE settings from a file's keys and tensors of factors."""
     dims = keys.count("rope.dimension_count", head_dim)
     base = keys.positive("rope.freq_base", DEFAULT_BASE)
     factor = keys.positive("rope.scaling.attn_factor", 1.0)
@@ -42,7 +42,7 @@ def gguf_rope(keys: KeyValues, tensors: Mapping[str, Tensor], head_dim: int, con
 
 
 def gguf_rope_keys(rope: Rope) -> dict[str, Any]:
-    """The keys, without the architecture."""
+    """The keys, without the architecture's prefix."""
     found: dict[str, Any] = {"rope.dimension_count": rope.dims, "rope.freq_base": rope.base}
     if isinstance(rope.scaling, LinearScaling):
         found |= {"rope.scaling.type": "linear", "rope.scaling.factor": rope.scaling.factor}
@@ -54,7 +54,7 @@ def gguf_rope_keys(rope: Rope) -> dict[str, Any]:
             if (value := getattr(rope.scaling, key)) != getattr(usual, key):
                 found[f"rope.scaling.yarn_{key}"] = value
     if isinstance(rope.factors, (Llama3Scaling, LongRope)):
-        # Of llama3 rope_freqs.weight has the effect; with this key its settings can be found.
+        # llama3 scaling itself is in rope_freqs.weight; this key allows to recognize its settings.
         found[_ORIGINAL] = rope.factors.original_context
     if rope.attention_factor != 1.0:
         found["rope.scaling.attn_factor"] = rope.attention_factor
@@ -64,10 +64,10 @@ def gguf_rope_keys(rope: Rope) -> dict[str, Any]:
 def _scaling(
     keys: KeyValues, tensors: Mapping[str, Tensor], context: int
 ) -> LinearScaling | YarnScaling | None:
-    # A factor without a type means linear; files of 2023 called it scale_linear.
+    # A factor without a type means linear; files from 2023 called it scale_linear.
     kind = keys.get("rope.scaling.type", "linear")
     if kind == "longrope" and names.ROPE_LONG in tensors:
-        return None  # the tensors say it all
+        return None  # the tensors have all settings
     if kind not in ("none", "linear", "yarn"):
         raise HparamsError(
             f"{keys.name('rope.scaling.type')} is {str(kind)[:80]!r}, which is not supported; "
@@ -99,7 +99,7 @@ def _factors(
     )
     if (short is None) != (long is None):
         missing = names.ROPE_SHORT if short is None else names.ROPE_LONG
-        raise HparamsError(f"tensor {missing} is missing, and the other of the two is there")
+        raise HparamsError(f"tensor {missing} is missing, but the other of the two exists")
     if short is not None and long is not None:
         if plain is not None:
             raise HparamsError(f"{names.ROPE_FREQS} beside {names.ROPE_LONG} is not supported")

@@ -1,4 +1,4 @@
-"""Hugging Face's config.json: hyper-parameters from it, and to it."""
+"""Reads hyper-parameters from Hugging Face's config.json, and writes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.arch.hf_families import FAMILIES, Family, family_for, family_of
 from ggmlkit.arch.hf_rope import rope_settings, ropes_of
-from ggmlkit.arch.hf_settings import HARMLESS, HONOURED, OFF
+from ggmlkit.arch.hf_settings import HARMLESS, OFF, SUPPORTED
 from ggmlkit.arch.hf_windows import window_settings, windows_of
 from ggmlkit.arch.hparams import ConversionWarning, Hparams, checked_layers
 from ggmlkit.arch.read_fields import count, flag, number, shortest
@@ -22,7 +22,7 @@ from ggmlkit.errors import HparamsError
 def from_hf_config(config: Mapping[str, Any]) -> Hparams:
     """Hyper-parameters of a config.json.
 
-    Raises HparamsError, naming the setting, for anything the decoder does not honour.
+    Raises HparamsError, which names the setting, for anything that the decoder doesn't support.
     """
     family = family_of(config)
     switches = ARCHITECTURES[family.architecture]
@@ -65,21 +65,21 @@ def _refuse_unsupported(config: Mapping[str, Any], family: Family) -> None:
     for key in ("hidden_act", "hidden_activation"):
         if config.get(key) is not None and config[key] not in family.activations:
             raise HparamsError(f"{key} = {config[key]!r} in config.json is not supported")
-    honoured = HONOURED | _own_settings(family)
+    supported = SUPPORTED | _own_settings(family)
     for key, off in OFF.items():
-        if key not in honoured and config.get(key) is not None and config[key] not in off:
+        if key not in supported and config.get(key) is not None and config[key] not in off:
             raise HparamsError(f"{key} = {config[key]!r} in config.json is not supported")
-    unknown = sorted(key for key in config if key not in honoured | OFF.keys() | HARMLESS)
+    unknown = sorted(key for key in config if key not in supported | OFF.keys() | HARMLESS)
     if unknown:
         warnings.warn(
-            f"settings in config.json that are not known here are left out: {', '.join(unknown)}",
+            f"unknown settings in config.json are left out: {', '.join(unknown)}",
             ConversionWarning,
             stacklevel=2,
         )
 
 
 def _own_settings(family: Family) -> set[str]:
-    """Settings that mean something in this family alone."""
+    """Settings that are used in this family only."""
     found = set(family.softcaps)
     if family.has_biases:
         found |= {"attention_bias", "mlp_bias"}
@@ -98,11 +98,11 @@ _SOFTCAPS = {
 
 
 def _softcaps(config: Mapping[str, Any], family: Family) -> dict[str, float]:
-    """The soft caps that a family honours, by field."""
+    """The soft caps that a family uses, by field."""
     found = {}
     for key in family.softcaps:
         usual = getattr(ARCHITECTURES[family.architecture], _SOFTCAPS[key])
-        if usual and key in config and config[key] is None:  # llama.cpp would take the usual cap
+        if usual and key in config and config[key] is None:  # llama.cpp would use the default cap
             raise HparamsError(f"{key} = None in config.json is not supported")
         has_cap = usual or config.get(key) is not None
         found[_SOFTCAPS[key]] = number(config, key, usual) if has_cap else 0.0
@@ -110,7 +110,7 @@ def _softcaps(config: Mapping[str, Any], family: Family) -> dict[str, float]:
 
 
 def _query_scale(config: Mapping[str, Any], hparams: Hparams) -> float:
-    """Gemma's scale of queries, where the sizes don't give it; else 0."""
+    """Gemma's scale of queries if it can't be derived from the sizes; else 0."""
     scalar = number(config, "query_pre_attn_scalar", 256.0)
     if isclose(scalar**-0.5, hparams.derived_query_scale()):
         return 0.0
@@ -126,7 +126,7 @@ def _query_scale(config: Mapping[str, Any], hparams: Hparams) -> float:
 def to_hf_config(hparams: Hparams) -> dict[str, Any]:
     """A config.json for the family's ForCausalLM class (without token ids and dtype).
 
-    Raises HparamsError for a combination that no class of transformers computes.
+    Raises HparamsError for a combination that no class of transformers supports.
     """
     family = _family_for(hparams)
     config: dict[str, Any] = {
@@ -144,7 +144,7 @@ def to_hf_config(hparams: Hparams) -> dict[str, Any]:
         **rope_settings(hparams),
         "hidden_act": family.activations[0],
         "tie_word_embeddings": hparams.tied,
-        "pad_token_id": None,  # some classes would take one outside a small vocabulary
+        "pad_token_id": None,  # some classes have a default outside small vocabularies
     }
     if family.has_biases:
         config["attention_bias"] = hparams.qkv_bias
@@ -185,7 +185,7 @@ def _family_for(hparams: Hparams) -> Family:
     else:
         possible = biases == (hparams.switches.has_qkv_bias, False, False)
     if not possible:
-        raise HparamsError(f"{family.model_class} has not the biases of this model")
+        raise HparamsError(f"{family.model_class} does not have the biases of this model")
     if hparams.query_scale and not family.has_query_scale:
         raise HparamsError(f"{family.model_class} has no scale of queries")
     for key, cap in _SOFTCAPS.items():

@@ -1,8 +1,8 @@
-"""The model types of Hugging Face that are known here, and how each one's config.json is read.
+"""The supported model types of Hugging Face, and how each one's config.json is read.
 
-Many more have llama's tensor names and compute otherwise: helium turns neighbouring elements,
-granite multiplies, smollm3 leaves layers unrotated. Nothing in their tensors shows it. So a type is
-known by its name alone, and a row is added here only after its logits were compared.
+Many other types have llama's tensor names but compute differently: helium rotates neighbouring
+elements, granite has multipliers, smollm3 has layers without RoPE. The tensors don't show it. So a
+type is recognized by its name only, and a row is added here only after comparing its logits.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _GELU = "gelu_pytorch_tanh"
 
 @dataclass(frozen=True)
 class Family:
-    """A ``model_type`` of Hugging Face's, and how its config.json is read.
+    """A ``model_type`` of Hugging Face, and how its config.json is read.
 
     Attributes:
-        model_type: as config.json has it.
-        architecture: what gguf calls it.
-        stem: what the names of transformers' classes begin with: ``Llama`` of LlamaForCausalLM.
-        own_stem: the same of classes that came with the model's first files; empty if none did.
+        model_type: the name in config.json.
+        architecture: gguf's name.
+        stem: the start of transformers' class names: ``Llama`` in LlamaForCausalLM.
+        own_stem: the same for classes published with the model's files; empty if there are none.
         activations: values of ``hidden_act`` and ``hidden_activation`` that mean its gate.
-        head_dim: where the file does not say; 0 for the width over the heads.
-        eps: of the norms, where the file does not say.
-        theta: base of the rotation, where the file does not say.
-        tied: whether the output matrix is the embeddings, where the file does not say.
-        softcaps: the settings of soft caps that are honoured.
-        has_query_scale: whether ``query_pre_attn_scalar`` is honoured.
-        has_biases: whether ``attention_bias`` and ``mlp_bias`` are honoured.
+        head_dim: default of the head size; 0 for the width divided by the number of heads.
+        eps: default epsilon of the norms.
+        theta: default base of RoPE.
+        tied: whether the output matrix is the embeddings by default.
+        softcaps: the settings of soft caps that are used.
+        has_query_scale: whether ``query_pre_attn_scalar`` is used.
+        has_biases: whether ``attention_bias`` and ``mlp_bias`` are used.
         is_long: whether it has LongRoPE and rotates a part of each head.
-        has_windows: whether ``sliding_window`` means something.
-        window: positions that a token sees where the file does not say; 0 for all.
-        window_switch: a setting that switches windows on, and without which there are none.
+        has_windows: whether ``sliding_window`` is used.
+        window: default number of positions that a token sees; 0 for all.
+        window_switch: a setting that enables windows; without it there are none.
     """
 
     model_type: str
@@ -59,12 +59,12 @@ class Family:
 
     @property
     def model_class(self) -> str:
-        """Of transformers, for ``architectures``."""
+        """The class name in transformers, for ``architectures``."""
         return f"{self.stem}ForCausalLM"
 
     @property
     def classes(self) -> list[str]:
-        """Those that compute what is computed here, with the output matrix and without."""
+        """The classes that compute the same as this decoder, with or without the output matrix."""
         stems = filter(None, (self.stem, self.own_stem))
         kinds = ("ForCausalLM", "TextModel" if self.model_type.endswith("_text") else "Model")
         return [f"{stem}{kind}" for stem in stems for kind in kinds]
@@ -108,7 +108,7 @@ FAMILIES = {
             "gemma",
             "gemma",
             "Gemma",
-            # Its first files say "gelu" and mean the approximation (transformers takes it so too).
+            # Its first files say "gelu" but mean the approximation, also for transformers.
             activations=(_GELU, "gelu"),
             head_dim=256,
             tied=True,
@@ -143,20 +143,19 @@ FAMILIES = {
 
 
 def family_for(architecture: str) -> Family:
-    """The family that a gguf architecture is written as, unless something asks for another."""
+    """The family that a gguf architecture is exported as by default."""
     return next(each for each in FAMILIES.values() if each.architecture == architecture)
 
 
-# As the first conversions of LLaMA spelt it.
+# The spelling in the first conversions of LLaMA.
 _OLD_CLASSES = {"LLaMAForCausalLM": "LlamaForCausalLM"}
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
     """The family that a config.json names by ``model_type``, or else by ``architectures``.
 
-    Settings that name neither, such as those saved with a training run, are llama's.
-    Raises HparamsError for a name that is not known here, and for a class of a known type that
-    computes something else.
+    Without either name, as in settings saved with a training run, it is llama. Raises HparamsError
+    if a name is not supported, or a class of a known type computes something else.
     """
     kind, classes = config.get("model_type"), _classes(config)
     if kind is None:

@@ -1,4 +1,4 @@
-"""Rotation in Hugging Face's config.json: its base, the part of a head, and changes for length."""
+"""RoPE in Hugging Face's config.json: base, rotated part of a head, and scaling."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _KINDS = ("full_attention", "sliding_attention")
 def ropes_of(
     config: Mapping[str, Any], family: Family, head_dim: int, context: int
 ) -> tuple[Rope, Rope | None]:
-    """The rotation, and that of sliding layers where the architecture gives them their own.
+    """The RoPE settings, and those of sliding layers if the architecture has separate ones.
 
     From ``rope_parameters`` or the older ``rope_theta``, ``rope_scaling`` and
-    ``rope_local_base_freq``. Raises HparamsError, naming it, for what is not honoured.
+    ``rope_local_base_freq``. Raises HparamsError, which names the setting, if one is not supported.
     """
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
@@ -80,13 +80,13 @@ def _rope(
 
 
 def _rotated(
-    config: Mapping[str, Any], rope: Mapping[str, Any], head_dim: int, may_be_part: bool
+    config: Mapping[str, Any], rope: Mapping[str, Any], head_dim: int, can_be_partial: bool
 ) -> int:
     source = rope if rope.get("partial_rotary_factor") is not None else config
     part = number(source, "partial_rotary_factor", 1.0)
     if part == 1.0:
         return head_dim
-    if not may_be_part or part > 1.0:
+    if not can_be_partial or part > 1.0:
         raise HparamsError(f"partial_rotary_factor = {part} in config.json is not supported")
     rotated = int(head_dim * part)
     if rotated == 0:
@@ -112,7 +112,7 @@ def _yarn(plain: Rope, rope: Mapping[str, Any], original: int) -> Rope:
     for key in ("mscale", "mscale_all_dim"):
         if rope.get(key) is not None:
             raise HparamsError(f"yarn rope scaling with {key} is not supported")
-    if rope.get("truncate", True) is not True:  # the decoder rounds the ramp's ends
+    if rope.get("truncate", True) is not True:  # the decoder always truncates the ramp's ends
         raise HparamsError("yarn rope scaling with truncate = false is not supported")
     factor = number(rope, "factor")
     scaling = YarnScaling(
@@ -127,8 +127,8 @@ def _yarn(plain: Rope, rope: Mapping[str, Any], original: int) -> Rope:
 
 
 def _long_rope(plain: Rope, rope: Mapping[str, Any], original: int, context: int) -> Rope:
-    if original < 2:  # it is divided by its logarithm
-        raise HparamsError("original_max_position_embeddings of 1 with longrope is no context")
+    if original < 2:  # the formula divides by its logarithm
+        raise HparamsError("original_max_position_embeddings must be above 1 with longrope")
     factor = number(rope, "factor", context / original)
     usual = long_attention_factor(factor, original)
     pairs = plain.dims // 2
@@ -142,16 +142,16 @@ def _long_rope(plain: Rope, rope: Mapping[str, Any], original: int, context: int
 
 
 def rope_settings(hparams: Hparams) -> dict[str, Any]:
-    """The settings of a config.json that say how it rotates.
+    """The RoPE settings of a config.json.
 
-    Raises HparamsError for what transformers has no settings for.
+    Raises HparamsError if transformers has no settings for this RoPE.
     """
     rope = hparams.rope
     found: dict[str, Any] = {"rope_theta": rope.base, "rope_scaling": _rope_scaling(rope)}
     if hparams.sliding_rope is not None:
         found["rope_local_base_freq"] = hparams.sliding_rope.base
     if not hparams.rotates_whole_heads:
-        # Half an element keeps the truncation on the right side.
+        # Half an element more, so that truncation gives the exact number.
         found["partial_rotary_factor"] = (rope.dims + 0.5) / hparams.head_dim
     if isinstance(rope.factors, LongRope):
         found["original_max_position_embeddings"] = rope.factors.original_context
@@ -185,7 +185,7 @@ def _rope_scaling(rope: Rope) -> dict[str, Any] | None:
             "original_max_position_embeddings": rope.factors.original_context,
         }
     if rope.factors is not None:
-        raise HparamsError("rope_freqs.weight does not come from a llama3 scaling that is known")
+        raise HparamsError("rope_freqs.weight is not that of a known llama3 scaling")
     if rope.scaling is None:
         return None
     return {"rope_type": "linear", "factor": rope.scaling.factor}

@@ -1,4 +1,4 @@
-"""Which settings of a config.json are read, which must be off, and which change no logits."""
+"""Lists the settings of a config.json that are read, that must be off, and that are irrelevant."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 # Read by hf_config, hf_rope or hf_model, whatever the family.
-_HONOURED = """
+_SUPPORTED = """
 model_type hidden_size num_attention_heads num_key_value_heads num_hidden_layers head_dim
 intermediate_size vocab_size max_position_embeddings rms_norm_eps tie_word_embeddings hidden_act
 hidden_activation rope_theta rope_scaling rope_parameters partial_rotary_factor
 original_max_position_embeddings sliding_window layer_types use_sliding_window max_window_layers
 bos_token_id eos_token_id pad_token_id unk_token_id
 """
-HONOURED = frozenset(_HONOURED.split())
+SUPPORTED = frozenset(_SUPPORTED.split())
 
-# What the decoder does not compute, or not for every family, and the values that mean "not".
+# Features that the decoder doesn't support, or not for every family, and values that mean "off".
 OFF: Mapping[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "alibi": (False,),
@@ -61,7 +61,7 @@ OFF: Mapping[str, tuple[Any, ...]] = {
     "vision_config": (),
 }
 
-# Of training, of sampling, of the library that wrote the file.
+# Settings of training, of sampling, and of the library that wrote the file.
 _HARMLESS = """
 _attn_implementation _commit_hash _name_or_path architectures attention_dropout
 attn_implementation auto_map bad_words_ids begin_suppress_tokens cache_implementation

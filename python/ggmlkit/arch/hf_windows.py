@@ -1,4 +1,4 @@
-"""Sliding windows in Hugging Face's config.json: how far a token sees, and in which layers."""
+"""Sliding windows in Hugging Face's config.json: their size, and their layers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ggmlkit.errors import HparamsError
 def windows_of(
     config: Mapping[str, Any], family: Family, layers: int, context: int
 ) -> tuple[int, ...]:
-    """For each layer how many positions a token sees; 0 for all."""
+    """For each layer, the number of positions that a token sees; 0 for all."""
     everything = (0,) * layers
     window = config.get("sliding_window", family.window) or 0
     if isinstance(window, bool) or not isinstance(window, int) or window < 0:
         raise HparamsError(f"sliding_window = {window!r} in config.json is not a count")
     sliding = _sliding_layers(config, family, layers)
     if not family.has_windows:
-        if family.own_stem and flag(config, "use_sliding_window"):  # its own code has windows
+        if family.own_stem and flag(config, "use_sliding_window"):  # its own code has them
             raise HparamsError("use_sliding_window = True in config.json is not supported")
         if 0 < window < context:
-            _tell_of_a_window_left_out(family, window)
+            _warn_of_ignored_window(family, window)
         return everything
     if family.window_switch and not flag(config, family.window_switch):
         return everything
@@ -35,11 +35,11 @@ def windows_of(
         shown = config["sliding_window"]
         raise HparamsError(f"sliding_window = {shown!r} in config.json is not supported")
     if window >= context and not alternates:
-        return everything  # it never hides anything
+        return everything  # such a window has no effect
     return tuple(window if each else 0 for each in sliding)
 
 
-def _tell_of_a_window_left_out(family: Family, window: int) -> None:
+def _warn_of_ignored_window(family: Family, window: int) -> None:
     warnings.warn(
         f"sliding_window {window} is left out: models of type {family.model_type!r} see all "
         "positions",
@@ -49,7 +49,7 @@ def _tell_of_a_window_left_out(family: Family, window: int) -> None:
 
 
 def _sliding_layers(config: Mapping[str, Any], family: Family, layers: int) -> tuple[bool, ...]:
-    """For each layer whether it slides: what the file says, or else what is usual."""
+    """For each layer whether it slides: from the file, or else the default."""
     types = config.get("layer_types")
     if types is not None:
         known = {"sliding_attention": True, "full_attention": False}
@@ -71,14 +71,14 @@ def _sliding_layers(config: Mapping[str, Any], family: Family, layers: int) -> t
 
 
 def window_settings(hparams: Hparams, family: Family) -> dict[str, Any]:
-    """The settings of a config.json that say so.
+    """The window settings of a config.json.
 
-    Raises HparamsError for layers that differ where the family's cannot.
+    Raises HparamsError if layers differ, but those of the family can't.
     """
     alternates = hparams.switches.window_period > 0
     if not hparams.window and not alternates:
         return {"sliding_window": None}
-    # Where no layer slides, the window means nothing, but transformers wants one.
+    # If no layer slides, the window has no effect, but transformers needs one.
     found: dict[str, Any] = {"sliding_window": hparams.window or family.window}
     if len(set(hparams.windows) - {0}) > 1:
         raise HparamsError(f"{family.model_class} has no windows of several sizes")

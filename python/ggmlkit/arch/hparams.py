@@ -1,4 +1,4 @@
-"""What a model is: its sizes and switches, whichever file they were read from."""
+"""The hyper-parameters of a model, whatever kind of file they were read from."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from ggmlkit.arch.architectures import ARCHITECTURES, Architecture
 from ggmlkit.arch.rope import LongRope, Rope, checked_rope
 from ggmlkit.errors import HparamsError
 
-_MAX_HEAD_DIM = 1 << 16  # tables of this size are made before any tensor is looked at
+_MAX_HEAD_DIM = 1 << 16  # tables of this size are made before any tensor is read
 _MAX_LAYERS = 1 << 16
 
 
 class ConversionWarning(UserWarning):
-    """The result is sound, but something of the source could not be carried over whole."""
+    """The result is usable, but something of the source could not be converted exactly."""
 
 
 @dataclass(frozen=True)
 class Hparams:
     """All that distinguishes a model, beside its weights.
 
-    Made by ``from_gguf_keys``, ``from_hf_config`` and ``from_meta_params``; what they can't hold
-    here they refuse by name. Raises HparamsError where sizes contradict each other.
+    Made by ``from_gguf_keys``, ``from_hf_config`` and ``from_meta_params``, which refuse, by name,
+    any setting without a field here. Raises HparamsError if sizes contradict each other.
 
     Attributes:
-        architecture: as gguf calls it; :attr:`switches` has what follows from it.
+        architecture: gguf's name; :attr:`switches` are its switches.
         layers, dim, heads, kv_heads, head_dim, ffn, vocab: sizes.
-        context: tokens of context that the model was trained for.
+        context: context length in tokens that the model was trained for.
         eps: added to the mean square in RMSNorm.
-        rope: the rotation of heads.
-        windows: for each layer how many positions a token sees, its own included; 0 for all.
-        sliding_rope: the rotation in layers with a window; None where it is that of the others.
-        query_scale: multiplies queries; 0 for what the architecture derives from the sizes.
+        rope: RoPE settings.
+        windows: for each layer, the positions that a token sees, including its own; 0 for all.
+        sliding_rope: RoPE settings of layers with a window; None if the same as the others'.
+        query_scale: factor of queries; 0 for the one derived from the sizes.
         attn_softcap, final_softcap: soft caps of attention scores and of logits; 0 for none.
         qkv_bias, output_bias, mlp_bias: which matrices have biases.
         tied: whether the output matrix is the embedding matrix.
@@ -78,12 +78,12 @@ class Hparams:
 
     @property
     def switches(self) -> Architecture:
-        """What the architecture switches on."""
+        """The architecture's switches."""
         return ARCHITECTURES[self.architecture]
 
     @property
     def window(self) -> int:
-        """Positions that tokens of sliding layers see; 0 where no layer slides."""
+        """Positions that tokens of sliding layers see; 0 if no layer slides."""
         return max(self.windows)
 
     @property
@@ -92,7 +92,7 @@ class Hparams:
         return self.rope.dims == self.head_dim
 
     def derived_query_scale(self) -> float:
-        """What multiplies queries where no key says."""
+        """The factor of queries that is derived from the sizes."""
         is_wide = self.layers == self.switches.wide_scale_layers
         return 1 / sqrt(self.dim / self.heads if is_wide else self.head_dim)
 
@@ -105,7 +105,7 @@ class Hparams:
         return {names.ROPE_FREQS: factors} if factors.size else {}
 
     def layer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """What follows ``blk.N.`` in a layer's tensor names, and shapes, in the order written."""
+        """Shapes of a layer's tensors by name without ``blk.N.``, in the order of a file."""
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         dim, ffn = self.dim, self.ffn
         found: dict[str, tuple[int, ...]] = {"attn_norm.weight": (dim,)}
@@ -138,7 +138,7 @@ class Hparams:
         return found
 
     def shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Every tensor's gguf name and shape, in the order they are written."""
+        """Every tensor's gguf name and shape, in the order of a file."""
         yield names.EMBEDDINGS, (self.vocab, self.dim)
         for name, values in self.rope_tensors().items():
             yield name, values.shape
@@ -152,7 +152,7 @@ class Hparams:
 
 
 def checked_layers(layers: int) -> int:
-    """The same; raises HparamsError for more than lists are made of before tensors are seen."""
+    """``layers``; raises HparamsError if it is too large to make lists of that length."""
     if layers > _MAX_LAYERS:
         raise HparamsError(f"{layers} layers are more than any model has")
     return layers

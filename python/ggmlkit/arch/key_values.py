@@ -15,7 +15,7 @@ _NUMBERS = (int, float, np.integer, np.floating)
 
 
 class KeyValues:
-    """What follows ``ARCHITECTURE.`` in a file's keys, by the rest of the key."""
+    """The values of a file's keys that begin with ``ARCHITECTURE.``, by the rest of the key."""
 
     def __init__(self, metadata: Mapping[str, Any], architecture: str) -> None:
         self._metadata = metadata
@@ -34,9 +34,9 @@ class KeyValues:
         return self._prefix + key
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A value, or the one that all of a list share; HparamsError where there is none.
+        """A value, or the common value of a list; HparamsError if there is none.
 
-        Some files store one number a layer; they are taken where all layers have the same.
+        Some files store one number per layer; it is used if all layers have the same.
         """
         value = self._metadata.get(self.name(key), default)
         if value is None:
@@ -50,12 +50,12 @@ class KeyValues:
         return values.pop()
 
     def flags(self, key: str) -> tuple[bool, ...] | None:
-        """The truth of each value of a list, or None where there is no list."""
+        """The values of a list as bools; None if it is not a list."""
         value = self._metadata.get(self.name(key))
         if not isinstance(value, (list, tuple, np.ndarray)):
             return None
         if any(isinstance(each, (list, tuple, np.ndarray)) for each in value):
-            raise HparamsError(f"{self.name(key)} is a list of lists, not one value a layer")
+            raise HparamsError(f"{self.name(key)} is a list of lists, not one value per layer")
         return tuple(bool(each) for each in value)
 
     def count(self, key: str, default: int | None = None) -> int:
@@ -68,15 +68,15 @@ class KeyValues:
         return int(value)
 
     def count_or_none(self, key: str, default: int) -> int:
-        """The same, or 0."""
+        """A positive whole number below 2³¹, or 0."""
         value = self.get(key, default)
         return 0 if _is_number(value) and value == 0 else self.count(key, default)
 
     def number(self, key: str, default: float) -> float:
-        """A number from 0 up, as the shortest decimal of its float32."""
+        """A number that is not negative, as the shortest decimal of its float32."""
         value = self.get(key, default)
         if not _is_number(value) or not 0 <= value < _LARGEST:
-            raise HparamsError(f"{self.name(key)} is {_shown(value)}, not a number from 0 up")
+            raise HparamsError(f"{self.name(key)} is {_shown(value)}, not a number of at least 0")
         return shortest(float(value))
 
     def positive(self, key: str, default: float) -> float:

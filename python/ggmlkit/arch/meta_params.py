@@ -1,4 +1,4 @@
-"""Meta's params.json: hyper-parameters from it, and to it."""
+"""Reads hyper-parameters from Meta's params.json, and writes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def meta_ffn_rule(dim: int, ffn: int) -> tuple[int, float | None]:
         if meta_ffn(dim, multiple_of) == ffn:
             return multiple_of, None
     hidden = int(2 * (4 * dim) / 3)
-    return 1, (ffn + 0.5) / hidden  # half a unit keeps the truncation on the right side
+    return 1, (ffn + 0.5) / hidden  # half a unit more, so that truncation gives ``ffn``
 
 
 def from_meta_params(params: Mapping[str, Any], *, vocab: int, ffn: int, tied: bool) -> Hparams:
@@ -66,7 +66,7 @@ def _llama3(params: Mapping[str, Any], dim: int) -> Llama3Scaling | None:
 
 
 def _context(eps: float, base: float, llama3: Llama3Scaling | None) -> int:
-    """Meta's files do not store the trained context; each generation has its own mark."""
+    """The trained context, which Meta's files don't store; other settings show the generation."""
     if llama3:
         return 131072
     if base == 500000.0:  # Llama 3
@@ -77,7 +77,7 @@ def _context(eps: float, base: float, llama3: Llama3Scaling | None) -> int:
 
 
 def to_meta_params(hparams: Hparams) -> dict[str, Any]:
-    """A params.json. Raises HparamsError for what Meta's format has no field for."""
+    """A params.json. Raises HparamsError if Meta's format has no field for something."""
     if (what := _without_a_field(hparams)) is not None:
         raise HparamsError(f"params.json has no field for {what}")
     multiple_of, multiplier = meta_ffn_rule(hparams.dim, hparams.ffn)

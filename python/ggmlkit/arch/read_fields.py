@@ -1,4 +1,4 @@
-"""Reading hyper-parameters out of JSON objects, with errors that name them."""
+"""Reads hyper-parameters from JSON objects, with errors that name them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from ggmlkit.errors import HparamsError
 
-MOST = 1 << 31  # integers in files have no end, and the decoder's sizes have one
+MOST = 1 << 31  # integers in files are unlimited, but the decoder's sizes are not
 
 
 def count(source: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    """A positive integer. Raises HparamsError for anything else, or where there is none."""
+    """A positive integer. Raises HparamsError if it is anything else, or missing."""
     value = source.get(key)
     if value is None:
         if default is None:
@@ -26,7 +26,7 @@ def count(source: Mapping[str, Any], key: str, default: int | None = None) -> in
 
 
 def number(source: Mapping[str, Any], key: str, default: float | None = None) -> float:
-    """A positive number. Raises HparamsError for anything else, or where there is none."""
+    """A positive number. Raises HparamsError if it is anything else, or missing."""
     value = source.get(key)
     if value is None:
         if default is None:
@@ -39,7 +39,7 @@ def number(source: Mapping[str, Any], key: str, default: float | None = None) ->
 
 
 def numbers(source: Mapping[str, Any], key: str, length: int) -> tuple[float, ...]:
-    """So many positive numbers, each as :func:`shortest` has it."""
+    """A list of ``length`` positive numbers, each rounded by :func:`shortest`."""
     values = source.get(key)
     if not isinstance(values, list) or len(values) != length:
         raise HparamsError(f"the hyper-parameter {key} is not a list of {length} numbers")
@@ -47,7 +47,7 @@ def numbers(source: Mapping[str, Any], key: str, length: int) -> tuple[float, ..
 
 
 def flag(source: Mapping[str, Any], key: str, default: bool = False) -> bool:
-    """True or false. Raises HparamsError for anything else."""
+    """True or false. Raises HparamsError if it is anything else."""
     value = source.get(key)
     if value is None:
         return default
@@ -57,5 +57,5 @@ def flag(source: Mapping[str, Any], key: str, default: bool = False) -> bool:
 
 
 def shortest(value: float) -> float:
-    """The shortest decimal that is the same float32: 1e-05, where the file's float says 9.9e-06."""
+    """The shortest decimal with the same float32: 1e-05 instead of 9.999999747378752e-06."""
     return float(str(np.float32(value)))

@@ -1,4 +1,4 @@
-"""How queries and keys are rotated, and how that changes for contexts beyond the trained one."""
+"""RoPE settings: how queries and keys are rotated, and how that is scaled for longer contexts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class YarnScaling:
     """Peng et al., "YaRN", 2023: low frequencies are divided by ``factor``, high ones are kept.
 
     Attributes:
-        factor: how much longer than the original context it stretches.
-        original_context: tokens trained for before the stretching.
-        beta_fast, beta_slow: full turns within the original context above which a frequency is
-            kept, and below which it is divided in full.
+        factor: length of the extended context divided by the original one.
+        original_context: context length in tokens before scaling.
+        beta_fast, beta_slow: a frequency with more turns than ``beta_fast`` in the original context
+            is kept; one with fewer than ``beta_slow`` is divided by ``factor``.
     """
 
     factor: float
@@ -43,16 +43,16 @@ class YarnScaling:
 
     @property
     def magnitude(self) -> float:
-        """What cosine and sine are multiplied by, beside :attr:`Rope.attention_factor`."""
+        """A factor of cosine and sine, in addition to :attr:`Rope.attention_factor`."""
         return 1.0 + 0.1 * log(self.factor)
 
 
 @dataclass(frozen=True)
 class Llama3Scaling:
-    """Llama 3.1's change of the rotation frequencies.
+    """Llama 3.1's scaling of the RoPE frequencies.
 
-    ``stored`` are the factors as a file has them, which differ in the last bits from those
-    computed here; empty where no file was read.
+    ``stored`` are the factors of a file, which differ in the last bits from those computed here;
+    empty if no file was read.
     """
 
     factor: float
@@ -62,10 +62,10 @@ class Llama3Scaling:
     stored: tuple[float, ...] = field(default=(), compare=False, repr=False)
 
     def freq_factors(self, base: float, dims: int) -> npt.NDArray[np.float32]:
-        """What each frequency is divided by: float32 ``(dims / 2,)``, for rope_freqs.weight.
+        """The divisor of each frequency: float32 ``(dims / 2,)``, for rope_freqs.weight.
 
-        Wavelengths short against the trained context stay, long ones are stretched by
-        ``factor``, those between are blended.
+        Wavelengths that are short compared to the trained context stay, long ones are multiplied
+        by ``factor``, and those between are interpolated.
         """
         if self.stored:
             return np.array(self.stored, np.float32)
@@ -78,16 +78,16 @@ class Llama3Scaling:
 
 @dataclass(frozen=True)
 class FreqFactors:
-    """What each frequency is divided by, where no formula that is known here gives it."""
+    """The divisor of each frequency, if no known formula gives it."""
 
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class LongRope:
-    """Factors of the frequencies for contexts up to the original one, and for longer ones.
+    """Divisors of the frequencies for contexts up to the original one, and for longer ones.
 
-    Ding et al., "LongRoPE", 2024, as Phi-3 has it.
+    Ding et al., "LongRoPE", 2024, as in Phi-3.
     """
 
     short: tuple[float, ...]
@@ -97,14 +97,14 @@ class LongRope:
 
 @dataclass(frozen=True)
 class Rope:
-    """The rotation of the heads of some layers.
+    """RoPE settings.
 
     Attributes:
-        dims: rotated elements of a head, the first ones.
-        base: of the frequencies: pair i turns by ``base ** (-2 i / dims)`` a position.
-        scaling: what changes the frequencies by a formula.
-        factors: what else divides them, one number a frequency.
-        attention_factor: multiplies cosine and sine, beside what yarn multiplies them by.
+        dims: number of rotated elements of a head; they are the first ones.
+        base: of the frequencies: pair i rotates by ``base ** (-2 i / dims)`` per position.
+        scaling: linear or YaRN scaling of the frequencies.
+        factors: divisors of the frequencies, one for each.
+        attention_factor: factor of cosine and sine, in addition to YaRN's.
     """
 
     dims: int
@@ -114,7 +114,7 @@ class Rope:
     attention_factor: float = 1.0
 
     def freq_factors(self) -> tuple[float, ...]:
-        """What each frequency is divided by, up to the original context; empty for nothing."""
+        """The divisor of each frequency, up to the original context; empty for none."""
         if isinstance(self.factors, Llama3Scaling):
             return tuple(self.factors.freq_factors(self.base, self.dims).tolist())
         if isinstance(self.factors, LongRope):
@@ -122,20 +122,21 @@ class Rope:
         return () if self.factors is None else self.factors.values
 
     def long_freq_factors(self) -> tuple[float, ...]:
-        """The same beyond the original context; empty where it is the same."""
+        """The divisors beyond the original context; empty if they are the same."""
         return self.factors.long if isinstance(self.factors, LongRope) else ()
 
     @property
     def is_plain(self) -> bool:
-        """Whether only the base and the number of elements say how it rotates."""
+        """Whether there is no scaling: only the base and the number of elements matter."""
         return self == Rope(self.dims, self.base)
 
 
 def checked_rope(rope: Rope, head_dim: int) -> None:
-    """Raise HparamsError where a rotation doesn't fit itself or the heads."""
+    """Raise HparamsError if RoPE settings contradict each other or the head size."""
     if rope.dims % 2 or not 0 < rope.dims <= head_dim:
         raise HparamsError(
-            f"{rope.dims} rotated elements of a head of {head_dim} are not even, or too many"
+            f"{rope.dims} rotated elements do not fit heads of size {head_dim}: the number must be "
+            "even and not above the head size"
         )
     for factors in (rope.freq_factors(), rope.long_freq_factors()):
         if len(factors) not in (0, rope.dims // 2):
@@ -159,13 +160,13 @@ def llama3_of(
 
 
 def _without_noise(value: float) -> float:
-    """The number of few digits that another program rounded to this one, or itself."""
+    """The value without rounding errors of its last digits; otherwise unchanged."""
     short = float(f"{value:.6g}")
     return short if isclose(short, value, rel_tol=5e-7) else shortest(value)
 
 
 def long_attention_factor(factor: float, original_context: int) -> float:
-    """What multiplies cosine and sine where contexts may be ``factor`` times the trained one."""
+    """The factor of cosine and sine for contexts up to ``factor`` times the trained one."""
     if factor <= 1.0:
         return 1.0
     return shortest(sqrt(1 + log(factor) / log(original_context)))

@@ -1,4 +1,4 @@
-"""One table of tensor names: gguf, Meta (which ggml/ggmf/ggjt files use too) and Hugging Face."""
+"""One table of tensor names: gguf's, Meta's (also in ggml, ggmf, ggjt) and Hugging Face's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EMBEDDINGS, OUTPUT_NORM, OUTPUT = "token_embd.weight", "output_norm.weight", "ou
 ROPE_FREQS = "rope_freqs.weight"
 ROPE_SHORT = "rope_factors_short.weight"
 ROPE_LONG = "rope_factors_long.weight"
-ROPE_TENSORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)  # they follow from the hyper-parameters
+ROPE_TENSORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)  # computed from the hyper-parameters
 
 # (gguf, Meta, Hugging Face), each without the trailing ".weight".
 _TOP = (
@@ -18,7 +18,7 @@ _TOP = (
     ("output_norm", "norm", "model.norm"),
     ("output", "output", "lm_head"),
 )
-# The same for one layer: what follows "blk.N.", "layers.N." and "model.layers.N.".
+# The names in a layer, without "blk.N.", "layers.N." or "model.layers.N.".
 _LAYER = (
     ("attn_norm", "attention_norm", "input_layernorm"),
     ("attn_q", "attention.wq", "self_attn.q_proj"),
@@ -30,7 +30,7 @@ _LAYER = (
     ("ffn_up", "feed_forward.w3", "mlp.up_proj"),
     ("ffn_down", "feed_forward.w2", "mlp.down_proj"),
 )
-# Hugging Face's names of what an architecture's switches add to a layer, or rename in it.
+# Hugging Face's names of tensors that an architecture's switches add to a layer, or rename.
 _HF_HEAD_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
 _HF_FUSED = {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"}
 _HF_POST_NORMS = {
@@ -47,14 +47,14 @@ _FROM_GGUF_TOP = {row[0]: row for row in _TOP}
 _FROM_GGUF_LAYER = {row[0]: row for row in _LAYER}
 _HF_LAYER_NAME = re.compile(r"model\.layers\.(0|[1-9][0-9]{0,5})\.(.+)\.(weight|bias)")
 _GGUF_LAYER_NAME = re.compile(r"blk\.(0|[1-9][0-9]{0,5})\.(.+)\.(weight|bias)")
-# Rotation frequencies some checkpoints carry along; they follow from the hyper-parameters.
+# RoPE tables that some checkpoints include; they are computed from the hyper-parameters.
 _DERIVED = re.compile(
     r"rope\.freqs"
     r"|layers\.\d+\.attention\.inner_attention\.rope\.freqs"
     r"|model\.(layers\.\d+\.self_attn\.)?rotary_emb\.((original_)?inv_freq|(cos|sin)_cached)"
 )
-# The causal mask, (1, 1, context, context), as older code saves it with each layer; and the score
-# that stands for "hidden".
+# The causal mask, (1, 1, context, context), and the score of a masked position, which older code
+# saves with each layer.
 _MASK = re.compile(r"model\.layers\.\d+\.self_attn\.(bias|masked_bias)")
 
 
@@ -86,7 +86,7 @@ def to_hf(name: str, architecture: str = "llama") -> str | None:
 def hf_to_gguf(name: str, architecture: str = "llama") -> str | None:
     """The gguf name of an architecture's tensor with this Hugging Face name, or None."""
     if match := _HF_LAYER_NAME.fullmatch(name):
-        parts = {theirs: ours for ours, theirs in _hf_parts(architecture).items()}
+        parts = {hf_part: gguf_part for gguf_part, hf_part in _hf_parts(architecture).items()}
         part = parts.get(match[2])
         return None if part is None else f"blk.{match[1]}.{part}.{match[3]}"
     found = to_gguf(name)
@@ -110,12 +110,12 @@ def is_derived(name: str) -> bool:
 
 
 def is_mask(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a checkpoint's tensor is a causal mask or its number, not a bias of any matrix."""
+    """Whether a checkpoint's tensor is a causal mask or its score, not the bias of a matrix."""
     return _MASK.fullmatch(name) is not None and len(shape) in (0, 4)
 
 
 def block_names(layer: int) -> list[str]:
-    """The gguf names of one layer's weights, in the order they are written."""
+    """The gguf names of one layer's weights, in the order of a file."""
     return [f"blk.{layer}.{row[0]}.weight" for row in _LAYER]
 
 

@@ -1,4 +1,4 @@
-"""LoRA adapters handed to the decoder, which adds what they change as it computes."""
+"""Gives LoRA adapters to the decoder, which adds their updates while it computes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Halves(NamedTuple):
-    """Of one weight's change: float32 ``(rank, in)`` and ``(rank, out)``, scales in the second."""
+    """A and B of one weight's update: float32 ``(rank, in)`` and ``(rank, out)``; B is scaled."""
 
     a: NDArray[np.float32]
     b: NDArray[np.float32]
@@ -34,11 +34,10 @@ def add_adapters(
     hparams: Hparams,
     adapters: AdapterPath | Sequence[Scaled],
 ) -> None:
-    """Make a session that was loaded from ``file``, and not started, apply these adapters.
+    """Add adapters to a session that was loaded from ``file`` and is not started yet.
 
-    Raises ModelError where one is not for the model or is more than products of two narrow
-    matrices, FormatError where it is damaged, ValueError for a scale that is no number up to a
-    million.
+    Raises ModelError if an adapter is not for the model or is not low-rank only, FormatError if it
+    is damaged, ValueError if its scale is not a number up to a million.
     """
     _, tensors = as_gguf(file)
     base = BaseModel(hparams.architecture, lambda: hparams)
@@ -56,10 +55,10 @@ def add_adapters(
                         rows = fused_rows(name, tensors, hparams)
                         for part, part_of_b in _divided(name, b, rows):
                             halves.setdefault(part, []).append(_Halves(a, part_of_b))
-        for name, found in halves.items():
-            # Ranks beside each other: B·A of all is the sum of each one's.
-            a = np.concatenate([each.a for each in found])
-            b = np.concatenate([each.b for each in found])
+        for name, each_half in halves.items():
+            # With the ranks concatenated, B·A is the sum of all updates.
+            a = np.concatenate([half.a for half in each_half])
+            b = np.concatenate([half.b for half in each_half])
             session.set_adapter_update(name, a, np.ascontiguousarray(b))
     except (ConversionError, ValueError) as error:
         raise ModelError(str(error)) from error
@@ -68,7 +67,7 @@ def add_adapters(
 def _divided(
     name: str, b: NDArray[np.float32], rows: dict[str, int] | None
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Columns of ``(rank, out)`` for each matrix that the weight holds; A is one for all."""
+    """The columns of ``(rank, out)`` of each matrix in the weight; A is the same for all."""
     if rows is None:
         yield name, b
         return

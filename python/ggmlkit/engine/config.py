@@ -1,4 +1,4 @@
-"""Hyper-parameters in the words of the compiled decoder."""
+"""Converts hyper-parameters to the fields of the compiled decoder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def decoder_config(hparams: Hparams) -> dict[str, Any]:
 
 
 def _query_scale(hparams: Hparams) -> float:
-    """0 where the decoder derives it, from the head size."""
+    """The scale of queries; 0 if the decoder derives it from the head size."""
     is_wide = hparams.layers == hparams.switches.wide_scale_layers
     if is_wide and not hparams.query_scale:
         return hparams.derived_query_scale()

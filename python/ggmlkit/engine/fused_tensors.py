@@ -1,4 +1,4 @@
-"""Matrices that a file keeps in one tensor, such as Phi-3's, taken apart without copying."""
+"""Splits tensors that hold several matrices, such as Phi-3's, without copying."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ggmlkit.tensor import Tensor
 
 
 def unfused(tensors: Mapping[str, Tensor], hparams: Hparams) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor by name, with the parts in place of what is fused.
+    """Every tensor by name; a fused tensor is replaced by its parts.
 
     Raises:
         ModelError: a fused tensor has another number of rows than its parts.
@@ -24,10 +24,10 @@ def unfused(tensors: Mapping[str, Tensor], hparams: Hparams) -> Iterator[tuple[s
 
 
 def fused_rows(name: str, tensors: Mapping[str, Tensor], hparams: Hparams) -> dict[str, int] | None:
-    """The matrices that a tensor of the model holds below each other, by name, and their rows.
+    """The matrices in a fused tensor, in order: their names and numbers of rows.
 
-    ``attn_qkv`` holds the rows of q, k and v; ``ffn_up`` of twice the rows, where there is no
-    ``ffn_gate``, those of gate and up. None for any other tensor.
+    ``attn_qkv`` holds the rows of q, k and v. ``ffn_up`` holds those of gate and up, if it has
+    twice the rows and there is no ``ffn_gate``. None for any other tensor.
     """
     block = name.rpartition(".")[0].rpartition(".")[0]
     if name == f"{block}.attn_qkv.weight":

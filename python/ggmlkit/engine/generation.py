@@ -1,4 +1,4 @@
-"""Generation: prefill the prompt, then decode token after token, up to a stop string."""
+"""Generation: prefill the prompt, then decode token by token, up to a stop string."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stats:
-    """Work of the last ``generate`` or ``chat``: the prompt prefilled, then tokens decoded."""
+    """Token counts and times of the last ``generate`` or ``chat``: prefill and decode."""
 
     prompt_tokens: int = 0
     prompt_seconds: float = 0.0
@@ -31,17 +31,17 @@ class Stats:
 
     @property
     def prompt_tps(self) -> float:
-        """Prompt tokens a second; 0 before any."""
+        """Prompt tokens per second; 0 before any."""
         return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds else 0.0
 
     @property
     def decode_tps(self) -> float:
-        """Decoded tokens a second; 0 before any."""
+        """Decoded tokens per second; 0 before any."""
         return self.decode_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
 class Decoder(Protocol):
-    """What generation needs of a :class:`ggmlkit.Llama`."""
+    """The part of :class:`ggmlkit.Llama` that generation uses."""
 
     stats: Stats
     config: Hparams
@@ -63,7 +63,7 @@ def pieces(
     max_tokens: int | None,
     ignore_eos: bool,
 ) -> Iterator[str]:
-    """What the model writes after ``prompt``, as whole characters; ``llama.stats`` keeps count."""
+    """The text that the model generates after ``prompt``, in pieces; updates ``llama.stats``."""
     llama.stats = stats = Stats()
     start = time.perf_counter()
     logits, read = _read(llama, prompt)
@@ -73,7 +73,7 @@ def pieces(
         sampler.accept(token)
     ends = sorted(id for id in llama.tokenizer.eog_ids if 0 <= id < llama.config.vocab)
     text = llama.tokenizer.stream()
-    # The last token needs no room: what would follow it is not computed.
+    # The last token needs no room, as no token after it is computed.
     room = llama.context - len(prompt) + 1
     limit = room if max_tokens is None else min(max_tokens, room)
     for written in range(limit):
@@ -99,13 +99,13 @@ def _sampled(sampler: _core.Sampler, logits: NDArray[np.float32]) -> int:
         return int(sampler.sample(logits))
     except ValueError:
         raise ModelError(
-            "the model gives no logit that is a number; `ggmlkit verify` shows its weights that "
-            "are not finite"
+            "all logits of the model are NaN; `ggmlkit verify` shows its weights that are not "
+            "finite"
         ) from None
 
 
 def _read(llama: Decoder, prompt: list[int]) -> tuple[NDArray[np.float32], int]:
-    """Logits after ``prompt`` and how many of its tokens the context did not hold yet."""
+    """Logits after ``prompt``, and the number of its tokens that were not in the context yet."""
     held = llama.tokens
     same = 0
     while same < min(len(prompt) - 1, len(held)) and prompt[same] == held[same]:
@@ -115,7 +115,7 @@ def _read(llama: Decoder, prompt: list[int]) -> tuple[NDArray[np.float32], int]:
 
 
 def until(stops: tuple[str, ...], pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces up to the first stop string; text that may begin one is held back."""
+    """The pieces up to the first stop string; text that can be the start of one is held back."""
     if not stops:
         yield from pieces
         return
@@ -136,6 +136,6 @@ def until(stops: tuple[str, ...], pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that begins ``stop``."""
+    """Length of the longest end of ``text`` that is a start of ``stop``."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,4 +1,4 @@
-"""LLaMA: a model file, made ready to evaluate tokens and generate text."""
+"""Llama: a loaded model that evaluates tokens and generates text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ggmlkit.arch.tensor_names import EMBEDDINGS
 from ggmlkit.arguments import path_text, shown, thread_count, whole
 from ggmlkit.arrays import integer_row
 from ggmlkit.engine.generation import Stats, pieces, until
-from ggmlkit.engine.loading import gguf_view, load, naming, start, tell_unpacked
+from ggmlkit.engine.loading import gguf_view, load, naming, start, warn_of_unpacked
 from ggmlkit.engine.sampling import GenerationSettings, sampler, stop_strings
 from ggmlkit.errors import (
     ArgumentError,
@@ -44,37 +44,37 @@ ACTIVATION_BITS = (8, 16)
 
 
 class Llama:
-    """A LLaMA-family model and its contexts: one, or several sequences that don't see each other.
+    """A LLaMA-family model and its contexts: one or several independent sequences.
 
-    Methods that name no sequence work on sequence 0. ``with gk.Llama(path) as llm:`` closes it at
-    the end; a closed one raises :class:`ggmlkit.ClosedError` whatever it is asked.
+    Methods without a sequence argument use sequence 0. ``with gk.Llama(path) as llm:`` closes it at
+    the end; all methods of a closed one raise :class:`ggmlkit.ClosedError`.
 
     Args:
         model: a file of any container with hyper-parameters (gguf, ggjt, ggmf, ggml), or one
             already open.
         context: context length in tokens; the default is what the model was trained for, at most
             4096.
-        sequences: how many sequences there are, each of this context length.
-        threads: at most this many; the default is all that the process may use.
-        kv_type: how keys and values are cached: "f16", or "q8_0" in about half the memory.
-        activation_bits: what quantized weights are multiplied with: activations of 8 bits for 32
-            elements, but 16 where few are far larger than the others, or, sixteen tokens at a
-            time on AMX, bfloat16 (logits within 1e-3 nats of float32 activations'); or 16
-            everywhere (float32's for all that can be measured), and prompts take two to four
-            times as long.
-        repack: copy quantized weights into the layout that computes fastest. Without, they are
-            used as they lie in the mapped file, whose memory processes share; slower.
+        sequences: number of sequences, each with this context length.
+        threads: the most to use; the default is all that the process may use.
+        kv_type: type of the KV cache: "f16", or "q8_0" with about half the memory.
+        activation_bits: bits of the activations that are multiplied by quantized weights. 8: each
+            32 elements have 8 bits, or 16 if a few are much larger than the others; sixteen tokens
+            at a time on AMX are bfloat16 (logits within 1e-3 nats of those of float32
+            activations). 16: always 16 bits (no measurable difference to float32), but prompts take
+            two to four times as long.
+        repack: copy quantized weights into the fastest layout. Without it, they are used directly
+            from the mapped file, whose memory processes share; this is slower.
         mlock: keep the weights from being swapped out.
-        lora: adapters to apply, each a path or a pair of a path and a scale (or one path): PEFT
-            folders, gguf or ggla files. What they add is computed in float32 beside the weights,
-            which stay as they are. DoRA and whole tensors need ``gk.apply_lora``.
+        lora: adapters to apply: one path, or a list of paths or pairs of a path and a scale. PEFT
+            folders, gguf and ggla files are supported. Their updates are computed in float32 beside
+            the weights, which are not changed. DoRA and whole tensors need ``gk.apply_lora``.
 
     Raises:
         FormatError: the file, or an adapter, is damaged.
-        ModelError: the file is no model that this decoder can run, an adapter is not for it, its
-            contexts do not fit into memory, or the system refuses to lock the weights.
-        ArgumentError: ``context``, ``sequences`` or ``threads`` below 1, an unknown ``kv_type`` or
-            ``activation_bits``, or an adapter's scale that is no number up to a million.
+        ModelError: this decoder can't run the model, an adapter is not for it, its contexts do not
+            fit into memory, or the system refuses to lock the weights.
+        ArgumentError: ``context``, ``sequences`` or ``threads`` is below 1, ``kv_type`` or
+            ``activation_bits`` is not known, or an adapter's scale is not a number up to a million.
     """
 
     config: Hparams
@@ -118,7 +118,7 @@ class Llama:
         with naming(file):
             self.config = from_gguf_keys(metadata, tensors)
             room = context or min(self.config.context, DEFAULT_CONTEXT)
-            tell_unpacked(file, tensors)
+            warn_of_unpacked(file, tensors)
             session = load(self.config, tensors, count, repack)
             if lora:
                 from ggmlkit.engine.adapters import add_adapters
@@ -133,7 +133,7 @@ class Llama:
     def close(self) -> None:
         """Free the weights and caches, and close the file if it was opened here.
 
-        Twice is no error. Work of another thread that has begun goes on to its end.
+        Closing twice is allowed. A call that is running in another thread continues to its end.
         """
         self._session = None
         self._tokenizer = None
@@ -209,12 +209,12 @@ class Llama:
 
     @property
     def sequences(self) -> int:
-        """How many sequences there are."""
+        """Number of sequences."""
         return int(self._live().sequences)
 
     @property
     def nbytes(self) -> int:
-        """Memory taken beyond the mapped file: packed weights, cache and scratch."""
+        """Memory in bytes in addition to the mapped file: packed weights, KV cache and scratch."""
         return int(self._live().nbytes)
 
     @property
@@ -244,11 +244,11 @@ class Llama:
         self._live().truncate(self._checked(sequence), whole(n, "n", least=0))
 
     def logits(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Logits after each of ``tokens``, read into an empty context: float32 ``(n, vocab)``.
+        """Logits after each of ``tokens``, evaluated in an empty context: float32 ``(n, vocab)``.
 
         Raises:
-            ArgumentError: no tokens, a token outside the vocabulary, or more than the context
-                holds.
+            ArgumentError: there are no tokens, one is outside the vocabulary, or they exceed the
+                context length.
         """
         self.truncate(0)
         return self._eval(tokens, 0, every=True)
@@ -256,11 +256,11 @@ class Llama:
     def eval(
         self, tokens: Sequence[int] | NDArray[np.integer[Any]], sequence: int = 0
     ) -> NDArray[np.float32]:
-        """Append ``tokens`` to a sequence; logits after the last: float32 ``(vocab,)``.
+        """Append ``tokens`` to a sequence; returns the logits after the last: float32 ``(vocab,)``.
 
         Raises:
-            ArgumentError: no tokens, a token outside the vocabulary, more than the context length
-                leaves, or no such sequence; the sequence then is as before.
+            ArgumentError: there are no tokens, one is outside the vocabulary, they exceed the
+                context length, or there is no such sequence; the sequence is not changed then.
         """
         return self._eval(tokens, sequence, every=False)
 
@@ -275,14 +275,15 @@ class Llama:
 
         Args:
             tokens: one for each sequence.
-            sequences: which; the default is all of them, in order.
+            sequences: the sequences; by default all, in order.
 
         Returns:
             float32 ``(len(tokens), vocab)``: logits after each token.
 
         Raises:
-            ArgumentError: not one token a sequence, a token outside the vocabulary, a sequence that
-                is full, named twice or not there; all sequences then are as before.
+            ArgumentError: there is not exactly one token for each sequence, a token is outside the
+                vocabulary, or a sequence is full, given twice or doesn't exist; no sequence is
+                changed then.
         """
         ids = self._ids(tokens)
         session = self._live()
@@ -294,7 +295,7 @@ class Llama:
         out = np.empty((ids.size, self.config.vocab), np.float32)
         with _argument_errors():
             session.eval_each(places.astype(np.uint64), ids, out)
-        self._file.check()  # the embeddings, and more without repacking, are read as they are used
+        self._file.check()  # embeddings, and weights without repacking, are read on use
         return out
 
     def _checked(self, sequence: int) -> int:
@@ -319,7 +320,7 @@ class Llama:
         session = self._live()
         ids = self._ids(tokens)
         place = self._checked(sequence)
-        if ids.size > self.context:  # before the logits take memory
+        if ids.size > self.context:  # checked before memory is allocated for the logits
             raise ArgumentError(f"{ids.size} tokens do not fit the context of {self.context}")
         vocab = self.config.vocab
         out = np.empty((ids.size, vocab) if every else (vocab,), np.float32)
@@ -346,23 +347,23 @@ class Llama:
         stop: str | Sequence[str] = (),
         ignore_eos: bool = False,
     ) -> Iterator[str]:
-        """Continue a prompt, yielding text as it comes; each piece is whole characters.
+        """Continue a prompt; yields pieces of text that consist of complete characters.
 
-        The part of the prompt that the context holds already is not evaluated again.
+        The part of the prompt that is already in the context is not evaluated again.
 
         Args:
-            prompt: text, or token ids as they are.
-            max_tokens: to generate at most; the default is what the context has room for.
-            temperature: divides the logits; 0 always takes the likeliest token.
-            top_k: draw among so many likeliest tokens; 0 for all.
-            top_p: draw among the likeliest tokens that together have this probability.
-            min_p: leave out tokens less likely than this share of the likeliest.
+            prompt: text, or token ids.
+            max_tokens: the most tokens to generate; the default is the room in the context.
+            temperature: divides the logits; 0 always takes the most likely token.
+            top_k: sample from this number of most likely tokens; 0 for all.
+            top_p: sample from the most likely tokens that together have this probability.
+            min_p: leave out tokens below this share of the most likely token's probability.
             repeat_penalty: divides the logits of recent tokens (multiplies negative ones).
-            frequency_penalty: subtracted for each time a recent token occurred.
+            frequency_penalty: subtracted for each time that a recent token occurred.
             presence_penalty: subtracted once for a recent token.
-            seed: the same seed gives the same text; the default is another one each time.
+            seed: the same seed gives the same text; random by default.
             stop: end before the first of these strings.
-            ignore_eos: go on where the model would end, never generating the ending token.
+            ignore_eos: never generate an end token, so that generation continues.
 
         Raises:
             ModelError: the prompt does not fit the context.
@@ -391,7 +392,7 @@ class Llama:
 
     def _prompt_ids(self, prompt: str | Sequence[int] | NDArray[np.integer[Any]]) -> list[int]:
         try:
-            if isinstance(prompt, (bytes, bytearray)):  # which would pass for ids
+            if isinstance(prompt, (bytes, bytearray)):  # would be read as ids
                 raise TypeError
             if isinstance(prompt, str):
                 ids = self.tokenize(prompt)
@@ -413,31 +414,31 @@ class Llama:
 
         Args:
             messages: ``{"role": "system" | "user" | "assistant", "content": text}``, in order. A
-                content may be None, or a list of parts ``{"type": "text", "text": text}``.
-            settings: as for :meth:`generate`.
+                content can be None, or a list of parts ``{"type": "text", "text": text}``.
+            settings: as in :meth:`generate`.
 
         Raises:
-            ArgumentError: a message is no mapping, a part of a content is no text, or a setting is
-                out of range.
+            ArgumentError: a message is not a mapping, a part of a content is not text, or a setting
+                is out of range.
             ModelError: the file has no chat template, it fails or takes too much time or memory, or
                 the conversation does not fit.
         """
-        from ggmlkit.text.chat import render  # deferred, like the next: they start processes
+        from ggmlkit.text.chat import render  # deferred, like the next: they import jinja2
         from ggmlkit.text.messages import text_messages
 
         template = self.tokenizer.chat_template
         if template is None:
-            raise ModelError("the file has no chat template; use generate with a text of your own")
+            raise ModelError("the file has no chat template; use generate with your own prompt")
         given = text_messages(messages, template, self.tokenizer)
         prompt = render(template, given, self.tokenizer, add_generation_prompt=True)
-        # Templates write the special tokens, the first one included where there is to be one.
+        # Templates write all special tokens, including the first one if the model needs it.
         ids = self.tokenize(prompt, add_special=False, parse_special=True)
         return self.generate(ids, **settings)
 
 
 @contextmanager
 def _argument_errors() -> Iterator[None]:
-    """What the compiled decoder refuses is an argument's fault."""
+    """Turns ValueErrors of the compiled decoder into ArgumentErrors."""
     try:
         yield
     except ValueError as error:

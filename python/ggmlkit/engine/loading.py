@@ -1,4 +1,4 @@
-"""A model file's weights, brought into the compiled decoder; errors name the file."""
+"""Loads a model file's weights into the compiled decoder; errors name the file."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Bytes of the file that are packed at a time: enough that threads meet seldom, little beside a
-# model, as they and what becomes of them are in memory together.
+# Bytes of the file that are packed at a time: enough that threads seldom wait at a barrier, but few
+# compared to a model, as they and the packed weights are in memory together.
 _PACKED_AT_ONCE = 32 << 20
 
 
 @contextmanager
 def naming(file: ModelFile) -> Iterator[None]:
-    """Errors about the model say which file it is in."""
+    """Adds the file's path to errors about the model."""
     try:
         yield
     except ModelError as error:
@@ -45,15 +45,15 @@ def gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelError(str(error)) from error
 
 
-def tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
-    """Warn of matrices that no kernel multiplies with as they are."""
+def warn_of_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
+    """Warn about matrices of types that no kernel can multiply directly."""
     known = [t for t in tensors.values() if not isinstance(t, UnknownTensor)]
     matrices = (t.type for t in known if len(t.shape) == 2)
     kinds = sorted({kind.name for kind in matrices if not kind.has_product})
     if kinds:
         warnings.warn(
             f"{file.path}: matrices of type {', '.join(kinds)} are unpacked to float16, "
-            "in more memory",
+            "which needs more memory",
             stacklevel=3,
         )
 
@@ -61,14 +61,14 @@ def tell_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
 def load(
     hparams: Hparams, tensors: Mapping[str, Tensor], threads: int, repack: bool
 ) -> _core.LlamaSession:
-    """All weights, in the decoder."""
+    """A session with all weights loaded."""
     refuse_unknown(tensors.values())
     try:
         session = _core.LlamaSession(decoder_config(hparams), threads, repack)
         waiting: list[tuple[Tensor, NDArray[np.uint8]]] = []
         for name, tensor in unfused(tensors, hparams):
             if name in ROPE_TENSORS:
-                continue  # parts of the hyper-parameters
+                continue  # part of the hyper-parameters
             if len(tensor.shape) == 1:
                 session.set_vector(name, tensor.dequantize())
             elif len(tensor.shape) == 2:
@@ -78,11 +78,11 @@ def load(
                     waiting.append((tensor, data))
                 else:
                     tensor.check()
-                del data  # of tensors that are computed, it is all there is of it
+                del data  # frees the data of computed tensors
                 if sum(t.nbytes for t, _ in waiting) >= _PACKED_AT_ONCE:
                     _pack(session, waiting)
             else:
-                raise ModelError(f"tensor {name} of shape {tensor.shape} is no matrix")
+                raise ModelError(f"tensor {name} of shape {tensor.shape} is not a matrix")
         _pack(session, waiting)
     except ValueError as error:
         raise ModelError(str(error)) from error
@@ -102,7 +102,7 @@ def _pack(session: _core.LlamaSession, waiting: list[tuple[Tensor, NDArray[np.ui
 def start(
     session: _core.LlamaSession, context: int, sequences: int, kv_type: str, activation_bits: int
 ) -> None:
-    """Room for its contexts."""
+    """Allocate the session's contexts."""
     try:
         session.start(context, sequences, kv_type, activation_bits)
     except ValueError as error:

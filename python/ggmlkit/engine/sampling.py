@@ -1,4 +1,4 @@
-"""How tokens are drawn: the settings of ``generate`` and ``chat``, checked."""
+"""Checks the sampling settings of ``generate`` and ``chat``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ggmlkit import _core
 from ggmlkit.arguments import number, shown, whole
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 
-PENALTY_WINDOW = 64  # tokens back that the penalties look at, as in llama.cpp
+PENALTY_WINDOW = 64  # recent tokens that the penalties use, as in llama.cpp
 _MOST_TOKENS = 2**31 - 1  # more than any vocabulary has
 
 
@@ -41,10 +41,10 @@ def sampler(
     presence_penalty: float,
     seed: int | None,
 ) -> _core.Sampler:
-    """What draws tokens with these settings.
+    """A sampler with these settings.
 
     Raises:
-        ArgumentError: one is out of range, or no number.
+        ArgumentError: one is out of range, or not a number.
     """
     own_seed = int.from_bytes(os.urandom(8), "little") if seed is None else whole(seed, "seed")
     try:
@@ -61,15 +61,15 @@ def sampler(
         )
     except ArgumentError:
         raise
-    except ValueError as error:  # a range that the sampler knows
+    except ValueError as error:  # the sampler checks some ranges
         raise ArgumentError(str(error)) from None
 
 
 def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
-    """The strings to end before.
+    """The stop strings as a tuple.
 
     Raises:
-        ArgumentError: one is empty, or no text.
+        ArgumentError: one is empty, or not a ``str``.
     """
     if isinstance(stop, str):
         stops: tuple[object, ...] = (stop,)

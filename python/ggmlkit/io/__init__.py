@@ -1,4 +1,4 @@
-"""Readers and writers, one module a container; :func:`open` tells containers by first bytes."""
+"""Readers and writers, one module per container; :func:`open` recognizes one by its first bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ggmlkit.arguments import text as checked_text
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, ConversionError, FormatError
 from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.first_bytes import START, reader_of, refusal
-from ggmlkit.io.origin import tell_origins
+from ggmlkit.io.origin import set_origins
 from ggmlkit.io.writing.stream import Progress
 from ggmlkit.quantizing import tensor_of
 from ggmlkit.tensor import Tensor
@@ -25,15 +25,16 @@ _SUFFIXES = {".gguf": "gguf", ".bin": "ggjt", ".ggml": "ggjt", ".ggjt": "ggjt"}
 
 
 def open(path: str | os.PathLike[str]) -> ModelFile:
-    """Open a file of any container, told by its first bytes.
+    """Open a model file; its container is recognized by the first bytes.
 
-    Models, checkpoints, LoRA adapters and importance matrices are all metadata and tensors. Any
-    part of a gguf model in several files opens them all, as one. Only headers are read; tensors map
-    their data when asked for it. ``hf:OWNER/NAME[@REVISION][:FILE]`` is a file on the hub.
+    Models, checkpoints, LoRA adapters and importance matrices all consist of metadata and tensors.
+    Any part of a gguf model in several files opens all its parts as one model. Only headers are
+    read; a tensor's data is mapped on first use. ``hf:OWNER/NAME[@REVISION][:FILE]`` is a file on
+    the hub.
 
     Raises:
-        FormatError: the container is unknown, or the file damaged.
-        HubError: the hub does not give the file.
+        FormatError: the container is unknown, or the file is damaged.
+        HubError: the file can't be downloaded.
         ArgumentError: ``path`` is neither a ``str`` nor a ``pathlib.Path``, or empty.
         OSError: the file can't be opened.
     """
@@ -52,7 +53,7 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
         raise FormatError(path, 0, reason)
     module, _, function = reader.partition(":")
     opened: ModelFile = getattr(import_module(f"ggmlkit.io.{module}"), function)(path)
-    tell_origins(opened)
+    set_origins(opened)
     return opened
 
 
@@ -69,33 +70,33 @@ def save(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write a model file, a few tensors at a time; ``path`` is replaced only when all is written.
+    """Write a model file, a few tensors at a time; ``path`` is replaced when all is written.
 
     Args:
-        path: the file; its suffix tells the container: ``.gguf``, or ``.bin`` for ggjt.
-        tensors: by name, or tensors that have names. In place of a tensor, an array of float32,
-            float16, bfloat16, float64 or integers with a sign is stored as it is. gguf takes any
-            names; the old containers take Meta's.
+        path: the file; its suffix decides the container: ``.gguf``, or ``.bin`` for ggjt.
+        tensors: a mapping from names, or a list of tensors that have names. An array of float32,
+            float16, bfloat16, float64 or signed integers can stand for a tensor and is stored as it
+            is. gguf allows any names; the old containers need Meta's.
         metadata: by GGUF key, whatever the container.
         container: ``"gguf"``, ``"ggjt"``, ``"ggmf"``, ``"ggml"``, or ``"ggla"`` for an adapter,
-            where the suffix doesn't say.
-        version: of the container; 3 for gguf and ggjt by default.
+            if the suffix doesn't decide.
+        version: of the container; the default is 3 for gguf and ggjt.
         byte_order: of the numbers; only gguf v3 can be ``"big"``.
-        value_types: GGUF types to keep, as :class:`ModelFile` has them; by default those of
-            metadata that was read from a gguf file. Of other values a whole number becomes u32 if
-            that holds it, a float f32 where that holds it exactly or readers know the key as f32,
-            else f64.
-        stored_values: of unchanged keys, as :meth:`ModelFile.stored_values` gives them, to copy
-            instead of writing `metadata`'s where the container is the same.
-        threads: that read, convert and write at once, at most; the default is all that the process
+        value_types: GGUF types to keep, in the form of :attr:`ModelFile.value_types`; by default
+            those of metadata that was read from a gguf file. Without a type to keep, an integer
+            becomes u32 if it fits; a float becomes f32 if that is exact or readers expect f32 for
+            the key, else f64.
+        stored_values: bytes of unchanged values, from :meth:`ModelFile.stored_values`. They are
+            copied instead of written from `metadata` if the container is the same.
+        threads: the most that read, convert and write at once; the default is all that the process
             may use. With 1, one tensor at a time is in memory.
-        progress: called with (bytes done, bytes in all, tensor name).
+        progress: called with (bytes written, total bytes, tensor name).
 
     Raises:
-        ConversionError: the container has no place for what it is given.
-        ArgumentError: a tensor has no name, an array a dtype that no type has, or ``threads`` is
+        ConversionError: the container can't hold a tensor or a metadata value.
+        ArgumentError: a tensor has no name, an array has a dtype without a type, or ``threads`` is
             below 1.
-        OSError: the disk is full, the folder can't be written.
+        OSError: the disk is full, or the folder can't be written.
     """
     from ggmlkit.io.gguf import writer as gguf_writer
     from ggmlkit.io.legacy import writer as legacy_writer

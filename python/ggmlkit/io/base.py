@@ -29,11 +29,11 @@ class ModelFile(ABC, Mapping[str, Tensor]):
             ``"safetensors"``, ``"torch"``, ``"flax"``, ``"onnx"``, ``"tensorflow"`` or ``"hdf5"``.
         version: of the container, ``None`` where it has none.
         byte_order: of the numbers in the file; tensors always come in this machine's order.
-        metadata: by GGUF key, whatever the container. Text is ``str`` (``bytes`` where it is no
-            UTF-8), arrays of numbers are numpy arrays, arrays of strings lists.
-        value_types: GGUF value type number of each key, as the file had it. A writer given these
-            writes the same bytes again. The entry of an array is the type of its elements plus
-            :data:`ARRAY_OF`.
+        metadata: by GGUF key, whatever the container. Text is ``str`` (``bytes`` if it is not
+            UTF-8), arrays of numbers are numpy arrays, arrays of strings are lists.
+        value_types: the GGUF value type number of each key, as in the file. A writer that is given
+            these writes the same bytes again. The entry of an array is the type of its elements
+            plus :data:`ARRAY_OF`.
     """
 
     path: Path
@@ -63,43 +63,43 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     @property
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors by the file's own names, in file order. Their data is read when asked for."""
+        """All tensors by the file's own names, in file order. Their data is read on first use."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file. Tensors already handed out may become unreadable."""
+        """Close the file. Tensors that were not read yet can become unreadable."""
 
     def check(self) -> None:
         """Raise FormatError if the file has been cut short since it was opened.
 
-        Readers of a mapping find zeros where its pages are gone, and ask this afterwards.
+        The mapped pages behind the new end read as zeros, so call this after reading data.
         """
 
     def stored_values(self) -> dict[str, bytes]:
-        """Metadata values as little-endian gguf v2 and v3 store them, type first, by key.
+        """Metadata values by key, as little-endian gguf v2 and v3 store them, type first.
 
-        A gguf writer copies these where it would write the same again. Empty unless the file itself
-        is such a gguf.
+        A gguf writer copies these for unchanged values. Empty unless the file itself is such a
+        gguf.
         """
         return {}
 
     def ranges(self) -> list[tuple[int, int, str]]:
-        """(start, size, name) of each tensor's data in the file, where tensors could overlap."""
+        """(start, size, name) of each tensor's data, if the container allows overlaps."""
         return []
 
     @property
     def paths(self) -> list[Path]:
-        """All files that the model is in."""
+        """All files of the model."""
         return [part.path for part in self.parts] or [self.path]
 
     @property
     def parts(self) -> Sequence[ModelFile]:
-        """The files of a model in several gguf files, in order; of any other, none."""
+        """The files of a model in several gguf files, in order; empty for any other model."""
         return ()
 
     @property
     def notes(self) -> dict[str, str]:
-        """What a file of tensors says of itself, which is no metadata of a model."""
+        """Notes that a file of tensors stores about itself; they are not metadata of a model."""
         return {}
 
     @property
@@ -108,11 +108,11 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         return list(self.tensors)
 
     def find(self, pattern: str) -> list[str]:
-        """Names that a pattern of a shell fits, such as ``"blk.*.attn_q.weight"``, in file order.
+        """Names that match a shell pattern such as ``"blk.*.attn_q.weight"``, in file order.
 
         ``*`` stands for any characters, ``?`` for one, ``[0-3]`` for one of these; case matters.
         """
-        from fnmatch import translate  # deferred: most never ask
+        from fnmatch import translate  # deferred: rarely used
 
         fits = re.compile(translate(text(pattern, "pattern"))).match
         return [name for name in self.tensors if fits(name)]
@@ -121,7 +121,7 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         """The tensor of this name, lazy.
 
         Raises:
-            MissingTensorError: there is none; a KeyError that tells names like it.
+            MissingTensorError: there is none; a KeyError that names similar ones.
         """
         tensor = self.tensors.get(name) if isinstance(name, str) else None
         if tensor is None:
@@ -140,7 +140,7 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self.tensors
 
-    # Two open files are two things, however alike: identity, not Mapping's comparison of items.
+    # Two open files are never equal, even if their content is: identity replaces Mapping's __eq__.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -162,11 +162,11 @@ class ModelFile(ABC, Mapping[str, Tensor]):
 
 @dataclass(frozen=True)
 class LostTensor:
-    """A tensor that a damaged file names but no longer holds.
+    """A tensor that a damaged file lists but no longer contains.
 
     Attributes:
-        name: ``None`` where the file ends before it.
-        offset: where the file describes it, if it does.
+        name: ``None`` if the file ends before the name.
+        offset: where the file describes the tensor; ``None`` if it doesn't.
         reason: what is wrong.
     """
 
@@ -176,4 +176,4 @@ class LostTensor:
 
 
 ARRAY_OF = 256
-"""Added to a GGUF element type in ``value_types`` to say "an array of these"."""
+"""Added to a GGUF element type in ``value_types`` to mean "an array of these"."""

@@ -1,4 +1,4 @@
-"""Where the numbers of several bytes lie in each block layout, as the gguf package has them."""
+"""The multi-byte numbers of each block layout, as the gguf package defines them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ Fields = tuple[tuple[int, str], ...]
 
 
 def _run(start: int, code: str, count: int, step: int | None = None) -> Fields:
-    """``count`` numbers from ``start``, ``step`` (or their size) apart."""
+    """``count`` numbers that begin at ``start``, ``step`` bytes (by default their size) apart."""
     return tuple((start + n * (step or int(code[1])), code) for n in range(count))
 
 
@@ -15,9 +15,9 @@ _TWO_HALVES: Fields = ((0, "f2"), (2, "f2"))
 _FLOAT: Fields = ((0, "f4"),)
 _TWO_FLOATS: Fields = ((0, "f4"), (4, "f4"))
 
-# (offset in the block, numpy code without a byte order) of each; everything else in a block is
-# single bytes. What counts is how the layout is read: the fifth bits of q5_0 and q5_1 are one
-# 32-bit number, and of each eight bytes of iq2_xxs the first four are bytes, the others a number.
+# (offset in the block, numpy code without a byte order) of each number; everything else in a block
+# is single bytes. The code that reads a layout decides: the fifth bits of q5_0 and q5_1 are one
+# 32-bit number; of each eight bytes of iq2_xxs the first four are bytes, the others one number.
 FIELDS: dict[str, Fields] = {
     "f32": ((0, "f4"),),
     "f16": ((0, "f2"),),
@@ -55,7 +55,7 @@ FIELDS: dict[str, Fields] = {
     "q1_0": _HALF,
     "q2_0": _HALF,
 }
-# The earlier layouts, of which no big-endian file was ever written.
+# The earlier layouts; no big-endian file was ever written with them.
 LEGACY_FIELDS: dict[str, Fields] = {
     "q4_0_v1": _FLOAT,
     "q4_1_v1": _TWO_FLOATS,

@@ -1,4 +1,4 @@
-"""Tensor data between byte orders: the multi-byte numbers of each block turned round."""
+"""Converts tensor data between byte orders: swaps the multi-byte numbers of each block."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def swapped(data: Bytes, type: TensorType) -> Bytes:
     """A copy of block bytes ``(nbytes,)`` in the other byte order.
 
     Raises:
-        UnsupportedTypeError: where the type's numbers lie is not in the table.
+        UnsupportedTypeError: the table doesn't say where the type's numbers lie.
     """
     _check_known(type)
     result = data.copy()
-    _turn(result, type)
+    _swap_in_place(result, type)
     return result
 
 
 def in_other_order(tensor: Tensor) -> Tensor:
-    """The same lazy tensor, its data in the other byte order; in parts where it is in parts.
+    """The same lazy tensor with its data in the other byte order; in parts if ``tensor`` is.
 
     Raises:
-        UnsupportedTypeError: where the type's numbers lie is not in the table.
+        UnsupportedTypeError: the table doesn't say where the type's numbers lie.
     """
     kind = tensor.type
     _check_known(kind)
     if not isinstance(tensor, PartedTensor):
         data = partial(_swapped_data, tensor)
         return Tensor(kind, tensor.shape, data, tensor.name, [tensor])
-    made = tensor.parts
+    original_parts = tensor.parts
 
     def parts() -> Iterator[Part]:
-        for part in made():
-            yield Part(part.nbytes, _turning(part, kind))
+        for part in original_parts():
+            yield Part(part.nbytes, _swapping(part, kind))
 
     return PartedTensor(kind, tensor.shape, parts, tensor.name, sources=[tensor])
 
@@ -56,10 +56,10 @@ def _swapped_data(tensor: Tensor) -> Bytes:
     return swapped(tensor.data, tensor.type)
 
 
-def _turning(part: Part, type: TensorType) -> Callable[[Bytes, int | None], None]:
+def _swapping(part: Part, type: TensorType) -> Callable[[Bytes, int | None], None]:
     def make(out: Bytes, threads: int | None) -> None:
         part.make(out, threads)
-        _turn(out, type)
+        _swap_in_place(out, type)
 
     return make
 
@@ -69,9 +69,9 @@ def _check_known(type: TensorType) -> None:
         raise UnsupportedTypeError(f"{type} data is known in one byte order only")
 
 
-def _turn(data: Bytes, type: TensorType) -> None:
+def _swap_in_place(data: Bytes, type: TensorType) -> None:
     if data.size == 0:
-        return  # numpy takes no field's start that lies behind the end
+        return  # numpy refuses an offset behind the end of the data
     step = type.block_bytes
     for start, code in FIELDS[type.name]:
         np.ndarray(data.size // step, f"u{code[1]}", data, start, (step,)).byteswap(inplace=True)

@@ -1,4 +1,4 @@
-"""Ranges of a file that are read when asked for, into memory of their own."""
+"""Ranges of a file that are read on demand, into their own memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ggmlkit.errors import FormatError
 class FileRange:
     """A function that returns ``size`` bytes at ``offset`` of a file, as uint8 ``(size,)``.
 
-    Checkpoints are read rather than mapped: a conversion touches every byte once, pages of a
-    mapping would count as its memory, and a file cut short meanwhile would be a bus error.
+    Checkpoints are read, not mapped: a conversion needs every byte once, the pages of a mapping
+    would count as its memory, and a file that is cut short meanwhile would cause a bus error.
     """
 
     path: Path
@@ -33,5 +33,5 @@ class FileRange:
         return data
 
     def part(self, start: int, nbytes: int) -> FileRange:
-        """Some of the same bytes."""
+        """The range of ``nbytes`` bytes that begins ``start`` bytes into this one."""
         return FileRange(self.path, self.offset + start, nbytes)

@@ -1,22 +1,22 @@
-"""Which reader a file is for, told by its first bytes."""
+"""Chooses the reader of a file by its first bytes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-START = 264  # bytes that tell every container
+START = 264  # bytes that are enough to recognize every container
 
 Test = Callable[[bytes], bool]
 
 
 def reader_of(start: bytes) -> str | None:
-    """Module and function, ``"gguf.parts:open_gguf"``, that open a file which begins so."""
+    """Module and function, such as ``"gguf.parts:open_gguf"``, that open such a file."""
     return next((reader for test, reader in _READERS if test(start)), None)
 
 
 def refusal(start: bytes, name: str) -> str | None:
-    """Why a file that begins so, or has such a name, is known, but not read."""
+    """Why a file with this start or name can't be read; None if its format is not known."""
     if stem := _TENSORFLOW_DATA.fullmatch(name):
         return f"the data of a TensorFlow checkpoint: give its index, {stem[1]}.index"
     return next((reason for test, reason in _REFUSED if test(start)), None)
@@ -27,12 +27,12 @@ def _begins(*magics: bytes) -> Test:
 
 
 def _is_safetensors(start: bytes) -> bool:
-    """u64 length of a JSON header, then its opening brace."""
+    """Whether it begins with the u64 length of a JSON header, then an opening brace."""
     return start[8:9] == b"{"
 
 
 def _is_msgpack(start: bytes) -> bool:
-    """A dictionary whose first key is text, or a pair whose first half is a list of texts."""
+    """Whether it is a dictionary whose first key is text, or a pair whose first half is texts."""
     lead = start[:1]
     if b"\x81" <= lead <= b"\x8f":
         return _is_text(start[1:2])
@@ -48,19 +48,19 @@ def _is_text(lead: bytes) -> bool:
 
 
 def _is_onnx(start: bytes) -> bool:
-    """Protobuf: field 1, the version of ONNX's representation (3 since 2017), then another."""
+    """Whether it is protobuf: field 1, ONNX's IR version (3 since 2017), then another field."""
     if start[:1] != b"\x08" or not b"\x03" <= start[1:2] <= b"\x20":
         return False
     return start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x32", b"\x3a", b"\x42")
 
 
 def _is_tensorflow_index(start: bytes) -> bool:
-    """A table of sorted keys; the first is empty, its value a header of few fields."""
+    """Whether it is a table of sorted keys: the first is empty, its value is a short header."""
     return len(start) > 3 and start[:2] == b"\0\0" and 0 < start[2] < 64 and start[3] == 8
 
 
 def _is_saved_model(start: bytes) -> bool:
-    """Protobuf: field 1, the version 1 of SavedModel; field 2, a graph."""
+    """Whether it is protobuf: field 1, version 1 of SavedModel; field 2, a graph."""
     return start[:3] == b"\x08\x01\x12"
 
 
@@ -70,8 +70,8 @@ def _is_imatrix_dat(start: bytes) -> bool:
     return is_imatrix_dat(start)
 
 
-# The first that fits counts. Modules are imported when they are needed: a model's start to its
-# first token includes this.
+# The first match counts. Modules are imported only when needed, because imports delay the first
+# token of a model.
 _READERS: tuple[tuple[Test, str], ...] = (
     (_begins(b"GGUF"), "gguf.parts:open_gguf"),
     (_begins(b"algg"), "legacy.ggla:LoraFile"),
@@ -79,13 +79,13 @@ _READERS: tuple[tuple[Test, str], ...] = (
     (_begins(b"PK\x03\x04"), "torch.checkpoint:open_torch"),
     (_begins(b"\x89HDF\r\n\x1a\n"), "foreign.hdf5:open_hdf5"),
     (_is_safetensors, "foreign.safetensors:open_safetensors"),
-    (_begins(b"\x80"), "torch.checkpoint:open_torch"),  # a pickle, of before the archives
+    (_begins(b"\x80"), "torch.checkpoint:open_torch"),  # a pickle: PyTorch before 1.6
     (_is_msgpack, "foreign.flax:open_flax"),
     (_is_onnx, "foreign.onnx:open_onnx"),
     (_is_tensorflow_index, "foreign.tensorflow:open_tensorflow"),
     (_is_imatrix_dat, "imatrix_dat:ImatrixDatFile"),
 )
-# Raw bytes, which only the name tells.
+# Files of raw bytes, recognized by name only.
 _TENSORFLOW_DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 _REFUSED: tuple[tuple[Test, str], ...] = (
     (_begins(b"\x93NUMPY"), "one array that numpy saved (.npy), not a model"),

@@ -1,4 +1,4 @@
-"""Any model file seen with gguf keys and gguf tensor names."""
+"""Any model file under gguf's keys and tensor names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _OTHER_KINDS = {"ggla": "a LoRA adapter (ggla)", "imatrix": "an importance matri
 def as_gguf(model_file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """``(metadata, tensors)`` of a gguf, ggjt, ggmf or ggml file, tensors by gguf name.
 
-    Nothing is read: the tensors stay lazy and keep their type (a legacy block layout stays one).
-    Raises ConversionError for a container without hyper-parameters and for a name that is no
-    LLaMA tensor of the old formats.
+    Nothing is read: the tensors stay lazy and keep their type, also a legacy block layout. Raises
+    ConversionError for a container without hyper-parameters, and for a tensor name of an old file
+    that LLaMA doesn't have.
     """
     if model_file.container == "gguf":
         return model_file.metadata.copy(), dict(model_file.tensors)

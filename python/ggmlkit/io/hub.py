@@ -49,7 +49,7 @@ class HubPath:
 
 
 def is_on_hub(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names something on the hub; ``./hf:…`` is a file here."""
+    """Whether a path names something on the hub; ``./hf:…`` is a local file."""
     return os.fspath(path).startswith(_SCHEME)
 
 
@@ -64,11 +64,11 @@ def hub_path(path: str | os.PathLike[str]) -> HubPath:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository that was found.
+    """A repository on the hub, or in the local cache.
 
     Attributes:
-        place: where.
-        files: paths of all its files; of those in the cache where the hub can't be reached.
+        place: its name and revision.
+        files: paths of all its files; if the hub can't be reached, of those in the cache.
         reachable: whether the hub answered.
     """
 
@@ -77,21 +77,21 @@ class Repository:
     reachable: bool
 
     def downloaded(self, file: str) -> Path:
-        """A file in the local cache, downloaded if it is not there yet; HubError if it is not."""
+        """A file in the local cache, downloaded if it is not there yet; HubError if that fails."""
         place = self.place
         try:
             found = _library().hf_hub_download(
                 place.repository,
                 file,
                 revision=place.revision,
-                local_files_only=not self.reachable,  # or it would try again and again
+                local_files_only=not self.reachable,  # otherwise the library would retry
             )
-        except Exception as error:  # of several libraries, which differ from version to version
+        except Exception as error:  # from several libraries, different in each version
             raise HubError(f"{place}: {_reason(error, place, file)}") from error
         return Path(found)
 
     def downloaded_parts(self, file: str) -> Path:
-        """The same, and all parts of a gguf model that ``file`` is a part of."""
+        """Like :meth:`downloaded`; if ``file`` is a part of a gguf model, all its parts."""
         part = _PART.fullmatch(file)
         if part:
             for number in range(int(part["count"])):
@@ -99,9 +99,9 @@ class Repository:
         return self.downloaded(file)
 
     def only_model(self) -> str | None:
-        """The one gguf model among the files, else model.safetensors, else None.
+        """The only gguf model among the files, else model.safetensors, else None.
 
-        Raises HubError, which says how to name one, if there are several gguf models.
+        Raises HubError if there are several gguf models; it says how to name one.
         """
         models: dict[str, str] = {}
         for file in sorted(self.files):
@@ -119,14 +119,14 @@ class Repository:
 
 
 def repository(place: HubPath) -> Repository:
-    """What the hub has at a place, or the cache where the hub can't be reached.
+    """The repository on the hub, or in the local cache if the hub can't be reached.
 
-    Raises HubError if there is nothing.
+    Raises HubError if neither has it.
     """
     hub = _library()
     try:
         found = hub.HfApi().model_info(place.repository, revision=place.revision)
-    except Exception as error:  # of several libraries, which differ from version to version
+    except Exception as error:  # from several libraries, different in each version
         cached = None if _is_answer(error) else _cached_snapshot(place)
         if cached is None:
             raise HubError(f"{place}: {_reason(error, place)}") from error
@@ -137,9 +137,9 @@ def repository(place: HubPath) -> Repository:
 
 
 def cached_folder(repository: str) -> Path | None:
-    """The folder in the local cache of ``OWNER/NAME``, where its main branch was downloaded before.
+    """The folder of the main branch of ``OWNER/NAME`` in the local cache.
 
-    None where it was not, for another form of name, and without huggingface_hub.
+    None if it was not downloaded, if the name has another form, and without huggingface_hub.
     """
     try:
         place = hub_path(f"{_SCHEME}{repository}")
@@ -149,10 +149,10 @@ def cached_folder(repository: str) -> Path | None:
 
 
 def model_file(path: str | os.PathLike[str]) -> Path:
-    """The model file that a hub path names, downloaded, with its siblings if it is in parts.
+    """The model file that a hub path names, downloaded; all parts if it is split.
 
-    Without a FILE, the only gguf model of the repository, or else its model.safetensors. Raises
-    HubError, in one sentence, for what is not there or cannot be had.
+    Without a FILE, it is the only gguf model of the repository, or else its model.safetensors.
+    Raises HubError if it doesn't exist or can't be downloaded.
     """
     place = hub_path(path)
     found = repository(place)
@@ -173,7 +173,7 @@ def _library() -> ModuleType:
 
 
 def _is_answer(error: Exception) -> bool:
-    """Whether the hub answered, rather than not be reached."""
+    """Whether the error is an answer of the hub; otherwise the hub was not reached."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     return isinstance(error, (HfHubHTTPError, HFValidationError))
@@ -187,7 +187,7 @@ def _reason(error: Exception, place: HubPath, file: str | None = None) -> str:
         what = "it" if file is None else file
         return f"the hub cannot be reached, and {what} is not in the local cache"
     if isinstance(error, errors.GatedRepoError):
-        return "its owner wants terms to be accepted on the hub first, and HF_TOKEN to be set"
+        return "accept its terms on the hub and set HF_TOKEN to your access token"
     if isinstance(error, errors.RepositoryNotFoundError):
         return "the hub has no such repository, or it is private and HF_TOKEN is not set"
     if isinstance(error, errors.RevisionNotFoundError):
@@ -205,7 +205,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _cached_snapshot(place: HubPath) -> Path | None:
-    """The folder of a revision in the cache, whose layout huggingface_hub documents."""
+    """The folder of a revision in the local cache (huggingface_hub documents its layout)."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{place.repository.replace('/', '--')}"

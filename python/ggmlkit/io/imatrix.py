@@ -1,4 +1,4 @@
-"""Importance matrices: how strongly each input column of a weight was used on some text.
+"""Importance matrices: how strongly some texts use each input column of a weight.
 
 llama.cpp's ``llama-imatrix`` makes them, as gguf (``general.type`` = ``imatrix``) or as the older
 ``imatrix.dat``; both are read, gguf is written.
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImatrixEntry:
-    """What was collected for one weight.
+    """The collected data of one weight.
 
     Attributes:
-        sums: of the squares of each input column, float32 ``(matrices, columns)``; one matrix
+        sums: sums of the squares of each input column, float32 ``(matrices, columns)``; one matrix
             unless the weight holds several experts.
-        counts: tokens (or calls) that were summed, float32 ``(matrices,)``.
+        counts: numbers of tokens (or calls) in the sums, float32 ``(matrices,)``.
     """
 
     sums: Floats
@@ -42,7 +42,7 @@ class ImatrixEntry:
 
     @property
     def means(self) -> Floats:
-        """Mean square of each column, ``(matrices, columns)``; ones where nothing was counted."""
+        """Mean square of each column, ``(matrices, columns)``; ones if nothing was counted."""
         counts = self.counts[:, np.newaxis]
         return np.where(counts > 0, self.sums / np.maximum(counts, 1), np.float32(1))
 
@@ -52,10 +52,10 @@ class Imatrix:
     """An importance matrix.
 
     Attributes:
-        entries: by the weight's own name, such as ``blk.0.attn_q.weight``.
+        entries: by the weight's name, such as ``blk.0.attn_q.weight``.
         datasets: names of the texts.
-        chunk_count: pieces of text that went in; 0 where the file doesn't say.
-        chunk_size: tokens of each; 0 where the file doesn't say.
+        chunk_count: number of chunks of text; 0 if the file doesn't have it.
+        chunk_size: tokens of each chunk; 0 if the file doesn't have it.
     """
 
     entries: Mapping[str, ImatrixEntry]
@@ -67,14 +67,14 @@ class Imatrix:
     def importance(self) -> dict[str, Floats]:
         """The mean square of each column of each weight, by name.
 
-        ``(columns,)``, or ``(experts, columns)`` of a weight that holds several experts. Zeros
-        where nothing was counted: such a matrix is quantized as if there were no importance.
+        ``(columns,)``, or ``(experts, columns)`` for a weight that holds several experts. Zeros if
+        nothing was counted: such a matrix is quantized as without importance.
         """
-        found = {}
+        importance = {}
         for name, entry in self.entries.items():
-            seen = np.where(entry.counts[:, np.newaxis] > 0, entry.means, np.float32(0))
-            found[name] = seen[0] if len(seen) == 1 else seen
-        return found
+            means = np.where(entry.counts[:, np.newaxis] > 0, entry.means, np.float32(0))
+            importance[name] = means[0] if len(means) == 1 else means
+        return importance
 
 
 def is_imatrix(file: ModelFile) -> bool:
@@ -86,17 +86,17 @@ def is_imatrix(file: ModelFile) -> bool:
 def read_imatrix(path: str | os.PathLike[str]) -> Imatrix:
     """Read an importance matrix of either form.
 
-    Tensors of other endings than the two known are left out, as llama.cpp does.
+    As in llama.cpp, tensors with other name endings than the two known ones are left out.
 
     Raises:
-        FormatError: the file is damaged or no importance matrix, or a number in it is negative or
-            not finite.
+        FormatError: the file is damaged or not an importance matrix, or a number in it is negative
+            or not finite.
         OSError: it can't be opened.
     """
     check_paths(path=path)
     with open_file(path) as file:
         if not is_imatrix(file):
-            raise FormatError(path, None, "this is no importance matrix")
+            raise FormatError(path, None, "this is not an importance matrix")
         names = [name.removesuffix(SUMS) for name in file if name.endswith(SUMS)]
         for name in file:
             if name.endswith(COUNTS) and name.removesuffix(COUNTS) + SUMS not in file:
@@ -106,16 +106,16 @@ def read_imatrix(path: str | os.PathLike[str]) -> Imatrix:
         return Imatrix(
             {name: _entry(file, name) for name in names},
             _datasets(file),
-            _whole(file, CHUNK_COUNT),
-            _whole(file, CHUNK_SIZE),
+            _count(file, CHUNK_COUNT),
+            _count(file, CHUNK_SIZE),
         )
 
 
 def save_imatrix(path: str | os.PathLike[str], imatrix: Imatrix) -> None:
-    """Write an importance matrix as gguf, as llama.cpp's programs read it.
+    """Write an importance matrix as gguf, for llama.cpp's programs.
 
     Raises:
-        OSError: the disk is full, the folder can't be written.
+        OSError: the disk is full, or the folder can't be written.
     """
     tensors: dict[str, Tensor] = {}
     for name, entry in sorted(imatrix.entries.items()):
@@ -147,10 +147,10 @@ def _entry(file: ModelFile, name: str) -> ImatrixEntry:
 
 
 def _numbers(file: ModelFile, name: str) -> Floats:
-    """A tensor's values, in memory of their own."""
+    """A copy of a tensor's values."""
     tensor = file[name]
     if tensor.type.name != "f32":
-        raise FormatError(file.path, None, f"{name!r} is {tensor.type}, but f32 in every such file")
+        raise FormatError(file.path, None, f"{name!r} is {tensor.type}, but must be f32")
     values: Floats = tensor.numpy().copy()
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if bad.size:
@@ -161,14 +161,14 @@ def _numbers(file: ModelFile, name: str) -> Floats:
 
 
 def _datasets(file: ModelFile) -> list[str]:
-    found = file.metadata.get(DATASETS, [])
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise FormatError(file.path, None, f"{DATASETS} is no list of text")
-    return found
+    names = file.metadata.get(DATASETS, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FormatError(file.path, None, f"{DATASETS} is not a list of text")
+    return names
 
 
-def _whole(file: ModelFile, key: str) -> int:
-    found = file.metadata.get(key, 0)
-    if type(found) is not int or found < 0:
-        raise FormatError(file.path, None, f"{key} is {found!r}, which is no count")
-    return found
+def _count(file: ModelFile, key: str) -> int:
+    count = file.metadata.get(key, 0)
+    if type(count) is not int or count < 0:
+        raise FormatError(file.path, None, f"{key} is {count!r}, which is not a count")
+    return count

@@ -1,8 +1,9 @@
-"""Importance matrices in llama.cpp's binary form of before mid-2025 (``imatrix.dat``).
+"""Importance matrices in llama.cpp's binary form, used until mid-2025 (``imatrix.dat``).
 
-i32 number of entries; of each: i32 length of its name, the name, i32 number of calls, i32 number of
-values, float32 values. A value is the mean square of an input column times the number of calls.
-Then, though not in the first such files, i32 number of chunks and a length and name of the text.
+i32 number of entries; for each entry: i32 length of its name, the name, i32 number of calls, i32
+number of values, float32 values. A value is the mean square of an input column times the number of
+calls. Then, but not in the first such files, i32 number of chunks, and the length and name of the
+text.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ _MOST_ENTRIES = 1 << 20
 
 
 def is_imatrix_dat(start: bytes) -> bool:
-    """Whether a file that begins with these bytes is one; there is no magic number.
+    """Whether a file with these first bytes is one; the format has no magic number.
 
-    It is if an entry with a printable name without spaces seems to begin after a sensible number.
+    It is, if they are a plausible number of entries and an entry with a printable name without
+    spaces.
     """
     entries = int.from_bytes(start[:4], "little")
     length = int.from_bytes(start[4:8], "little")
@@ -46,10 +48,10 @@ def is_imatrix_dat(start: bytes) -> bool:
 
 
 class ImatrixDatFile(MappedModelFile):
-    """An ``imatrix.dat``, seen as the gguf form: ``NAME.in_sum2`` and ``NAME.counts``.
+    """An ``imatrix.dat``, with the tensors of the gguf form: ``NAME.in_sum2``, ``NAME.counts``.
 
     Raises:
-        FormatError: damaged or truncated.
+        FormatError: the file is damaged or truncated.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -65,7 +67,7 @@ class ImatrixDatFile(MappedModelFile):
     def _read(self, cursor: Cursor) -> dict[str, Tensor]:
         count = cursor.i32("the number of entries")
         if count < 1:
-            raise cursor.fail(f"the file says that it has {count} entries", 0)
+            raise cursor.fail(f"the number of entries is {count}", 0)
         cursor.check_count(count, 12, "entries", 0)
         tensors: dict[str, Tensor] = {}
         for _ in range(count):
@@ -95,7 +97,7 @@ class ImatrixDatFile(MappedModelFile):
         sums = mapped_tensor(self._file, name + SUMS, _F32_ID, (1, columns), cursor.offset, place)
         cursor.skip(sums.nbytes, f"the values of {name!r}")
         tensors[sums.name] = sums
-        # Files that don't count calls hold the means themselves.
+        # Files without counts of calls hold the means themselves.
         tensors[name + COUNTS] = Tensor("f32", (1, 1), _one_float(max(calls, 1)), name + COUNTS)
 
     def _set(self, key: str, value: object, kind: int) -> None:
@@ -116,4 +118,4 @@ def _name(cursor: Cursor, what: str, least: int) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise cursor.fail(f"the {what}'s name {raw!r} is no UTF-8", place) from None
+        raise cursor.fail(f"the {what}'s name {raw!r} is not UTF-8", place) from None

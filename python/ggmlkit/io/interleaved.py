@@ -1,9 +1,9 @@
-"""Retired layouts of gguf files of 2024: rows of q4_0 or iq4_nl that lie interleaved.
+"""Retired layouts of gguf files from 2024: interleaved rows of q4_0 or iq4_nl.
 
-They were made for ARM. Four or eight consecutive rows are one group. Of each block column it has a
-record: the rows' float16 scales, in row order, then their nibble bytes in pieces of 4 or 8 bytes,
-the first piece of each row, the second of each, and so on. q4_0's nibbles have their upper bits
-flipped. Undoing that gives the plain type's blocks bit for bit, so that is what readers get.
+They were made for ARM. Four or eight consecutive rows form a group. For each block column, a group
+has a record: the rows' float16 scales, in row order, then their nibble bytes in pieces of 4 or 8
+bytes: the first piece of each row, the second of each, and so on. The upper bit of q4_0's nibbles
+is flipped. Undoing this gives the plain type's blocks bit for bit; readers get these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Bytes = NDArray[np.uint8]
 
-# Bytes made at a time: they stay in the cache until they are written.
+# Bytes made at a time: few enough to stay in the cache until they are written.
 _PART = 1 << 20
 
 
@@ -36,12 +36,12 @@ class Interleaved:
     """A retired layout.
 
     Attributes:
-        name: as ggml called it.
+        name: ggml's name for it.
         ggml_id: the number stored in files.
-        plain: the type whose blocks it holds.
-        rows: that lie together.
-        piece: bytes of a row's nibbles that lie together.
-        flipped: bits of each nibble byte that are stored the other way round.
+        plain: the type of its blocks.
+        rows: rows of a group.
+        piece: consecutive nibble bytes of one row.
+        flipped: mask of the bits of each nibble byte that are stored inverted.
     """
 
     name: str
@@ -64,9 +64,9 @@ RETIRED: dict[int, Interleaved] = {
 }
 """By the number stored in files."""
 
-# What `general.file_type` became. The iq4_nl layouts had no number of their own.
+# `general.file_type` of each layout, and of its plain type. The iq4_nl layouts had no number.
 _PLAIN_FILE_TYPES = {33: 2, 34: 2, 35: 2}
-# Files may add 1000 times a version of the quantized layouts.
+# Files can add 1000 times the version of the quantized layouts.
 _FILE_TYPE_FACTOR = 1000
 
 
@@ -77,10 +77,10 @@ def plain_file_type(file_type: int) -> int:
 
 
 class InterleavedTensor(PartedTensor):
-    """A tensor of the plain type, its rows put in order when its data is asked for.
+    """A tensor of the plain type; its rows are put in order when its data is read.
 
     Attributes:
-        layout: how the file holds it.
+        layout: the layout in the file.
     """
 
     __slots__ = ("layout",)
@@ -89,16 +89,16 @@ class InterleavedTensor(PartedTensor):
 
     @property
     def stored_as(self) -> str:
-        """What the file calls its type."""
+        """The name of the type in the file."""
         return self.layout.name
 
 
 def check_groups(layout: Interleaved, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless the rows of each matrix in a tensor are whole groups."""
+    """Raise ValueError unless the rows of each matrix of a tensor form whole groups."""
     rows = shape[-2] if len(shape) > 1 else 1
     if rows % layout.rows and 0 not in shape:
         raise ValueError(
-            f"{rows} rows are no multiple of the {layout.rows} that {layout.name} interleaves"
+            f"{rows} rows are not a multiple of the {layout.rows} that {layout.name} interleaves"
         )
 
 
@@ -109,8 +109,8 @@ def in_row_order(
 
     Args:
         stored: a tensor of the bytes in the file.
-        layout: of these bytes.
-        shape: of the result, whose rows are whole groups.
+        layout: the layout of these bytes.
+        shape: of the result; its rows must form whole groups.
         byte_order: of the scales.
     """
     row_bytes = layout.plain.row_bytes(shape[-1])
@@ -120,17 +120,17 @@ def in_row_order(
     swapped = byte_order != sys.byteorder
     blocks = row_bytes // layout.plain.block_bytes
 
-    def put_in_order(some: Bytes, out: Bytes, _threads: int | None) -> None:
+    def put_in_order(groups: Bytes, out: Bytes, _threads: int | None) -> None:
         _core.put_in_row_order(
-            some, out, layout.rows, layout.piece, layout.flipped, swapped, blocks
+            groups, out, layout.rows, layout.piece, layout.flipped, swapped, blocks
         )
-        release(some)
+        release(groups)
 
     def parts() -> Iterator[Part]:
         data = stored.data
         for start in range(0, data.size, step):
-            some = data[start : start + step]
-            yield Part(some.size, partial(put_in_order, some))
+            groups = data[start : start + step]
+            yield Part(groups.size, partial(put_in_order, groups))
 
     tensor = InterleavedTensor(layout.plain, shape, parts, stored.name, sources=[stored])
     tensor.layout = layout

@@ -23,7 +23,7 @@ _Strings = TypeVar("_Strings", bound=Sized)
 
 
 class _GuardedMap(mmap.mmap):
-    """A mapping, and what guards it: the guard must not outlive it, nor end before it."""
+    """A mapping and its guard; both must end together."""
 
     guard: _core.MappingGuard
 
@@ -57,16 +57,16 @@ class MappedFile:
         return np.frombuffer(self.buffer, np.uint8, count, offset)
 
     def check(self, offset: int = 0) -> None:
-        """Raise FormatError, about what was read at ``offset``, if the file has shrunk since.
+        """Raise FormatError, which names ``offset``, if the file has become shorter since opening.
 
-        Zeros were read in the place of what is gone.
+        Bytes behind the new end are read as zeros.
         """
         mapped = self._map
         if mapped is not None and (mapped.guard.has_lost_pages or mapped.size() < self.size):
             raise FormatError(self.path, offset, "the file was cut short while it was read")
 
     def close(self) -> None:
-        """Unmap, or leave that to the last array that still looks into the file."""
+        """Unmap the file; if arrays still view it, it is unmapped when the last one is deleted."""
         mapped, self._map = self._map, None
         if mapped is not None:
             with suppress(BufferError):  # arrays handed out keep the mapping alive
@@ -76,7 +76,7 @@ class MappedFile:
 
 @contextmanager
 def mapped_while_read(path: str | os.PathLike[str]) -> Iterator[MappedFile]:
-    """A mapping for a reader of headers: closed if that fails, checked when it has ended."""
+    """A mapping for code that reads headers; closed if that fails, checked at the end."""
     file = MappedFile(path)
     try:
         yield file
@@ -87,9 +87,9 @@ def mapped_while_read(path: str | os.PathLike[str]) -> Iterator[MappedFile]:
 
 
 class Cursor:
-    """A place in a mapped file that moves on as values are read.
+    """A position in a mapped file that advances as values are read.
 
-    Every method raises FormatError, with the offset of the value, when the file ends too early.
+    Every method raises FormatError, with the offset of the value, if the file ends too early.
     """
 
     def __init__(self, file: MappedFile, byte_order: ByteOrder = "little") -> None:
@@ -108,27 +108,27 @@ class Cursor:
         return self.file.size - self.offset
 
     def fail(self, reason: str, offset: int | None = None) -> FormatError:
-        """The error to raise about what is at ``offset``, by default here."""
+        """The error to raise about the value at ``offset``, by default the current one."""
         return FormatError(self.file.path, self.offset if offset is None else offset, reason)
 
     def need(self, count: int, what: str) -> None:
         """Raise unless ``count`` more bytes exist."""
         if count > self.left:
-            raise self.fail(f"{what} takes {count} bytes but the file ends after {self.left} more")
+            raise self.fail(f"{what} needs {count} bytes, but the file ends after {self.left} more")
 
     def check_count(self, count: int, least_bytes: int, what: str, offset: int) -> int:
-        """``count``, if that many things of at least ``least_bytes`` each fit in what is left."""
+        """``count``, if the rest of the file has room for it at ``least_bytes`` bytes each."""
         if count < 0 or count * least_bytes > self.left:
             raise self.fail(f"{count} {what} can't fit in the {self.left} bytes left", offset)
         return count
 
     def skip(self, count: int, what: str) -> None:
-        """Move on by ``count`` bytes."""
+        """Advance by ``count`` bytes."""
         self.need(count, what)
         self.offset += count
 
     def align(self, alignment: int) -> None:
-        """Move on to a multiple of ``alignment``, which may lie past the end."""
+        """Advance to a multiple of ``alignment``, possibly past the end."""
         self.offset += -self.offset % alignment
 
     def u32(self, what: str) -> int:
@@ -154,7 +154,7 @@ class Cursor:
         return self.file.buffer[start : self.offset]
 
     def array(self, dtype: str, count: int, what: str) -> NDArray[np.generic]:
-        """``count`` numbers of a numpy type code such as ``"f4"``, copied, in native order."""
+        """``count`` numbers of a numpy type code such as ``"f4"``, copied, in native byte order."""
         stored = np.dtype(dtype).newbyteorder(self._mark)
         self.need(count * stored.itemsize, what)
         view = np.frombuffer(self.file.buffer, stored, count, self.offset)
@@ -162,14 +162,14 @@ class Cursor:
         return view.astype(stored.newbyteorder("="))
 
     def strings(self, count: int, wide: bool) -> list[str | bytes]:
-        """``count`` strings, each after its length (u64 if ``wide``, else u32).
+        """``count`` strings, each preceded by its length (u64 if ``wide``, else u32).
 
-        Compiled: vocabularies have 10⁵ of them.
+        Done in C++, as vocabularies have 10⁵ of them.
         """
         return self._strings(_core.read_strings, count, wide)
 
     def stored_strings(self, count: int, wide: bool) -> _core.StoredStrings:
-        """The same, copied as they are, to become Python's later."""
+        """The same strings as stored bytes, to be converted to Python later."""
         return self._strings(_core.stored_strings, count, wide)
 
     def _strings(
@@ -189,4 +189,4 @@ class Cursor:
         if left < 0:
             return self.fail("the file ends inside a string's length", start)
         (length,) = form.unpack_from(self.file.buffer, start)
-        return self.fail(f"a string of {length} bytes but the file ends after {left} more", start)
+        return self.fail(f"a string has {length} bytes, but the file ends after {left} more", start)

@@ -1,4 +1,4 @@
-"""What readers of one mapped file have in common."""
+"""The common base of readers that map one file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ggmlkit.io.mapped_file import MappedFile
 
 
 class MappedModelFile(ModelFile):
-    """A model file whose tensors look into one mapping, ``_file``."""
+    """A model file whose tensors are views of one mapping, ``_file``."""
 
     _file: MappedFile
 
@@ -16,5 +16,5 @@ class MappedModelFile(ModelFile):
         self._file.check()
 
     def close(self) -> None:
-        """Unmap the file; tensors not yet read can't be any more."""
+        """Unmap the file; tensors that were not read yet become unreadable."""
         self._file.close()

@@ -29,7 +29,8 @@ class MappedRange:
     """A function that returns ``size`` bytes at ``offset`` of a mapped file: uint8 ``(size,)``.
 
     Attributes:
-        swapped_as: the type whose numbers are to be turned into this machine's byte order.
+        swapped_as: the type whose numbers are swapped into this machine's byte order; None to leave
+            the bytes as they are.
     """
 
     file: MappedFile
@@ -42,7 +43,7 @@ class MappedRange:
         return data if self.swapped_as is None else swapped(data, self.swapped_as)
 
     def part(self, start: int, nbytes: int) -> MappedRange:
-        """Some whole blocks of the same bytes."""
+        """``nbytes`` bytes (whole blocks) that begin ``start`` bytes into this range."""
         return replace(self, offset=self.offset + start, size=nbytes)
 
     def check(self) -> None:
@@ -74,7 +75,7 @@ def mapped_tensor(
         byte_order: of the file.
 
     Raises:
-        FormatError: no such type, no whole blocks, or data outside the file.
+        FormatError: the type is not known, rows aren't whole blocks, or the file lacks data.
     """
     try:
         kind = types.by_id(type_id, generation)
@@ -94,10 +95,10 @@ def interleaved_tensor(
     place: int,
     byte_order: ByteOrder,
 ) -> Tensor:
-    """The same of a retired layout: a lazy tensor of the plain type.
+    """Like :func:`mapped_tensor` for a retired layout; the result has the plain type.
 
     Raises:
-        FormatError: no whole blocks or groups of rows, or data outside the file.
+        FormatError: rows aren't whole blocks or groups, or data lies outside the file.
     """
     nbytes = _checked_size(file, name, layout.plain, shape, start, place)
     try:
@@ -129,7 +130,7 @@ def unknown_tensor(
 def keep_bytes(
     file: MappedFile, tensor: UnknownTensor, start: int, size: int, byte_order: ByteOrder
 ) -> None:
-    """Tell a tensor of an unknown type where its bytes are, to be copied."""
+    """Store in a tensor of an unknown type where its bytes are, so that they can be copied."""
     data = Tensor("i8", (size,), MappedRange(file, start, size), tensor.name)
     tensor.kept = KeptBytes(tensor, data, byte_order)
 
@@ -147,7 +148,7 @@ def _checked_size(
     start: int,
     place: int,
 ) -> int:
-    """Bytes of a tensor's data, which are in the file."""
+    """Number of bytes of a tensor's data; FormatError if they aren't all in the file."""
     _check_shape(file, name, shape, place)
     try:
         nbytes = kind.row_bytes(shape[-1] if shape else 1) * prod(shape[:-1])

@@ -1,4 +1,4 @@
-"""Tensors of files, as they are pickled: the file's path and the tensor's name."""
+"""What is pickled for a tensor of a file: the file's path and the tensor's name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ggmlkit.tensor import Tensor
 _KEPT_OPEN = 4  # files that tensors were unpickled from
 
 
-class TensorInFile(NamedTuple):  # quicker to make than a dataclass: one for each tensor
-    """Where a tensor can be had again.
+class TensorInFile(NamedTuple):  # faster to make than a dataclass: there is one per tensor
+    """The place in a file from which a tensor can be loaded again.
 
     Attributes:
         path: of the file, absolute.
         name: the file's own name of the tensor.
-        indices: of the rows that were taken, one after another.
+        indices: the row indices and slices that were applied, in order.
     """
 
     path: str
@@ -27,11 +27,11 @@ class TensorInFile(NamedTuple):  # quicker to make than a dataclass: one for eac
     indices: tuple[int | slice, ...] = ()
 
     def taking(self, index: int | slice) -> TensorInFile:
-        """That of some of these rows."""
+        """The same place with one more index applied."""
         return self._replace(indices=(*self.indices, index))
 
     def load(self) -> Tensor:
-        """The tensor, lazy, of the file opened anew.
+        """The lazy tensor, from the file opened again.
 
         Raises:
             FormatError: the file has no such tensor, or is damaged.
@@ -49,8 +49,8 @@ class TensorInFile(NamedTuple):  # quicker to make than a dataclass: one for eac
         return tensor
 
 
-def tell_origins(file: ModelFile) -> None:
-    """Let each tensor of a file that was opened know where it is from."""
+def set_origins(file: ModelFile) -> None:
+    """Store in each tensor of an open file where it is from."""
     path = str(file.path.absolute())
     for name, tensor in file.tensors.items():
         tensor.origin = TensorInFile(path, name)
@@ -58,7 +58,7 @@ def tell_origins(file: ModelFile) -> None:
 
 @lru_cache(_KEPT_OPEN)
 def _opened(path: str, _inode: int, _size: int, _changed: int) -> ModelFile:
-    """The file; another once it has changed."""
+    """The open file; opened again once it has changed."""
     from ggmlkit.io import open as open_file  # which imports this
 
     return open_file(path)

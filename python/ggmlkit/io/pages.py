@@ -1,4 +1,4 @@
-"""Giving back the memory of a mapped file's pages once they are read."""
+"""Frees the memory of a mapped file's pages once they are read."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def release(data: npt.NDArray[np.uint8]) -> None:
-    """Let go of the pages behind a view of a file mapped to be read; of any other array, nothing.
+    """Free the pages behind a view of a read-only mapped file; does nothing for other arrays.
 
-    A large file read once from end to end would otherwise count as this process's memory. The
-    view stays valid: a page that is looked at again comes back from the file.
+    Otherwise a large file that is read once from end to end would count as this process's memory.
+    The view stays valid: a freed page is loaded from the file again when it is accessed.
     """
     mapped = _mapping(data)
     if mapped is None or not hasattr(mmap, "MADV_DONTNEED") or data.size == 0:
         return
     with memoryview(mapped) as content:
         if not content.readonly:
-            return  # pages that were written to, and aren't the file's, would lose that
+            return  # a writable mapping would lose changes that aren't in the file
     offset = data.ctypes.data - np.frombuffer(mapped, np.uint8, 1).ctypes.data
     first = offset - offset % mmap.PAGESIZE
     mapped.madvise(mmap.MADV_DONTNEED, first, offset + data.size - first)

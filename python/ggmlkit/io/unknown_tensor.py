@@ -1,4 +1,4 @@
-"""Tensors of a type that this version doesn't know: everything about them but their values."""
+"""Tensors of a type that this version doesn't know: all is known except their values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ggmlkit.types import TensorType
 
 
 def unknown_type(ggml_id: int) -> TensorType:
-    """A type of which only the number is known; its elements have no size."""
+    """A type of which only the number is known, not the size of its elements."""
     return TensorType(
         name=f"type {ggml_id}",
         ggml_id=ggml_id,
@@ -29,17 +29,17 @@ def unknown_type(ggml_id: int) -> TensorType:
 
 
 class UnknownTensor(Tensor):
-    """A tensor whose values can't be read: whatever asks for them gets an UnsupportedTypeError.
+    """A tensor whose values can't be read: each attempt raises UnsupportedTypeError.
 
     Args:
         path: the file.
         ggml_id: its type's number.
-        shape: as of any tensor, like ``name``.
+        shape: as in any tensor, like ``name``.
         place: byte offset of its header in the file.
 
     Attributes:
-        kept: its bytes as the file has them, up to where the next tensor begins; ``None`` where
-            that is not certain.
+        kept: its bytes as in the file, up to the start of the next tensor; ``None`` if that is not
+            certain.
     """
 
     __slots__ = ("kept", "path", "place")
@@ -58,7 +58,7 @@ class UnknownTensor(Tensor):
         self.kept: KeptBytes | None = None
 
     def refusal(self, wanted: str = "its values can't be read") -> UnsupportedTypeError:
-        """The error that says why not."""
+        """The error to raise; ``wanted`` says what can't be done."""
         return UnsupportedTypeError(
             f"{self.path}: at byte {self.place}: tensor {self.name!r} has type number "
             f"{self.type.ggml_id}, which this version of ggmlkit doesn't know, so {wanted}; "
@@ -78,7 +78,7 @@ class KeptBytes(Tensor):
     Args:
         unknown: the tensor.
         data: its bytes.
-        byte_order: of the file that they are from.
+        byte_order: of the file that has them.
     """
 
     __slots__ = ("_unknown", "byte_order")
@@ -94,17 +94,17 @@ class KeptBytes(Tensor):
         return self.sources[0].nbytes
 
     def in_order(self, byte_order: ByteOrder) -> KeptBytes:
-        """Itself; UnsupportedTypeError if that is another order than the file's."""
+        """The tensor itself; UnsupportedTypeError if the file has another byte order."""
         if byte_order != self.byte_order:
-            raise self._unknown.refusal("it can't be turned into the other byte order")
+            raise self._unknown.refusal("it can't be converted to the other byte order")
         return self
 
 
 def with_kept_bytes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, those of unknown types as bytes to copy.
+    """The tensors; those of unknown types are replaced by their bytes to copy.
 
     Raises:
-        UnsupportedTypeError: how many bytes such a tensor has is not certain.
+        UnsupportedTypeError: the size of such a tensor is not certain.
     """
     return {name: _kept(tensor) for name, tensor in tensors.items()}
 
@@ -113,12 +113,12 @@ def _kept(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, UnknownTensor):
         return tensor
     if tensor.kept is None:
-        raise tensor.refusal("nobody knows how many bytes to copy")
+        raise tensor.refusal("the number of bytes to copy is not known")
     return tensor.kept
 
 
 def refuse_unknown(tensors: Iterable[Tensor]) -> None:
-    """UnsupportedTypeError about the first tensor of an unknown type, if there is one."""
+    """Raise UnsupportedTypeError for the first tensor of an unknown type, if there is one."""
     for tensor in tensors:
         if isinstance(tensor, UnknownTensor):
             raise tensor.refusal()

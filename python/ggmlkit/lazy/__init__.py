@@ -1,1 +1,1 @@
-"""Tensors whose values are computed when they are read."""
+"""Tensors whose values are computed on demand."""

@@ -1,4 +1,4 @@
-"""Row order of the q and k projections: Hugging Face's halves against Meta's neighbouring pairs.
+"""Row order of the q and k projections: Hugging Face's halves or Meta's neighbouring pairs.
 
 Meta, ggml and gguf rotate elements (2i, 2i+1) of a head together, Hugging Face (i, i + half).
 Only whole rows move, so this works on the bytes of any type.
@@ -16,7 +16,7 @@ from ggmlkit.tensor import Tensor
 def hf_to_meta(tensor: Tensor, heads: int) -> Tensor:
     """A lazy Tensor of the same type and shape ``(heads * head_dim, in)`` in Meta's row order.
 
-    A bias ``(heads * head_dim,)`` is reordered likewise, an element being a row.
+    The elements of a bias ``(heads * head_dim,)`` are reordered in the same way.
 
     ``heads`` is the number of heads of this projection (the key/value count for k).
     Raises ConversionError if the rows do not divide into heads of even size.

@@ -1,1 +1,1 @@
-"""Text to token ids and back, and chat templates."""
+"""Converts text to token ids and back; renders chat templates."""

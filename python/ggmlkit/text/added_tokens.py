@@ -1,4 +1,4 @@
-"""Tokens that appear in text as they are, such as ``<|im_end|>``, and how they are found."""
+"""Tokens that appear literally in text, such as ``<|im_end|>``, and how they are found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ggmlkit.text.stripping import StrippingIds
 from ggmlkit.text.vocab import Vocab
 from ggmlkit.text.vocab_keys import TokenType
 
-_LONGEST = 1000  # characters; finding a token takes time by its length at every place of a text
+_LONGEST = 1000  # characters; a search takes time by a token's length at each place of a text
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class AddedToken:
     """A token that is found in text before the rest is encoded.
 
     Attributes:
-        text: what is found.
+        text: the text that is searched for.
         number: the token's id.
-        special: found only where special tokens are asked for.
-        strip_left: the white space before it belongs to it.
-        strip_right: the white space after it belongs to it.
-        single_word: not found as a part of a word.
-        normalized: found in the normalized text, not in the text as given.
+        special: found only if special tokens are parsed.
+        strip_left: whether it includes the white space before it.
+        strip_right: whether it includes the white space after it.
+        single_word: not found inside a word.
+        normalized: found in the normalized text, not in the original text.
     """
 
     text: str
@@ -41,8 +41,8 @@ class AddedToken:
     def from_json(cls, entry: Mapping[str, Any]) -> AddedToken:
         """From an entry of ``added_tokens`` in a tokenizer.json."""
         flags = {
-            name: entry.get(theirs) is True
-            for name, theirs in (
+            name: entry.get(json_name) is True
+            for name, json_name in (
                 ("special", "special"),
                 ("strip_left", "lstrip"),
                 ("strip_right", "rstrip"),
@@ -70,23 +70,24 @@ def of_vocabulary(vocab: Vocab, stripping: StrippingIds) -> list[AddedToken]:
 
 
 def with_plain_spaces(tokens: Iterable[AddedToken]) -> list[AddedToken]:
-    """The tokens, those with ``▁`` also with spaces for it.
+    """The tokens, and for those with ``▁`` also a copy with spaces instead.
 
-    SentencePiece has ``▁`` for a space. Some files hold user-defined tokens so, others with spaces.
+    SentencePiece writes a space as ``▁``. Some files store user-defined tokens with ``▁``, others
+    with spaces.
     """
-    found = list(tokens)
+    given = list(tokens)
     plain = [
         replace(token, text=token.text.replace("▁", " "))
-        for token in found
+        for token in given
         if not token.special and "▁" in token.text
     ]
-    return [*found, *plain]
+    return [*given, *plain]
 
 
 def finder(
     tokens: Iterable[AddedToken], normalize: Callable[[str], str] | None = None
 ) -> _core.TokenFinder | None:
-    """Finds these tokens; None if there are none. ModelError for a token that is far too long.
+    """A finder of these tokens; None if there are none. ModelError for a token that is too long.
 
     ``normalize`` is applied to the tokens' texts first.
     """

@@ -1,12 +1,12 @@
-"""GPT-2's letters: one for each byte, so that any bytes can be written as text in a vocabulary."""
+"""GPT-2's letters: one for each byte, so that a vocabulary can store any bytes as text."""
 
 from __future__ import annotations
 
 
 def _letters() -> dict[int, int]:
-    """Code point of the letter that stands for each byte → that byte.
+    """The byte of each letter, by the letter's code point.
 
-    Printable Latin-1 characters stand for themselves, the other bytes, in order, for the code
+    Printable Latin-1 characters stand for themselves; the other bytes, in order, have the code
     points from 256 on.
     """
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
@@ -19,5 +19,5 @@ _LETTER_OF_BYTE = {byte: chr(letter) for letter, byte in BYTE_OF_LETTER.items()}
 
 
 def spelled(data: bytes) -> str:
-    """The bytes in letters."""
+    """The bytes written as letters."""
     return "".join(map(_LETTER_OF_BYTE.__getitem__, data))

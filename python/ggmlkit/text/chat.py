@@ -1,4 +1,4 @@
-"""Chat messages to prompt text, by the template of the model's file."""
+"""Renders chat messages to prompt text with the chat template of the model's file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ggmlkit.text.template.process import RENDERERS
 from ggmlkit.text.template.values import plain
 from ggmlkit.text.tokenizer import Tokenizer
 
-_MAX_TEMPLATE = 50_000  # characters; the longest in use have some 20 000
+_MAX_TEMPLATE = 50_000  # characters; the longest in use have about 20 000
 CHATML = """\
 {%- for message in messages -%}
 {{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}
@@ -27,7 +27,7 @@ LLAMA3 = """\
 {{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
 {%- endif -%}
 """
-# For models that were never taught a form: Vicuna's, the plainest that many know.
+# For models that were not trained on a chat format: Vicuna's, a simple format that many know.
 PLAIN = """\
 {{- bos_token -}}
 {%- for message in messages -%}
@@ -50,24 +50,26 @@ def render(
 ) -> str:
     """The prompt for a conversation; encode it with ``add_special=False, parse_special=True``.
 
-    The template runs in a process of its own, started with the first, in a sandbox, for a second of
-    processor time and in 200 MB of memory at most. Any number of threads may render.
+    The template runs in a sandbox, in its own process that is started on first use, with at most
+    one second of processor time and 200 MB of memory. Any number of threads can render at once.
 
     Args:
-        template: a jinja2 template; None for the one that suits the vocabulary.
-        messages: mappings with ``role`` and ``content``. They, and other variables, are copied to
-            that process: they are text, numbers, bool, None, and lists, tuples and dicts of such.
-        tokenizer: names the first and last token of a text to the template.
-        add_generation_prompt: end with the words that begin the assistant's turn.
-        variables: more that the template may use, such as ``tools``.
+        template: a jinja2 template; None for a default that fits the vocabulary.
+        messages: mappings with ``role`` and ``content``. They and other variables are copied to
+            that process. Allowed values are text, numbers, bool, None, and lists, tuples and dicts
+            of these.
+        tokenizer: gives the template the texts of the special tokens.
+        add_generation_prompt: end with the start of the assistant's turn.
+        variables: more variables for the template, such as ``tools``.
 
     Raises:
-        ModelError: the template is no jinja2, fails, takes too much time or memory, or refuses the
-            messages; they hold something else; no process can be started.
+        ModelError: the template is not valid jinja2, fails, takes too much time or memory, or
+            refuses the messages; a value has another type; no process can be started.
     """
     source = fallback_template(tokenizer) if template is None else template
     if len(source) > _MAX_TEMPLATE:
-        raise ModelError(f"a chat template of {len(source)} characters is none")
+        size = len(source)
+        raise ModelError(f"the chat template has {size} characters, more than {_MAX_TEMPLATE}")
     given = {**tokenizer.special_texts, "tools": None, "documents": None, **variables}
     given |= {
         "messages": list(map(_message, messages)),
@@ -77,8 +79,7 @@ def render(
 
 
 def _message(message: object) -> object:
-    """A message as a dict, if it is anything that Python makes one of: clients of servers have
-    classes of their own."""
+    """A message as a dict if dict() can convert it: clients of servers have their own classes."""
     try:
         return message if isinstance(message, Mapping) else dict(message)  # type: ignore[call-overload]
     except (TypeError, ValueError):
@@ -86,7 +87,7 @@ def _message(message: object) -> object:
 
 
 def fallback_template(tokenizer: Tokenizer) -> str:
-    """The template for a file that has none, told by the control tokens it knows."""
+    """The template for a file without one, chosen by the control tokens of its vocabulary."""
     if tokenizer.token_id("<|im_start|>") is not None:
         return CHATML
     if tokenizer.token_id("<|start_header_id|>") is not None:

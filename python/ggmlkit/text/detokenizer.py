@@ -1,4 +1,4 @@
-"""Text out of tokens as they come."""
+"""Converts a stream of tokens to text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 
 class Detokenizer:
-    """Turns tokens into text one by one; holds bytes back until they make whole characters.
+    """Converts tokens to text one by one; holds bytes back until they form complete characters.
 
-    Bytes that can make no character come out as U+FFFD, so the pieces joined are the text that
-    all bytes together decode to.
+    Invalid bytes become U+FFFD, so the joined pieces are the text that all bytes together decode
+    to.
     """
 
     def __init__(self, token_bytes: Callable[[int], bytes], strip_space: bool = False) -> None:
@@ -20,7 +20,7 @@ class Detokenizer:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
-        """The text that became complete with this token; often empty, never half a character."""
+        """The text that this token completes; often empty, never part of a character."""
         data = self._token_bytes(token)
         if self._strip_space and data:
             data = data.removeprefix(b" ")
@@ -28,7 +28,7 @@ class Detokenizer:
         return self._decoder.decode(data)
 
     def flush(self) -> str:
-        """What is still held back; afterwards the next text begins."""
+        """The text that is still held back; afterwards a new text can begin."""
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return rest

@@ -1,7 +1,7 @@
-"""Which tokens end what a model generates.
+"""The tokens that end generation.
 
-gguf has keys for three of them. llama.cpp knows more by their texts; ``eos_token_ids``, a key that
-ollama reads as well, lists all that a checkpoint's generation_config.json names. Source of the
+gguf has keys for three of them. llama.cpp recognizes more by their texts. ``eos_token_ids``, a key
+that ollama reads as well, lists all that a checkpoint's generation_config.json names. Source of the
 texts and the exceptions: src/llama-vocab.cpp of llama.cpp, ``llama_vocab::impl::load``.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from ggmlkit.errors import ModelError
 from ggmlkit.text.vocab_keys import CARRIED, PREFIX, token_id
 
-# The key of all end tokens, where there are more than the others can tell.
+# The key of all end tokens, if there are more than the other keys can hold.
 END_IDS = f"{PREFIX}eos_token_ids"
 _END_TEXTS = """
 <|eot_id|> <|eom_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn>
@@ -23,8 +23,8 @@ _END_TEXTS = """
 <|tool_response> <｜end▁of▁sentence｜> [e~[
 """
 END_TEXTS = frozenset(_END_TEXTS.split())
-# Tokens of code models that fill a gap, by gguf's key: of each a vocabulary has one.
-GAP_TEXTS: Mapping[str, frozenset[str]] = {
+# Fill-in-the-middle (FIM) tokens of code models, by gguf's key; a vocabulary has one for each key.
+FIM_TEXTS: Mapping[str, frozenset[str]] = {
     key: frozenset(texts.split())
     for key, texts in {
         "fim_pre": "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> "
@@ -38,8 +38,8 @@ GAP_TEXTS: Mapping[str, frozenset[str]] = {
         "fim_sep": "<|file_sep|>",
     }.items()
 }
-_OLD_GAP_KEYS = {"fim_pre": "prefix", "fim_suf": "suffix", "fim_mid": "middle"}
-_ENDING_GAPS = ("fim_pad", "fim_rep", "fim_sep")
+_OLD_FIM_KEYS = {"fim_pre": "prefix", "fim_suf": "suffix", "fim_mid": "middle"}
+_ENDING_FIM_KEYS = ("fim_pad", "fim_rep", "fim_sep")
 _END_KEYS = ("eos", "eot", "eom")
 
 
@@ -48,37 +48,37 @@ def end_ids(
 ) -> set[int]:
     """Ids of the tokens after which generation ends.
 
-    They are what llama.cpp takes for such by keys and texts, and all that the file lists. Of a file
-    that carries its tokenizer.json, texts count for special and added tokens only.
+    These are the tokens that llama.cpp takes for end tokens by key and text, and all that the file
+    lists. In a file that carries its tokenizer.json, texts count for special and added tokens only.
 
     Args:
         special: ids by text of the control, user-defined and unknown tokens.
         pieces: text of every token.
         metadata: the file's keys.
 
-    Raises ModelError for a key that names no token.
+    Raises ModelError if a key names no token.
     """
     ends, excepted = ends_and_exceptions(special, pieces, metadata)
-    found = ends - set(excepted.values())
-    found.update(listed_ends(metadata, len(pieces)))
+    ids = ends - set(excepted.values())
+    ids.update(listed_ends(metadata, len(pieces)))
     eos = token_id(metadata, "eos", len(pieces))
     if CARRIED in metadata and eos is not None:
-        found.add(eos)  # a checkpoint says so, whatever its other tokens are
-    return found
+        ids.add(eos)  # the checkpoint's own setting counts, whatever its other tokens are
+    return ids
 
 
 def ends_and_exceptions(
     ids: Mapping[str, int], pieces: Sequence[str | bytes], metadata: Mapping[str, Any]
 ) -> tuple[set[int], dict[str, int]]:
-    """What llama.cpp takes for end tokens, and the exceptions, by text, that end nothing.
+    """The tokens that llama.cpp takes for end tokens, and the exceptions by text, which aren't.
 
-    In gpt-oss and Solar ``<|end|>`` ends a part of an answer; ``</s>`` of Gemma 4 and PLaMo is an
-    ordinary word. Both are told by the other end tokens.
+    In gpt-oss and Solar ``<|end|>`` ends a part of an answer; in Gemma 4 and PLaMo ``</s>`` is an
+    ordinary word. Other end tokens in the vocabulary show which models these are.
     """
     ends = {ids[text] for text in END_TEXTS if text in ids}
-    told = (token_id(metadata, key, len(pieces)) for key in _END_KEYS)
-    gaps = (gap_id(key, ids, metadata, len(pieces)) for key in _ENDING_GAPS)
-    ends.update(number for number in (*told, *gaps) if number is not None)
+    by_key = (token_id(metadata, key, len(pieces)) for key in _END_KEYS)
+    fim = (fim_id(key, ids, metadata, len(pieces)) for key in _ENDING_FIM_KEYS)
+    ends.update(number for number in (*by_key, *fim) if number is not None)
     known = {pieces[number]: number for number in ends}
     excepted = set()
     if known.keys() & {"<|call|>", "<|calls|>"} and known.keys() & {"<|return|>", "<|flush|>"}:
@@ -88,40 +88,40 @@ def ends_and_exceptions(
     return ends, {text: known[text] for text in excepted if text in known}
 
 
-def gap_id(key: str, ids: Mapping[str, int], metadata: Mapping[str, Any], size: int) -> int | None:
-    """The token of a code model for ``key``: by gguf's key, else by its text, or None."""
-    told = told_gap_id(key, metadata, size)
-    return gap_id_by_text(key, ids) if told is None else told
+def fim_id(key: str, ids: Mapping[str, int], metadata: Mapping[str, Any], size: int) -> int | None:
+    """The fill-in-the-middle token for ``key``: by gguf's key, else by its text, or None."""
+    number = fim_id_by_key(key, metadata, size)
+    return fim_id_by_text(key, ids) if number is None else number
 
 
-def told_gap_id(key: str, metadata: Mapping[str, Any], size: int) -> int | None:
-    """The token that a key names; None without the key or, as in llama.cpp, for an invalid id."""
-    for name in (_OLD_GAP_KEYS.get(key), key):
+def fim_id_by_key(key: str, metadata: Mapping[str, Any], size: int) -> int | None:
+    """The token that a key names; None without a key or, as in llama.cpp, if its id is invalid."""
+    for name in (_OLD_FIM_KEYS.get(key), key):
         try:
-            told = None if name is None else token_id(metadata, name, size)
+            number = None if name is None else token_id(metadata, name, size)
         except ModelError:
             continue
-        if told is not None:
-            return told
+        if number is not None:
+            return number
     return None
 
 
-def gap_id_by_text(key: str, ids: Mapping[str, int]) -> int | None:
-    """The first token that has one of the texts usual for ``key``, or None."""
-    return min((ids[text] for text in GAP_TEXTS[key] if text in ids), default=None)
+def fim_id_by_text(key: str, ids: Mapping[str, int]) -> int | None:
+    """The first token with one of the usual texts for ``key``, or None."""
+    return min((ids[text] for text in FIM_TEXTS[key] if text in ids), default=None)
 
 
 def listed_ends(metadata: Mapping[str, Any], size: int) -> list[int]:
-    """``tokenizer.ggml.eos_token_ids``, those below ``size``, each once; empty if there is none.
+    """The ids in ``tokenizer.ggml.eos_token_ids`` below ``size``, each once; empty without the key.
 
-    Raises ModelError if it is no list of integers.
+    Raises ModelError if it is not a list of integers.
     """
     try:
         values = np.asarray(metadata.get(END_IDS, ()))
-    except ValueError:  # lists of several lengths
+    except ValueError:  # lists of different lengths
         values = np.empty((1, 1))
     if values.size == 0:
         return []
     if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise ModelError(f"{END_IDS} is no list of integers")
+        raise ModelError(f"{END_IDS} is not a list of integers")
     return [number for number in dict.fromkeys(values.tolist()) if 0 <= number < size]

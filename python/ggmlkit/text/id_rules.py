@@ -1,4 +1,4 @@
-"""Which program's token ids a vocabulary's texts get."""
+"""Chooses the program whose token ids a vocabulary has to reproduce."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ggmlkit.text.vocab_keys import PREFIX, RULES, SENTENCEPIECE
 
 
 class Rules(Enum):
-    """A program whose way of cutting text is followed."""
+    """A program whose tokenization is reproduced."""
 
     LLAMA_CPP = "llama.cpp"
     SENTENCEPIECE = "SentencePiece"
@@ -20,12 +20,12 @@ class Rules(Enum):
 
 
 def rules_of(vocab: Vocab, metadata: Mapping[str, Any], carried: Carried | None) -> Rules:
-    """Those of the program that the vocabulary comes from, as far as the file tells."""
+    """The rules of the program that the vocabulary comes from, as far as the file shows it."""
     if carried is not None:
         return Rules.TOKENIZERS
     if metadata.get(RULES) == SENTENCEPIECE:
         return Rules.SENTENCEPIECE
-    # Files of earlier versions have no such key, but those of a tokenizer.model one of these, which
-    # llama.cpp does not write for such a vocabulary.
-    told = f"{PREFIX}remove_extra_whitespaces" in metadata or charsmap(metadata)
-    return Rules.SENTENCEPIECE if vocab.model == "llama" and told else Rules.LLAMA_CPP
+    # Files of earlier versions don't have this key. Those made from a tokenizer.model have one of
+    # these keys, which llama.cpp does not write for such a vocabulary.
+    from_sentencepiece = f"{PREFIX}remove_extra_whitespaces" in metadata or charsmap(metadata)
+    return Rules.SENTENCEPIECE if vocab.model == "llama" and from_sentencepiece else Rules.LLAMA_CPP

@@ -1,4 +1,4 @@
-"""Chat messages as a model that reads text alone can take them."""
+"""Converts chat messages to the form that a text-only model's template takes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _PROBE = "ggmlkit probe"  # no template writes this by itself
 def text_messages(
     messages: Iterable[Mapping[str, Any]], template: str, tokenizer: Tokenizer
 ) -> list[dict[str, Any]]:
-    """The messages, their contents as the template takes them.
+    """The messages, with contents in the form that the template takes.
 
-    A content of None becomes an empty text. A list of text parts is joined by newlines, or given
-    as a list of parts to a template that takes no plain text.
+    A content of None becomes an empty text. A list of text parts is joined by newlines; a template
+    that doesn't take plain text gets the list of parts.
 
     Args:
-        messages: mappings with ``role`` and ``content``, or what Python makes a dict of.
-        template: of the model.
-        tokenizer: of the model.
+        messages: mappings with ``role`` and ``content``, or objects that dict() can convert.
+        template: the model's chat template.
+        tokenizer: the model's tokenizer.
 
     Raises:
-        ArgumentError: there are no messages, one is no mapping, or a part of a content is no text.
+        ArgumentError: there are no messages, one is not a mapping, or a part of one is not text.
     """
     if isinstance(messages, (Mapping, str, bytes)) or not isinstance(messages, Iterable):
         raise ArgumentTypeError(
@@ -51,7 +51,7 @@ def text_messages(
 
 
 def _as_dict(message: object, place: int) -> dict[str, Any]:
-    """A message as a dict; clients of servers have classes of their own."""
+    """A message as a dict; clients of servers have their own classes."""
     try:
         if isinstance(message, (str, bytes)):
             raise TypeError
@@ -75,7 +75,7 @@ def _text(part: object, where: str) -> str:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind not in _TEXT_PARTS:
         what = f"a part of type {kind!r}" if isinstance(kind, str) else shown(part)
-        raise ArgumentError(f"{where} is {what}; this model reads parts of type 'text' alone")
+        raise ArgumentError(f"{where} is {what}; this model takes parts of type 'text' only")
     text = part.get("text") if isinstance(part, Mapping) else None
     if not isinstance(text, str):
         raise ArgumentTypeError(f"{where}['text'] must be a str, not {shown(text)}")
@@ -83,8 +83,8 @@ def _text(part: object, where: str) -> str:
 
 
 def _takes_text(template: str, tokenizer: Tokenizer) -> bool:
-    """Whether the template writes a content that is plain text."""
+    """Whether the template accepts plain text as a content."""
     try:
         return _PROBE in render(template, [{"role": "user", "content": _PROBE}], tokenizer)
-    except ModelError:  # such as one that wants other roles
+    except ModelError:  # for example, a template that needs other roles
         return True

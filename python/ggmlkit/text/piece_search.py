@@ -9,10 +9,10 @@ from ggmlkit import _core
 
 
 def found_pieces(pieces: Sequence[str | bytes], texts: Iterable[str]) -> dict[str, int]:
-    """Id by text of those texts that are pieces; the last of equal pieces counts."""
+    """Ids, by text, of the texts that are pieces; of equal pieces, the last one counts."""
     if isinstance(pieces, _core.StoredStrings):
         return pieces.find(list(texts))
-    # No loop of Python's own: there are 10⁵ pieces, and a model may wait for them.
+    # No Python loop: there are 10⁵ pieces, and this delays the start of a model.
     wanted = frozenset(texts)
     numbers = compress(range(len(pieces)), map(wanted.__contains__, pieces))
     return {str(pieces[number]): number for number in numbers}

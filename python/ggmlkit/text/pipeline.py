@@ -1,7 +1,7 @@
 """The steps from text to ids, in the order of the program that a vocabulary comes from.
 
-Tokens that stand in the text are found first; what is between them is normalized, in which other
-tokens may be found; what is then left is cut into words and encoded.
+First, tokens are found in the original text. The text between them is normalized, and more tokens
+can be found in it. The rest is split into words and encoded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ggmlkit.text.splitting.steps import words_of
 from ggmlkit.text.tokenizer_json import Carried
 from ggmlkit.text.vocab import Vocab, flag
 
-# Ids of a stretch of text between tokens. The second argument: whether it begins the whole text.
+# Returns the ids of a piece of text between tokens. Second argument: whether it begins the text.
 Encode = Callable[[str, bool], list[int]]
 
 
@@ -29,12 +29,12 @@ class Pipeline:
     """Encodes text.
 
     Attributes:
-        given: finds tokens in the text as it is given.
-        longest_first: whether ``given`` finds tokens as llama.cpp does, the longest of the whole
-            text first, or from left to right.
-        normalize: applied to what is between these tokens.
-        normalized: finds tokens in what has been normalized.
-        encode_text: encodes what is left.
+        given: finds tokens in the original text.
+        longest_first: whether ``given`` finds the longest token of the whole text first, as
+            llama.cpp does; otherwise it searches from left to right.
+        normalize: applied to the text between these tokens.
+        normalized: finds tokens in the normalized text.
+        encode_text: encodes the remaining text.
     """
 
     given: _core.TokenFinder | None
@@ -44,16 +44,16 @@ class Pipeline:
     encode_text: Encode
 
     def encode(self, text: str, parse_special: bool) -> list[int]:
-        """Ids of a text; ``parse_special``: special tokens are found in it."""
+        """Ids of a text; ``parse_special``: whether special tokens are found in it."""
         ids: list[int] = []
-        for part, first in self._stretches(text, parse_special):
+        for part, first in self._text_and_tokens(text, parse_special):
             if isinstance(part, int):
                 ids.append(part)
             else:
                 ids += self.encode_text(part, first)
         return ids
 
-    def _stretches(self, text: str, parse_special: bool) -> Iterator[tuple[str | int, bool]]:
+    def _text_and_tokens(self, text: str, parse_special: bool) -> Iterator[tuple[str | int, bool]]:
         given = _split(self.given, text, parse_special, self.longest_first)
         for number, part in enumerate(given):
             if isinstance(part, int):
@@ -74,25 +74,25 @@ def _split(
 
 
 def carried_pipeline(carried: Carried, encode: Callable[[list[str]], list[int]]) -> Pipeline:
-    """The tokenizers library's; ``encode`` takes words.
+    """The pipeline of the tokenizers library; ``encode`` takes words.
 
-    Raises ModelError for a step that is not known.
+    Raises ModelError if a step is not known.
     """
-    cut = bert_words(carried)
-    if cut is not None:
+    split_into_words = bert_words(carried)
+    if split_into_words is not None:
         return Pipeline(
             given=finder(carried.added),
             longest_first=False,
             normalize=None,
             normalized=None,
-            encode_text=lambda text, _: encode(cut(text)),
+            encode_text=lambda text, _: encode(split_into_words(text)),
         )
     words = words_of(carried.json.get("pre_tokenizer"))
     return _of_tokenizer_json(carried, lambda text, first: encode(words(text, first)))
 
 
 def carried_byte_pipeline(carried: Carried, encode: Callable[[str], list[int]]) -> Pipeline:
-    """The tokenizers library's, for a byte-level vocabulary; ``encode`` cuts words itself."""
+    """The tokenizers library's pipeline for byte-level BPE; ``encode`` splits text into words."""
     return _of_tokenizer_json(carried, lambda text, _: encode(text))
 
 
@@ -108,7 +108,7 @@ def _of_tokenizer_json(carried: Carried, encode: Encode) -> Pipeline:
 
 
 def plain_pipeline(tokens: Sequence[AddedToken], encode: Callable[[str], list[int]]) -> Pipeline:
-    """llama.cpp's, for vocabularies that take text as it is."""
+    """llama.cpp's pipeline for vocabularies without normalization."""
     return Pipeline(
         given=finder(tokens),
         longest_first=True,
@@ -123,7 +123,7 @@ def spaced_pipeline(
     tokens: Sequence[AddedToken],
     encode: Callable[[list[str]], list[int]],
 ) -> Pipeline:
-    """llama.cpp's for vocabularies with ``▁``: a space is put before each stretch of text."""
+    """llama.cpp's pipeline for vocabularies with ``▁``: each piece of text gets a leading space."""
     prefix = SPACE if flag(metadata, "add_space_prefix", True) else ""
     return Pipeline(
         given=finder(with_plain_spaces(tokens)),
@@ -140,17 +140,17 @@ def sentencepiece_pipeline(
     tokens: Sequence[AddedToken],
     encode: Callable[[list[str]], list[int]],
 ) -> Pipeline:
-    """SentencePiece's own: user-defined tokens stay as they are when text is normalized.
+    """SentencePiece's own pipeline: normalization does not change user-defined tokens.
 
-    Of a BPE they are found in text that has been normalized; a Unigram weighs them itself.
+    For BPE, these tokens are found in the normalized text; Unigram scores them itself.
     """
     defined = [token for token in tokens if not token.special]
-    found = defined if vocab.model == "llama" else []
+    searched = defined if vocab.model == "llama" else []
     return Pipeline(
         given=finder(token for token in tokens if token.special),
         longest_first=False,
         normalize=compiled_normalizer(vocab, metadata, defined),
-        normalized=finder(found, lambda text: text.replace(" ", SPACE)),
+        normalized=finder(searched, lambda text: text.replace(" ", SPACE)),
         encode_text=lambda text, _: encode([text]),
     )
 
@@ -161,7 +161,7 @@ def unigram_pipeline(
     tokens: Sequence[AddedToken],
     encode: Callable[[list[str]], list[int]],
 ) -> Pipeline:
-    """llama.cpp's for Unigram."""
+    """llama.cpp's pipeline for Unigram."""
     return Pipeline(
         given=finder(tokens),
         longest_first=True,

@@ -1,4 +1,4 @@
-"""Ids of the tokens that a vocabulary gives a part to: first, last, unknown, padding and others."""
+"""Ids of a vocabulary's special tokens: first, last, unknown, padding and others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HF_NAMES: Mapping[str, str] = {
     "cls": "cls",
     "mask": "mask",
 }
-# The key of a JSON object of special tokens that gguf has no keys for, text by name.
+# The key of a JSON object with the special tokens that gguf has no keys for: texts by name.
 CARRIED_TEXTS = "ggmlkit.tokenizer_special_tokens"
-# Names that the vocabularies of a kind give these tokens; what counts where a file has no key.
+# Usual texts of these tokens for each kind of vocabulary; used if a file has no key.
 USUAL: Mapping[str, Mapping[str, str]] = {
     "llama": {"bos": "<s>", "eos": "</s>", "unknown": "<unk>"},
     "t5": {"eos": "</s>", "unknown": "<unk>", "padding": "<pad>"},
@@ -40,17 +40,17 @@ def special_id(vocab: Vocab, metadata: Mapping[str, Any], name: str) -> int | No
     """The id of a special token, or None.
 
     Args:
-        vocab: the vocabulary that ids and usual names belong to.
-        metadata: ``tokenizer.ggml.NAME_token_id`` counts where it is there; -1 says "none".
-        name: gguf's: ``bos``, ``eos``, ``unknown``, ``padding``, ``seperator`` (spelt so), ``cls``,
-            ``mask``.
+        vocab: the vocabulary.
+        metadata: ``tokenizer.ggml.NAME_token_id`` counts if it exists; -1 means "none".
+        name: gguf's name: ``bos``, ``eos``, ``unknown``, ``padding``, ``seperator`` (gguf's
+            spelling), ``cls``, ``mask``.
 
-    Raises ModelError for an id that is none of the vocabulary's.
+    Raises ModelError if the id is outside the vocabulary.
     """
-    told = token_id(metadata, name, len(vocab.pieces))
+    stored = token_id(metadata, name, len(vocab.pieces))
     usual = USUAL.get(vocab.model, {}).get(name)
-    if told is not None or usual is None or f"{PREFIX}{name}_token_id" in metadata:
-        return told
+    if stored is not None or usual is None or f"{PREFIX}{name}_token_id" in metadata:
+        return stored
     if vocab.model == "bert" and name == "bos":
         first = token_id(metadata, "cls", len(vocab.pieces))
         if first is not None:
@@ -61,31 +61,31 @@ def special_id(vocab: Vocab, metadata: Mapping[str, Any], name: str) -> int | No
 def special_texts(vocab: Vocab, metadata: Mapping[str, Any]) -> dict[str, str]:
     """Texts of the special tokens by Hugging Face's names, such as ``pad_token``.
 
-    Chat templates use them. ``bos_token`` and ``eos_token`` are always there, if need be empty, so
-    that templates can join them to other texts; of the others those that the file has. A file
-    converted from a checkpoint carries what gguf has no key for, such as ``image_token``.
+    Chat templates use them. ``bos_token`` and ``eos_token`` always exist, empty if necessary, so
+    that templates can join them to other texts; others exist if the file has them. A file that was
+    converted from a checkpoint carries those that gguf has no key for, such as ``image_token``.
     """
     found = {"bos_token": "", "eos_token": "", **carried_texts(metadata)}
-    for theirs, ours in HF_NAMES.items():
+    for hf_name, gguf_name in HF_NAMES.items():
         try:
-            number = special_id(vocab, metadata, ours)
+            number = special_id(vocab, metadata, gguf_name)
         except ModelError:
             continue  # many files have a padding token beyond their vocabulary
         text = None if number is None else vocab.pieces[number]
         if isinstance(text, str):
-            found[f"{theirs}_token"] = text
+            found[f"{hf_name}_token"] = text
     return found
 
 
 def carried_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Texts, by name, of special tokens that gguf has no key for; empty if they can't be read."""
     try:
-        told = json.loads(metadata.get(CARRIED_TEXTS, "{}"))
+        texts = json.loads(metadata.get(CARRIED_TEXTS, "{}"))
     except (ValueError, TypeError, RecursionError):
         return {}
-    entries = told.items() if isinstance(told, dict) else ()
+    entries = texts.items() if isinstance(texts, dict) else ()
     return {
         name: text
         for name, text in entries
-        if name.endswith("_token") and isinstance(text, str)  # no other variable's name
+        if name.endswith("_token") and isinstance(text, str)  # other names could be other variables
     }

@@ -1,4 +1,4 @@
-"""Tokens that take the white space beside them, in files that do not say so: llama.cpp's rules."""
+"""Tokens that include the white space beside them, by llama.cpp's rules."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _NOT_STRIPPING = frozenset({"<unk>", "<s>", "<|endoftext|>"})
 
 @dataclass(frozen=True)
 class StrippingIds:
-    """Ids of the tokens that take the ASCII white space to their left, and to their right."""
+    """Ids of the tokens that include the ASCII white space to their left, and to their right."""
 
     left: frozenset[int] = frozenset()
     right: frozenset[int] = frozenset()
 
 
 def stripping_by_model(vocab: Vocab, metadata: Mapping[str, Any]) -> StrippingIds:
-    """The tokens that strip the text beside them in files that do not say it: llama.cpp's rules.
+    """The tokens that include the white space beside them, by llama.cpp's rules.
 
-    Phi-3's special tokens take white space to their right, the masks of Jina's, Nomic's and
-    ModernBERT's models that to their left. Only ASCII's six white space characters count. Empty for
-    other models, and for a file that carries its tokenizer.json, which says it by itself
-    (:class:`ggmlkit.text.added_tokens.Stripping`).
+    Phi-3's special tokens include the white space to their right; the mask tokens of Jina's,
+    Nomic's and ModernBERT's models that to their left. Only ASCII's six white space characters
+    count. Empty for other models, and for a file that carries its tokenizer.json, which has flags
+    for this (:class:`ggmlkit.text.added_tokens.AddedToken`).
     """
     if CARRIED in metadata:
         return StrippingIds()

@@ -1,10 +1,10 @@
-"""What llama.cpp corrects in a vocabulary when it loads it, because files do not say it.
+"""The corrections of token types that llama.cpp makes when it loads a vocabulary.
 
-Files of early converters call control tokens normal, and no key tells which tokens take the spaces
-beside them. llama.cpp goes by the tokens' texts and the model's name. Source of these facts:
-src/llama-vocab.cpp of llama.cpp, ``llama_vocab::impl::load``.
+Early converters wrote the type "normal" for control tokens. llama.cpp corrects the types by the
+tokens' texts. Source of these facts: src/llama-vocab.cpp of llama.cpp,
+``llama_vocab::impl::load``.
 
-A file that carries its tokenizer.json needs none of this: tokenizer.json already says it.
+A file that carries its tokenizer.json needs no correction, because that has the types.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from ggmlkit.text.end_tokens import (
     END_TEXTS,
-    GAP_TEXTS,
+    FIM_TEXTS,
     ends_and_exceptions,
-    gap_id_by_text,
-    told_gap_id,
+    fim_id_by_key,
+    fim_id_by_text,
 )
 from ggmlkit.text.piece_search import found_pieces
 from ggmlkit.text.vocab_keys import CARRIED, TokenType
@@ -28,38 +28,38 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-# Of gpt-oss: found in any text, and shown.
+# gpt-oss's tokens that are found in any text and shown.
 _ALWAYS_SHOWN = frozenset({"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"})
-_LOOKED_FOR = END_TEXTS.union(_ALWAYS_SHOWN, *GAP_TEXTS.values())
+_SEARCHED = END_TEXTS.union(_ALWAYS_SHOWN, *FIM_TEXTS.values())
 
 
 def fixed_types(
     pieces: Sequence[str | bytes], types: ArrayLike, metadata: Mapping[str, Any]
 ) -> NDArray[np.int32]:
-    """The types of tokens as llama.cpp has them once it has loaded the vocabulary.
+    """The types of tokens after llama.cpp's corrections.
 
     Args:
         pieces: text of every token.
-        types: ``TokenType`` numbers as the file has them, or as they were guessed.
-        metadata: the file's keys; of one that carries a tokenizer.json the types stay as they are.
+        types: ``TokenType`` numbers from the file, or guessed ones.
+        metadata: the file's keys; if the file carries a tokenizer.json, the types stay unchanged.
 
-    Returns int32 ``(tokens,)``. Raises ModelError for an end token that is no token.
+    Returns int32 ``(tokens,)``. Raises ModelError if an end token's id is outside the vocabulary.
     """
-    found = np.array(types, np.int32)
+    fixed = np.array(types, np.int32)
     if CARRIED in metadata:
-        return found
-    ids = found_pieces(pieces, _LOOKED_FOR)
-    looks = {ids[text] for text in END_TEXTS if text in ids}
-    for key in GAP_TEXTS:
-        gap = gap_id_by_text(key, ids)
-        if gap is not None and told_gap_id(key, metadata, len(pieces)) is None:
-            looks.add(gap)
-    for number in looks:
-        if found[number] != TokenType.UNKNOWN:  # not read in plain text either
-            found[number] = TokenType.CONTROL
+        return fixed
+    ids = found_pieces(pieces, _SEARCHED)
+    control = {ids[text] for text in END_TEXTS if text in ids}
+    for key in FIM_TEXTS:
+        fim = fim_id_by_text(key, ids)
+        if fim is not None and fim_id_by_key(key, metadata, len(pieces)) is None:
+            control.add(fim)
+    for number in control:
+        if fixed[number] != TokenType.UNKNOWN:  # unknown tokens are not found in plain text either
+            fixed[number] = TokenType.CONTROL
     for text in _ALWAYS_SHOWN & ids.keys():
-        found[ids[text]] = TokenType.USER_DEFINED
+        fixed[ids[text]] = TokenType.USER_DEFINED
     _, excepted = ends_and_exceptions(ids, pieces, metadata)
     for text, number in excepted.items():
-        found[number] = TokenType.USER_DEFINED if text == "<|end|>" else TokenType.NORMAL
-    return found
+        fixed[number] = TokenType.USER_DEFINED if text == "<|end|>" else TokenType.NORMAL
+    return fixed

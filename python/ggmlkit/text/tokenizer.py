@@ -1,4 +1,4 @@
-"""Text to token ids and back, from the vocabulary inside a model file."""
+"""Converts text to token ids and back, with the vocabulary of a model file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from ggmlkit.text.vocab_keys import TokenType
 
 
 class Tokenizer:
-    """Encodes and decodes text as the model was trained to see it.
+    """Encodes and decodes text with the tokenization that the model was trained with.
 
     Attributes:
-        bos_id: token that begins a text, or None.
-        eos_id: token that ends a text, or None.
-        unknown_id: token for what the vocabulary cannot say, or None.
-        eog_ids: every token after which generation ends.
+        bos_id: id of the token that begins a text, or None.
+        eos_id: id of the token that ends a text, or None.
+        unknown_id: id of the token for text that the vocabulary can't encode, or None.
+        eog_ids: ids of all tokens after which generation ends.
         vocab_size: number of tokens.
         add_bos: whether ``encode`` puts ``bos_id`` before a text.
         add_eos: whether ``encode`` puts ``eos_id`` after a text.
-        special_texts: texts of special tokens by the names that chat templates know them by.
+        special_texts: texts of special tokens by their names in chat templates.
         chat_template: the file's jinja2 template, or None.
     """
 
@@ -56,16 +56,16 @@ class Tokenizer:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
-        """From ``tokenizer.ggml.*`` keys; raises ModelError if they make no tokenizer."""
+        """From ``tokenizer.ggml.*`` keys; raises ModelError if they don't define a tokenizer."""
         if not isinstance(metadata, Mapping):
             raise ArgumentTypeError(f"metadata must be a mapping by key, not {shown(metadata)}")
         return cls(Vocab.from_metadata(metadata), metadata)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Tokenizer:
-        """From any model file ``gk.open`` reads, also one that holds a vocabulary only.
+        """From any model file that ``gk.open`` reads, also one with a vocabulary only.
 
-        Raises FormatError for a damaged file, ModelError for one without a usable vocabulary.
+        Raises FormatError if the file is damaged, ModelError if it has no usable vocabulary.
         """
         path_text(path)
         with open_file(path) as file:
@@ -78,46 +78,46 @@ class Tokenizer:
         """Token ids of ``text``.
 
         Args:
-            text: any text; lone surrogates, which no UTF-8 can hold, count as U+FFFD.
-            add_special: add the tokens before and after a text that the model wants there.
-            parse_special: read names of control tokens, such as ``<|im_end|>``, as those tokens;
+            text: any text; lone surrogates, which UTF-8 can't encode, count as U+FFFD.
+            add_special: add the tokens that the model expects before and after a text.
+            parse_special: encode texts of control tokens, such as ``<|im_end|>``, as these tokens;
                 otherwise they are plain text.
 
         Raises:
-            ArgumentTypeError: ``text`` is no ``str``.
+            ArgumentTypeError: ``text`` is not a ``str``.
         """
         ids = self._pipeline.encode(_valid(checked_text(text, "text")), parse_special)
         return [*self._around.before, *ids, *self._around.after] if add_special else ids
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
-        """Text of tokens; bytes that make no character come out as U+FFFD.
+        """Text of tokens; invalid UTF-8 becomes U+FFFD.
 
-        ``special``: control tokens and the unknown one come out by their names, such as ``</s>``,
-        otherwise as nothing.
+        ``special``: whether control tokens and the unknown token appear by their texts, such as
+        ``</s>``; otherwise they are left out.
 
         Raises:
             OutOfRangeError: an id is outside the vocabulary; an IndexError.
-            ArgumentTypeError: ``ids`` are no whole numbers.
+            ArgumentTypeError: an id is not an integer.
         """
         return self.decode_bytes(ids, special=special).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[int], *, special: bool = False) -> bytes:
-        """Bytes of tokens, without the space that a text was led by."""
+        """Bytes of tokens, without the leading space of the text."""
         return self._joining.join(self._checked_all(ids), special)
 
     def token_bytes(self, token: int, *, special: bool = False) -> bytes:
-        """Bytes of one token wherever it stands: a leading space is kept.
+        """Bytes of one token at any place of a text: a leading space is kept.
 
-        Control tokens and the unknown one give none, or their names if ``special``.
+        Control tokens and the unknown token have none; with ``special``, those of their texts.
         """
         return self._joining.token_bytes(self._checked(token), special)
 
     def token_text(self, token: int) -> str | bytes:
-        """The token's own name in the vocabulary, such as ``▁the`` or ``<s>``."""
+        """The token's text in the vocabulary, such as ``▁the`` or ``<s>``."""
         return self._vocab.pieces[self._checked(token)]
 
     def token_id(self, text: str) -> int | None:
-        """Id of the token of this name, or None."""
+        """Id of the token with this text in the vocabulary, or None."""
         return self._ids.get(checked_text(text, "text"))
 
     @cached_property
@@ -125,14 +125,14 @@ class Tokenizer:
         return self._vocab.ids()
 
     def is_control(self, token: int) -> bool:
-        """Whether the token is one that no text can spell."""
+        """Whether the token is a control token, which plain text is never encoded to."""
         return int(self._vocab.types[self._checked(token)]) == TokenType.CONTROL
 
     def stream(self, beginning: bool = False, *, special: bool = False) -> Detokenizer:
-        """A decoder for tokens as they come.
+        """A decoder for a stream of tokens.
 
-        ``beginning`` says that the tokens begin a text, as those of ``encode`` do, rather than
-        go on after a prompt: then the text's leading space is left out. ``special``: as for
+        ``beginning``: whether the tokens begin a text, as those of ``encode`` do, and don't
+        continue a prompt; then the text's leading space is left out. ``special``: as in
         ``decode``.
         """
         token_bytes = partial(self.token_bytes, special=special)

@@ -1,8 +1,8 @@
-"""What a model file carries of the tokenizer.json that its vocabulary comes from.
+"""The tokenizer.json that a model file carries in its metadata.
 
-gguf has no keys for how added tokens strip spaces, or for the exact steps of a normalizer. Files
-that this library converted hold them as the text of the tokenizer.json without its vocabulary, so
-that text gets the ids that the tokenizers library gives it.
+gguf has no keys for how added tokens strip spaces, or for the exact steps of a normalizer. So a
+file converted by this library carries the text of the tokenizer.json without its vocabulary, and
+encoding gives the same ids as the tokenizers library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ggmlkit.text.tokenizer_steps import flat_steps
 from ggmlkit.text.vocab import charsmap
 from ggmlkit.text.vocab_keys import CARRIED, MODELS
 
-# How merges of equal rank come first, where the file leaves them out because scores tell the rest.
+# The key of the order of equal merges; such a file has no merges, as scores give all other ranks.
 MERGE_ORDER = "ggmlkit.tokenizer_merge_order"
 
 
@@ -28,7 +28,7 @@ class Carried:
     """A tokenizer.json without its vocabulary and merges.
 
     Attributes:
-        json: all of it.
+        json: the parsed file.
         added: its added tokens.
     """
 
@@ -43,12 +43,12 @@ class Carried:
 
     @property
     def normalizes_to_nfc(self) -> bool:
-        """Whether its normalizer composes text."""
+        """Whether its normalizer composes characters (NFC)."""
         return any(step.get("type") == "NFC" for step in flat_steps(self.json.get("normalizer")))
 
     @property
     def strips_first_space(self) -> bool:
-        """Whether its decoder leaves out the text's leading space."""
+        """Whether its decoder removes the text's leading space."""
         return self.model.get("type") == "WordPiece" or any(
             (step.get("type") == "Strip" and step.get("content") == " " and bool(step.get("start")))
             or (step.get("type") == "Metaspace" and metaspace_prepends(step))
@@ -57,7 +57,7 @@ class Carried:
 
     @property
     def decodes_metaspace(self) -> bool:
-        """Whether its decoder takes all spaces from the first token of a text."""
+        """Whether its decoder removes all spaces of the first token of a text."""
         return any(
             step.get("type") == "Metaspace" and metaspace_prepends(step)
             for step in flat_steps(self.json.get("decoder"))
@@ -67,14 +67,14 @@ class Carried:
     def from_metadata(
         cls, metadata: Mapping[str, Any], model: str, pieces: Sequence[str | bytes]
     ) -> Carried | None:
-        """What the file carries; None if nothing, or if the vocabulary was changed since.
+        """The tokenizer.json in the file; None without one, or if the vocabulary has changed since.
 
         Args:
             metadata: the file's keys.
-            model: the vocabulary's kind, as gguf names it.
-            pieces: the vocabulary's.
+        model: gguf's name of the vocabulary's kind.
+            pieces: the vocabulary's pieces.
 
-        Raises ModelError for a compiled normalizer that is no list of bytes.
+        Raises ModelError if the compiled normalizer is not a list of bytes.
         """
         text = metadata.get(CARRIED)
         if text is None:
@@ -93,20 +93,21 @@ class Carried:
 
 
 def is_of(model: str, tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a tokenizer.json is of this kind of vocabulary, as gguf names it."""
+    """Whether a tokenizer.json has a vocabulary of this kind (gguf's name)."""
     found = tokenizer.get("model")
     return isinstance(found, dict) and found.get("type", "BPE") == MODELS.get(model)
 
 
 def put_compiled(tokenizer: Mapping[str, Any], *, old: bytes, new: bytes) -> None:
-    """Change a tokenizer.json that has this compiled normalizer to have another.
+    """Replace the compiled normalizer ``old`` of a tokenizer.json by ``new``.
 
-    gguf has a key for it, so it is carried there alone, and nothing stands in its place.
+    gguf has a key for it, so only that key holds it, and the carried tokenizer.json has an empty
+    one.
     """
-    theirs, ours = (base64.b64encode(charsmap).decode() for charsmap in (old, new))
+    old_text, new_text = (base64.b64encode(charsmap).decode() for charsmap in (old, new))
     for step in flat_steps(tokenizer.get("normalizer")):
-        if step.get("type") == "Precompiled" and step.get("precompiled_charsmap") == theirs:
-            step["precompiled_charsmap"] = ours
+        if step.get("type") == "Precompiled" and step.get("precompiled_charsmap") == old_text:
+            step["precompiled_charsmap"] = new_text
 
 
 def added_tokens_fit(tokenizer: Mapping[str, Any], pieces: Sequence[str | bytes]) -> bool:
@@ -119,7 +120,7 @@ def added_tokens_fit(tokenizer: Mapping[str, Any], pieces: Sequence[str | bytes]
         if type(number) is not int or not 0 <= number < len(pieces):
             return False
         text = entry.get("content")
-        # A SentencePiece vocabulary has ▁ for the spaces of a token.
+        # A SentencePiece vocabulary writes the spaces of a token as ▁.
         if not isinstance(text, str) or pieces[number] not in (text, text.replace(" ", "▁")):
             return False
     return True
@@ -131,10 +132,10 @@ def metaspace_prepends(step: Mapping[str, Any]) -> bool:
 
 
 def metaspace_scheme(step: Mapping[str, Any]) -> str:
-    """``first``, ``always`` or ``never``, as files of every age say it."""
+    """``first``, ``always`` or ``never``, from the new or the old setting."""
     scheme = step.get("prepend_scheme")
     if scheme is None:
         return "always" if step.get("add_prefix_space", True) else "never"
     if scheme not in ("first", "always", "never"):
-        raise ModelError(f"the pre-tokenizer has the prepend_scheme {str(scheme)[:80]!r}")
+        raise ModelError(f"the pre-tokenizer's prepend_scheme {str(scheme)[:80]!r} is not known")
     return str(scheme)

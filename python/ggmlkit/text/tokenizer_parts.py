@@ -1,4 +1,4 @@
-"""The steps of a tokenizer, by the kind of its vocabulary and the program it comes from."""
+"""Chooses the steps of a tokenizer by its kind of vocabulary and the program it comes from."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Parts = tuple[Pipeline, Joining]
 
 
 def parts_of(vocab: Vocab, metadata: Mapping[str, Any]) -> Parts:
-    """What encodes text, and what decodes tokens.
+    """The pipeline that encodes text, and the object that joins tokens to text.
 
-    Raises ModelError for keys that make no tokenizer.
+    Raises ModelError if the keys don't define a tokenizer.
     """
     carried = Carried.from_metadata(metadata, vocab.model, vocab.pieces)
     by_model = {
@@ -49,7 +49,7 @@ def parts_of(vocab: Vocab, metadata: Mapping[str, Any]) -> Parts:
 
 def _byte_level(vocab: Vocab, metadata: Mapping[str, Any], carried: Carried | None) -> Parts:
     bpe = BpeEncoder(vocab, carried)
-    if carried is not None and bpe.cuts_as_carried:
+    if carried is not None and bpe.splits_as_carried:
         joining = Joining(vocab, bpe.token_bytes, carried.strips_first_space)
         return carried_byte_pipeline(carried, bpe.encode), joining
     tokens = of_vocabulary(vocab, stripping_by_model(vocab, metadata))

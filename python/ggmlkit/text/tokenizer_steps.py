@@ -8,9 +8,9 @@ _PARTS = ("pretokenizers", "normalizers", "processors", "decoders")  # of a Sequ
 
 
 def flat_steps(value: object) -> list[dict[str, Any]]:
-    """The parts of a normalizer, pre-tokenizer, post-processor or decoder, sequences laid flat."""
+    """The steps of a normalizer, pre-tokenizer, post-processor or decoder, in one flat list."""
     steps: list[dict[str, Any]] = []
-    left: list[Any] = [value]  # no recursion: a file may nest deeply
+    left: list[Any] = [value]  # no recursion, as a file can nest deeply
     while left:
         step = left.pop()
         if not isinstance(step, dict):

@@ -1,4 +1,4 @@
-"""The tokenizers library, loaded only by vocabularies that need it: it takes long to load."""
+"""Loads the tokenizers library, only for vocabularies that need it, because loading is slow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def tokenizers_library() -> ModuleType:
     """The library; ModelError if it can't be loaded."""
     try:
-        import tokenizers  # deferred: most vocabularies do without it
+        import tokenizers  # deferred: most vocabularies don't need it
     except (ImportError, MemoryError) as error:  # such as "failed to map segment": no memory left
         raise ModelError(f"the tokenizers library can't be loaded: {error}") from error
     return tokenizers

@@ -1,4 +1,4 @@
-"""The vocabulary of a model file, checked: pieces, what each is, and the order of merges."""
+"""Reads and checks the vocabulary of a model file: pieces, their types, and the order of merges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ggmlkit.text.vocab_keys import token_id as token_id
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LONGEST_PIECE = 1000  # characters; SentencePiece makes pieces of 16 unless told otherwise
+_LONGEST_PIECE = 1000  # characters; SentencePiece's default limit is 16
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,13 @@ class Vocab:
     Attributes:
         model: ``"llama"`` (SentencePiece BPE), ``"gpt2"`` (byte-level BPE), ``"t5"`` (SentencePiece
             Unigram) or ``"bert"`` (WordPiece).
-        pieces: text of every token by id; ``bytes`` where a file's text is no UTF-8. A list, or
-            what reads them where the file has them.
+        pieces: text of every token by id; ``bytes`` if a text is not UTF-8. A list, or the file's
+            stored strings, which are read on use.
         types: a ``TokenType`` number for every token, int32 ``(tokens,)``.
-        scores: a score for every token, float64 ``(tokens,)``, or None: then the id ranks the
-            pieces.
+        scores: a score for every token, float64 ``(tokens,)``; None if pieces are ranked by id.
         merges: pairs in order of preference, each ``"left right"``; empty for most SentencePiece
-            vocabularies. As the pieces.
-        pre: name of the pre-tokenizer; ``"default"`` where the file names none.
+            vocabularies. A list or stored strings, like the pieces.
+        pre: name of the pre-tokenizer; ``"default"`` if the file names none.
     """
 
     model: str
@@ -50,7 +49,7 @@ class Vocab:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Vocab:
-        """Read and check the keys; raises ModelError where they cannot make a tokenizer."""
+        """Read and check the keys; raises ModelError if they don't define a tokenizer."""
         model = metadata.get(PREFIX + "model")
         if model is None:
             raise ModelError("the file has no vocabulary: tokenizer.ggml.model is missing")
@@ -64,7 +63,7 @@ class Vocab:
         scores = _numbers(metadata, "scores", len(pieces)) if scored else None
         pre = metadata.get(PREFIX + "pre", "default")
         if not isinstance(pre, str):
-            raise ModelError("tokenizer.ggml.pre is no text")
+            raise ModelError("tokenizer.ggml.pre is not text")
         return cls(
             model=model,
             pieces=pieces,
@@ -77,7 +76,7 @@ class Vocab:
         )
 
     def ids(self) -> dict[str, int]:
-        """Id by text, for pieces that are text; the first of equal pieces counts."""
+        """Ids by text, for pieces that are text; of equal pieces, the first one counts."""
         found: dict[str, int] = {}
         for number, piece in enumerate(self.pieces):
             if isinstance(piece, str):
@@ -85,11 +84,11 @@ class Vocab:
         return found
 
     def find(self, texts: Iterable[str]) -> dict[str, int]:
-        """Id by text of those of the texts that are pieces; the last of equal pieces counts."""
+        """Ids, by text, of the texts that are pieces; of equal pieces, the last one counts."""
         return found_pieces(self.pieces, texts)
 
     def of_type(self, *types: TokenType) -> dict[str, int]:
-        """Id by text of the non-empty tokens of these types."""
+        """Ids by text of the non-empty tokens of these types."""
         numbers = np.flatnonzero(np.isin(self.types, types)).tolist()
         named = ((self.pieces[number], number) for number in numbers)
         return {piece: number for piece, number in named if isinstance(piece, str) and piece}
@@ -98,25 +97,26 @@ class Vocab:
 def merges_of(
     vocab: Vocab, *, defined_join: bool = False, long_left: bool = False
 ) -> list[tuple[str, str]]:
-    """The pairs that make each piece of a SentencePiece BPE out of two others, best piece first.
+    """The merges of a SentencePiece BPE: pairs of pieces that form a piece, best piece first.
 
-    SentencePiece joins, again and again, the neighbours whose joint text is the best-scored piece.
-    A list of all ways to cut each piece into two others says the same, but for the order of the
-    ways that make one piece, of which SentencePiece takes what stands first in the text.
+    SentencePiece repeatedly joins the neighbours whose joined text is the piece with the best
+    score. A list of all ways to split each piece into two others gives the same result, except for
+    the order of pairs that form the same piece: SentencePiece takes the one that comes first in the
+    text.
 
     Args:
         vocab: the pieces and their scores.
-        defined_join: whether user-defined tokens are such pieces.
-        long_left: of the ways to make one piece, that with the longest left part comes first, not
-            that with the shortest.
+        defined_join: whether user-defined tokens can be parts and results of merges.
+        long_left: of the pairs that form one piece, the one with the longest left part comes first,
+            not the one with the shortest.
 
-    Raises ModelError for a piece so long that to find all its cuts would take forever.
+    Raises ModelError for a piece that is too long, as finding its pairs would take too much time.
     """
     kinds = (TokenType.NORMAL, *((TokenType.USER_DEFINED,) if defined_join else ()))
     joinable = vocab.of_type(*kinds)
     longest = max(map(len, joinable), default=0)
     if longest > _LONGEST_PIECE:
-        raise ModelError(f"a token of {longest} characters is none")
+        raise ModelError(f"a token has {longest} characters, more than {_LONGEST_PIECE}")
     scores = vocab.scores
     if scores is None:
         order = sorted(joinable, key=joinable.__getitem__)
@@ -132,15 +132,15 @@ def merges_of(
 
 
 def charsmap(metadata: Mapping[str, Any]) -> bytes:
-    """SentencePiece's compiled normalizer, which files hold as signed or unsigned bytes."""
-    found = np.asarray(metadata.get(PREFIX + "precompiled_charsmap", np.empty(0, np.uint8)))
-    if found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
-        raise ModelError(f"{PREFIX}precompiled_charsmap holds no bytes")
-    return found.astype(np.uint8).tobytes()
+    """SentencePiece's compiled normalizer; files store it as signed or unsigned bytes."""
+    stored = np.asarray(metadata.get(PREFIX + "precompiled_charsmap", np.empty(0, np.uint8)))
+    if stored.size and (stored.dtype.kind not in "iu" or stored.ndim != 1):
+        raise ModelError(f"{PREFIX}precompiled_charsmap is not a list of bytes")
+    return stored.astype(np.uint8).tobytes()
 
 
 def byte_value(piece: str | bytes) -> int | None:
-    """The byte that a piece named ``<0xNN>`` stands for; None for any other piece."""
+    """The byte of a piece named ``<0xNN>``; None for any other piece."""
     if not isinstance(piece, str) or len(piece) != 6:
         return None
     if not (piece.startswith("<0x") and piece.endswith(">")):
@@ -166,7 +166,7 @@ def _pieces(metadata: Mapping[str, Any]) -> Sequence[str | bytes]:
     if not pieces:
         raise ModelError("tokenizer.ggml.tokens is empty")
     if not set(map(type, pieces)) <= {str, bytes}:
-        raise ModelError("tokenizer.ggml.tokens holds something that is no text")
+        raise ModelError("tokenizer.ggml.tokens has an entry that is not text")
     return pieces
 
 
@@ -188,7 +188,7 @@ def _types(metadata: Mapping[str, Any], size: int) -> NDArray[np.int32] | None:
         return None
     types = np.nan_to_num(values, nan=-1).clip(-(2**31), 2**31 - 1).astype(np.int32)
     if (types != values).any():
-        raise ModelError(f"{PREFIX}token_type holds something that is no whole number")
+        raise ModelError(f"{PREFIX}token_type has an entry that is not an integer")
     return types
 
 
@@ -200,7 +200,7 @@ def _merges(metadata: Mapping[str, Any], model: str) -> Sequence[str | bytes]:
     if values is None and model != "gpt2":
         return []
     if not _is_list(values):
-        raise ModelError("tokenizer.ggml.merges is missing, which a byte-level BPE needs")
+        raise ModelError("tokenizer.ggml.merges is missing; a byte-level BPE needs it")
     return list(values)
 
 
@@ -221,7 +221,7 @@ def _guessed_types(pieces: Sequence[str | bytes], model: str) -> list[int]:
 
 
 def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    """Whether this is a list or array; a Sequence as far as reading goes."""
+    """Whether the value is a list or array, which can be read like a Sequence."""
     if isinstance(value, np.ndarray):
         return value.ndim == 1
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))

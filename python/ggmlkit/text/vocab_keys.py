@@ -1,4 +1,4 @@
-"""What is read from ``tokenizer.ggml.*`` keys one by one, and the types of tokens."""
+"""Reads single ``tokenizer.ggml.*`` keys; defines the types of tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from ggmlkit.errors import ModelError
 
 PREFIX = "tokenizer.ggml."
-# The key of a tokenizer.json's text, its vocabulary and merges left out: see tokenizer_json.py.
+# The key of a tokenizer.json's text without vocabulary and merges: see tokenizer_json.py.
 CARRIED = "ggmlkit.tokenizer_json"
-# The key that says by whose rules a text is cut, and its value for a tokenizer.model's.
+# The key of the program whose tokenization is reproduced, and its value for a tokenizer.model.
 RULES = "ggmlkit.tokenizer_rules"
 SENTENCEPIECE = "sentencepiece"
-# The key of scores that a tokenizer.json has in more digits than gguf's.
+# The key of a tokenizer.json's scores, which have more digits than gguf's.
 SCORES = "ggmlkit.tokenizer_scores"
 # Kinds of vocabularies: gguf's names, and the tokenizers library's.
 MODELS: Mapping[str, str] = {
@@ -28,7 +28,7 @@ MODELS: Mapping[str, str] = {
 
 
 class TokenType(IntEnum):
-    """What a token is; the numbers are gguf's and SentencePiece's alike."""
+    """The type of a token; gguf and SentencePiece use the same numbers."""
 
     NORMAL = 1
     UNKNOWN = 2
@@ -44,9 +44,9 @@ def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ModelError(f"tokenizer.ggml.{name}_token_id is {str(value)[:80]!r}, no number")
+        raise ModelError(f"tokenizer.ggml.{name}_token_id is {str(value)[:80]!r}, not a number")
     number = int(value)
-    # Old converters wrote -1, or its unsigned twin, for "there is none".
+    # Old converters wrote -1, or the same bits as an unsigned number, for "none".
     if number in (-1, 0xFFFFFFFF):
         return None
     if not 0 <= number < size:
@@ -55,7 +55,7 @@ def token_id(metadata: Mapping[str, Any], name: str, size: int) -> int | None:
 
 
 def flag(metadata: Mapping[str, Any], name: str, usual: bool) -> bool:
-    """``tokenizer.ggml.NAME``, true or false; ModelError if it is neither."""
+    """The boolean ``tokenizer.ggml.NAME``; ModelError if it is not one."""
     value = metadata.get(PREFIX + name, usual)
     if not isinstance(value, (bool, int, np.bool_)):
         raise ModelError(f"{PREFIX}{name} is {str(value)[:80]!r}, neither true nor false")

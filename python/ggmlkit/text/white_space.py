@@ -1,4 +1,4 @@
-"""Unicode's White_Space: fewer characters than ``str.isspace`` accepts."""
+"""Unicode's White_Space characters, which are fewer than ``str.isspace`` accepts."""
 
 from __future__ import annotations
 

@@ -125,5 +125,5 @@ def test_keys_that_name_no_token() -> None:
     assert hf_end_ids(tokens) is None
     with pytest.raises(ConversionError, match="eos_token_id 7 is outside 7 tokens"):
         hf_end_ids({**tokens, "tokenizer.ggml.eos_token_id": 7})
-    with pytest.raises(ConversionError, match="no list of integers"):
+    with pytest.raises(ConversionError, match="not a list of integers"):
         hf_end_ids({**tokens, IDS: "x"})

@@ -122,11 +122,14 @@ CUT = base64.b64encode((2**32 - 16).to_bytes(4, "little") + b"rules").decode()
             "empty range in char class",
         ),
         ({"type": "Sequence", "normalizers": None}, "'Sequence' is not known"),
-        ({"type": "Precompiled", "precompiled_charsmap": CUT}, "a table of 4294967280 bytes in 5"),
-        ({"type": "Precompiled", "precompiled_charsmap": "!"}, "no base64"),
+        (
+            {"type": "Precompiled", "precompiled_charsmap": CUT},
+            "a table of 4294967280 bytes, but only 5",
+        ),
+        ({"type": "Precompiled", "precompiled_charsmap": "!"}, "not base64"),
         ({"type": "Precompiled"}, "precompiled_charsmap"),
-        ([], "no object"),
-        ("NFC", "no object"),
+        ([], "not an object"),
+        ("NFC", "not an object"),
     ],
 )
 def test_steps_that_the_library_does_not_know_are_refused(normalizer: object, message: str) -> None:

@@ -71,7 +71,7 @@ def test_arrays_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert np.array_equal(open_flax(path)["w"].numpy(), np.arange(12).reshape(3, 4))
 
 
-def test_scalars_and_what_is_no_array(tmp_path: Path) -> None:
+def test_scalars_and_values_that_are_not_arrays(tmp_path: Path) -> None:
     path = tmp_path / "a.msgpack"
     values = {"w": np.float32(2.5), "n": 3, "t": "x", "none": None, "c": 1j, "l": [1], "d": {}}
     path.write_bytes(serialization.msgpack_serialize(values))
@@ -97,7 +97,7 @@ def test_truncation_at_every_byte(tmp_path: Path) -> None:
             open_flax(path)
 
 
-def test_the_data_is_read_when_asked_for(tmp_path: Path) -> None:
+def test_the_data_is_read_on_demand(tmp_path: Path) -> None:
     path = tmp_path / "a.msgpack"
     path.write_bytes(serialization.to_bytes({"w": np.ones(4, np.float32)}))
     tensor = open_flax(path)["w"]

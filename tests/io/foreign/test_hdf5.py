@@ -46,7 +46,7 @@ def test_arrays_that_lie_in_pieces_are_refused(tmp_path: Path, settings: object)
 
 
 def test_other_files_are_not_opened(tmp_path: Path) -> None:
-    """Links, values and views that lead to another file, or in a circle."""
+    """Links, values and views that lead to another file, or to themselves."""
     (tmp_path / "secret").write_bytes(bytes(64))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["secret"] = np.ones(4, np.float32)
@@ -80,14 +80,14 @@ def test_truncation(tmp_path: Path) -> None:
             open_hdf5(path)
 
 
-def test_names_that_are_no_text_are_told(tmp_path: Path) -> None:
+def test_names_that_are_not_text_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["wwww"] = np.ones(4, np.float32)
     raw = path.read_bytes()
     assert raw.count(b"wwww") == 1
     path.write_bytes(raw.replace(b"wwww", b"ww\xffw"))
-    with pytest.raises(FormatError, match="no UTF-8"):
+    with pytest.raises(FormatError, match="not UTF-8"):
         open_hdf5(path)
 
 

@@ -1,4 +1,4 @@
-"""ONNX models: initialisers as the onnx package reads them, wherever their values lie."""
+"""ONNX models: initialisers are the same as with the onnx package, wherever values are stored."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_bfloat16(tmp_path: Path) -> None:
         assert found[name].dequantize().tolist() == values
 
 
-def test_what_is_no_weight_is_left_out(tmp_path: Path) -> None:
+def test_initialisers_that_are_not_weights_are_left_out(tmp_path: Path) -> None:
     tensors = [
         numpy_helper.from_array(np.array([True, False]), "mask"),
         numpy_helper.from_array(np.ones(2, np.uint8), "bytes"),
@@ -207,6 +207,6 @@ def test_truncation_at_every_byte(tmp_path: Path) -> None:
         if length < end:
             with pytest.raises(FormatError, match=str(path)):
                 open_onnx(path)
-    # What follows the graph, the versions of its operators, says nothing of the values.
+    # After the graph come the versions of its operators, which don't affect the values.
     path.write_bytes(raw[:end])
     assert open_onnx(path).names == ["w"]

@@ -1,4 +1,4 @@
-"""Integers packed into words, against big numbers of Python."""
+"""Integers packed into words, compared with Python's big integers."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def test_each_row_is_one_long_number(bits: int, data: st.DataObject) -> None:
     raw = b"".join(number.to_bytes(4 * words, "little") for number in numbers)
     packed = np.frombuffer(raw, "<u4").reshape(rows, words)
     assert unpacked(packed, bits).tolist() == values
-    # A slice of columns, as layers stored the other way round give.
+    # A slice of columns, as in transposed layers.
     assert unpacked(np.asfortranarray(packed), bits).tolist() == values

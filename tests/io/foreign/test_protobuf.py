@@ -1,4 +1,4 @@
-"""Protocol buffers on the wire, against the messages of the protobuf package."""
+"""The wire format of protocol buffers, compared with the protobuf package."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def test_damaged_messages(raw: bytes) -> None:
 
 
 def test_a_message_inside_another_ends_where_it_should() -> None:
-    """What follows it is not read, even inside of a number."""
+    """The bytes after it are not read, not even as the rest of a number."""
     with pytest.raises(ValueError, match="inside a number"):
         list(fields(b"\x08\x80\x01", 0, 2))

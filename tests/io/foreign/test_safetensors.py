@@ -1,4 +1,4 @@
-"""safetensors files: the same bytes as the format's own library, and refusal of damaged ones."""
+"""safetensors files: the same bytes as the format's own library; damaged ones are refused."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_commands_show_it(copied: Path) -> None:
         ("model.keras", r"Keras model.*give model\.weights\.h5"),
     ],
 )
-def test_what_is_not_read_names_the_way(name: str, reason: str) -> None:
+def test_refused_files_name_the_way_out(name: str, reason: str) -> None:
     with pytest.raises(FormatError, match=reason):
         gk.open(DATA / name)
 

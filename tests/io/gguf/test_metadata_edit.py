@@ -1,4 +1,4 @@
-"""Metadata changed where it lies, or in a file written anew."""
+"""Metadata changed in place, or in a new file."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_values_change_and_all_else_stays(
 
 
 def test_padding_is_used_up_in_place(tmp_path: Path) -> None:
-    """All lengths of a value: in place exactly where the data needn't move."""
+    """For all lengths of a value, it is changed in place exactly if the data needn't move."""
     path = saved(tmp_path)
     tensors = contents(path)[1]
     size = path.stat().st_size
@@ -113,7 +113,7 @@ def test_in_place_writes_changed_bytes_once(
     assert len(calls) == 1
 
 
-def test_all_is_written_anew_if_asked(tmp_path: Path) -> None:
+def test_a_new_file_is_written_if_requested(tmp_path: Path) -> None:
     path = saved(tmp_path)
     before, tensors = contents(path)
     inode = path.stat().st_ino
@@ -146,7 +146,7 @@ def test_golden_files(tmp_path: Path, stem: str) -> None:
         assert file.value_types == old.value_types
 
 
-def test_one_part_of_a_model_is_changed_alone(tmp_path: Path) -> None:
+def test_only_the_given_part_of_a_model_is_changed(tmp_path: Path) -> None:
     from ggmlkit.io.gguf.split import split_file
 
     parts = split_file(GOLDEN / "gguf-v1-f16.bin", tmp_path / "m", max_tensors=8)
@@ -165,12 +165,12 @@ def test_a_file_without_tensors(tmp_path: Path) -> None:
     assert contents(path) == ({"a": "cc"}, {})
 
 
-def test_what_cannot_be_done_is_told(tmp_path: Path) -> None:
+def test_impossible_edits_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path)
     raw = path.read_bytes()
     with pytest.raises(gk.GgmlkitError, match=r"model\.gguf: there is no key 'nothing'"):
         edit_metadata(path, {}, ["nothing"])
-    with pytest.raises(gk.ConversionError, match="no power of two"):
+    with pytest.raises(gk.ConversionError, match="not a power of two"):
         edit_metadata(path, {"general.alignment": 3})
     with pytest.raises(gk.ConversionError, match="NoneType"):
         edit_metadata(path, {"n": None})
@@ -209,20 +209,20 @@ def test_text_becomes_a_value(text: str, type: str | None, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "type", "message"),
     [
-        ("300", "u8", "'300' is no u8"),
-        ("-1", "u32", "no u32"),
-        ("1.5", "i32", "no i32"),
-        ("x", "f64", "no f64"),
-        ("1", "bool", "no bool"),
-        ("true", "i8", "no i8"),
-        ("1", "i8[]", r"no i8\[\]"),
-        ("[1]", "str[]", r"no str\[\]"),
-        ("[256]", "u8[]", r"no u8\[\]"),
+        ("300", "u8", "'300' is not of type u8"),
+        ("-1", "u32", "not of type u32"),
+        ("1.5", "i32", "not of type i32"),
+        ("x", "f64", "not of type f64"),
+        ("1", "bool", "not of type bool"),
+        ("true", "i8", "not of type i8"),
+        ("1", "i8[]", r"not of type i8\[\]"),
+        ("[1]", "str[]", r"not of type str\[\]"),
+        ("[256]", "u8[]", r"not of type u8\[\]"),
         ("1e400", "f64", "'1e400' holds a number beyond float64"),
         ("[1, 1e400]", None, "a number beyond float64"),
         ("1", "u128", "there is no type 'u128'"),
     ],
 )
-def test_text_that_is_no_such_value_is_told(text: str, type: str | None, message: str) -> None:
+def test_text_of_another_type_is_refused(text: str, type: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parsed_value(text, None if type is None else value_type(type))

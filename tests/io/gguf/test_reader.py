@@ -1,4 +1,4 @@
-"""gguf: value types, byte orders, what can't be written."""
+"""gguf: value types, byte orders, and values that can't be written."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_every_value_type_comes_back(tmp_path: Path, version: int) -> None:
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_value_type_gives_way_to_a_value_it_cannot_hold(tmp_path: Path) -> None:
+def test_a_value_that_its_type_cannot_hold_gets_another_type(tmp_path: Path) -> None:
     path = tmp_path / "a.gguf"
     io.save(path, {}, {"n": 70000, "t": "x"}, value_types={"n": 2, "t": 4})
     with io.open(path) as file:
@@ -186,7 +186,7 @@ def test_legacy_layouts_are_refused(tmp_path: Path) -> None:
 
 
 def test_tensors_are_read_one_at_a_time(tmp_path: Path) -> None:
-    """The next tensor's data isn't asked for while the last one's is alive."""
+    """The next tensor's data isn't read while the last one's is alive."""
     import weakref
 
     last: list[weakref.ref[np.ndarray]] = []

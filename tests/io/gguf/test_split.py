@@ -1,4 +1,4 @@
-"""gguf models in several files: cut, read as one, merged; what is wrong with a part is told."""
+"""gguf models in several files: split, read as one, merged; faults of a part are reported."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_any_part_opens_the_model(tmp_path: Path, number: int) -> None:
         assert all(np.array_equal(whole[name].data, file[name].data) for name in whole)
 
 
-def test_each_part_has_what_other_programs_look_for(tmp_path: Path) -> None:
+def test_each_part_has_the_keys_that_other_programs_read(tmp_path: Path) -> None:
     parts = split_file(F16, tmp_path / "model", max_tensors=8)
     for number, part in enumerate(parts):
         reader = gguf.GGUFReader(part)
@@ -129,7 +129,7 @@ def test_a_merged_file_of_llama_cpp_is_one_file(tmp_path: Path) -> None:
         assert file.names == ["a", "b"]
 
 
-def test_split_models_can_be_split_anew(tmp_path: Path) -> None:
+def test_split_models_can_be_split_again(tmp_path: Path) -> None:
     first = split_file(F16, tmp_path / "model", max_tensors=8)[0]
     parts = split_file(first, tmp_path / "again", max_tensors=11)
     assert len(parts) == 2
@@ -145,7 +145,7 @@ def test_alignment_is_that_of_the_whole(tmp_path: Path) -> None:
             assert file.alignment == 128
 
 
-def test_a_failure_leaves_old_parts_and_no_debris(tmp_path: Path) -> None:
+def test_a_failure_leaves_old_parts_and_no_temporary_files(tmp_path: Path) -> None:
     old = split_file(F16, tmp_path / "model", max_tensors=8)
     before = {part: part.read_bytes() for part in old}
 
@@ -207,7 +207,7 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
         io.open(first)
 
 
-def test_a_tensor_in_two_parts_is_told(tmp_path: Path) -> None:
+def test_a_tensor_in_two_parts_is_reported(tmp_path: Path) -> None:
     first = save_three(tmp_path)
     keys = {"split_no": 2, "split_count": 3, "split_tensors_count": 3}
     save_part(tmp_path / "m-00003-of-00003.gguf", "a", **keys)
@@ -215,7 +215,7 @@ def test_a_tensor_in_two_parts_is_told(tmp_path: Path) -> None:
         io.open(first)
 
 
-def test_a_wrong_number_of_tensors_is_told(tmp_path: Path) -> None:
+def test_a_wrong_number_of_tensors_is_reported(tmp_path: Path) -> None:
     for number, name in enumerate("ab"):
         keys = {"split_no": number, "split_count": 2, "split_tensors_count": 5}
         save_part(tmp_path / f"m-{number + 1:05d}-of-00002.gguf", name, **keys)
@@ -236,7 +236,7 @@ def test_a_wrong_number_of_tensors_is_told(tmp_path: Path) -> None:
         ("m.gguf", {"split_no": 0, "split_count": 1, "split_tensors_count": "x"}, "is 'x'"),
     ],
 )
-def test_odd_keys_and_names_are_told(
+def test_invalid_keys_and_names_are_reported(
     tmp_path: Path, name: str, keys: dict[str, Any], reason: str
 ) -> None:
     save_part(tmp_path / name, "a", **keys)
@@ -248,7 +248,7 @@ def test_odd_keys_and_names_are_told(
 def test_other_containers_and_whole_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(gk.ConversionError, match="is ggjt"):
         split_file(GOLDEN / "ggjt-v3-f16.bin", tmp_path / "m", max_tensors=5)
-    with pytest.raises(gk.ConversionError, match="no part of a split"):
+    with pytest.raises(gk.ConversionError, match="not a part of a split"):
         merge_files(F16, tmp_path / "m.gguf")
     with pytest.raises(ValueError, match="one of max_size and max_tensors"):
         split_file(F16, tmp_path / "m")

@@ -1,4 +1,4 @@
-"""Metadata whose strings are made when they are read: nobody can tell."""
+"""Metadata whose strings are made on use behaves like a plain dict of lists."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_strings_come_one_by_one_and_as_a_list(wide: bool, big_endian: bool) -> 
 
 
 @pytest.mark.parametrize(("count", "found"), [(2, 2), (3, 3), (4, 3), (2**62, 3)])
-def test_no_more_strings_than_lie_whole_in_the_data(count: int, found: int) -> None:
+def test_only_strings_that_are_complete_in_the_data(count: int, found: int) -> None:
     data = b"".join(struct.pack("<Q", 1) + b"x" for _ in range(3)) + struct.pack("<Q", 5) + b"cut"
     strings, end = _core.stored_strings(data, 0, count, True, False)
     assert strings.list() == ["x"] * found

@@ -1,4 +1,4 @@
-"""GGUF types of metadata: what a value gets that has none, and that what was read stays."""
+"""GGUF types of metadata: the types of new values, and that values from a file keep theirs."""
 
 from __future__ import annotations
 
@@ -45,18 +45,20 @@ def test_a_float_that_needs_f64(tmp_path: Path, value: float) -> None:
         "gemma2.final_logit_softcapping", "general.sampling.temp",
     ],
 )  # fmt: skip
-def test_keys_that_readers_want_as_f32(key: str) -> None:
+def test_keys_that_readers_expect_as_f32(key: str) -> None:
     assert natural_type(key, 0.1) == F32
     assert natural_type(key, 10000) == F32
     assert natural_type(key, np.float64(0.1)) == F32
-    assert natural_type(key, 1e300) == F64  # rather than infinite
+    assert natural_type(key, 1e300) == F64  # not f32 infinity
     assert natural_type(key, "8") == TYPE_NAMES["str"]
     assert natural_type(key, True) == TYPE_NAMES["bool"]
     assert natural_type("tokenizer.ggml.scores", [0.1, -3]) == ARRAY_OF + F32
 
 
 @pytest.mark.parametrize("folder", ["meta", "hf"])
-def test_our_converters_write_what_readers_want(tmp_path: Path, golden: Path, folder: str) -> None:
+def test_our_converters_write_the_types_that_readers_expect(
+    tmp_path: Path, golden: Path, folder: str
+) -> None:
     source = golden / "meta"
     if folder == "hf":
         gk.export(source, tmp_path / "hf")
@@ -70,7 +72,7 @@ def test_our_converters_write_what_readers_want(tmp_path: Path, golden: Path, fo
 
 
 def every_type(path: Path) -> None:
-    """A model by the gguf package with a key of each type, alone and in an array."""
+    """A model written by the gguf package, with a key of each type, single and in an array."""
     kinds = gguf.GGUFValueType
     writer = gguf.GGUFWriter(path, "llama")
     for name, value in {
@@ -177,4 +179,4 @@ def test_a_type_gives_way_to_a_number_it_would_make_infinite(tmp_path: Path) -> 
     edit_metadata(tmp_path / "a.gguf", {"x": 1e300, "y": [0.1]})
     with gk.open(tmp_path / "a.gguf") as file:
         assert (file.value_types["x"], file.metadata["x"]) == (F64, 1e300)
-        assert file.value_types["y"] == ARRAY_OF + F32  # as it was: 0.1 has a nearest f32
+        assert file.value_types["y"] == ARRAY_OF + F32  # unchanged: 0.1 has a nearest f32

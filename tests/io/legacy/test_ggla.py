@@ -1,4 +1,4 @@
-"""ggla: the golden adapter, its twin and its effect; writing; what is wrong with one is told."""
+"""ggla: reads the golden adapter, compares it with its PEFT twin, writes it; reports faults."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_the_golden_adapter_is_read() -> None:
             assert np.abs(second.numpy()).max() > 0
 
 
-def test_the_golden_adapter_is_its_twin_of_today() -> None:
-    """The same numbers in PEFT's form; loraA transposed, and rows in the order they had there."""
+def test_the_golden_adapter_equals_its_peft_twin() -> None:
+    """The same numbers in PEFT's form, with loraA transposed and rows in PEFT's order."""
     names = {"wq": "q_proj", "wv": "v_proj"}
     with open_lora(ADAPTER) as file, io.open(GOLDEN / "lora-peft" / "adapter_model.bin") as peft:
         assert len(peft) == len(file)
@@ -58,7 +58,7 @@ def test_the_golden_adapter_is_its_twin_of_today() -> None:
 
 
 def test_the_merged_model_gives_the_logits_of_its_time(tmp_path: Path) -> None:
-    """W + alpha / rank * loraB @ loraA.T, as the old program applied it."""
+    """The weight is W + alpha / rank * loraB @ loraA.T, as in the old program."""
     import json
 
     with io.open(GOLDEN / "ggjt-v3-f16.bin") as model, open_lora(ADAPTER) as adapter:
@@ -80,13 +80,13 @@ def test_an_adapter_is_written_again(tmp_path: Path) -> None:
     assert (tmp_path / "a.bin").read_bytes() == ADAPTER.read_bytes()
 
 
-def test_an_adapter_is_no_model(tmp_path: Path) -> None:
+def test_an_adapter_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(gk.ConversionError, match=r"lora-ggla\.bin is a LoRA adapter"):
         gk.quantize_file(ADAPTER, tmp_path / "out.gguf", "q4_0")
 
 
 @pytest.mark.parametrize("length", range(0, 200, 7))
-def test_a_truncated_adapter_is_told(tmp_path: Path, length: int) -> None:
+def test_a_truncated_adapter_is_reported(tmp_path: Path, length: int) -> None:
     path = tmp_path / "cut"
     path.write_bytes(ADAPTER.read_bytes()[:length])
     with pytest.raises(gk.FormatError):
@@ -125,12 +125,12 @@ def test_each_fault_has_its_reason(tmp_path: Path, raw: bytes, reason: str) -> N
         ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 2)}, 8, "but r is 4"),
         ({"w.loraA": floats(8, 4), "w.loraB": floats(4)}, 8, "but r is 4"),
         ({"w": floats(8, 4)}, 8, "neither"),
-        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, 0.5, "whole number"),
-        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, None, "whole number"),
+        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, 0.5, "as an integer"),
+        ({"w.loraA": floats(8, 4), "w.loraB": floats(8, 4)}, None, "as an integer"),
         ({}, 8, "no rank"),
     ],
 )
-def test_what_ggla_cannot_say_is_refused(
+def test_values_that_ggla_cannot_store_are_refused(
     tmp_path: Path, tensors: dict[str, Tensor], alpha: float | None, reason: str
 ) -> None:
     metadata = {} if alpha is None else {"adapter.lora.alpha": alpha}

@@ -1,4 +1,4 @@
-"""ggml, ggmf and ggjt: vocabulary, writing, models in several files, what is refused."""
+"""ggml, ggmf and ggjt: vocabulary, writing, models in several files, and refused input."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_tied_embeddings_are_written_twice(tmp_path: Path) -> None:
         ({"llama.feed_forward_length": 5}, "feed-forward"),
     ],
 )
-def test_what_ggjt_cannot_say_is_refused(
+def test_settings_that_ggjt_cannot_store_are_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     tensors, metadata = source()
@@ -117,7 +117,7 @@ def test_sessions_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def split(tensor: Tensor, number: int, count: int) -> Tensor:
-    """One part's slice of a tensor, as the converters cut models of 13B and more."""
+    """One part's slice of a tensor, as the converters split models of 13B and more."""
     if len(tensor.shape) == 1:
         return tensor
     rows, columns = tensor.shape
@@ -152,7 +152,7 @@ def test_a_model_in_two_files_is_one(tmp_path: Path, stem: str) -> None:
         io.open(tmp_path / "model.bin")
 
 
-def test_a_part_that_holds_more_or_else_is_told(tmp_path: Path) -> None:
+def test_a_part_with_more_or_other_tensors_is_reported(tmp_path: Path) -> None:
     with io.open(GOLDEN / "ggml-f16.bin") as whole:
         parts = [{n: split(t, number, 2) for n, t in whole.tensors.items()} for number in (0, 1)]
         del parts[0]["norm.weight"]
@@ -170,7 +170,7 @@ def test_a_part_that_holds_more_or_else_is_told(tmp_path: Path) -> None:
             io.open(tmp_path / "model.bin")
 
 
-def test_a_whole_model_may_be_called_like_a_part(tmp_path: Path) -> None:
+def test_a_whole_model_can_have_the_name_of_a_part(tmp_path: Path) -> None:
     for name in ("model", "model.1"):
         (tmp_path / name).write_bytes((GOLDEN / "ggml-q4_0.bin").read_bytes())
     with io.open(tmp_path / "model.1") as file:
@@ -178,7 +178,7 @@ def test_a_whole_model_may_be_called_like_a_part(tmp_path: Path) -> None:
         assert len(file) == 21
 
 
-def test_grouped_keys_show_in_the_matrix(tmp_path: Path) -> None:
+def test_grouped_query_attention_is_found_by_the_matrix(tmp_path: Path) -> None:
     tensors, metadata = source()
     for layer in range(2):
         for matrix in ("wk", "wv"):

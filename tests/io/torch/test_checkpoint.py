@@ -1,4 +1,4 @@
-"""PyTorch checkpoints: read without torch, equal to what torch reads, never executed."""
+"""PyTorch checkpoints: read without torch, with the same values as torch, never executed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def with_pickle(path: Path, data: bytes) -> Path:
 
 
 class Runs:
-    """Pickles as a call of os.system."""
+    """Is pickled as a call of os.system."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -131,13 +131,13 @@ def test_damaged_pickles(checkpoint: Path, data: bytes) -> None:
         open_torch(with_pickle(checkpoint, data))
 
 
-def test_a_tensor_that_leaves_its_storage(checkpoint: Path) -> None:
+def test_a_tensor_that_reaches_outside_its_storage(checkpoint: Path) -> None:
     torch.save({"w": torch.zeros(4, 4)}, checkpoint)
     raw = checkpoint.read_bytes()
     # BININT1 4 BININT1 4 TUPLE2: shape and stride come one after the other; enlarge the shape.
     assert raw.count(b"K\x04K\x04\x86") == 1
     checkpoint.write_bytes(raw.replace(b"K\x04K\x04\x86", b"K\x08K\x04\x86"))
-    with pytest.raises(FormatError, match="leaves its storage"):
+    with pytest.raises(FormatError, match="reaches outside its storage"):
         open_torch(checkpoint)
 
 
@@ -152,7 +152,9 @@ def test_truncation_at_any_place_is_a_format_error(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("holder", ["state_dict", "model_state_dict", "model", "module"])
-def test_weights_are_found_in_what_training_saved(checkpoint: Path, holder: str, old: bool) -> None:
+def test_weights_are_found_in_checkpoints_of_a_training_run(
+    checkpoint: Path, holder: str, old: bool
+) -> None:
     weights = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(weights.parameters())
     weights(torch.ones(3)).sum().backward()
@@ -181,7 +183,7 @@ def test_a_dictionary_inside_the_dictionary(checkpoint: Path) -> None:
     assert open_torch(checkpoint).names == ["w"]
 
 
-def test_files_of_before_the_archives(checkpoint: Path) -> None:
+def test_files_older_than_the_archives(checkpoint: Path) -> None:
     base = torch.arange(60, dtype=torch.float32).reshape(6, 10)
     state = {
         "t": base.T,
@@ -204,7 +206,7 @@ def test_files_of_before_the_archives(checkpoint: Path) -> None:
             open_torch(checkpoint)
 
 
-def test_an_old_file_s_faults_are_told(checkpoint: Path) -> None:
+def test_an_old_file_s_faults_are_reported(checkpoint: Path) -> None:
     torch.save({"w": torch.zeros(4, 4)}, checkpoint, _use_new_zipfile_serialization=False)
     raw = checkpoint.read_bytes()
     count = raw.rindex((16).to_bytes(8, "little"))
@@ -212,7 +214,7 @@ def test_an_old_file_s_faults_are_told(checkpoint: Path) -> None:
     for change, reason in (
         (raw.replace(b"M\xe9\x03", b"M\xea\x03"), "unknown version"),
         (re.sub(rb"(little_endianq.)\x88", b"\\1\x89", raw), "big-endian"),
-        (raw.replace(b"K\x04K\x04\x86", b"K\x08K\x04\x86"), "leaves its storage"),
+        (raw.replace(b"K\x04K\x04\x86", b"K\x08K\x04\x86"), "reaches outside its storage"),
         (raw[:count] + huge + raw[count + 8 :], "reaches beyond the file"),
     ):
         assert change != raw
@@ -227,7 +229,7 @@ def test_weights_of_a_type_without_a_counterpart_are_named(checkpoint: Path) -> 
         open_torch(checkpoint)
 
 
-def test_other_archives_are_told_apart(tmp_path: Path) -> None:
+def test_other_archives_are_recognized(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", w=np.ones(3))
     np.save(tmp_path / "a.npy", np.ones(3))
     with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:

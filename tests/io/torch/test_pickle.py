@@ -1,4 +1,4 @@
-"""The pickle interpreter gives what Python's own gives, for all that a state dictionary holds."""
+"""The pickle interpreter gives the same results as Python's, for all values of state dicts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_values_as_python_reads_them(value: Any, protocol: int) -> None:
     try:
         found = unpickled(b"ab" + pickled + b"cd", 2)
     except pickle.UnpicklingError as error:
-        # Before protocols 3 and 4 Python pickles bytes and sets as calls of other functions.
+        # Before protocols 3 and 4, Python pickles bytes and sets as calls of other functions.
         assert protocol < 4
-        assert "which holds no tensors" in str(error)  # noqa: PT017
+        assert "which is not part of a tensor" in str(error)  # noqa: PT017
         return
     assert found.tree == [value, value]
     assert found.end == 2 + len(pickled)
@@ -44,7 +44,7 @@ def test_values_as_python_reads_them(value: Any, protocol: int) -> None:
 
 
 def test_python_2s_ordered_dictionary() -> None:
-    """A list of pairs, given to the constructor."""
+    """The constructor gets a list of pairs."""
     pickled = b"ccollections\nOrderedDict\np0\n((lp1\n(lp2\nU\x01aaI1\naa"
     assert unpickled(pickled + b"tR.").tree == {"a": 1}
 
@@ -59,7 +59,7 @@ def test_keys_that_are_left_out() -> None:
 
 @pytest.mark.parametrize("protocol", range(5))
 def test_every_cut(protocol: int) -> None:
-    """A pickle that ends early is told as such."""
+    """A pickle that ends too early is an error."""
     value = {
         "a": [1, -70000, 2**40, 1.5, "é" * 300, None, True],
         "b": collections.OrderedDict(c=()),

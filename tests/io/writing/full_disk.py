@@ -1,7 +1,7 @@
-"""Writes to a disk that is full, more and less so: started by test_full_disk.py.
+"""Writes to a disk with more and more room: started by test_full_disk.py.
 
-`full_disk.py FOLDER JOB …` runs in a mount namespace of its own, where FOLDER becomes a small
-tmpfs. Prints a line "JOB FAILURES", how often each job failed before there was room enough.
+`full_disk.py FOLDER JOB …` runs in its own mount namespace, where FOLDER becomes a small tmpfs.
+Prints a line "JOB FAILURES" for each job: how often it failed before there was enough room.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def leave(folder: Path, pages: int) -> None:
-    """Fill the disk but for so many pages."""
+    """Fill the disk except for a number of pages."""
     filler = folder / _FILLER
     filler.unlink(missing_ok=True)
     with filler.open("wb", buffering=0) as file:
@@ -38,7 +38,7 @@ def leave(folder: Path, pages: int) -> None:
 
 
 def failures(folder: Path, job: str) -> int:
-    """How often the job finds too little room; each time everything must be as it was before."""
+    """How often the job has too little room; each time, all files must stay as they were."""
     if job.startswith("edit"):
         (folder / "m.gguf").write_bytes((folder / SOURCES[0]).read_bytes())
     JOBS[job](folder, folder / SOURCES[0])

@@ -1,4 +1,4 @@
-"""Writes files again and again until it is killed: started by test_killed_writers.py."""
+"""Writes files repeatedly until it is killed: started by test_killed_writers.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ggmlkit.io.gguf.metadata_edit import edit_metadata
 from ggmlkit.io.gguf.split import split_file
 from killing import serve
 
-SOURCES = ("a.gguf", "b.gguf")  # what is written in turns; the first is there when a job begins
+SOURCES = ("a.gguf", "b.gguf")  # written in turns; the first exists when a job begins
 
 
 def save(folder: Path, source: Path) -> None:
@@ -22,7 +22,7 @@ def save(folder: Path, source: Path) -> None:
 
 
 def named(folder: Path, source: Path) -> None:
-    """As where the system knows no nameless files."""
+    """Saves as on a system without unnamed files."""
     with mock.patch.dict(vars(os)):
         vars(os).pop("O_TMPFILE", None)
         save(folder, source)

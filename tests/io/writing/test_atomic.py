@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestReplacing:
         assert len(list(tmp_path.iterdir())) == 1
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, OSError])
-    def test_failure_leaves_the_old_file_and_no_debris(
+    def test_failure_leaves_the_old_file_and_no_temporary_files(
         self, tmp_path: Path, error: type[BaseException]
     ) -> None:
         target = tmp_path / "model"
@@ -52,7 +52,7 @@ class TestReplacing:
         assert target.read_bytes() == b"old"
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
-    def test_failure_of_the_last_step_leaves_no_debris(
+    def test_failure_of_the_last_step_leaves_no_temporary_files(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: object) -> None:
@@ -92,7 +92,7 @@ class TestReplacing:
         assert (tmp_path / "model").stat().st_mode & 0o777 == 0o640
 
     def test_readers_of_the_old_file_are_not_disturbed(self, tmp_path: Path) -> None:
-        """A model may be rewritten over itself."""
+        """A model can be rewritten over itself."""
         path = tmp_path / "model.gguf"
         ones = np.ones((4, 32), np.float32)
         io.save(path, {"a": Tensor("f32", (4, 32), ones.reshape(-1).view(np.uint8))}, {})
@@ -103,7 +103,7 @@ class TestReplacing:
             assert file.names == ["b", "c"]
 
 
-def test_what_a_killed_process_left_is_removed_but_not_what_another_writes(
+def test_files_of_a_killed_process_are_removed_but_not_those_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(atomic.os, "O_TMPFILE", raising=False)
@@ -121,7 +121,7 @@ def test_what_a_killed_process_left_is_removed_but_not_what_another_writes(
     assert sorted(path.name for path in tmp_path.iterdir()) == [foreign.name, "model"]
 
 
-def test_refuses_what_is_no_file(tmp_path: Path) -> None:
+def test_refuses_a_path_that_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), replacing(tmp_path):
         pass
     with pytest.raises(OSError, match="not a regular file"), replacing("/dev/null"):
@@ -144,7 +144,7 @@ def test_a_tensor_that_fails_leaves_the_old_model(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_model(tmp_path: Path) -> None:
-    """A limit on file size stands in for a full disk: the write fails in the middle."""
+    """A limit on file size replaces a full disk: the write fails in the middle."""
     import resource
 
     path = tmp_path / "model.gguf"
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="the system has no nameless files")
-def test_a_killed_process_leaves_no_debris(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_temporary_files(tmp_path: Path) -> None:
     try:
         os.close(os.open(tmp_path, os.O_TMPFILE | os.O_RDWR))
     except OSError:
@@ -203,7 +203,7 @@ WHOLE = {text: {name: f"{text} {name}" for name in ("index", "a", "b")} for text
 
 @pytest.mark.usefixtures("either_way")
 class TestReplacingTogether:
-    def test_files_take_their_places_together(self, tmp_path: Path) -> None:
+    def test_files_get_their_names_together(self, tmp_path: Path) -> None:
         folder = tmp_path / "made" / "folder"
         write_set(folder, "old")
         assert contents(folder) == WHOLE["old"]
@@ -218,7 +218,7 @@ class TestReplacingTogether:
     def test_a_failure_before_leaves_all_as_it_was(
         self, tmp_path: Path, failing: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The disk is full when one of the files is made sure of."""
+        """The disk is full when one of the files is synced."""
         write_set(tmp_path / "there", "old")
         for folder in (tmp_path / "there", tmp_path / "not" / "there"):
             calls = iter(range(10))
@@ -237,7 +237,7 @@ class TestReplacingTogether:
     def test_ended_at_any_step_it_is_never_a_mixture_that_has_its_index(
         self, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The process ends between the renames: what the system has done by then stays."""
+        """The process ends between the renames; renames already done stay."""
         write_set(tmp_path, "old")
         taken = iter(range(10))
         real_replace, real_unlink = Path.replace, Path.unlink

@@ -1,4 +1,4 @@
-"""A disk with no room, or with just too little: the old file stays, and no debris."""
+"""A disk with no or too little room: the old file stays, and no temporary files are left."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from killed_writer import JOBS
 from paths import ROOT
 
 HERE = Path(__file__).parent
-# A new user's own mounts, which need no rights here; or those of a root who may mount.
+# Mounts in a new user namespace, which need no rights; or those of root, if it is allowed to mount.
 _NAMESPACES = (["--user", "--map-root-user", "--mount"], ["--mount"])
 
 
 def _private_mounts() -> list[str] | None:
-    """A command that runs another one where it may mount, or None."""
+    """A command that runs another one with the right to mount, or None."""
     if shutil.which("unshare") is None:
         return None
     for options in _NAMESPACES:
@@ -43,7 +43,7 @@ def test_a_disk_without_enough_room(tmp_path: Path) -> None:
         ROOT / "tests" / "fuzz",
         os.environ.get("PYTHONPATH", ""),
     ]
-    jobs = [job for job in JOBS if job != "edit_in_place"]  # which takes no room
+    jobs = [job for job in JOBS if job != "edit_in_place"]  # it needs no room
     done = subprocess.run(
         [*mounts, sys.executable, str(HERE / "full_disk.py"), str(tmp_path), *jobs],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))},

@@ -1,4 +1,4 @@
-"""A process killed while it writes leaves the old file or the new one, whole, and no debris."""
+"""A process killed while it writes leaves the complete old or new file, no temporary files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KILLS = 30  # of each job
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The program that forks writers off."""
+    """The program that forks the writers."""
     with serving(Path(__file__).with_name("killed_writer.py")) as running:
         yield running
 
 
 @pytest.fixture
 def folder(tmp_path: Path, job: str) -> Path:
-    """With two models to write, and one to edit where that is the job."""
+    """A folder with two models to write, or one to edit."""
     for source, matrix in zip(SOURCES, ("f16", "f32"), strict=True):
         seeds.model(tmp_path / source, matrix)
     if job.startswith("edit"):
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, job: str) -> Path:
 
 
 def written_whole(job: str, folder: Path) -> dict[str, set[bytes]]:
-    """What each file may hold, by name: what the job writes of either source."""
+    """Allowed contents of each file, by name: those that the job writes from either source."""
     found: dict[str, set[bytes]] = {}
     for source in SOURCES:
         JOBS[job](folder, folder / source)
@@ -58,7 +58,7 @@ def test_killed_at_any_moment(folder: Path, server: Server, job: str) -> None:
 
 @pytest.mark.parametrize("job", [job for job in JOBS if job != "edit_in_place"])
 def test_a_full_disk(folder: Path, job: str) -> None:
-    """A limit on file size stands in for it: the write fails in the middle."""
+    """A limit on file size replaces a full disk: the write fails in the middle."""
     import resource
 
     JOBS[job](folder, folder / SOURCES[0])

@@ -1,4 +1,4 @@
-"""Parts of tensors written by several threads: the same file, and nothing when one fails."""
+"""Several threads write parts of tensors: the file is the same, and doesn't appear if one fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = 100
 
 
 def parted(parts: int, start: int = 0, failing: set[int] | None = None) -> PartedTensor:
-    """Part k is 100 bytes of the number start + k, or fails."""
+    """Part k is 100 bytes with the value start + k, or fails."""
 
     def all_parts() -> Iterator[Part]:
         for k in range(start, start + parts):
@@ -53,7 +53,7 @@ def test_threads_do_not_change_the_file(tmp_path: Path, threads: int | None) -> 
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_first_of_several_failures_is_told(tmp_path: Path, threads: int) -> None:
+def test_the_first_of_several_failures_is_raised(tmp_path: Path, threads: int) -> None:
     (tmp_path / "out.gguf").write_bytes(b"old")
     with pytest.raises(RuntimeError, match=r"part 9$"):
         io.save(tmp_path / "out.gguf", {"a": parted(40, 0, {9, 10, 11})}, {}, threads=threads)

@@ -1,1 +1,1 @@
-"""Other programs' files of tensors, and their layouts of quantized layers."""
+"""Readers and writers of other programs' tensor files, and their layouts of quantized layers."""

@@ -1,10 +1,10 @@
-"""AWQ's layouts of a linear layer: ``qweight``, ``qzeros``, ``scales``, four bits an integer.
+"""AWQ's layouts of a linear layer: ``qweight``, ``qzeros``, ``scales``, four bits per integer.
 
 "GEMM": ``qweight`` i32 ``(in, out / 8)`` packs eight neighbouring outputs in the order 0 2 4 6 1 3
 5 7, and so does ``qzeros`` ``(groups, out / 8)``; ``scales`` are ``(groups, out)``. "GEMV":
 ``qweight`` ``(out, in / 8)`` packs neighbouring inputs in order, ``qzeros`` ``(out, width)``
-neighbouring groups; ``scales`` are ``(out, 8 · width)``, without meaning beyond the last group.
-Groups follow each other. Sources: modules/linear/gemm.py, gemv.py and utils/packing_utils.py of
+neighbouring groups; ``scales`` are ``(out, 8 · width)``, unused beyond the last group. Groups are
+consecutive inputs. Sources: modules/linear/gemm.py, gemv.py and utils/packing_utils.py of
 AutoAWQ.
 """
 
@@ -23,14 +23,14 @@ from ggmlkit.tensor import Tensor
 
 _BITS = 4
 _PACKED = 8
-# Which of a word's eight integers belongs to each of eight outputs.
+# The place in a word of each of the eight outputs.
 _PLACES = [0, 4, 1, 5, 2, 6, 3, 7]
 
 
 def gemm_matrix(path: Path, name: str, parts: Mapping[str, Tensor], group_size: int) -> Grouped:
     """The matrix of a layer in the GEMM layout; a group size of −1 means one group.
 
-    Raises FormatError for parts that are missing or do not fit each other.
+    Raises FormatError if parts are missing or do not fit each other.
     """
     check_parts(path, name, parts)
     qweight, qzeros, scales = parts["qweight"], parts["qzeros"], parts["scales"]
@@ -66,7 +66,7 @@ def gemm_matrix(path: Path, name: str, parts: Mapping[str, Tensor], group_size: 
 def gemv_matrix(path: Path, name: str, parts: Mapping[str, Tensor], group_size: int) -> Grouped:
     """The matrix of a layer in the GEMV layout; a group size of −1 means one group.
 
-    Raises FormatError for parts that are missing or do not fit each other.
+    Raises FormatError if parts are missing or do not fit each other.
     """
     check_parts(path, name, parts)
     qweight, qzeros, scales = parts["qweight"], parts["qzeros"], parts["scales"]
@@ -105,8 +105,8 @@ def _in_order(words: npt.NDArray[np.uint32]) -> Bytes:
 
 
 def _grouping(path: Path, name: str, columns: int, group_size: int) -> tuple[int, int]:
-    """Inputs to a group, and how many groups there are."""
+    """The number of inputs in a group, and the number of groups."""
     size = columns if group_size <= 0 else group_size
     if size <= 0 or columns % size:
-        raise FormatError(path, None, f"{columns} inputs of {name} are no whole groups of {size}")
+        raise FormatError(path, None, f"{columns} inputs of {name} are not a multiple of {size}")
     return size, columns // size

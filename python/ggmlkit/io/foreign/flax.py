@@ -1,9 +1,10 @@
-"""Flax's checkpoints in MessagePack: one tree of arrays, or EasyLM's stream of them.
+"""Flax's checkpoints in MessagePack: one tree of arrays, or EasyLM's stream of arrays.
 
-Flax packs an array as extension type 1: a list of shape, name of the type, and bytes in row order;
-arrays above 2³⁰ bytes as ``{"__msgpack_chunked_array__": true, "shape": {"0": …}, "chunks": {"0":
-array, …}}``. Sources: flax/serialization.py, and checkpoint.py of EasyLM, which writes one pair
-after another: the list of keys that lead to an array, and that array packed once more as bytes.
+Flax packs an array as extension type 1: a list of the shape, the type's name, and the bytes in row
+order. Arrays above 2³⁰ bytes are ``{"__msgpack_chunked_array__": true, "shape": {"0": …},
+"chunks": {"0": array, …}}``. EasyLM writes a sequence of pairs: the list of keys that lead to an
+array, and that packed array, packed again as bytes. Sources: flax/serialization.py, and EasyLM's
+checkpoint.py.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _PAIR = 0x92
 def open_flax(path: str | os.PathLike[str]) -> TensorsFile:
     """Open a ``flax_model.msgpack``, or the stream of arrays that EasyLM writes.
 
-    Arrays are named by the path to each in the tree: ``params/lm_head/kernel``.
+    An array's name is its path in the tree: ``params/lm_head/kernel``.
 
     Raises FormatError for a damaged file, UnsupportedTypeError for an element type that no GGML
     type holds.
@@ -77,14 +78,14 @@ def _arrays(file: MappedFile) -> Iterator[tuple[str, Tensor]]:
             case [list(keys), Binary(kind=None) as packed] if all(isinstance(k, str) for k in keys):
                 yield from _leaves(reader, tuple(keys), reader.within(packed).value())
             case _:
-                raise FormatError(file.path, place, "no pair of keys and an array")
+                raise FormatError(file.path, place, "not a pair of keys and an array")
 
 
 def _leaves(
     reader: MsgpackReader, keys: tuple[str, ...], tree: Any
 ) -> Iterator[tuple[str, Tensor]]:
-    """Names and tensors in a tree; numbers and empty branches are none."""
-    # Every array's name repeats those of the branches: a few long ones would make much of little.
+    """Names and tensors in a tree; plain numbers and empty branches are skipped."""
+    # Each array's name repeats those of its branches: long names would need much memory.
     if sum(map(len, keys)) > _LONGEST_NAME:
         raise FormatError(reader.file.path, None, f"a name of more than {_LONGEST_NAME} characters")
     name = "/".join(keys)
@@ -104,7 +105,7 @@ def _tensor(reader: MsgpackReader, name: str, packed: Binary) -> Tensor:
         case [list(shape), str(dtype), Binary(kind=None) as data]:
             pass
         case _:
-            raise FormatError(path, place, f"{name!r} is no packed array")
+            raise FormatError(path, place, f"{name!r} is not a packed array")
     if dtype not in _TYPES:
         raise UnsupportedTypeError(f"{path}: array {name!r} has the unsupported type {dtype}")
     kind = types.get(_TYPES[dtype])
@@ -115,13 +116,13 @@ def _tensor(reader: MsgpackReader, name: str, packed: Binary) -> Tensor:
 
 
 def _joined(reader: MsgpackReader, name: str, tree: dict[Any, Any]) -> Tensor:
-    """The tensor whose flat pieces a dictionary holds."""
+    """The tensor that a dictionary holds in flat pieces."""
     shape, chunks = (_in_order(tree.get(part)) for part in ("shape", "chunks"))
     packed = [c for c in chunks if isinstance(c, Binary) and c.kind == _ARRAY]
     pieces = [_tensor(reader, name, chunk) for chunk in packed]
     kinds = {piece.type.name for piece in pieces}
     if len(kinds) != 1 or len(packed) != len(chunks) or not _are_sizes(shape):
-        raise FormatError(reader.file.path, reader.at, f"{name!r} is no array in pieces")
+        raise FormatError(reader.file.path, reader.at, f"{name!r} is not an array in pieces")
     if prod(shape) != sum(piece.size for piece in pieces):
         reason = f"the pieces of {name!r} don't make up shape {str(shape)[:80]}"
         raise FormatError(reader.file.path, reader.at, reason)
@@ -133,7 +134,7 @@ def _joined(reader: MsgpackReader, name: str, tree: dict[Any, Any]) -> Tensor:
 
 
 def _in_order(entries: object) -> list[Any]:
-    """The values of ``{"0": …, "1": …}``; of anything else none."""
+    """The values of ``{"0": …, "1": …}`` in order; an empty list for anything else."""
     if not isinstance(entries, dict):
         return []
     numbers = [str(number) for number in range(len(entries))]

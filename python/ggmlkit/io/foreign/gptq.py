@@ -2,9 +2,9 @@
 
 ``qweight`` i32 ``(in · bits / 32, out)`` packs the integers of neighbouring inputs, ``qzeros`` i32
 ``(groups, out · bits / 32)`` the zero points of neighbouring outputs; ``scales`` are ``(groups,
-out)``, and ``g_idx`` i32 ``(in,)`` names the group of each input, in any order where the layer was
-quantized in the order of activations. Version 1 of the format stores zero points less one; like its
-kernels we add it after unpacking, so that 15 stored means 16. Source: AutoGPTQ,
+out)``. ``g_idx`` i32 ``(in,)`` is the group of each input, in any order if the layer was quantized
+in the order of activations. Version 1 of the format stores zero points minus 1. Like its kernels,
+this code adds 1 after unpacking, so a stored 15 means 16. Source: AutoGPTQ,
 nn_modules/qlinear/qlinear_cuda_old.py.
 """
 
@@ -30,13 +30,13 @@ def gptq_matrix(
     """The matrix of a layer called ``name``.
 
     Args:
-        path: of the checkpoint, for errors.
-        name: of the layer.
+        path: the checkpoint, for errors.
+        name: the layer's name.
         parts: its tensors by the last part of their names.
-        group_size: inputs to a group where there is no ``g_idx``; −1 for one group.
+        group_size: inputs in a group if there is no ``g_idx``; −1 for one group.
         version: 1 or 2 of the format.
 
-    Raises FormatError for parts that are missing or do not fit each other.
+    Raises FormatError if parts are missing or do not fit each other.
     """
     rows, columns, bits = _sizes(path, name, parts)
     qweight, qzeros, scales = parts["qweight"], parts["qzeros"], parts["scales"]
@@ -77,7 +77,7 @@ def gptq_matrix(
 
 
 def _sizes(path: Path, name: str, parts: Mapping[str, Tensor]) -> tuple[int, int, int]:
-    """Outputs, inputs and bits, which follow from the shapes alone."""
+    """Outputs, inputs and bits, computed from the shapes alone."""
     check_parts(path, name, parts)
     (words, rows), (zero_groups, zero_words) = parts["qweight"].shape, parts["qzeros"].shape
     groups, outputs = parts["scales"].shape

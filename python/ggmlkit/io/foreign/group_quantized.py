@@ -1,11 +1,11 @@
 """Matrices of small integers with a scale and a zero point for each group of columns.
 
-GPTQ and AWQ store these: ``w = scale · (q − zero)``. Where the scales are float16, their reference
-implementations multiply in float16, and so is the product rounded here; with scales of another type
-it is float32.
+GPTQ and AWQ store these: ``w = scale · (q − zero)``. With float16 scales, their reference
+implementations multiply in float16, so the product is rounded to float16 here, too. With scales of
+another type it is float32.
 
-Some block types of ggml hold the integers themselves, if no block has columns of two groups: then
-nothing is rounded, or only the minimum ``−zero · scale``, to float16.
+If no block has columns of two groups, some block types of ggml can hold the same integers: then
+nothing is rounded except, for some types, the minimum ``−zero · scale`` to float16.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ggmlkit.tensor import Tensor
 Bytes = npt.NDArray[np.uint8]
 Integers = Callable[[int, int], Bytes]
 
-# Elements made at a time. Runs of rows start at a multiple of eight, as AWQ packs them.
-_RUN = 1 << 20
+# Elements made at a time. Each range of rows starts at a multiple of eight, as AWQ packs them.
+_ELEMENTS = 1 << 20
 _ROWS = 8
 _BLOCK = 32
 _WORDS = ("i32",)
 _FLOATS = ("f16", "bf16", "f32")
-# Types that hold d · (q − zero): the least that q − zero can be, and one above the greatest.
+# Types that hold d · (q − zero): q − zero is at least −n and less than n.
 _SIGNED = {"q4_0": 8, "q5_0": 16, "q8_0": 128}
-# Types that hold d · q + m, and the bits of their q.
+# Types that hold d · q + m: the bits of q.
 _OFFSET = {"q4_1": 4, "q5_1": 5}
 _LAYOUTS: dict[str, list[Any]] = {
     "q4_0": [("d", "<f2"), ("low", "u1", 16)],
@@ -48,20 +48,20 @@ _LAYOUTS: dict[str, list[Any]] = {
 
 @dataclass(frozen=True)
 class Grouped:
-    """A matrix ``(rows, columns)``, rows being the outputs; its parts are read when called for.
+    """A matrix ``(rows, columns)``; rows are the outputs. Its parts are read on demand.
 
     Attributes:
         path: for errors.
         name: of the layer.
         shape: ``(rows, columns)``.
-        bits: of an integer.
+        bits: bits of an integer.
         half: whether the scales are float16.
-        integers: reads them; gives a function of (first row, end row), a multiple of eight first,
-            that returns uint8 ``(rows, columns)``.
+        integers: reads the integers; returns a function of (first row, end row) that returns uint8
+            ``(rows, columns)``. The first row must be a multiple of eight.
         scales: float32 ``(rows, groups)``.
         zeros: int16 ``(rows, groups)``.
-        groups: the group of each column ``(columns,)``, not yet known to exist.
-        sources: tensors that all this is made of.
+        groups: the group of each column ``(columns,)``; not checked to exist.
+        sources: the tensors that hold these parts.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class Grouped:
     sources: tuple[Tensor, ...]
 
     def values(self) -> Tensor:
-        """The weights, f16 or f32, computed when they are asked for."""
+        """The weights, f16 or f32, computed on demand."""
         if self.half:
             return self._made("f16", partial(_write_values, dtype=np.float16))
         return self._made("f32", partial(_write_values, dtype=np.float32))
@@ -86,7 +86,7 @@ class Grouped:
         rows, columns = self.shape
         if type not in _LAYOUTS or columns % _BLOCK or not rows:
             return None
-        # Before the whole is read: this tells what a conversion is going to write.
+        # Checked before the integers are read, as a conversion plans its output types first.
         groups = self._groups(self.scales().shape[1]).reshape(-1, _BLOCK)
         if (groups != groups[:, :1]).any() or not self._fits(type):
             return None
@@ -108,14 +108,14 @@ class Grouped:
     def _groups(self, count: int) -> npt.NDArray[np.int64]:
         groups = self.groups()
         if groups.size and not 0 <= groups.min() <= groups.max() < count:
-            raise FormatError(self.path, None, f"{self.name} has a group that isn't there")
+            raise FormatError(self.path, None, f"{self.name} names a group that doesn't exist")
         return groups
 
     def _made(self, type: str, write: Callable[[_Read, int, int], npt.NDArray[Any]]) -> Tensor:
         kind = types.get(type)
         rows, columns = self.shape
         row_bytes = kind.row_bytes(columns)
-        step = max(_ROWS, _RUN // max(1, columns) // _ROWS * _ROWS)
+        step = max(_ROWS, _ELEMENTS // max(1, columns) // _ROWS * _ROWS)
 
         def parts() -> Iterator[Part]:
             scales = self.scales()
@@ -130,7 +130,7 @@ class Grouped:
 
 
 def check_parts(path: Path, name: str, parts: Mapping[str, Tensor]) -> None:
-    """Raise FormatError unless a layer has ``qweight``, ``qzeros`` and ``scales`` as it should."""
+    """Raise FormatError unless ``qweight``, ``qzeros`` and ``scales`` exist with valid types."""
     for part, kinds in (("qweight", _WORDS), ("qzeros", _WORDS), ("scales", _FLOATS)):
         if part not in parts:
             raise FormatError(path, None, f"there is no {name}.{part}")
@@ -140,7 +140,7 @@ def check_parts(path: Path, name: str, parts: Mapping[str, Tensor]) -> None:
 
 
 def misfit(path: Path, name: str) -> FormatError:
-    """The error of a layer whose parts have shapes of different layers."""
+    """The error for a layer whose parts have shapes that don't fit each other."""
     return FormatError(path, None, f"the shapes of {name}'s parts do not fit each other")
 
 
@@ -170,7 +170,7 @@ def _write_values(read: _Read, first: int, end: int, dtype: type[Any]) -> npt.ND
     if groups * levels > read.groups.size:
         columns = read.groups
         return _product(read.integers(first, end) - zeros[:, columns], scales[:, columns], dtype)
-    # A group has few values: each is computed once, and looked up.
+    # A group has few different values: each is computed once, then looked up.
     steps = np.arange(levels, dtype=np.int16) - zeros[:, :, None]
     table = _product(steps, scales[:, :, None], dtype).reshape(-1)
     place = read.integers(first, end) + (read.groups * levels).astype(np.int32)
@@ -181,8 +181,8 @@ def _write_values(read: _Read, first: int, end: int, dtype: type[Any]) -> npt.ND
 def _product(
     steps: npt.NDArray[np.int16], scales: npt.NDArray[np.float32], dtype: type[Any]
 ) -> npt.NDArray[Any]:
-    """Rounded once: float32 holds the product of nine bits and a float16's eleven exactly."""
-    with np.errstate(over="ignore", invalid="ignore"):  # who stores infinities, gets them
+    """Products, rounded once: float32 holds 9 bits times the 11 bits of a float16 exactly."""
+    with np.errstate(over="ignore", invalid="ignore"):  # stored infinities stay infinities
         return (steps.astype(np.float32) * scales).astype(dtype)
 
 

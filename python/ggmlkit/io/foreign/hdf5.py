@@ -1,6 +1,6 @@
-"""HDF5 files, Keras's ``.h5``: the arrays of single numbers that lie in the file in one piece.
+"""HDF5 files, such as Keras's ``.h5``: the arrays of numbers that are stored in one piece.
 
-h5py, an extra, reads the structure; the data is read here, from where it says that they lie.
+h5py, an extra, reads the structure; the data is read here, at the offset that h5py gives.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LONGEST_NAME = 4096
 
 
 def open_hdf5(path: str | os.PathLike[str]) -> TensorsFile:
-    """Open an HDF5 file, whose arrays are named by their paths in it.
+    """Open an HDF5 file; arrays are named by their paths in it.
 
-    Links to other files are not followed, texts and tables left out.
+    Links to other files are not followed; texts and tables are left out.
 
     Raises FormatError for a damaged file, and without h5py; UnsupportedTypeError for an array that
     is compressed, in pieces or elsewhere.
@@ -45,9 +45,9 @@ def open_hdf5(path: str | os.PathLike[str]) -> TensorsFile:
     tensors: dict[str, Tensor] = {}
 
     def visit(name: str | bytes, item: Any) -> None:
-        if not isinstance(name, str):  # h5py hands these out as they are
-            raise FormatError(path, None, f"the name {name[:80]!r} is no UTF-8")
-        # Every array's name repeats those of the groups: a few long ones would make much of little.
+        if not isinstance(name, str):  # h5py returns bytes if the name is not UTF-8
+            raise FormatError(path, None, f"the name {name[:80]!r} is not UTF-8")
+        # Each array's name repeats those of its groups: long names would need much memory.
         if len(name) > _LONGEST_NAME:
             raise FormatError(path, None, f"a name of more than {_LONGEST_NAME} characters")
         if isinstance(item, h5py.Dataset) and item.dtype.str in _TYPES:
@@ -55,10 +55,10 @@ def open_hdf5(path: str | os.PathLike[str]) -> TensorsFile:
 
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(visit)  # hard links alone, each object once
+            file.visititems(visit)  # follows hard links only, each object once
     except (FormatError, UnsupportedTypeError):
         raise
-    except Exception as error:  # of the library: nearly any
+    except Exception as error:  # the library raises almost any
         raise FormatError(path, None, f"damaged HDF5 file: {str(error)[:200]}") from error
     if not tensors:
         raise FormatError(path, None, "the file holds no arrays of numbers")

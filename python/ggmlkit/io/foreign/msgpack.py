@@ -1,7 +1,7 @@
-"""MessagePack, read from a mapped file: structure is parsed, binary data only located.
+"""MessagePack, read from a mapped file: the structure is parsed, binary data is only located.
 
-The format is https://github.com/msgpack/msgpack/blob/master/spec.md: a byte tells the type and,
-of short things, the length; lengths and numbers are big-endian.
+The format is https://github.com/msgpack/msgpack/blob/master/spec.md: the first byte gives the type
+and, for short values, the length; lengths and numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ggmlkit.errors import FormatError
 from ggmlkit.io.mapped_file import MappedFile
 
 _DEEPEST = 64
-# A tree of weights has some 10⁴ parts; each byte of a hostile file could be one.
+# A tree of weights has about 10⁴ parts; in a hostile file, each byte could be one.
 _MOST_PARTS = 1 << 18
 _LONGEST_TEXT = 1 << 16
 
-# By the leading byte: struct code of the number, or of the length that follows it.
+# By the first byte: struct code of the number that follows, or of the length that follows.
 _NUMBERS = {
     0xCA: "f", 0xCB: "d", 0xCC: "B", 0xCD: "H", 0xCE: "I", 0xCF: "Q",
     0xD0: "b", 0xD1: "h", 0xD2: "i", 0xD3: "q",
@@ -33,12 +33,12 @@ _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
 
 
 class Binary(NamedTuple):
-    """Bytes of the file, unread.
+    """A range of bytes in the file that are not read yet.
 
     Attributes:
         offset: where they begin.
         size: how many there are.
-        kind: number of an extension type; None for plain bytes.
+        kind: the number of an extension type; None for plain bytes.
     """
 
     offset: int
@@ -47,22 +47,22 @@ class Binary(NamedTuple):
 
 
 class MsgpackReader:
-    """A range of a mapped file, read value by value.
+    """Reads a range of a mapped file value by value.
 
     Args:
         file: the file.
         start: where to begin.
-        end: no value may reach beyond; the end of the file by default.
+        end: where the range ends; the end of the file by default.
     """
 
     def __init__(self, file: MappedFile, start: int = 0, end: int | None = None) -> None:
         self.file = file
         self.at = start
         self.end = file.size if end is None else end
-        self._left = [_MOST_PARTS]  # a list, for readers of one file to share
+        self._left = [_MOST_PARTS]  # a list, so that all readers of a file share it
 
     def within(self, binary: Binary) -> MsgpackReader:
-        """A reader of the values that some binary data hold; its parts count here too."""
+        """A reader of the values inside some binary data; its parts count for this reader too."""
         inner = MsgpackReader(self.file, binary.offset, binary.offset + binary.size)
         inner._left = self._left
         return inner
@@ -70,13 +70,13 @@ class MsgpackReader:
     def value(self, depth: int = 0) -> Any:
         """The next value: None, bool, int, float, str, list, dict, or :class:`Binary`.
 
-        Raises FormatError, with its place, for a value that reaches beyond the end, is nested too
-        deeply, or is one of too many.
+        Raises FormatError, with the value's place, if it reaches beyond the end, is nested too
+        deeply, or if there are too many values.
         """
         place = self.at
         self._left[0] -= 1
         if self._left[0] < 0 or depth > _DEEPEST:
-            raise self._fail(place, "more parts, or deeper ones, than any model has")
+            raise self._fail(place, "more values, or deeper nesting, than any model has")
         lead = self._number("B")
         if lead in _CONSTANTS:
             return _CONSTANTS[lead]
@@ -112,7 +112,7 @@ class MsgpackReader:
             place = self.at
             key = self.value(depth + 1)
             if not isinstance(key, (str, int)) or key in found:
-                raise self._fail(place, "a key that is neither text nor number, or there already")
+                raise self._fail(place, "a key that is neither text nor number, or occurs twice")
             found[key] = self.value(depth + 1)
         return found
 
@@ -124,7 +124,7 @@ class MsgpackReader:
         try:
             return str(self.file.buffer[binary.offset : binary.offset + size], "utf-8")
         except UnicodeDecodeError:
-            raise self._fail(place, "a text that is no UTF-8") from None
+            raise self._fail(place, "a text that is not UTF-8") from None
 
     def _binary(self, size: int, kind: int | None = None) -> Binary:
         self._need(size, "a value")
@@ -140,7 +140,7 @@ class MsgpackReader:
         return value
 
     def _need_parts(self, count: int, what: str) -> None:
-        """Raise unless that many values, of a byte at least, may follow."""
+        """Raise unless so many values, of a byte at least, can follow."""
         if count > self._left[0]:
             raise self._fail(self.at, f"{what} of {count} values, more than any model has")
         self._need(count, what)
@@ -148,7 +148,7 @@ class MsgpackReader:
     def _need(self, size: int, what: str) -> None:
         if size > self.end - self.at:
             left = self.end - self.at
-            raise self._fail(self.at, f"{what} takes {size} bytes where only {left} are left")
+            raise self._fail(self.at, f"{what} needs {size} bytes, but only {left} are left")
 
     def _fail(self, place: int, reason: str) -> FormatError:
         return FormatError(self.file.path, place, reason)

@@ -21,7 +21,7 @@ def write_npz(
 ) -> None:
     """Write tensors of types f16, f32 and f64 as an archive that ``np.load`` reads.
 
-    Nothing is compressed: weights hardly shrink, and members can be read where they lie.
+    Nothing is compressed: weights hardly shrink, and uncompressed members can be mapped.
     """
     report = Reporter(progress, tensors.values())
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -34,7 +34,7 @@ def write_npz(
 
 
 def _header(tensor: Tensor) -> bytes:
-    """What precedes an array's bytes in a .npy file."""
+    """The header of a .npy file, which precedes the array's bytes."""
     described = {
         "descr": _DTYPES[tensor.type.name],
         "fortran_order": False,

@@ -1,8 +1,8 @@
-"""ONNX models: the initialisers of a graph, located in the file or beside it, and who uses them.
+"""ONNX models: the initialisers of a graph, located in the file or beside it, and their users.
 
-A model is a protocol buffer; the numbers of its fields are those of onnx.proto. Nothing of it is
-computed: a graph could, but only a runtime would. An initialiser has its values as raw bytes, in a
-file beside it, or, small ones, as lists of numbers.
+A model is a protocol buffer; the field numbers are those of onnx.proto. The graph is never run. The
+values of an initialiser are raw bytes, or in a file beside the model, or (small ones) lists of
+numbers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ggmlkit.io.foreign.tensors_file import TensorsFile
 from ggmlkit.io.mapped_file import mapped_while_read
 from ggmlkit.tensor import Tensor
 
-# TensorProto.DataType; those without a GGML type (bool, unsigned, complex, …) are no weights.
+# TensorProto.DataType; those without a GGML type (bool, unsigned, complex, …) are not weights.
 _TYPES = {1: "f32", 3: "i8", 5: "i16", 6: "i32", 7: "i64", 10: "f16", 11: "f64", 16: "bf16"}
-# Where lists of numbers are, by type: fields float_data, int32_data, int64_data, double_data.
+# Fields with lists of numbers (float_data, int32_data, int64_data, double_data): their types.
 _LISTS = {4: "<f4", 5: "<i4", 7: "<i8", 10: "<f8"}
 _MOST_DIMENSIONS = 8
 _LONGEST_LIST = 1 << 16  # of varints, decoded one by one
@@ -43,8 +43,8 @@ class Node(NamedTuple):
         operator: ``"MatMul"`` …
         name: such as ``/model/layers.0/mlp/up_proj/MatMul``.
         inputs: names of tensors.
-        outputs: likewise.
-        scopes: text that PyTorch's exporter wrote of the modules that it is in, innermost last.
+        outputs: names of tensors.
+        scopes: PyTorch exporter's text about the modules around the operation, innermost last.
     """
 
     operator: str
@@ -58,7 +58,7 @@ class OnnxFile(TensorsFile):
     """An open model; its tensors are the graph's initialisers.
 
     Attributes:
-        nodes: operations that use one of them, in order.
+        nodes: the operations that use an initialiser, in order.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class OnnxFile(TensorsFile):
 
 
 def open_onnx(path: str | os.PathLike[str]) -> OnnxFile:
-    """Open an ONNX model; initialisers of types that are no weights' (bool, uint8) are left out.
+    """Open an ONNX model; initialisers of types without a GGML type (bool, uint8) are left out.
 
     Raises FormatError for a damaged file, or external data outside the folder.
     """
@@ -99,7 +99,7 @@ def open_onnx(path: str | os.PathLike[str]) -> OnnxFile:
 
 @dataclass
 class _Initialiser:
-    """A TensorProto, its values unread."""
+    """A TensorProto whose values are not read yet."""
 
     place: int
     name: str = ""
@@ -141,7 +141,7 @@ def _add(path: Path, tensors: dict[str, Tensor], found: _Initialiser) -> None:
         reason = f"the initialiser {found.name!r} has no name of its own"
         raise FormatError(path, found.place, reason)
     if any(not 0 <= n < 1 << 48 for n in found.shape):
-        raise FormatError(path, found.place, f"initialiser {found.name!r} has a senseless shape")
+        raise FormatError(path, found.place, f"initialiser {found.name!r} has an impossible shape")
     kind = types.get(_TYPES[found.type])
     nbytes = prod(found.shape) * kind.block_bytes
     data = _values(path, found, nbytes)
@@ -149,7 +149,7 @@ def _add(path: Path, tensors: dict[str, Tensor], found: _Initialiser) -> None:
 
 
 def _values(path: Path, found: _Initialiser, nbytes: int) -> Callable[[], npt.NDArray[np.uint8]]:
-    """Where an initialiser's data comes from, once it is known to have the right size."""
+    """A function that reads an initialiser's data; FormatError if the size is wrong."""
     if found.is_external:
         return _external(path, found, nbytes)
     if found.raw is None and found.listed:
@@ -169,19 +169,20 @@ def _external(path: Path, found: _Initialiser, nbytes: int) -> FileRange:
     usual = {"offset": 0, "length": nbytes}
     digits = [found.external.get(key, str(value)) for key, value in usual.items()]
     if not all(len(d) < 20 and d.isascii() and d.isdigit() for d in digits):
-        raise FormatError(path, found.place, f"the place of {found.name!r} is no number")
-    offset, length = map(int, digits)
-    beside = path.parent / location
-    size = beside.stat().st_size if beside.is_file() else 0
-    if length != nbytes or offset + length > size:
-        reason = f"{nbytes} bytes of {found.name!r} are not at {offset} of {beside}"
+        reason = f"the offset or length of {found.name!r} is not a number"
         raise FormatError(path, found.place, reason)
-    return FileRange(beside, offset, nbytes)
+    offset, length = map(int, digits)
+    data_file = path.parent / location
+    size = data_file.stat().st_size if data_file.is_file() else 0
+    if length != nbytes or offset + length > size:
+        reason = f"{nbytes} bytes of {found.name!r} are not at {offset} of {data_file}"
+        raise FormatError(path, found.place, reason)
+    return FileRange(data_file, offset, nbytes)
 
 
 @dataclass(frozen=True)
 class _Listed:
-    """Numbers that were stored one by one."""
+    """Data of numbers that were stored one by one, already decoded."""
 
     values: npt.NDArray[np.uint8]
 
@@ -190,20 +191,21 @@ class _Listed:
 
 
 def _list(path: Path, found: _Initialiser, nbytes: int) -> Callable[[], npt.NDArray[np.uint8]]:
-    """Floats lie packed as raw bytes would; whole numbers are short lists of varints."""
-    ((number, runs), *others) = found.listed.items()
+    """The data of a list of numbers: floats are raw bytes, integers are a short list of varints."""
+    ((number, values), *others) = found.listed.items()
     stored = np.dtype(_LISTS[number])
-    first = runs[0]
-    if others or len(runs) > 1 or not isinstance(first, range):
+    first = values[0]
+    if others or len(values) > 1 or not isinstance(first, range):
         raise FormatError(path, found.place, f"initialiser {found.name!r} is a list in pieces")
     is_float = stored.kind == "f"
     if is_float and len(first) == nbytes:
         return FileRange(path, first.start, nbytes)
     if is_float or len(first) > _LONGEST_LIST:
-        raise FormatError(path, found.place, f"initialiser {found.name!r} is no list of its type")
+        reason = f"initialiser {found.name!r} is not a list of its type"
+        raise FormatError(path, found.place, reason)
     packed = FileRange(path, first.start, len(first))().tobytes()
     item = types.get(_TYPES[found.type]).block_bytes
-    # float16 and bfloat16 come as their bits.
+    # float16 and bfloat16 are stored as the integers of their bits.
     whole = np.fromiter(numbers(packed, range(len(packed))), np.int64).astype(f"<i{item}")
     if whole.nbytes != nbytes:
         raise FormatError(path, found.place, f"initialiser {found.name!r} has {whole.size} values")

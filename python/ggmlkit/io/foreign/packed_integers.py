@@ -1,4 +1,4 @@
-"""Integers of a few bits, packed into 32-bit words: lowest bits first, over the words' borders."""
+"""Integers of a few bits, packed into 32-bit words: lowest bits first, also across words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 def unpacked(words: npt.NDArray[np.uint32], bits: int) -> npt.NDArray[np.uint8]:
     """The integers of each row: uint8 ``(rows, words * 32 / bits)`` of ``(rows, words)``.
 
-    ``bits`` is 2, 3, 4 or 8; of 3, thirty-two integers fill three words.
+    ``bits`` is 2, 3, 4 or 8. With 3 bits, 32 integers fill three words.
     """
     octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
     if bits == 8:

@@ -1,4 +1,4 @@
-"""Protocol buffers on the wire: numbered fields of a message, without a schema.
+"""Reads the wire format of protocol buffers: a message's numbered fields, without a schema.
 
 Source: https://protobuf.dev/programming-guides/encoding/.
 """
@@ -12,7 +12,7 @@ _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 
 
 class Octets(Protocol):
-    """Bytes, or a file mapped as such."""
+    """Bytes, or a mapped file."""
 
     @overload
     def __getitem__(self, place: int, /) -> int: ...
@@ -23,11 +23,11 @@ class Octets(Protocol):
 def fields(message: Octets, start: int, end: int) -> Iterator[tuple[int, int | range]]:
     """Number and value of each field of a message from ``start`` to ``end``.
 
-    The value is a number, or the range of bytes where a text, a message, packed numbers or a
-    number of fixed size lie.
+    The value is a number, or the range of bytes of a text, a message, packed numbers or a number
+    of fixed size.
 
     Raises:
-        ValueError: a field reaches beyond the message, or is of no known kind.
+        ValueError: a field reaches beyond the message, or its wire type is not known.
     """
     at = start
     while at < end:
@@ -50,7 +50,7 @@ def fields(message: Octets, start: int, end: int) -> Iterator[tuple[int, int | r
 
 
 def varint(message: Octets, at: int, end: int) -> tuple[int, int]:
-    """The number at a place, seven bits a byte, and where it ends."""
+    """The number at ``at``, seven bits per byte, and where it ends."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= end:
@@ -64,13 +64,13 @@ def varint(message: Octets, at: int, end: int) -> tuple[int, int]:
 
 
 def signed(value: int) -> int:
-    """An int32 or int64 field's number, of which negative ones fill 64 bits."""
+    """The value of an int32 or int64 field; negative numbers are stored in 64 bits."""
     value &= (1 << 64) - 1
     return value - (1 << 64) if value >> 63 else value
 
 
 def numbers(message: Octets, value: int | range) -> Iterator[int]:
-    """The numbers of a repeated field: one, or several packed."""
+    """The numbers of a repeated field's value: one, or several packed ones."""
     if isinstance(value, int):
         yield signed(value)
         return

@@ -30,7 +30,7 @@ _MAX_HEADER = 100_000_000  # the limit of the format's own library
 
 
 class SafetensorsFile(TensorsFile):
-    """An open safetensors file; its metadata is empty, what it says of itself is in ``notes``."""
+    """An open safetensors file; its metadata is empty, its ``__metadata__`` is in ``notes``."""
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
         super().__init__(path, "safetensors", tensors)
@@ -73,7 +73,7 @@ def open_safetensors(path: str | os.PathLike[str]) -> SafetensorsFile:
 def safetensors_header(
     tensors: Iterable[tuple[str, str, tuple[int, ...]]], notes: Mapping[str, str]
 ) -> bytes:
-    """Length and header of a file with these ``(name, type, shape)``, data in the same order."""
+    """Length and header of a file with tensors ``(name, type, shape)``, data in the same order."""
     header: dict[str, Any] = {"__metadata__": dict(notes)}
     end = 0
     for name, type_name, shape in tensors:
@@ -122,7 +122,7 @@ def _parsed_header(path: Path, text: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            raise FormatError(path, 8, "the header names something twice")
+            raise FormatError(path, 8, "the header has a key twice")
         return found
 
     try:
@@ -135,7 +135,7 @@ def _parsed_header(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _check_layout(path: Path, entries: Mapping[str, _Entry], available: int) -> None:
-    """The format asks that the tensors tile the data section: no hole, no overlap."""
+    """Raise FormatError unless the tensors fill the data section without holes or overlaps."""
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].size)):
         if entry.begin != position:

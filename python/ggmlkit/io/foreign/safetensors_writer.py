@@ -1,4 +1,4 @@
-"""Writes safetensors files, several threads making and writing parts of tensors."""
+"""Writes safetensors files; several threads make and write parts of tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ggmlkit.io.foreign.safetensors import safetensors_header
 from ggmlkit.io.writing.stream import Progress, write_tensors
 from ggmlkit.tensor import Tensor
 
-_NOTES = {"format": "pt"}  # which transformers asks for
+_NOTES = {"format": "pt"}  # transformers requires it
 
 
 def write_safetensors(
@@ -19,13 +19,14 @@ def write_safetensors(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Fill an empty file with float or integer tensors, in their order.
+    """Write float or integer tensors into an empty file, in their order.
 
     Args:
         file: open for writing, empty.
         tensors: by name.
-        threads: that read, convert and write at once; None for all the process may use.
-        progress: as ``gk.save`` calls it.
+        threads: the number that read, convert and write at once; None for all that the process may
+            use.
+        progress: as in ``gk.save``.
     """
     header = safetensors_header(
         [(name, tensor.type.name, tensor.shape) for name, tensor in tensors.items()], _NOTES

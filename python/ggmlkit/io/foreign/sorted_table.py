@@ -1,11 +1,11 @@
-"""LevelDB's file of sorted keys and values, of which TensorFlow's ``.index`` files are made.
+"""LevelDB's table of sorted keys and values, the format of TensorFlow's ``.index`` files.
 
-The last 48 bytes are the footer: places of two blocks, then a magic number. A place is an offset
-and a size, as varints. A block is a run of entries (three varints: how many bytes of the last key
-are kept, how many are added, how long the value is; then added bytes and value), and ends in a list
-of restarts, u32 each, and their number; behind it come a byte that tells its compression and a
-check sum. The index block's values are the places of the data blocks. Source: LevelDB,
-doc/table_format.md.
+The last 48 bytes are the footer: the places of two blocks, then a magic number. A place is an
+offset and a size, as varints. A block is a sequence of entries. Each has three varints (the number
+of bytes kept from the last key, the number of bytes added, the length of the value), the added
+bytes and the value. A block ends with a list of restarts, u32 each, and their number; after the
+block come a byte for its compression and a checksum. The index block's values are the places of the
+data blocks. Source: LevelDB, doc/table_format.md.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _LONGEST_KEY = 4096
 def entries(path: Path, raw: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a table's content, in order.
 
-    Raises FormatError for damage, and for blocks that are compressed.
+    Raises FormatError if the table is damaged or compressed.
     """
     footer = len(raw) - _FOOTER
     if footer < 0 or raw[-len(_MAGIC) :] != _MAGIC:
-        raise FormatError(path, max(footer, 0), "no table of a TensorFlow checkpoint ends so")
+        raise FormatError(path, max(footer, 0), "a TensorFlow checkpoint's index doesn't end so")
     try:
         _, at = varint(raw, footer, len(raw))
         _, at = varint(raw, at, len(raw))
@@ -37,9 +37,9 @@ def entries(path: Path, raw: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = 0
         for _, value in _block(path, raw, index):
             place = _place(value, 0, len(value))
-            # Blocks follow each other; many names for one would make a table without end.
+            # Blocks must not overlap: many references to one block would make an endless table.
             if place.start < end:
-                raise ValueError("blocks lie over each other")
+                raise ValueError("blocks overlap")
             end = place.stop
             yield from _block(path, raw, place)
     except ValueError as error:
@@ -60,7 +60,7 @@ def _block(path: Path, raw: bytes, place: range) -> Iterator[tuple[bytes, bytes]
     restarts = int.from_bytes(raw[place.stop - 4 : place.stop], "little")
     end = place.stop - 4 * (restarts + 1)
     if end < place.start:
-        raise ValueError("a block of more restarts than it has room for")
+        raise ValueError("a block has more restarts than it has room for")
     at, key = place.start, b""
     while at < end:
         kept, at = varint(raw, at, end)

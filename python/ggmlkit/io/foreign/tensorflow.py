@@ -21,13 +21,13 @@ from ggmlkit.io.foreign.tensors_file import TensorsFile
 from ggmlkit.tensor import Tensor
 
 _LARGEST = 64 << 20
-# DataType of types.proto; strings, flags and unsigned numbers are no weights.
+# DataType of types.proto; strings, bools and unsigned integers are not weights.
 _TYPES = {1: "f32", 2: "f64", 3: "i32", 5: "i16", 6: "i8", 9: "i64", 14: "bf16", 19: "f16"}
 _MOST_DIMENSIONS = 8
 
 
 class TensorflowFile(TensorsFile):
-    """An open checkpoint: variables by the paths to them."""
+    """An open checkpoint: its variables by their paths."""
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], shards: list[Path]) -> None:
         super().__init__(path, "tensorflow", tensors)
@@ -41,7 +41,8 @@ class TensorflowFile(TensorsFile):
 def open_tensorflow(path: str | os.PathLike[str]) -> TensorflowFile:
     """Open a checkpoint by its ``.index``; the data files lie beside it.
 
-    Raises FormatError for damage, a missing data file, and variables in slices.
+    Raises FormatError if the checkpoint is damaged, a data file is missing, or a variable is stored
+    in slices.
     """
     path = Path(path)
     size = path.stat().st_size
@@ -66,7 +67,7 @@ def open_tensorflow(path: str | os.PathLike[str]) -> TensorflowFile:
 
 
 def _shards(path: Path, name: str, value: bytes) -> list[Path]:
-    """The data files, as many as the header says."""
+    """The paths of the data files, whose number is in the header."""
     count = 0
     for number, found in fields(value, 0, len(value)):
         if number == 1 and isinstance(found, int):

@@ -1,4 +1,4 @@
-"""What readers of files that hold tensors, and nothing of a model, have in common."""
+"""The common base of readers of files that hold tensors without a model's metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ggmlkit.tensor import Tensor
 
 
 class TensorsFile(ModelFile):
-    """A file of named tensors, each read from the file anew when its data is asked for."""
+    """A file of named tensors; a tensor's data is read from the file each time it is used."""
 
     def __init__(
         self, path: Path, container: str, tensors: dict[str, Tensor], version: int | None = None
@@ -22,4 +22,4 @@ class TensorsFile(ModelFile):
         return self._tensors
 
     def close(self) -> None:
-        """Nothing is held open between reads."""
+        """Does nothing, as the file is not kept open between reads."""

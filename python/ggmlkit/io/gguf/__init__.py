@@ -1,1 +1,1 @@
-"""gguf, and what one file of it holds."""
+"""Reads, writes, splits and edits gguf files."""

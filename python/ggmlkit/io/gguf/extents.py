@@ -1,4 +1,4 @@
-"""How far tensors of unknown size reach, as far as their neighbours tell."""
+"""Sizes of tensors of unknown types, where the neighbouring tensors make them certain."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ def certain_sizes(
 ) -> dict[str, int]:
     """Bytes from each unknown tensor's start to the next tensor's, where that is certain.
 
-    It is not where another tensor begins at the same place or reaches across it.
+    A size is not certain if another tensor begins at the same place or overlaps it.
 
     Args:
-        known: (start, size) of the tensors whose size is known.
-        unknown: start of the others by name.
+        known: (start, size) of each tensor whose size is known.
+        unknown: the start of each other tensor by name.
         end: of the last tensor's data; ``None`` if that is not certain.
     """
     places = [(start, start + size, "") for start, size in known if size]

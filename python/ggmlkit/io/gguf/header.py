@@ -1,4 +1,4 @@
-"""The grammar of gguf's header, v1 to v3 in either byte order."""
+"""Reads gguf's header, v1 to v3, in either byte order."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ NUMPY_CODES = {
     12: "f8",
 }
 
-# Strings that are left as they are until they are asked for.
-_MANY = 64
+# Lists of this many strings or more are converted to Python only when they are used.
+_MANY_STRINGS = 64
 
 # Deeper nesting than any file needs; bounds the recursion.
 _MAX_NESTING = 8
@@ -43,7 +43,7 @@ _MAX_NESTING = 8
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """What the header, at ``place``, says of a tensor; ``offset`` is from the start of the data."""
+    """A tensor's header entry, found at byte ``place``; ``offset`` counts from the data's start."""
 
     name: str
     shape: tuple[int, ...]
@@ -53,12 +53,12 @@ class TensorEntry:
 
 
 def version_and_order(file: MappedFile) -> tuple[int, ByteOrder]:
-    """Version and byte order of a file; FormatError if it is another."""
+    """Version and byte order of a gguf file; FormatError if it is not one."""
     cursor = Cursor(file)
     if cursor.raw(4, "the magic number") != MAGIC:
-        raise FormatError(file.path, 0, "this is no gguf file: it doesn't begin with GGUF")
+        raise FormatError(file.path, 0, "this is not a gguf file: it doesn't begin with GGUF")
     raw = cursor.raw(4, "the version")
-    # A version is a small number: whichever order makes it small is the file's.
+    # A version is a small number: the byte order that makes it small is the file's.
     (little,) = struct.unpack("<I", raw)
     (big,) = struct.unpack(">I", raw)
     version, order = (little, "little") if little <= big else (big, "big")
@@ -68,10 +68,11 @@ def version_and_order(file: MappedFile) -> tuple[int, ByteOrder]:
 
 
 class HeaderReader:
-    """The parts of a header, read in order; v1 has 32-bit counts and lengths, v2 and v3 64-bit.
+    """Reads a header's parts in order; counts and lengths are 32-bit in v1, 64-bit in v2 and v3.
 
-    The first quantizer that wrote gguf ended every string with a zero byte and counted it. Such a
-    file shows in its first key, which can't end so otherwise; all its strings lose that byte.
+    The first quantizer that wrote gguf ended every string with a zero byte and counted that byte.
+    Such a file is recognized by its first key, as no other key ends with a zero byte; the byte is
+    then removed from all strings.
     """
 
     def __init__(self, file: MappedFile, version: int, order: ByteOrder) -> None:
@@ -88,7 +89,7 @@ class HeaderReader:
         place = self.cursor.offset
         (text,) = self.cursor.strings(1, self.wide)
         if isinstance(text, bytes):
-            raise self.cursor.fail(f"the {what} {text!r} is no UTF-8", place)
+            raise self.cursor.fail(f"the {what} {text!r} is not UTF-8", place)
         if self.terminated is None:
             self.terminated = text.endswith("\0")
         return text.removesuffix("\0") if self.terminated else text
@@ -103,7 +104,7 @@ class HeaderReader:
         ]
 
     def pair(self, metadata: dict[str, Any], value_types: dict[str, int]) -> tuple[str, int]:
-        """Read a key and its value; the key, and where the value's type begins."""
+        """Read a key and its value into both dicts; returns the key and where the value begins."""
         place = self.cursor.offset
         key = self.name("key")
         if key in metadata:
@@ -137,7 +138,7 @@ class HeaderReader:
     def elements(self, key: str, depth: int) -> tuple[int, Any]:
         """Element type and elements of an array: a numpy array, or a list of text or arrays.
 
-        A long list of text stays as stored, which StoredValues takes for a list.
+        A long list of text stays StoredStrings, which StoredValues converts to a list on use.
         """
         place = self.cursor.offset
         kind = self.cursor.u32(f"the element type of {key!r}")
@@ -145,7 +146,7 @@ class HeaderReader:
         count = self.count()
         if kind == STRING:
             self.cursor.check_count(count, self.width, f"strings of {key!r}", count_place)
-            if depth == 1 and count >= _MANY and not self.terminated:
+            if depth == 1 and count >= _MANY_STRINGS and not self.terminated:
                 return kind, self.cursor.stored_strings(count, self.wide)
             return kind, self.strings(count)
         if kind == ARRAY:

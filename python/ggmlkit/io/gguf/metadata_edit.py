@@ -1,4 +1,4 @@
-"""Changing a gguf file's metadata, where it lies if there is room."""
+"""Changes the metadata of a gguf file, in place if there is room."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ def edit_metadata(
     in_place: bool = True,
     progress: Progress | None = None,
 ) -> bool:
-    """Give keys of a gguf file other values, or take them away.
+    """Set or remove metadata keys of a gguf file.
 
-    Where the new header ends in the same place, because what it grew by fits the padding before
-    the data, only its changed bytes are written, in one call. A process killed, or power lost, in
-    that very moment can leave a mixture of both headers, though hardly where values keep their
-    length and little changes. Otherwise the whole file is written anew and then takes the old
-    one's place, which is safe at any moment.
-    Of a model in several files only the one given is changed.
+    If the new header fits before the data (the padding there leaves some room), only the changed
+    bytes of the header are written, in one call. If the process is killed or power is lost during
+    this call, the file can hold a mixture of both headers; this is unlikely if values keep their
+    length and little changes. Otherwise a new file is written and then replaces the old one, which
+    is safe at any moment.
+    Of a model in several files, only the given file is changed.
 
     Args:
         path: the file.
-        changed: new values by key; keys that aren't there yet are added at the end.
-        removed: keys to take away.
-        value_types: GGUF types of the new values, instead of the keys' present ones.
-        in_place: False to write all anew even if there is room.
-        progress: as ``gk.save`` calls it, if all is written anew.
+        changed: new values by key; new keys are added at the end.
+        removed: keys to remove.
+        value_types: GGUF types of the new values, instead of the keys' current types.
+        in_place: False to write a new file even if there is room.
+        progress: as in ``gk.save``; called only if a new file is written.
 
     Returns:
         Whether the file was changed in place.
 
     Raises:
-        FormatError: the file is damaged, or no gguf file.
-        GgmlkitError: a key to remove isn't there.
-        ConversionError: a value has no place in gguf.
-        UnsupportedTypeError: all has to be written anew, and how many bytes a tensor of an unknown
-            type has is not certain.
+        FormatError: the file is damaged, or is not a gguf file.
+        GgmlkitError: a key to remove doesn't exist.
+        ConversionError: gguf has no type for a value.
+        UnsupportedTypeError: a new file has to be written, and the size of a tensor of an unknown
+            type is not certain.
         OSError: the file can't be written.
     """
     check_paths(path=path)
@@ -89,14 +89,14 @@ def edit_metadata(
 
 
 def missing_key(path: Path, key: str) -> GgmlkitError:
-    """The error that says so."""
+    """The error for a key that the file doesn't have."""
     return GgmlkitError(f"{path}: there is no key {key!r}")
 
 
 def _fitting_header(
     file: GgufFile, metadata: Mapping[str, Any], kinds: Mapping[str, int], stored: dict[str, bytes]
 ) -> bytes | None:
-    """The new header, padded to where the data begins; ``None`` if the data would have to move."""
+    """The new header, padded to the start of the data; ``None`` if the data would have to move."""
     same_alignment = metadata.get(_ALIGNMENT_KEY) == file.metadata.get(_ALIGNMENT_KEY)
     if file.terminated or not same_alignment:
         return None
@@ -108,12 +108,12 @@ def _fitting_header(
         return None
     room = len(file.header_bytes())
     if len(whole) > room or not len(file):
-        return None  # without data, a file may end before the padding does
+        return None  # a file without data can end before the padding does
     return whole.ljust(room, b"\0")
 
 
 def _overwrite(path: Path, old: bytes, new: bytes) -> None:
-    """Write the bytes that differ, all at once."""
+    """Write the bytes that differ, in one call."""
     different = np.flatnonzero(np.frombuffer(old, np.uint8) != np.frombuffer(new, np.uint8))
     if not different.size:
         return

@@ -19,20 +19,20 @@ _NAME = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf"
 
 
 def part_name(prefix: str, number: int, count: int) -> str:
-    """The name of part ``number``, counted from 0."""
+    """The file name of part ``number``, counted from 0."""
     return f"{prefix}-{number + 1:05d}-of-{count:05d}.gguf"
 
 
 def is_part(file: GgufFile) -> bool:
-    """Whether a file says that it is one of several, or the only one of a split model."""
+    """Whether the metadata says that a file is a part of a split model (also of a single part)."""
     count = file.metadata.get(COUNT, 0)
-    return type(count) is not int or count != 0  # 0: merged again by llama.cpp
+    return type(count) is not int or count != 0  # llama.cpp writes 0 after merging
 
 
 def open_gguf(path: Path) -> ModelFile:
-    """Open a gguf file; one of several opens them all.
+    """Open a gguf file; a part of a split model opens all parts.
 
-    Raises FormatError where a file is damaged, or a part is missing or belongs elsewhere.
+    Raises FormatError if a file is damaged, or a part is missing or belongs to another model.
     """
     file = GgufFile(path)
     try:
@@ -43,19 +43,19 @@ def open_gguf(path: Path) -> ModelFile:
 
 
 class GgufParts(ModelFile):
-    """A gguf model in several files, its metadata the first one's without the keys of splitting.
+    """A gguf model in several files; its metadata is the first part's without the split keys.
 
     Args:
         opened: any of the files.
 
     Raises:
-        FormatError: a part is missing, damaged, or none of this model.
+        FormatError: a part is missing, damaged, or belongs to another model.
     """
 
     def __init__(self, opened: GgufFile) -> None:
         self._parts: list[GgufFile] = []
-        count = _whole(opened, COUNT, 1)
-        number = _whole(opened, NUMBER, 0)
+        count = _split_number(opened, COUNT, 1)
+        number = _split_number(opened, NUMBER, 0)
         if number >= count:
             raise FormatError(opened.path, None, f"{NUMBER} is {number} of only {count} parts")
         paths = _paths(opened.path, number, count)
@@ -65,7 +65,7 @@ class GgufParts(ModelFile):
             self._tensors = _joined(self._parts)
         except BaseException:
             for part in self._parts:
-                if part is not opened:  # that one is the caller's until all went well
+                if part is not opened:  # on failure the caller closes that one
                     part.close()
             raise
         first = self._parts[0]
@@ -94,7 +94,7 @@ class GgufParts(ModelFile):
         return self._tensors
 
     def stored_values(self) -> dict[str, bytes]:
-        """As of the first part."""
+        """The stored values of the first part."""
         return _without_keys(self._parts[0].stored_values())
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ def _without_keys(values: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _whole(file: GgufFile, key: str, least: int) -> int:
+def _split_number(file: GgufFile, key: str, least: int) -> int:
     value = file.metadata.get(key)
     if type(value) is not int or value < least:
         raise FormatError(file.path, None, f"{key} is {value!r}, which no part of a model has")
@@ -118,7 +118,7 @@ def _whole(file: GgufFile, key: str, least: int) -> int:
 
 
 def _paths(path: Path, number: int, count: int) -> Iterable[Path]:
-    """Where all parts lie, as the name of part ``number`` tells."""
+    """The paths of all parts, derived from the name of part ``number``."""
     if count == 1:
         return [path]
     match = _NAME.fullmatch(path.name)
@@ -135,13 +135,13 @@ def _open_part(path: Path, number: int, count: int) -> GgufFile:
     if not path.exists():
         raise FormatError(path, None, f"part {number + 1} of {count} of the model is missing")
     file = GgufFile(path)
-    found = file.metadata.get(NUMBER), file.metadata.get(COUNT)
-    if found != (number, count):
+    stored = file.metadata.get(NUMBER), file.metadata.get(COUNT)
+    if stored != (number, count):
         file.close()
         raise FormatError(
             path,
             None,
-            f"{NUMBER} and {COUNT} are {found[0]!r} and {found[1]!r} where the model has "
+            f"{NUMBER} and {COUNT} are {stored[0]!r} and {stored[1]!r} where the model has "
             f"{number} and {count}",
         )
     return file
@@ -149,13 +149,13 @@ def _open_part(path: Path, number: int, count: int) -> GgufFile:
 
 def _joined(parts: list[GgufFile]) -> dict[str, Tensor]:
     first = parts[0]
-    wanted = _whole(first, TENSORS, 0)
+    wanted = _split_number(first, TENSORS, 0)
     joined: dict[str, Tensor] = {}
     for part in parts:
         if part.metadata.get(TENSORS) != wanted:
-            said = part.metadata.get(TENSORS)
+            stored = part.metadata.get(TENSORS)
             raise FormatError(
-                part.path, None, f"{TENSORS} is {said!r}, but {wanted} in {first.path.name}"
+                part.path, None, f"{TENSORS} is {stored!r}, but {wanted} in {first.path.name}"
             )
         for name, tensor in part.tensors.items():
             if name in joined:

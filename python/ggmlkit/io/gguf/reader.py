@@ -33,7 +33,7 @@ class GgufFile(MappedModelFile):
 
     Args:
         path: the file.
-        lost: gets the tensors that lie outside the file, instead of an error raised.
+        lost: collects the tensors that lie outside the file, instead of raising an error.
 
     Attributes:
         alignment: of the data and of each tensor in it.
@@ -63,14 +63,14 @@ class GgufFile(MappedModelFile):
         return self._tensors
 
     def stored_values(self) -> dict[str, bytes]:
-        """Each metadata value's bytes, its type before it, where they are as gguf v3 has them."""
+        """Each metadata value's bytes, type first; empty unless they are stored as in gguf v3."""
         buffer = self._file.buffer
         return {key: buffer[start:end] for key, (start, end) in self._value_ranges.items()}
 
     def ranges(self) -> list[tuple[int, int, str]]:
-        """Where each tensor's data lies: start, size and name.
+        """Start, size and name of each tensor's data.
 
-        One of an unknown type has at least a byte.
+        A tensor of an unknown type counts as one byte at least.
         """
         return [
             (self.data_start + offset, _least_size(self._tensors[name]), name)
@@ -95,7 +95,7 @@ class GgufFile(MappedModelFile):
             key, start = header.pair(self.metadata, self.value_types)
             self._value_ranges[key] = start, cursor.offset
         if self.byte_order == "big" or not header.wide or header.terminated:
-            self._value_ranges.clear()  # stored otherwise than today
+            self._value_ranges.clear()  # stored in another form than gguf v3
         cursor.check_count(tensor_count, header.width + 16, "tensors", 8)
         start = cursor.offset
         entries = [header.tensor_entry() for _ in range(tensor_count)]
@@ -121,16 +121,17 @@ class GgufFile(MappedModelFile):
         return tensors
 
     def _keep_unknown_bytes(self, tensors: dict[str, Tensor], starts: dict[str, int]) -> None:
-        """Find the bytes of tensors of unknown types; where that fails, these may be lost.
+        """Locate the bytes of tensors of unknown types, so that they can be copied.
 
-        Tensors that are lost end the one before them all the same.
+        If that fails and lost tensors are collected, the tensor becomes a lost one. The start of a
+        lost tensor still limits the size of the tensor before it.
         """
         unknown = {n: t for n, t in tensors.items() if isinstance(t, UnknownTensor)}
         if not unknown:
             return
         known = {n: t for n, t in tensors.items() if n not in unknown}
         empty = {n for n, t in unknown.items() if not t.size}
-        # Writers pad the last tensor too: another end is that of a file cut short.
+        # Writers pad the last tensor too: a file without that padding was cut short.
         padded = (self._file.size - self.data_start) % self.alignment == 0
         sizes = certain_sizes(
             [(starts[name], tensor.nbytes) for name, tensor in known.items()],
@@ -143,7 +144,7 @@ class GgufFile(MappedModelFile):
                 keep_bytes(self._file, tensor, starts[name], size, self.byte_order)
             elif self._lost is not None:
                 del tensors[name], self._offsets[name]
-                reason = f"nobody knows how many bytes it has, as its {tensor.type} is not known"
+                reason = f"its size is not known, because its {tensor.type} is not known"
                 self._lost.append(LostTensor(name, tensor.place, reason))
 
     def _alignment(self) -> int:
@@ -153,7 +154,7 @@ class GgufFile(MappedModelFile):
             raise FormatError(
                 self.path,
                 None,
-                f"general.alignment is {alignment!r}, which is no power of two",
+                f"general.alignment is {alignment!r}, which is not a power of two",
             )
         return int(alignment)
 
@@ -164,7 +165,7 @@ class GgufFile(MappedModelFile):
                 self.path,
                 entry.place,
                 f"tensor {entry.name!r} starts at {entry.offset} of the data, "
-                f"which is no multiple of {self.alignment}",
+                f"which is not a multiple of {self.alignment}",
             )
         file, name, number, shape = self._file, entry.name, entry.type_id, entry.shape
         if number in RETIRED:
@@ -179,7 +180,7 @@ class GgufFile(MappedModelFile):
 
 
 def _least_size(tensor: Tensor) -> int:
-    """Bytes that a tensor's data has at least; of a known type, exactly."""
+    """The least number of bytes of a tensor's data; exact for a known type."""
     if not isinstance(tensor, UnknownTensor):
         return tensor.nbytes
     return min(1, tensor.size) if tensor.kept is None else tensor.kept.nbytes

@@ -1,4 +1,4 @@
-"""One gguf file cut into several, and several made one, as llama.cpp's gguf-split does it."""
+"""Splits a gguf file into several and merges them again, as llama.cpp's gguf-split does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ggmlkit.io.writing.progress import shifted
 from ggmlkit.io.writing.stream import Progress
 from ggmlkit.tensor import Tensor
 
-# As other programs count and as their files have it, whatever general.alignment says.
+# Other programs count sizes with this padding, whatever general.alignment says.
 _PADDING = 32
 _MOST_PARTS = 0xFFFF  # split.count is a 16-bit number
 
@@ -34,25 +34,25 @@ def split_file(
 ) -> list[Path]:
     """Write the gguf file ``src`` as ``PREFIX-00001-of-0000N.gguf`` and so on.
 
-    The parts are gguf v3, whatever ``src`` is, for no program before it knew parts. All metadata
-    goes into the first. The files take their places together at the end; until
-    then files of the same names stay as they were.
+    The parts are gguf v3, whatever ``src`` is, because no program before v3 can read parts. All
+    metadata goes into the first. The files are renamed to their final names together at the end;
+    until then, files of the same names stay as they were.
 
     Args:
-        src: a gguf file, or any part of one that is split already.
-        prefix: path of the parts up to their number.
+        src: a gguf file, or any part of a split one.
+        prefix: the parts' path before ``-00001-of-0000N.gguf``.
         max_size: most bytes of tensor data in a part; a larger tensor gets a part of its own.
-        max_tensors: most tensors in a part. One of both limits must be given.
-        progress: as ``gk.save`` calls it.
+        max_tensors: most tensors in a part. Give exactly one of the two limits.
+        progress: as in ``gk.save``.
 
     Returns:
-        The parts, in order.
+        The paths of the parts, in order.
 
     Raises:
         FormatError: ``src`` is damaged.
-        ConversionError: it is no gguf file, or would take too many parts.
-        UnsupportedTypeError: how many bytes a tensor of an unknown type has is not certain.
-        ArgumentError: not exactly one limit, or one below 1.
+        ConversionError: ``src`` is not a gguf file, or needs too many parts.
+        UnsupportedTypeError: the size of a tensor of an unknown type is not certain.
+        ArgumentError: not exactly one limit is given, or it is below 1.
     """
     check_paths(src=src, prefix=prefix)
     limits = {"max_size": max_size, "max_tensors": max_tensors}
@@ -67,7 +67,7 @@ def split_file(
         groups = _groups(with_kept_bytes(file.tensors), max_size, max_tensors)
         if len(groups) > _MOST_PARTS:
             raise ConversionError(
-                f"{file.path} would take {len(groups)} parts; {_MOST_PARTS} is the most"
+                f"{file.path} would need {len(groups)} parts; {_MOST_PARTS} is the most"
             )
         plans = [_part_plan(file, groups, number) for number in range(len(groups))]
         head, tail = os.path.split(os.fspath(prefix))
@@ -82,17 +82,17 @@ def merge_files(
     *,
     progress: Progress | None = None,
 ) -> None:
-    """Write the model that ``part`` and its siblings hold as one gguf v3 file.
+    """Merge the parts of a split model, one of which is ``part``, into one gguf v3 file.
 
     Raises:
-        FormatError: a part is missing, damaged, or none of this model.
-        ConversionError: ``part`` is no part of a split model.
-        UnsupportedTypeError: how many bytes a tensor of an unknown type has is not certain.
+        FormatError: a part is missing, damaged, or belongs to another model.
+        ConversionError: ``part`` is not a part of a split model.
+        UnsupportedTypeError: the size of a tensor of an unknown type is not certain.
     """
     check_paths(part=part, out=out)
     with open_model(part) as file:
         if not isinstance(file, GgufParts):
-            raise ConversionError(f"{file.path} is no part of a split gguf model")
+            raise ConversionError(f"{file.path} is not a part of a split gguf model")
         write_gguf(
             out,
             with_kept_bytes(file.tensors),
@@ -137,7 +137,7 @@ def _part_plan(file: ModelFile, groups: list[dict[str, Tensor]], number: int) ->
 def _write_together(paths: list[Path], plans: list[FilePlan], progress: Progress | None) -> None:
     total = sum(tensor.nbytes for plan in plans for _, _, tensor in plan.placed)
     done = 0
-    # A file takes its place when the stack unwinds, or is forgotten if any part failed.
+    # When the stack unwinds, each file is renamed to its final name, or deleted if any part failed.
     with ExitStack() as files:
         for path, plan in zip(paths, plans, strict=True):
             plan.write(

@@ -1,4 +1,4 @@
-"""Metadata whose long lists of text become Python's only when they are asked for."""
+"""Metadata whose long lists of strings become Python objects on first use."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ggmlkit import _core
 
 
 class StoredValues(dict[str, Any]):
-    """A dict in which ``StoredStrings`` stand for lists, and are exchanged for them when read.
+    """A dict that replaces a ``StoredStrings`` value by its list when the value is read.
 
-    A vocabulary's 10⁵ strings take longer to make than a small model takes to answer, and most of
-    what opens a model never looks at them.
+    Making the 10⁵ strings of a vocabulary takes longer than a small model takes to answer, and most
+    code that opens a model never reads them.
 
     Attributes:
-        value_types: GGUF types of the keys, as :class:`ggmlkit.io.ModelFile` has them: a writer
-            that is told no others keeps these.
+        value_types: GGUF types of the keys, as in :class:`ggmlkit.io.ModelFile`: a writer keeps
+            these unless it is given others.
     """
 
     value_types: Mapping[str, int] = MappingProxyType({})
 
     def stored(self, key: str) -> _core.StoredStrings | None:
-        """The strings of ``key`` as the file has them, if nobody has read them yet."""
+        """The strings of ``key`` as in the file; ``None`` if the list has already been made."""
         value = super().get(key)
         return value if isinstance(value, _core.StoredStrings) else None
 
     def copy(self) -> StoredValues:
-        """A copy, with the same strings still to be made."""
+        """A copy; lists that are not made yet stay so."""
         other = StoredValues()
         other.value_types = self.value_types
         for key in self:
@@ -42,39 +42,39 @@ class StoredValues(dict[str, Any]):
             self[key] = value
         return value
 
-    # Written out so that what looks into a dict without asking it, such as dict(), asks this one.
+    # Defined so that dict() and others, which bypass the methods of an exact dict, call these.
 
     def __iter__(self) -> Iterator[str]:
         return super().__iter__()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """As of a dict."""
+        """As in a dict."""
         if key not in self:
             return default
         return self[key]
 
     def pop(self, key: str, *default: Any) -> Any:
-        """As of a dict."""
+        """As in a dict."""
         if key in self:
             self[key]
         return super().pop(key, *default)
 
     def popitem(self) -> tuple[str, Any]:
-        """As of a dict."""
+        """As in a dict."""
         self._make_all()
         return super().popitem()
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """As of a dict."""
+        """As in a dict."""
         return self[key] if key in self else super().setdefault(key, default)
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
-        """As of a dict."""
+        """As in a dict."""
         self._make_all()
         return super().items()
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override]
-        """As of a dict."""
+        """As in a dict."""
         self._make_all()
         return super().values()
 

@@ -1,4 +1,4 @@
-"""What GGUF type a metadata value gets, and its bytes."""
+"""Chooses the GGUF type of a metadata value, and encodes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ggmlkit.io.gguf.header import ARRAY, BOOL, NUMPY_CODES, STRING
 _U32, _I32, _F32, _U64, _I64, _F64 = 4, 5, 6, 10, 11, 12
 _TYPE_OF_CODE = {np.dtype(code): number for number, code in NUMPY_CODES.items()}
 
-# Whole numbers are written as u32 unless negative or too large; these keys differ.
+# Integers are written as u32 unless negative or too large; these keys differ.
 _TYPE_OF_KEY = {
     "split.no": 2,
     "split.count": 2,
@@ -24,8 +24,8 @@ _TYPE_OF_KEY = {
     "tokenizer.ggml.token_type": ARRAY_OF + _I32,
 }
 
-# Keys that llama.cpp reads as f32 and refuses in any other type, with an architecture before the
-# first dot or without. Their arrays are of f32, too.
+# Keys that llama.cpp accepts as f32 only, with or without an architecture before the first dot.
+# Their arrays are f32, too.
 _F32_KEYS = frozenset((
     "activation.situ_beta", "activation.situ_linear_beta", "attention.clamp_kqv",
     "attention.compress_rope_freq_base", "attention.group_norm_epsilon",
@@ -47,7 +47,7 @@ _F32_KEYS = frozenset((
     "audio.attention.layer_norm_epsilon",
 ))  # fmt: skip
 
-# Short names, as people write them; an array's is that of its elements and "[]".
+# Short names of types; an array's name is that of its elements plus "[]".
 TYPE_NAMES = {
     "u8": 0, "i8": 1, "u16": 2, "i16": 3, "u32": 4, "i32": 5, "f32": 6, "bool": BOOL, "str": STRING,
     "u64": 10, "i64": 11, "f64": 12,
@@ -63,9 +63,9 @@ def value_type(name: str) -> int:
 
 
 def parsed_value(text: str, kind: int | None) -> Any:
-    """The value that ``text`` says in a GGUF type; without one, in the type that it looks like.
+    """``text`` parsed as a GGUF type; without ``kind``, as the type that it looks like.
 
-    Arrays are JSON. Raises ValueError where the text is no such value.
+    Arrays are JSON. Raises ValueError if the text is not a value of the type.
     """
     if kind == STRING:
         return text
@@ -79,7 +79,7 @@ def parsed_value(text: str, kind: int | None) -> Any:
         return text if value is None or isinstance(value, (dict, str)) else value
     if value is None or packed_as(value, kind) is None or isinstance(value, bool) != (kind == BOOL):
         name = next((n for n, k in TYPE_NAMES.items() if k == kind % ARRAY_OF), "array")
-        raise ValueError(f"{text!r} is no {name}{'[]' if kind >= ARRAY_OF else ''}")
+        raise ValueError(f"{text!r} is not of type {name}{'[]' if kind >= ARRAY_OF else ''}")
     return value
 
 
@@ -91,19 +91,19 @@ def _finite(text: str) -> float:
 
 
 def numbers(values: Any, kind: int, byte_order: ByteOrder = "little") -> bytes:
-    """Numbers in a GGUF type; OverflowError or ValueError where they don't fit it."""
+    """Numbers encoded in a GGUF type; OverflowError or ValueError if they don't fit it."""
     if kind == BOOL:
         return np.asarray(values, np.bool_).tobytes()
     dtype = np.dtype(NUMPY_CODES[kind]).newbyteorder("<" if byte_order == "little" else ">")
     source = np.asarray(values)
     if dtype.kind in "iu":
         if source.size and source.dtype.kind not in "iub":
-            raise ValueError("a fraction where a whole number belongs")
+            raise ValueError("a fraction, but an integer is needed")
         limits = np.iinfo(dtype)
         if source.size and not (limits.min <= int(source.min()) <= int(source.max()) <= limits.max):
             raise OverflowError(f"out of range for {dtype.name}")
     elif source.size and source.dtype.kind not in "iuf":
-        raise ValueError("no number where one belongs")
+        raise ValueError("not a number, but one is needed")
     with np.errstate(over="ignore"):
         found = source.astype(dtype)
     if dtype.kind == "f" and (np.isinf(found) & np.isfinite(source.astype(np.float64))).any():
@@ -112,7 +112,7 @@ def numbers(values: Any, kind: int, byte_order: ByteOrder = "little") -> bytes:
 
 
 def packed_as(value: Any, kind: int) -> int | None:
-    """``kind`` if ``value`` can be written as that, else ``None``."""
+    """``kind`` if ``value`` can be written in this type, else ``None``."""
     is_array = isinstance(value, (list, tuple)) or (
         isinstance(value, np.ndarray) and value.ndim > 0
     )
@@ -133,9 +133,9 @@ def packed_as(value: Any, kind: int) -> int | None:
 
 
 def natural_type(key: str, value: Any) -> int:
-    """The GGUF type to give a value; plus ARRAY_OF for an array, with that of its elements.
+    """The GGUF type to give a value; for an array, the type of its elements plus ARRAY_OF.
 
-    Raises ConversionError for what gguf has no type for.
+    Raises ConversionError if gguf has no type for the value.
     """
     for usual in _usual_types(key):
         if packed_as(value, usual) is not None:
@@ -153,12 +153,12 @@ def natural_type(key: str, value: Any) -> int:
     if isinstance(value, float):
         return _float_type([value])
     if isinstance(value, int):
-        return _whole_type(key, value, value)
+        return _integer_type(key, value, value)
     raise ConversionError(f"{key} is a {type(value).__name__}, which gguf has no type for")
 
 
 def _usual_types(key: str) -> tuple[int, ...]:
-    """The types that every reader expects of a key, if there are such."""
+    """The types that readers expect of a key, if it is a well-known one."""
     if key in _F32_KEYS or key.partition(".")[2] in _F32_KEYS:
         return _F32, ARRAY_OF + _F32
     return (_TYPE_OF_KEY[key],) if key in _TYPE_OF_KEY else ()
@@ -182,15 +182,15 @@ def _element_type(key: str, values: Iterable[Any]) -> int:
     if all(isinstance(v, (bool, np.bool_)) for v in elements):
         return BOOL
     if all(isinstance(v, (int, np.integer)) for v in elements):
-        # Token types and the like: signed, as every other writer does it.
+        # Token types and similar lists are signed, as other programs write them.
         low, high = int(min(elements)), int(max(elements))
-        return _I32 if low >= -(1 << 31) and high < 1 << 31 else _whole_type(key, low, high)
+        return _I32 if low >= -(1 << 31) and high < 1 << 31 else _integer_type(key, low, high)
     if all(isinstance(v, (int, float, np.number)) for v in elements):
         return _float_type(elements)
     raise ConversionError(f"the elements of {key} are of several kinds; gguf arrays have one")
 
 
-def _whole_type(key: str, low: int, high: int) -> int:
+def _integer_type(key: str, low: int, high: int) -> int:
     for kind in (_U32, _I32, _U64, _I64):
         limits = np.iinfo(NUMPY_CODES[kind])
         if limits.min <= low and high <= limits.max:

@@ -1,4 +1,4 @@
-"""Writes gguf, v3 unless asked, a tensor at a time."""
+"""Writes gguf, v3 by default, a tensor at a time."""
 
 from __future__ import annotations
 
@@ -41,22 +41,23 @@ def write_gguf(
     Args:
         path: the file.
         tensors: by name, in the order to write; read one at a time.
-        metadata: by key; ``general.alignment`` is obeyed.
+        metadata: by key; ``general.alignment`` sets the alignment of the data.
         version: 1, 2 or 3.
         byte_order: of all numbers; ``"big"`` needs version 3.
-        value_types: as :class:`ModelFile` has them, for the keys whose type is to be kept; by
-            default those of ``metadata`` that was read from a gguf file.
-        stored_values: as :meth:`ModelFile.stored_values` gives them, for the keys whose value is
-            unchanged; copied, unless version 1 or big-endian numbers are asked for.
-        threads: that read, convert and write at once; None for all the process may use.
+        value_types: as in :class:`ModelFile`, for the keys whose type is to be kept; by default
+            those of ``metadata`` that was read from a gguf file.
+        stored_values: from :meth:`ModelFile.stored_values`, for the keys whose value is unchanged;
+            copied, unless the file is version 1 or big-endian.
+        threads: the number that read, convert and write at once; None for all that the process may
+            use.
         progress: called before each tensor, and at the end.
 
     Raises:
-        ConversionError: something gguf has no place for: a legacy block layout, an odd value.
-        UnsupportedTypeError: data of a type that can't be turned to the other byte order, or a
-            tensor of an unknown type; :func:`ggmlkit.io.unknown_tensor.with_kept_bytes` makes bytes
-            to copy of it.
-        OSError: the disk is full, the folder can't be written.
+        ConversionError: gguf can't hold something: a legacy block layout, a value without a type.
+        UnsupportedTypeError: data of a type can't be converted to the other byte order, or a tensor
+            is of an unknown type; :func:`ggmlkit.io.unknown_tensor.with_kept_bytes` turns such
+            tensors into bytes to copy.
+        OSError: the disk is full, or the folder can't be written.
     """
     plan = planned(tensors, metadata, version, byte_order, value_types, stored_values)
     with replacing(path) as file:
@@ -65,7 +66,7 @@ def write_gguf(
 
 @dataclass(frozen=True)
 class FilePlan:
-    """A file about to be written.
+    """The layout of a file to write.
 
     Attributes:
         header: everything before the padding that precedes the data.
@@ -80,9 +81,9 @@ class FilePlan:
     def write(
         self, file: BinaryIO, *, threads: int | None = None, progress: Progress | None = None
     ) -> None:
-        """Fill an empty file."""
+        """Write everything into an empty file."""
         file.write(self.header)
-        file.truncate(self.size)  # what no tensor fills stays zero
+        file.truncate(self.size)  # padding between tensors stays zero
         write_tensors(file, self.placed, threads=threads, progress=progress)
 
 
@@ -94,13 +95,13 @@ def planned(
     value_types: Mapping[str, int] | None = None,
     stored_values: Mapping[str, bytes] | None = None,
 ) -> FilePlan:
-    """The file that these arguments of :func:`write_gguf` make; raises as that does."""
+    """The plan of the file that :func:`write_gguf` writes with these arguments; same errors."""
     _check_version(version, byte_order)
     refuse_unknown(tensors.values())
     metadata, stored_values = _of_plain_types(metadata, stored_values or {})
     alignment = int(metadata.get("general.alignment", DEFAULT_ALIGNMENT))
     if not 0 < alignment < 1 << 31 or alignment & (alignment - 1):
-        raise ConversionError(f"general.alignment is {alignment}, which is no power of two")
+        raise ConversionError(f"general.alignment is {alignment}, which is not a power of two")
     header = HeaderBytes(version, byte_order)
     header.start(len(tensors), len(metadata))
     if value_types is None:
@@ -120,16 +121,16 @@ def planned(
 def _of_plain_types(
     metadata: Mapping[str, Any], stored_values: Mapping[str, bytes]
 ) -> tuple[Mapping[str, Any], Mapping[str, bytes]]:
-    """Metadata that no longer tells of interleaved layouts: tensors of these are written plain."""
-    found = metadata.get(_FILE_TYPE)
-    if type(found) is not int or plain_file_type(found) == found:
+    """Metadata without the file types of interleaved layouts, whose tensors are written plain."""
+    file_type = metadata.get(_FILE_TYPE)
+    if type(file_type) is not int or plain_file_type(file_type) == file_type:
         return metadata, stored_values
     stored = {key: value for key, value in stored_values.items() if key != _FILE_TYPE}
-    return {**metadata, _FILE_TYPE: plain_file_type(found)}, stored
+    return {**metadata, _FILE_TYPE: plain_file_type(file_type)}, stored
 
 
 def _in_order(tensor: Tensor, byte_order: ByteOrder) -> Tensor:
-    """The tensor as a file of that order has it."""
+    """The tensor with its data in the file's byte order."""
     if isinstance(tensor, KeptBytes):
         return tensor.in_order(byte_order)
     return tensor if byte_order == sys.byteorder else in_other_order(tensor)
@@ -145,7 +146,7 @@ def _check_version(version: int, byte_order: ByteOrder) -> None:
 
 
 class HeaderBytes:
-    """A gguf header as it grows."""
+    """A gguf header, built piece by piece."""
 
     def __init__(self, version: int, byte_order: ByteOrder = "little") -> None:
         self.bytes = bytearray()
@@ -155,7 +156,7 @@ class HeaderBytes:
         self._count_form = self._mark + ("I" if version == 1 else "Q")
 
     def start(self, tensors: int, pairs: int) -> None:
-        """The magic number, the version and the counts of what follows."""
+        """Append the magic number, the version and the counts of tensors and metadata pairs."""
         self.bytes += MAGIC
         self._u32(self._version)
         self._count(tensors)
@@ -167,17 +168,17 @@ class HeaderBytes:
         value_types: Mapping[str, int],
         stored_values: Mapping[str, bytes],
     ) -> None:
-        """All metadata, values copied where they are stored as this header has them."""
-        alike = self._version > 1 and self._byte_order == "little"
+        """Append all metadata; stored values are copied if this header has the same form."""
+        same_form = self._version > 1 and self._byte_order == "little"
         for key, value in metadata.items():
-            if alike and key in stored_values:
+            if same_form and key in stored_values:
                 self._text(key)
                 self.bytes += stored_values[key]
             else:
                 self._pair(key, value, value_types.get(key))
 
     def tensor_entry(self, name: str, tensor: Tensor, offset: int) -> None:
-        """A tensor's name, shape, type and place in the data."""
+        """Append a tensor's name, shape, type and offset in the data."""
         if tensor.type.generation != "gguf":
             raise ConversionError(
                 f"tensor {name} has the legacy layout {tensor.type}, which gguf doesn't have; "
@@ -196,7 +197,7 @@ class HeaderBytes:
         self._text(key)
         fitting = None if kind is None else packed_as(value, kind)
         if kind is None or fitting is None:
-            # No type to keep, or one that the value has outgrown since it was read.
+            # No type to keep, or the value has changed and no longer fits it.
             kind = natural_type(key, value)
         try:
             self._value(value, kind)

@@ -1,1 +1,1 @@
-"""The containers before gguf: ggml, ggmf, ggjt; and ggla, their adapters."""
+"""The containers before gguf: ggml, ggmf and ggjt for models, ggla for adapters."""

@@ -1,4 +1,4 @@
-"""LoRA adapters of the time before gguf (``ggla``): read and written."""
+"""Reads and writes LoRA adapters in the format before gguf (``ggla``)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _U32, _F32, _STRING = 4, 6, 8
 
 
 class LoraFile(MappedModelFile):
-    """A ggla file: for each weight ``W`` that it changes, ``W.loraA`` and ``W.loraB``.
+    """A ggla file: ``W.loraA`` and ``W.loraB`` for each weight ``W`` that it changes.
 
     The weight becomes ``W + alpha / rank * loraB @ loraA.T``; ``loraA`` is stored ``(in, rank)``,
-    ``loraB`` ``(out, rank)``. The metadata says the same under gguf's keys.
+    ``loraB`` ``(out, rank)``. The metadata has alpha and rank under gguf's keys.
 
     Attributes:
-        rank: of the change, called r elsewhere.
-        alpha: its strength, before it is divided by the rank.
+        rank: of the adapter update, also called r.
+        alpha: its strength before division by the rank.
 
     Raises:
-        FormatError: damaged, truncated, half a pair, or a shape that doesn't fit.
+        FormatError: the file is damaged or truncated, a pair is incomplete, or a shape doesn't fit.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -84,18 +84,19 @@ def write_lora(
     Args:
         path: the file.
         tensors: ``NAME.loraA`` ``(in, rank)`` and ``NAME.loraB`` ``(out, rank)`` of each weight.
-        metadata: ``adapter.lora.alpha``, a whole number.
-        threads: that read, convert and write at once; None for all the process may use.
+        metadata: ``adapter.lora.alpha``, an integer.
+        threads: the number that read, convert and write at once; None for all that the process may
+            use.
         progress: called before each tensor, and at the end.
 
     Raises:
-        ConversionError: a tensor has no partner, a shape or type that ggla lacks, or alpha is no
-            whole number.
-        OSError: the disk is full, the folder can't be written.
+        ConversionError: a tensor has no partner, ggla lacks its shape or type, or alpha is not an
+            integer.
+        OSError: the disk is full, or the folder can't be written.
     """
     alpha = metadata.get(ALPHA)
     if alpha is None or float(alpha) != int(alpha) or not -(1 << 31) <= alpha < 1 << 31:
-        raise ConversionError(f"ggla stores alpha as a whole number; {ALPHA} is {alpha!r}")
+        raise ConversionError(f"ggla stores alpha as an integer, but {ALPHA} is {alpha!r}")
     rank = _rank(path, tensors)
     with replacing(path) as file:
         file.write(MAGIC + struct.pack("<Iii", _VERSION, rank, int(alpha)))
@@ -113,7 +114,7 @@ def write_lora(
 
 def _version(cursor: Cursor) -> int:
     if cursor.raw(4, "the magic number") != MAGIC:
-        raise cursor.fail("this is no ggla file", 0)
+        raise cursor.fail("this is not a ggla file", 0)
     version = cursor.u32("the version")
     if version != _VERSION:
         raise cursor.fail(f"ggla version {version} is not known", 4)

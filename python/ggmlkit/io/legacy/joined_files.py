@@ -1,4 +1,4 @@
-"""Models of 13B and more from before gguf: files ``NAME``, ``NAME.1``, … joined into one."""
+"""Large models (13B and more) before gguf: files ``NAME``, ``NAME.1``, …, joined into one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ggmlkit.tensor import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Matrices of which each part of a model in several files holds some columns; of others, rows.
+# Matrices that are split by columns across the files of a model; the others are split by rows.
 _SPLIT_BY_COLUMNS = (
     "tok_embeddings.weight",
     "attention.wo.weight",
@@ -24,9 +24,9 @@ _SPLIT_BY_COLUMNS = (
 
 
 def first_part_of(part: LegacyPart) -> Path | None:
-    """Where the first file of a model lies that ``part`` is a later file of; ``None`` if it isn't.
+    """The model's first file, if ``part`` is a later file of one; else ``None``.
 
-    A later file looks like a first one, so the name tells: ``NAME.1`` beside ``NAME``.
+    A later file looks like a first one, so the name decides: ``NAME.1`` beside ``NAME``.
     """
     suffix = part.path.suffix[1:]
     first = part.path.with_suffix("")
@@ -36,7 +36,7 @@ def first_part_of(part: LegacyPart) -> Path | None:
 
 
 def is_slice(part: LegacyPart) -> bool:
-    """Whether a file's embeddings are narrower than its model."""
+    """Whether a file holds only a part of a model: its embeddings are narrower than the model."""
     embeddings = part.tensors.get("tok_embeddings.weight")
     return (
         part.container != "ggjt"
@@ -46,7 +46,7 @@ def is_slice(part: LegacyPart) -> bool:
 
 
 def other_parts(first: LegacyPart) -> list[Path]:
-    """The files NAME.1, NAME.2, … that belong to a model, as the width of the first tells."""
+    """The files NAME.1, NAME.2, … of a model; the width of the first's embeddings decides."""
     embeddings = first.tensors.get("tok_embeddings.weight")
     if first.container == "ggjt" or embeddings is None or not embeddings.shape[-1]:
         return []
@@ -55,7 +55,7 @@ def other_parts(first: LegacyPart) -> list[Path]:
         raise FormatError(
             first.path,
             None,
-            f"the embeddings are {embeddings.shape[-1]} wide, which is no part of "
+            f"the embeddings are {embeddings.shape[-1]} wide, which does not divide "
             f"{first.hyperparameters.n_embd}",
         )
     paths: list[Path] = []
@@ -65,21 +65,21 @@ def other_parts(first: LegacyPart) -> list[Path]:
             raise FormatError(
                 first.path,
                 None,
-                f"the model has {count} files, but {path.name} isn't beside it",
+                f"the model has {count} files, but {path.name} is missing",
             )
         paths.append(path)
     return paths
 
 
 def joined_tensors(parts: list[LegacyPart]) -> dict[str, Tensor]:
-    """The whole model's tensors by name, each joined of all parts' slices when it is read."""
+    """The whole model's tensors by name; the slices of all parts are joined when one is read."""
     first = parts[0]
     if len(parts) == 1:
         return first.tensors
     for part in parts[1:]:
         same = replace(part.hyperparameters, file_type=first.hyperparameters.file_type)
         if part.container != first.container or same != first.hyperparameters:
-            raise FormatError(part.path, 0, f"this is no part of the model in {first.path.name}")
+            raise FormatError(part.path, 0, f"this is not a part of the model in {first.path.name}")
         if new := part.tensors.keys() - first.tensors.keys():
             raise FormatError(
                 part.path, None, f"tensor {min(new)!r} isn't in {first.path.name}, the first part"
@@ -100,7 +100,7 @@ def joined_tensors(parts: list[LegacyPart]) -> dict[str, Tensor]:
 
 
 def _join(name: str, slices: list[Tensor]) -> Tensor:
-    """A lazy tensor of slices beside or below each other."""
+    """A lazy tensor that joins slices by columns or by rows."""
     rows, *columns = slices[0].shape
     by_columns = name.endswith(_SPLIT_BY_COLUMNS)
     if by_columns:

@@ -15,7 +15,7 @@ from ggmlkit.io.mapped_file import Cursor, mapped_while_read
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# As they lie in the file: little-endian numbers whose hexadecimal spells the name.
+# The bytes in the file, which spell the name backwards: the magic is a little-endian number.
 MAGICS = {
     b"lmgg": "ggml",
     b"fmgg": "ggmf",
@@ -31,7 +31,7 @@ VERSIONS: dict[str, tuple[int | None, ...]] = {
 
 
 def generation(container: str, version: int | None) -> str:
-    """Whose block layouts a file uses, as :func:`ggmlkit.types.by_id` wants it."""
+    """The generation of a file's block layouts, as :func:`ggmlkit.types.by_id` takes it."""
     if container == "ggjt" and version in (2, 3):
         return "ggjt-v2" if version == 2 else "gguf"
     return "ggjt-v1"
@@ -51,7 +51,7 @@ class Hyperparameters:
 
     @property
     def n_ff(self) -> int:
-        """Feed-forward width as it follows from these."""
+        """The feed-forward width, computed from these numbers."""
         least = 2 * (4 * self.n_embd) // 3
         return -(-least // self.n_mult) * self.n_mult
 
@@ -61,10 +61,10 @@ class LegacyPart:
 
     Args:
         path: the file.
-        lost: gets the tensors that are cut off, instead of an error raised.
+        lost: collects the tensors that are cut off, instead of raising an error.
 
     Raises:
-        FormatError: damaged, truncated, or no model.
+        FormatError: the file is damaged, truncated, or not a model.
     """
 
     def __init__(self, path: Path, lost: list[LostTensor] | None = None) -> None:
@@ -100,7 +100,7 @@ class LegacyPart:
 def _container(cursor: Cursor) -> tuple[str, int | None]:
     container = MAGICS.get(cursor.raw(4, "the magic number"))
     if container is None:
-        raise cursor.fail("this is no ggml, ggmf or ggjt file", 0)
+        raise cursor.fail("this is not a ggml, ggmf or ggjt file", 0)
     if container == "ggsn":
         raise cursor.fail("this is a saved session (ggsn), not a model", 0)
     if container == "ggla":

@@ -1,4 +1,4 @@
-"""Reads the LLaMA files from before gguf: ggml, ggmf v1, ggjt v1 to v3."""
+"""Reads LLaMA files older than gguf: ggml, ggmf v1, ggjt v1 to v3."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from ggmlkit.io.legacy.joined_files import first_part_of, joined_tensors, other_
 from ggmlkit.io.legacy.one_file import LegacyPart
 from ggmlkit.tensor import Tensor
 
-# Not stored: what LLaMA's code of that time took for granted.
+# Not stored in the files: the values that the code of that time assumed.
 CONTEXT_LENGTH = 2048
 NORM_EPSILON = 1e-6
 ROPE_BASE = 10000.0
-# Files may add 1000 times a version of the quantized layouts to their file type.
+# Files can add 1000 times the version of the quantized layouts to their file type.
 _FILE_TYPE_FACTOR = 1000
 
 _U32, _I32, _F32, _STRING = 4, 5, 6, 8
 
 
 class LegacyFile(ModelFile):
-    """A ggml, ggmf or ggjt file; a model in several files opens by any of them.
+    """A ggml, ggmf or ggjt file; a model in several files can be opened by any of them.
 
     Args:
         path: the file.
-        lost: gets the tensors that are cut off, instead of an error raised; no other file of the
-            model is looked for then.
+        lost: collects the tensors that are cut off, instead of raising an error; other files of
+            the model are not opened then.
 
     Attributes:
         hyperparameters: as stored.
 
     Raises:
-        FormatError: damaged, truncated, an adapter or a session.
+        FormatError: the file is damaged, truncated, an adapter or a session.
     """
 
     def __init__(self, path: str | os.PathLike[str], lost: list[LostTensor] | None = None) -> None:
@@ -69,11 +69,11 @@ class LegacyFile(ModelFile):
 
     @property
     def paths(self) -> list[Path]:
-        """All files that the model is in."""
+        """All files of the model."""
         return [part.path for part in self._parts]
 
     def close(self) -> None:
-        """Unmap the file; tensors not yet read can't be any more."""
+        """Unmap the file; tensors that were not read yet become unreadable."""
         for part in self._parts:
             part.file.close()
 
@@ -86,7 +86,7 @@ class LegacyFile(ModelFile):
         self._set("llama.block_count", h.n_layer, _U32)
         self._set("llama.feed_forward_length", self._rows("feed_forward.w1", h.n_ff), _U32)
         self._set("llama.attention.head_count", h.n_head, _U32)
-        # Grouped keys came later and were never stored; the matrix shows them.
+        # Grouped-query attention came later and was never stored; the matrix's shape shows it.
         key_rows = self._rows("attention.wk", h.n_embd)
         self._set(
             "llama.attention.head_count_kv",

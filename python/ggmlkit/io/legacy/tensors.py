@@ -1,4 +1,4 @@
-"""The list of tensors that ends a file from before gguf, each a header and its data."""
+"""The list of tensors at the end of a file older than gguf; each has a header and data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_tensors(
         cursor: at the first tensor's header.
         generation: of the container, as in :func:`ggmlkit.types.by_id`.
         aligned: whether data begins at multiples of 32.
-        lost: gets what can't be read, which then ends the list, instead of an error raised.
+        lost: collects the tensor that can't be read, which ends the list, instead of raising.
 
     Raises:
         FormatError: a header or its data is damaged or ends too early.
@@ -58,17 +58,17 @@ def read_tensors(
 
 
 def _check_type(cursor: Cursor, name: str, type_id: int, generation: str, place: int) -> None:
-    """Tensors follow each other, and only a type says how long one is."""
+    """Raise FormatError for an unknown type: its size decides where the next tensor begins."""
     try:
         types.by_id(type_id, generation)
     except UnsupportedTypeError as error:
         raise cursor.fail(
-            f"tensor {name!r}: {error}, so nobody knows where the next tensor begins", place
+            f"tensor {name!r}: {error}, so the start of the next tensor is not known", place
         ) from None
 
 
 def tensor_header(name: str, tensor: Tensor) -> bytes:
-    """What stands before a tensor's data, without padding."""
+    """The header before a tensor's data, without padding."""
     raw = name.encode()
     sizes = tuple(reversed(tensor.shape))
     numbers = (len(sizes), len(raw), tensor.type.ggml_id, *sizes)
@@ -89,7 +89,7 @@ def _header(cursor: Cursor) -> tuple[str, int, tuple[int, ...]]:
     try:
         name = raw.decode()
     except UnicodeDecodeError:
-        raise cursor.fail(f"the tensor name {raw!r} is no UTF-8", place) from None
+        raise cursor.fail(f"the tensor name {raw!r} is not UTF-8", place) from None
     if min(sizes) < 0:
         raise cursor.fail(f"tensor {name!r} has the negative size {min(sizes)}", place)
     return name, type_id, tuple(reversed(sizes))

@@ -1,8 +1,8 @@
-"""Vocabulary text as the old containers hold it, and as gguf does.
+"""Converts vocabulary text between the old containers and gguf.
 
-The old files give plain bytes: a space for SentencePiece's ``▁``, one raw byte for a byte token,
-``" ⁇ "`` and nothing for the unknown token and the control tokens. gguf keeps the pieces' own
-names and says with a type what each is.
+The old files store plain bytes: a space for SentencePiece's ``▁``, one raw byte for a byte token,
+``" ⁇ "`` for the unknown token, and an empty text for control tokens. gguf keeps the pieces' own
+names and stores a type for each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SPACE = "▁"
 
 
 def to_gguf(entries: Sequence[bytes]) -> tuple[list[str | bytes], list[int]]:
-    """Pieces and token types as gguf has them; an entry that is no UTF-8 stays bytes."""
+    """Pieces and token types as in gguf; an entry that is not UTF-8 stays bytes."""
     pieces: list[str | bytes] = []
     kinds: list[int] = []
     for number, raw in enumerate(entries):
@@ -46,7 +46,7 @@ def _piece(number: int, raw: bytes) -> tuple[str | bytes, int]:
 
 
 def from_gguf(pieces: Sequence[str | bytes], kinds: Sequence[int] | None) -> list[bytes]:
-    """The entries to write; without token types, names such as ``<0x0A>`` tell."""
+    """The entries to write; without token types, names such as ``<0x0A>`` mark byte tokens."""
     return [
         _entry(number, piece, None if kinds is None else int(kinds[number]))
         for number, piece in enumerate(pieces)

@@ -1,4 +1,4 @@
-"""Writes LLaMA files from before gguf (ggjt v3 unless asked), a tensor at a time."""
+"""Writes LLaMA files older than gguf (ggjt v3 by default), a tensor at a time."""
 
 from __future__ import annotations
 
@@ -47,18 +47,19 @@ def write_legacy(
     Args:
         path: the file.
         tensors: by Meta's or gguf's names, in the order to write; read one at a time. Without
-            ``output.weight`` the embeddings are written again under that name, for these
-            containers know no tied ones.
+            ``output.weight`` the embeddings are written again under that name, because these
+            containers have no tied embeddings.
         metadata: by GGUF key: hyper-parameters and a SentencePiece vocabulary.
         container: ``"ggjt"``, ``"ggmf"`` or ``"ggml"``.
-        version: of ggjt: 3 by default.
-        threads: that read, convert and write at once; None for all the process may use.
+        version: of the container; by default its latest, 3 for ggjt.
+        threads: the number that read, convert and write at once; None for all that the process may
+            use.
         progress: called before each tensor, and at the end.
 
     Raises:
-        ConversionError: no LLaMA, another vocabulary, rotation other than LLaMA 1's, a type that
-            the container's version lacks.
-        OSError: the disk is full, the folder can't be written.
+        ConversionError: the model is not LLaMA, its vocabulary is not SentencePiece, its RoPE is
+            not LLaMA 1's, or the container's version lacks a type.
+        OSError: the disk is full, or the folder can't be written.
     """
     if version is None:
         version = VERSIONS[container][-1]
@@ -89,7 +90,7 @@ def _with_meta_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         gguf_name = to_gguf(own_name)
         name = None if gguf_name is None else to_meta(gguf_name)
         if name is None:
-            raise ConversionError(f"the old containers have no place for tensor {own_name}")
+            raise ConversionError(f"the old containers can't hold tensor {own_name}; write gguf")
         named[name] = tensor.renamed(name)
     if "tok_embeddings.weight" not in named:
         raise ConversionError("a LLaMA file needs tok_embeddings.weight")
@@ -100,10 +101,10 @@ def _with_meta_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _check_type(name: str, tensor: Tensor, layouts: str, container: str) -> None:
     try:
-        meant = types.by_id(tensor.type.ggml_id, layouts)
+        stored_type = types.by_id(tensor.type.ggml_id, layouts)
     except UnsupportedTypeError:
-        meant = None
-    if meant != tensor.type:
+        stored_type = None
+    if stored_type != tensor.type:
         raise ConversionError(
             f"tensor {name} is {tensor.type}, which {container} doesn't have; "
             "convert it with Tensor.astype()"
@@ -141,7 +142,7 @@ def _header(
 
 
 def _check_expressible(metadata: Mapping[str, Any]) -> None:
-    """Refuse what the header can't say and a reader would get wrong."""
+    """Refuse settings that the header can't store, so that a reader would run the model wrongly."""
     architecture = metadata.get("general.architecture")
     if architecture != "llama":
         raise ConversionError(f"the old containers hold LLaMA models, not {architecture!r}")
@@ -156,7 +157,7 @@ def _check_expressible(metadata: Mapping[str, Any]) -> None:
     if abs(epsilon - NORM_EPSILON) > 1e-3 * NORM_EPSILON:
         warnings.warn(
             f"the old containers can't store the RMSNorm epsilon {epsilon:g}; "
-            f"programs will take {NORM_EPSILON:g}",
+            f"programs will use {NORM_EPSILON:g}",
             stacklevel=5,
         )
 
@@ -175,7 +176,7 @@ def _vocabulary(metadata: Mapping[str, Any]) -> list[bytes]:
 
 
 def _scores(metadata: Mapping[str, Any], count: int) -> bytes:
-    """All scores as little-endian float32; zeros where the vocabulary has none."""
+    """All scores as little-endian float32; zeros if the vocabulary has none."""
     scores = metadata.get("tokenizer.ggml.scores")
     if scores is None:
         return bytes(4 * count)
@@ -210,9 +211,9 @@ def _hyperparameters(
 
 
 def _multiple(n_embd: int, n_ff: int) -> int:
-    """The number to whose multiple a reader must round 8/3 of the width to get ``n_ff``.
+    """A number ``n_mult`` such that 8/3 of the width, rounded up to a multiple of it, is ``n_ff``.
 
-    256 as in LLaMA itself if that will do, else the largest below, else the width alone.
+    256 as in LLaMA if possible, else the largest number below, else ``n_ff`` itself.
     """
     least = 2 * (4 * n_embd) // 3
     candidates: list[int] = [*range(_LARGEST_MULTIPLE, 0, -1), n_ff]

@@ -16,9 +16,9 @@ _LOCAL_HEADER = 30  # bytes before a member's name
 
 
 class TorchArchive:
-    """The zip file: its pickle, and byte ranges of its members.
+    """The zip file: its pickle, and the byte ranges of its members.
 
-    Raises FormatError for a damaged archive and a pickle that asks for anything but tensors.
+    Raises FormatError if the archive is damaged or the pickle names anything but tensors.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class TorchArchive:
             raise FormatError(path, None, f"damaged zip archive: {error}") from error
         indexes = [m.filename for m in members if m.filename.endswith("/data.pkl")]
         if len(indexes) != 1:
-            raise FormatError(path, None, _no_checkpoint({m.filename for m in members}))
+            raise FormatError(path, None, _reason_not_checkpoint({m.filename for m in members}))
         self._folder = indexes[0].removesuffix("data.pkl")
         self._members = {m.filename: m for m in members}
         self._size = path.stat().st_size
@@ -42,19 +42,19 @@ class TorchArchive:
         self.content = self._unpickled()
 
     def storage(self, storage: Storage) -> FileRange:
-        """Where the bytes of a storage lie in the file."""
+        """The range of a storage's bytes in the file."""
         return self._range(f"data/{storage.key}")
 
     def _unpickled(self) -> Unpickled:
-        where = self._range("data.pkl")
-        if where.size > MAX_PICKLE:
-            raise FormatError(self.path, where.offset, "data.pkl is too large to be an index")
-        text = where().tobytes()
+        member = self._range("data.pkl")
+        if member.size > MAX_PICKLE:
+            raise FormatError(self.path, member.offset, "data.pkl is too large to be an index")
+        text = member().tobytes()
         try:
             return unpickled(text)
-        except Exception as error:  # a broken pickle may raise nearly anything
+        except Exception as error:  # a broken pickle can raise almost anything
             reason = f"unsafe or damaged pickle: {error}"
-            raise FormatError(self.path, where.offset, reason) from error
+            raise FormatError(self.path, member.offset, reason) from error
 
     def _range(self, name: str) -> FileRange:
         member = self._members.get(self._folder + name)
@@ -75,7 +75,7 @@ class TorchArchive:
         return FileRange(self.path, start, member.file_size)
 
     def _check_places(self, members: list[zipfile.ZipInfo]) -> None:
-        """Refuse members that lie over each other: a small file would make much data."""
+        """Refuse overlapping members, with which a small file could produce much data."""
         placed = sorted(members, key=lambda member: member.header_offset)
         if placed and not 0 <= placed[0].header_offset <= placed[-1].header_offset < self._size:
             raise FormatError(self.path, None, "the archive's list of members points outside it")
@@ -91,8 +91,8 @@ class TorchArchive:
                 )
 
 
-def _no_checkpoint(members: set[str]) -> str:
-    """What else the archive is."""
+def _reason_not_checkpoint(members: set[str]) -> str:
+    """Why the archive is not a checkpoint."""
     if "model.weights.h5" in members:
         return (
             "a Keras model (.keras), whose weights are an HDF5 file inside: unzip it and give "
@@ -100,4 +100,4 @@ def _no_checkpoint(members: set[str]) -> str:
         )
     if members and all(name.endswith(".npy") for name in members):
         return "arrays that numpy saved (.npz), not a model"
-    return "no data.pkl: this is no PyTorch checkpoint"
+    return "no data.pkl: this is not a PyTorch checkpoint"

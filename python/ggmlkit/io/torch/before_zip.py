@@ -1,8 +1,8 @@
-"""PyTorch checkpoints of before version 1.6: five pickles, then the storages one after another.
+"""PyTorch checkpoints before version 1.6: five pickles, then the storages in order.
 
-The pickles are a magic number, the version 1001, sizes and byte order of the machine, what was
-saved, and the keys of the storages in order; of each storage follow its number of elements (i64)
-and its bytes. Source: ``_legacy_save`` in PyTorch's serialization.py.
+The pickles are a magic number, the version 1001, sizes and byte order of the machine, the saved
+object, and the keys of the storages in order. Then each storage follows: its number of elements
+(i64) and its bytes. Source: ``_legacy_save`` in PyTorch's serialization.py.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _VERSION = 1001
 
 
 class LegacyTorch:
-    """The file: what it says of itself, and byte ranges of its storages.
+    """The file: its saved object, and the byte ranges of its storages.
 
-    Raises FormatError for a damaged file and a pickle that asks for anything but tensors.
+    Raises FormatError if the file is damaged or a pickle names anything but tensors.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +32,7 @@ class LegacyTorch:
         self._text = FileRange(path, 0, min(size, MAX_PICKLE))().tobytes()
         self._at = 0
         if self._next().tree != _MAGIC:
-            raise FormatError(path, 0, "this is no PyTorch checkpoint")
+            raise FormatError(path, 0, "this is not a PyTorch checkpoint")
         if self._next().tree != _VERSION:
             raise FormatError(path, 0, "a checkpoint of an unknown version")
         machine = self._next().tree
@@ -43,7 +43,7 @@ class LegacyTorch:
         del self._text
 
     def storage(self, storage: Storage) -> FileRange:
-        """Where the bytes of a storage lie in the file."""
+        """The range of a storage's bytes in the file."""
         place = self._places.get(storage.key)
         if place is None:
             raise FormatError(self.path, None, f"there is no storage {storage.key!r}")
@@ -52,7 +52,7 @@ class LegacyTorch:
     def _next(self) -> Unpickled:
         try:
             found = unpickled(self._text, self._at)
-        except Exception as error:  # a broken pickle may raise nearly anything
+        except Exception as error:  # a broken pickle can raise almost anything
             reason = f"unsafe or damaged pickle: {error}"
             raise FormatError(self.path, self._at, reason) from error
         self._at = found.end
@@ -66,7 +66,7 @@ class LegacyTorch:
         for key in keys:
             storage = self.content.storages.get(key) if isinstance(key, str) else None
             if storage is None or key in places:
-                raise FormatError(self.path, at, f"storage {_spelled(key)} is no tensor's")
+                raise FormatError(self.path, at, f"storage {_spelled(key)} belongs to no tensor")
             if at + 8 > size:
                 raise FormatError(self.path, at, f"the file ends before storage {key!r}")
             elements = int.from_bytes(FileRange(self.path, at, 8)().tobytes(), "little")
@@ -80,7 +80,7 @@ class LegacyTorch:
 
 
 def _spelled(key: object) -> str:
-    """What an error calls a storage; other values than text may have no end."""
+    """A storage's key for errors; repr() of a value that is not text could be endless."""
     return repr(key[:80]) if isinstance(key, str) else f"of a key of type {type(key).__name__}"
 
 

@@ -1,7 +1,7 @@
 """PyTorch checkpoints (``.pt``, ``.pth``, ``.ckpt``, ``pytorch_model*.bin``) without PyTorch.
 
-Since PyTorch 1.6 a checkpoint is a zip archive, before a row of pickles; either way the tensors are
-windows of storages, which are ranges of the file.
+Since PyTorch 1.6 a checkpoint is a zip archive; before, it was a sequence of pickles. In both, the
+tensors are windows of storages, which are ranges of the file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TorchFile(TensorsFile):
     """An open checkpoint: the tensors of its dictionary of weights; its metadata is empty.
 
     Attributes:
-        settings: plain hyper-parameters that were saved with them, by what they are called there.
+        settings: plain hyper-parameters that were saved beside the weights, by their names.
     """
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
@@ -47,28 +47,28 @@ class TorchFile(TensorsFile):
 def open_torch(path: str | os.PathLike[str]) -> TorchFile:
     """Open a PyTorch checkpoint that holds a dictionary of tensors; only its index is read.
 
-    The dictionary may lie in another, as training programs save it: ``state_dict``,
+    The dictionary can lie in another one, as training programs save it: ``state_dict``,
     ``model_state_dict``, ``model`` or ``module``.
 
-    Raises FormatError for a damaged file, a pickle that asks for anything but tensors, or tensors
-    that reach outside their storage.
+    Raises FormatError if the file is damaged, the pickle names anything but tensors, or a tensor
+    reaches outside its storage.
     """
     path = Path(path)
     with path.open("rb") as file:
         first = file.read(2)
     if first[:1] not in (b"P", b"\x80"):
-        raise FormatError(path, 0, "this is no PyTorch checkpoint")
+        raise FormatError(path, 0, "this is not a PyTorch checkpoint")
     stored_in = TorchArchive(path) if first == b"PK" else LegacyTorch(path)
     tree = stored_in.content.tree
     stored = state_dict(tree)
     if not stored:
-        raise FormatError(path, None, "the checkpoint holds no dictionary of tensors")
+        raise FormatError(path, None, "the checkpoint has no dictionary of tensors")
     tensors = {name: _tensor(stored_in, name, at) for name, at in stored.items()}
     return TorchFile(path, tensors, settings(tree))
 
 
 def _tensor(stored_in: TorchArchive | LegacyTorch, name: str, stored: Stored) -> Tensor:
-    """The lazy tensor, once its window is known to lie inside the storage."""
+    """The lazy tensor; FormatError if its window does not lie inside the storage."""
     path, kind = stored_in.path, stored.storage.type
     if kind in OTHER_STORAGES:
         raise UnsupportedTypeError(f"{path}: tensor {name!r} has the unsupported type {kind}")
@@ -76,8 +76,8 @@ def _tensor(stored_in: TorchArchive | LegacyTorch, name: str, stored: Stored) ->
     whole = stored_in.storage(stored.storage)
     count, end = prod(stored.shape), stored.end
     if end * item > whole.size or end > stored.storage.elements:
-        raise FormatError(path, whole.offset, f"tensor {name!r} leaves its storage")
-    # The window is read as one range; a broadcast (stride 0) could make much of little.
+        raise FormatError(path, whole.offset, f"tensor {name!r} reaches outside its storage")
+    # The window is read as one range; a broadcast (stride 0) could turn few bytes into very many.
     if count > max(end - stored.offset, 0):
         raise FormatError(path, whole.offset, f"tensor {name!r} repeats its elements")
     window = FileRange(path, whole.offset + stored.offset * item, (end - stored.offset) * item)
@@ -89,7 +89,7 @@ def _tensor(stored_in: TorchArchive | LegacyTorch, name: str, stored: Stored) ->
 
 @dataclass(frozen=True)
 class _Gathered:
-    """A window in another order (a transposed tensor, say) put in row order."""
+    """Reads a window of another order, such as a transposed tensor, and puts it in row order."""
 
     window: FileRange
     item: int

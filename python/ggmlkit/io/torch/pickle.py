@@ -1,8 +1,8 @@
-"""The pickle of a PyTorch checkpoint, read without running anything.
+"""Reads the pickle of a PyTorch checkpoint without running any code of it.
 
-It is interpreted here, by a machine that knows containers, numbers, text and the tensor's
-constructor, and nothing else. Each opcode is a few steps of it, whatever the pickle holds: a value
-may lie in others many times over, so that nothing here walks through it, compares it or hashes it.
+The interpreter here knows containers, numbers, text and the tensor's constructor, and nothing else.
+Each opcode takes a few steps, whatever the pickle holds: a value can be nested in others very many
+times, so values are never walked through, compared or hashed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ STORAGES = {
     "CharStorage": "i8",
 }
 STORAGE_OF = {type_name: storage for storage, type_name in STORAGES.items()}
-# Bytes an element of what no GGML type holds: states of random generators, masks. A checkpoint of
-# a training run has them beside the weights.
+# Bytes per element of types without a GGML type: random generators' states, masks. Checkpoints of a
+# training run have them beside the weights.
 OTHER_STORAGES = {
     "ByteStorage": 1,
     "BoolStorage": 1,
@@ -42,8 +42,8 @@ class Storage(NamedTuple):
     """A persistent id of the pickle: one flat array in the file.
 
     Attributes:
-        type: a GGML type, or the storage's own name where there is none.
-        key: what the file calls it.
+        type: a GGML type, or the storage's own name if there is none.
+        key: its name in the file.
         elements: their number.
     """
 
@@ -62,18 +62,18 @@ class Stored(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where in the storage the window ends."""
+        """The end of the window in the storage, in elements."""
         last = sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
         return self.offset + (last + 1 if prod(self.shape) else 0)
 
 
 class Unpickled(NamedTuple):
-    """What a pickle holds.
+    """The content of a pickle.
 
     Attributes:
         tree: numbers, text and containers, with a :class:`Stored` for each tensor.
-        storages: all that it mentions, by key.
-        end: where in the text it ends.
+        storages: all storages that it mentions, by key.
+        end: where the pickle ends in the text.
     """
 
     tree: Any
@@ -84,11 +84,11 @@ class Unpickled(NamedTuple):
 def unpickled(text: bytes, start: int = 0) -> Unpickled:
     """The pickle that begins at ``start`` of a text.
 
-    Dictionaries hold what lies under text, numbers and None; other keys are left out with what
-    belongs to them, as are such members of sets. No checkpoint's weights or settings are there.
+    Keys of dictionaries are text, numbers and None. Other keys are left out with their values, and
+    so are such members of sets; weights and settings of checkpoints never need them.
 
     Raises:
-        UnpicklingError: the pickle is damaged, or asks for more than tensors.
+        UnpicklingError: the pickle is damaged, or names anything but tensors.
     """
     machine = _Machine(most_pairs=len(text) - start)
     name, place, end = "", start, start
@@ -107,22 +107,22 @@ def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class _Name(NamedTuple):
-    """What a pickle may name: a function to call, or a type of storages."""
+    """A name that a pickle is allowed to use: a function to call, or a type of storages."""
 
     call: Callable[..., Any] | None = None
     storage: str = ""
 
 
 class _Machine:
-    """A stack of values, on which an opcode works."""
+    """The stack of values that the opcodes work on."""
 
     def __init__(self, most_pairs: int) -> None:
         self.result: Any = None
         self.storages: dict[str, Storage] = {}
         self._stack: list[Any] = []
-        self._outer: list[list[Any]] = []  # what lies below each mark
+        self._outer: list[list[Any]] = []  # the stack below each mark
         self._memo: dict[int, Any] = {}
-        # Pairs that make dictionaries of lists, as the same list may do many times.
+        # Limits the pairs copied into dictionaries, as one list can be used many times.
         self._pairs_left = most_pairs
 
     def push(self, value: Any) -> None:
@@ -145,12 +145,12 @@ class _Machine:
         self._stack = self._outer.pop()
 
     def since_mark(self) -> list[Any]:
-        """What was pushed since the last mark, taken from the stack."""
+        """Take all values pushed since the last mark from the stack."""
         found, self._stack = self._stack, self._outer.pop()
         return found
 
-    def few(self, count: int) -> tuple[Any, ...]:
-        """So many values, taken from the stack."""
+    def take(self, count: int) -> tuple[Any, ...]:
+        """Take ``count`` values from the stack."""
         if count > len(self._stack):
             raise IndexError
         found = tuple(self._stack[-count:])
@@ -186,7 +186,7 @@ class _Machine:
         self.push(self._memo[index])
 
     def find(self, module: bytes | str, name: bytes | str) -> None:
-        """Push what a pickle names."""
+        """Push the function or storage type that a pickle names."""
         words = (_text(module), _text(name))
         kind = words[1] if words[0] == "torch" else ""
         if words in _FUNCTIONS:
@@ -195,11 +195,11 @@ class _Machine:
             self.push(_Name(storage=STORAGES.get(kind, kind)))
         else:
             shown = ".".join(words)[:200]
-            raise UnpicklingError(f"it asks for {shown}, which holds no tensors")
+            raise UnpicklingError(f"it names {shown}, which is not part of a tensor")
 
     def reduce(self, _: None) -> None:
-        """Call what was named."""
-        name, given = self.few(2)
+        """Call a function that was named."""
+        name, given = self.take(2)
         if type(name) is not _Name or name.call is None or type(given) is not tuple:
             raise TypeError
         if len(given) > _MOST_ARGUMENTS:
@@ -207,8 +207,8 @@ class _Machine:
         self.push(name.call(self, *given))
 
     def build(self, _: None) -> None:
-        """Attributes of a dictionary, such as a state dictionary's metadata: not needed."""
-        target, _state = self.few(2)
+        """Ignore attributes of a dictionary, such as a state dictionary's metadata."""
+        target, _state = self.take(2)
         if type(target) is not dict:
             raise UnpicklingError("it sets attributes")
         self.push(target)
@@ -216,8 +216,8 @@ class _Machine:
     def find_storage(self, _: None) -> None:
         pid = self._stack.pop()
         match pid:
-            # Files of before PyTorch 1.6 add what the storage is a view of: None in all but the
-            # first of them.
+            # Before PyTorch 1.6 there is a sixth item, the storage that this one is a view of: None
+            # in all but the very first versions.
             case ("storage", _Name(storage=str(kind)), str(key), str(), int(elements)) | (
                 "storage",
                 _Name(storage=str(kind)),
@@ -228,16 +228,16 @@ class _Machine:
             ) if kind and len(key) <= _LONGEST_KEY and _is_size(elements):
                 self.push(self.storages.setdefault(key, Storage(kind, key, elements)))
             case _:
-                raise UnpicklingError("a storage that is described as none is")
+                raise UnpicklingError("a storage with an invalid description")
 
     def ordered(self, pairs: object = ()) -> dict[Any, Any]:
-        """``collections.OrderedDict``"""
+        """Makes a ``collections.OrderedDict``."""
         if type(pairs) not in (list, tuple):
             raise TypeError
         assert isinstance(pairs, (list, tuple))
         self._pairs_left -= len(pairs)
         if self._pairs_left < 0:
-            raise UnpicklingError("it makes many dictionaries of one list")
+            raise UnpicklingError("it makes too many dictionaries of one list")
         if not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
             raise TypeError
         return _entries(pairs)
@@ -245,7 +245,7 @@ class _Machine:
     def tensor(
         self, storage: object, offset: object, shape: object, stride: object, *_: object
     ) -> Stored:
-        """``torch._utils._rebuild_tensor_v2``"""
+        """Does what ``torch._utils._rebuild_tensor_v2`` does."""
         if type(storage) is not Storage or type(shape) is not tuple:
             raise UnpicklingError("a tensor without storage or shape")
         if type(stride) is not tuple or len(stride) != len(shape):
@@ -253,15 +253,15 @@ class _Machine:
         if len(shape) > _MAX_DIMENSIONS:
             raise UnpicklingError(f"a tensor of {len(shape)} dimensions")
         if not all(map(_is_size, (offset, *shape, *stride))):
-            raise UnpicklingError("a tensor with a negative or senseless size")
+            raise UnpicklingError("a tensor with a negative or impossible size")
         assert isinstance(offset, int)
-        # The stride along an axis of one element means nothing.
+        # The stride along an axis of one element has no effect.
         dense = dense_stride(shape)
         used = tuple(d if n == 1 else s for n, s, d in zip(shape, stride, dense, strict=True))
         return Stored(storage, offset, shape, used)
 
     def parameter(self, data: object, *_: object) -> object:
-        """``torch._utils._rebuild_parameter``"""
+        """Does what ``torch._utils._rebuild_parameter`` does."""
         return data
 
 
@@ -270,7 +270,7 @@ def _entries(pairs: Iterable[Any]) -> dict[Any, Any]:
 
 
 def _is_key(value: object) -> bool:
-    """Whether it can be hashed at once, and not to the hash of whatever else was chosen."""
+    """Whether a value is cheap to hash, and an attacker can't choose many with the same hash."""
     if type(value) is int:
         return -(1 << 63) <= value < 1 << 64
     return value is None or type(value) in (str, bool)
@@ -289,7 +289,7 @@ def _text(value: object) -> str:
 
 
 def _whole(line: bytes) -> int | bool:
-    """Protocol 0's number, or truth."""
+    """A number or bool of protocol 0."""
     return line == b"01" if line in (b"00", b"01") else int(line)
 
 
@@ -327,21 +327,21 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "BINBYTES": _Machine.push,
     "EMPTY_TUPLE": lambda m, _: m.push(()),
     "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
-    "TUPLE1": lambda m, _: m.push(m.few(1)),
-    "TUPLE2": lambda m, _: m.push(m.few(2)),
-    "TUPLE3": lambda m, _: m.push(m.few(3)),
+    "TUPLE1": lambda m, _: m.push(m.take(1)),
+    "TUPLE2": lambda m, _: m.push(m.take(2)),
+    "TUPLE3": lambda m, _: m.push(m.take(3)),
     "EMPTY_LIST": lambda m, _: m.push([]),
     "LIST": lambda m, _: m.push(m.since_mark()),
-    "APPEND": lambda m, _: m.append(list(m.few(1))),
+    "APPEND": lambda m, _: m.append(list(m.take(1))),
     "APPENDS": lambda m, _: m.append(m.since_mark()),
     "EMPTY_DICT": lambda m, _: m.push({}),
     "DICT": lambda m, _: m.dictionary(m.since_mark()),
-    "SETITEM": lambda m, _: m.set_items(list(m.few(2))),
+    "SETITEM": lambda m, _: m.set_items(list(m.take(2))),
     "SETITEMS": lambda m, _: m.set_items(m.since_mark()),
     "EMPTY_SET": lambda m, _: m.push(set()),
     "ADDITEMS": lambda m, _: m.add_items(m.since_mark()),
     "GLOBAL": lambda m, lines: m.find(*lines),
-    "STACK_GLOBAL": lambda m, _: m.find(*m.few(2)),
+    "STACK_GLOBAL": lambda m, _: m.find(*m.take(2)),
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.find_storage,

@@ -1,6 +1,6 @@
-"""The opcodes of a pickle, of those that make plain values; no other is let through.
+"""Decodes the opcodes of a pickle that make plain values; all others are refused.
 
-There is no INST, OBJ, NEWOBJ or EXT among them: those make other objects.
+INST, OBJ, NEWOBJ and EXT are among the refused, as they make other objects.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
-_MOST = 5_000_000  # opcodes; a tensor takes some 40
+_MOST_OPCODES = 5_000_000  # a tensor takes about 40
 _LONGEST_NUMBER = 1000  # bytes, or digits
 
-_NOTHING = {
+_WITHOUT_ARGUMENT = {
     "(": "MARK", ")": "EMPTY_TUPLE", ".": "STOP", "0": "POP", "1": "POP_MARK", "N": "NONE",
     "R": "REDUCE", "Q": "BINPERSID", "]": "EMPTY_LIST", "a": "APPEND", "b": "BUILD", "d": "DICT",
     "e": "APPENDS", "l": "LIST", "s": "SETITEM", "t": "TUPLE", "u": "SETITEMS", "}": "EMPTY_DICT",
     "\x85": "TUPLE1", "\x86": "TUPLE2", "\x87": "TUPLE3", "\x88": "NEWTRUE", "\x89": "NEWFALSE",
     "\x8f": "EMPTY_SET", "\x90": "ADDITEMS", "\x93": "STACK_GLOBAL", "\x94": "MEMOIZE",
 }  # fmt: skip
-# Opcodes that a number follows, as struct spells it; and those that so many bytes follow it.
+# Opcodes followed by a number, by its struct format; then those where the number counts bytes that
+# follow.
 _NUMBERS = {
     "<B": {"\x80": "PROTO", "K": "BININT1", "q": "BINPUT", "h": "BINGET"},
     "<H": {"M": "BININT2"},
@@ -43,7 +44,7 @@ _SHORT = frozenset({"FLOAT", "INT", "LONG", "GET", "PUT", "LONG1", "LONG4"})
 
 
 class _Kind(NamedTuple):
-    """What follows an opcode: a number, bytes that it counts, or lines."""
+    """The argument after an opcode: a number, the bytes that it counts, or lines."""
 
     name: str
     number: struct.Struct | None = None
@@ -52,7 +53,7 @@ class _Kind(NamedTuple):
 
 
 def _kinds() -> dict[int, _Kind]:
-    kinds = {ord(code): _Kind(name) for code, name in _NOTHING.items()}
+    kinds = {ord(code): _Kind(name) for code, name in _WITHOUT_ARGUMENT.items()}
     for table, is_counted in ((_NUMBERS, False), (_COUNTED, True)):
         for form, names in table.items():
             number = struct.Struct(form)
@@ -70,10 +71,10 @@ def opcodes(text: bytes, start: int) -> Iterator[tuple[str, Any, int, int]]:
 
     Names are those of Python's ``pickletools``; an argument is None, a number, bytes, or two lines.
 
-    Raises UnpicklingError for other opcodes, more than any checkpoint has, and the end of the text.
+    Raises UnpicklingError for any other opcode, for too many opcodes, and if there is no STOP.
     """
     at = start
-    for _ in range(_MOST):
+    for _ in range(_MOST_OPCODES):
         place = at
         if at >= len(text):
             raise UnpicklingError(f"it ends at {at} without a STOP")
@@ -99,16 +100,16 @@ def opcodes(text: bytes, start: int) -> Iterator[tuple[str, Any, int, int]]:
         yield name, argument, place, at
         if name == "STOP":
             return
-    raise UnpicklingError(f"more than {_MOST} opcodes")
+    raise UnpicklingError(f"more than {_MOST_OPCODES} opcodes")
 
 
 def _lines(text: bytes, at: int, count: int) -> tuple[Any, int]:
-    """That many lines from a place, and where the last of them ends."""
+    """``count`` lines from ``at``, and where the last one ends."""
     found = []
     for _ in range(count):
         end = text.find(b"\n", at)
         if end < 0:
-            raise UnpicklingError(f"a line without an end at {at}")
+            raise UnpicklingError(f"a line without end at {at}")
         found.append(text[at:end])
         at = end + 1
     return (found[0] if count == 1 else found), at

@@ -1,4 +1,4 @@
-"""What a training program saved with ``torch.save``: where in it the weights are, and settings."""
+"""Finds weights and settings in an object that a training program saved with ``torch.save``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _T = TypeVar("_T")
 
 
 def state_dict(tree: object) -> dict[str, Stored]:
-    """The tensors by name: those of the dictionary, or of the one in it that holds the weights.
+    """The tensors by name, of the dictionary or of an inner one that holds the weights.
 
-    Whatever else was saved, such as the optimizer's own tensors, is left out.
+    All else that was saved, such as the optimizer's own tensors, is left out.
     """
     return _weights(tree, _DEPTH, {})
 
 
 def _weights(tree: object, depth: int, seen: dict[int, int]) -> dict[str, Stored]:
-    """Of dictionaries nested so deeply at most; a pickle can name one of them many times over."""
+    """Searches ``depth`` levels; ``seen`` avoids repeats, as one dictionary can be nested often."""
     if not isinstance(tree, dict) or depth <= seen.get(id(tree), 0):
         return {}
     seen[id(tree)] = depth
@@ -36,7 +36,7 @@ def _weights(tree: object, depth: int, seen: dict[int, int]) -> dict[str, Stored
 
 
 def settings(tree: object) -> dict[str, Any]:
-    """Plain hyper-parameters, numbers and text, that were saved beside the weights."""
+    """Plain hyper-parameters (numbers and text) that were saved beside the weights."""
     if not isinstance(tree, dict):
         return {}
     budget = _Budget(_MOST_SETTINGS)
@@ -49,13 +49,13 @@ def settings(tree: object) -> dict[str, Any]:
 
 
 class _Budget:
-    """How much may still be copied: pickles can name one list many times over."""
+    """A limit of the items to copy, as a pickle can refer to one list very many times."""
 
     def __init__(self, left: int) -> None:
         self._left = left
 
     def spent_on(self, items: Iterable[_T]) -> Iterator[_T]:
-        """The items, as far as it reaches."""
+        """The items, until the limit is reached."""
         for item in items:
             if self._left <= 0:
                 return
@@ -64,7 +64,7 @@ class _Budget:
 
 
 def _plain(value: object, budget: _Budget, depth: int) -> Any:
-    """A copy without what is neither number, text, list nor dictionary; None for the rest."""
+    """A copy of numbers, text, lists and dictionaries; None stands for anything else."""
     if isinstance(value, dict) and depth > 0:
         pairs = budget.spent_on(value.items())
         return {n: _plain(v, budget, depth - 1) for n, v in pairs if isinstance(n, str)}

@@ -18,7 +18,7 @@ def write_torch(
 ) -> None:
     """Write tensors (f32, f16, bf16, …) as a checkpoint that ``torch.load`` reads.
 
-    Tensors are written one by one, data asked for when its turn comes.
+    Tensors are written one by one; only one tensor's data is in memory.
     """
     report = Reporter(progress, tensors.values())
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -35,7 +35,7 @@ def write_torch(
 
 
 def _alignment(position: int, name: str) -> bytes:
-    """An extra field that makes the member's data start at a multiple of 64, as mmap likes it."""
+    """An extra field that aligns the member's data to a multiple of 64, good for mmap."""
     zip64_extra = 20
     fixed = position + 30 + len(name) + zip64_extra + 4
     padding = -fixed % 64
@@ -43,7 +43,7 @@ def _alignment(position: int, name: str) -> bytes:
 
 
 def _pickled(tensors: Mapping[str, Tensor]) -> bytes:
-    """The pickle (protocol 2) of a dictionary of tensors, storages as persistent ids."""
+    """The pickle (protocol 2) of a dictionary of tensors, with storages as persistent ids."""
     parts = [b"\x80\x02}("]
     for key, (name, tensor) in enumerate(tensors.items()):
         storage = STORAGE_OF[tensor.type.name]

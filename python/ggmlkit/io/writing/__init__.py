@@ -1,1 +1,1 @@
-"""Files written a part at a time, that appear whole or not at all."""
+"""Writes files a part at a time; a file appears complete or not at all."""

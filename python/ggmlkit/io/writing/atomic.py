@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders of files that never mix old and new."""
+"""Atomic writes: a file appears complete or not at all; a folder never mixes old and new files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ggmlkit.io.writing.staged import Staged, sync_folder
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file to write; it takes the place of ``path`` when the block ends well.
+    """A binary file to write, which replaces ``path`` when the ``with`` block succeeds.
 
-    However the block ends otherwise (an error, Ctrl-C, a full disk), ``path`` stays as it was and
-    nothing is left beside it. A process killed may leave a hidden file, hardly ever where the
-    system knows nameless files; the next that writes ``path`` removes it. A symbolic link stays and
-    the file it points to is replaced; that file's permissions are kept.
+    If the block fails (an error, Ctrl-C, a full disk), ``path`` stays as it was and no other file
+    is left. A killed process can leave a hidden file, but almost never on systems with unnamed
+    files (O_TMPFILE); the next write of ``path`` removes it. A symbolic link stays, and the file it
+    points to is replaced; that file's permissions are kept.
 
     Raises:
         OSError: the folder can't be written, or ``path`` is something other than a file.
@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 class FileSet:
-    """Files of one folder, being written; see :func:`replacing_together`."""
+    """Files of one folder that are being written; see :func:`replacing_together`."""
 
     def __init__(self, folder: Path, files: ExitStack) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class FileSet:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A file of the folder to write; it takes its place together with the others."""
+        """A file of the folder to write; it gets its name together with the others."""
         staged = Staged(self.folder / name)
         self._files.callback(staged.close)
         yield staged.file
@@ -51,7 +51,7 @@ class FileSet:
         self._staged[name] = staged
 
     def commit(self, last: str) -> None:
-        """Put all files in their places, ``last`` gone before the first and back after them."""
+        """Give all files their names; ``last`` is removed before and renamed after the others."""
         ending = self._staged.pop(last)
         ending.target.unlink(missing_ok=True)
         sync_folder(self.folder)
@@ -64,16 +64,16 @@ class FileSet:
 
 @contextmanager
 def replacing_together(folder: str | os.PathLike[str], last: str) -> Iterator[FileSet]:
-    """Files of a folder to write, all of which take their places when the block ends well.
+    """Several files of a folder to write, which get their names when the ``with`` block succeeds.
 
-    ``last`` names the file without which the others mean nothing to whoever reads the folder. All
-    are complete and on the disk before it is taken away, and it comes back after the others have
-    been renamed: a process killed in that moment leaves a folder that nobody takes for a whole
-    one, and whatever is killed or fails before leaves every file as it was. The folder is made if
-    need be, and removed again if nothing came of it. Other files in it are let be.
+    ``last`` is the file that readers need to accept the folder. When all files are complete and on
+    the disk, the old ``last`` is removed, the others are renamed, then the new ``last``. So a
+    process killed in between leaves a folder that is never mistaken for a complete one; any earlier
+    failure leaves every file as it was. The folder is made if it doesn't exist, and removed again
+    on failure. Other files in it are not touched.
 
     Raises:
-        OSError: the folder can't be written, or one of the names is that of something else.
+        OSError: the folder can't be written, or one of the names exists and is not a file.
     """
     folder = Path(folder)
     made = _made(folder)
@@ -84,13 +84,13 @@ def replacing_together(folder: str | os.PathLike[str], last: str) -> Iterator[Fi
             together.commit(last)
     except BaseException:
         for path in made:
-            with suppress(OSError):  # somebody else has put something there
+            with suppress(OSError):  # another program has put a file there
                 path.rmdir()
         raise
 
 
 def _made(folder: Path) -> list[Path]:
-    """Make a folder; it and those above it that had to be made too, the innermost first."""
+    """Make a folder and its parents; returns those that didn't exist, the innermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing

@@ -1,6 +1,6 @@
-"""Temporary files that a killed process left: told from those being written, and removed.
+"""Finds and removes temporary files that a killed process left.
 
-Whoever writes one holds a lock on it, which ends with the process, however that ends.
+A process that writes such a file holds a lock on it; the system releases it when the process ends.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SUFFIX = ".ggmlkit.tmp"
 def lock(descriptor: int) -> None:
     """Mark an open file as being written, until it is closed."""
     if sys.platform != "win32":
-        with suppress(OSError):  # a file system without locks, on which none is taken for debris
+        with suppress(OSError):  # a file system without locks; leftovers stay there
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def remove_debris(target: Path) -> None:
-    """Remove what killed processes left when they wrote ``target``."""
+def remove_leftovers(target: Path) -> None:
+    """Remove temporary files of killed processes that were writing ``target``."""
     if sys.platform == "win32":
         return
     with suppress(OSError), os.scandir(target.parent) as entries:

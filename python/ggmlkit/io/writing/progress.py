@@ -1,4 +1,4 @@
-"""Progress of work that a writer of one file sees only a part of."""
+"""Adapts progress reports to work on several files or tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ggmlkit.tensor import Tensor
 
 
 def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """For one of several files that make a whole of ``total`` bytes, after ``before`` of them."""
+    """Progress for one of several files: ``before`` of ``total`` bytes are already written."""
     if progress is None:
         return None
 
@@ -20,7 +20,7 @@ def shifted(progress: Progress | None, before: int, total: int) -> Progress | No
 
 
 class Reporter:
-    """Tells of tensors that are written one after another."""
+    """Reports progress of tensors that are written one after another."""
 
     def __init__(self, progress: Progress | None, tensors: Iterable[Tensor]) -> None:
         self._progress = progress
@@ -28,12 +28,12 @@ class Reporter:
         self._done = 0
 
     def begin(self, name: str, tensor: Tensor) -> None:
-        """A tensor comes next."""
+        """Report that a tensor is written next."""
         if self._progress is not None:
             self._progress(self._done, self._total, name)
         self._done += tensor.nbytes
 
     def end(self) -> None:
-        """All are written."""
+        """Report that all tensors are written."""
         if self._progress is not None:
             self._progress(self._total, self._total, "")

@@ -1,4 +1,4 @@
-"""A file written beside the one that it is to replace: put in its place, or forgotten."""
+"""A file written in the folder of the file that it replaces: renamed when complete, or deleted."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from ggmlkit.io.writing.leftovers import SUFFIX, lock, remove_debris
+from ggmlkit.io.writing.leftovers import SUFFIX, lock, remove_leftovers
 
 _BUFFER_BYTES = 1 << 20
 
 
 class Staged:
-    """A new file for ``path``, which stays as it was until :meth:`commit`.
+    """A new file for ``path``; the old file stays until :meth:`commit`.
 
     Attributes:
         file: to write to, until :meth:`finish`.
-        target: the file to replace, links followed.
+        target: the file to replace, with links resolved.
 
     Raises:
         OSError: the folder can't be written, or ``path`` is something other than a file.
@@ -29,25 +29,25 @@ class Staged:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.target = Path(os.path.realpath(path))
         self._mode = _mode_of(self.target)
-        remove_debris(self.target)
+        remove_leftovers(self.target)
         descriptor, self._name = _create(self.target)
         self.file = os.fdopen(descriptor, "w+b", buffering=_BUFFER_BYTES)
         self._kept: int | None = None
         lock(descriptor)
 
     def finish(self) -> None:
-        """End the writing: all of the file is on the disk afterwards, though not in its place."""
+        """End the writing: the whole file is on the disk afterwards, but not under its name yet."""
         self.file.flush()
         if self._mode is not None:
             os.fchmod(self.file.fileno(), self._mode)
         os.fsync(self.file.fileno())
         if sys.platform != "win32":
-            # A nameless file lives as long as a descriptor does, and so does the lock.
+            # An unnamed file and its lock exist as long as a descriptor is open.
             self._kept = os.dup(self.file.fileno())
         self.file.close()
 
     def commit(self) -> None:
-        """Put the finished file in its place."""
+        """Rename the finished file to its target."""
         if self._name is None:
             assert self._kept is not None, "finish() comes before commit()"
             self._name = _give_name(self._kept, self.target)
@@ -55,8 +55,8 @@ class Staged:
         self._name = None
 
     def close(self) -> None:
-        """Let go of the file, and of all trace of it unless it was committed."""
-        with suppress(OSError):  # what can't be written any more need not be
+        """Close the file, and delete it unless it was committed."""
+        with suppress(OSError):  # a failed flush doesn't matter: the file is deleted
             self.file.close()
         if self._name is not None:
             self._name.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ class Staged:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable, where folders can be opened (not on Windows)."""
+    """Make renames in a folder durable, if folders can be opened (not on Windows)."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -77,7 +77,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _mode_of(target: Path) -> int | None:
-    """Permissions of the file to replace, ``None`` when there is none."""
+    """Permissions of the file to replace; ``None`` if it doesn't exist."""
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -90,11 +90,11 @@ def _mode_of(target: Path) -> int | None:
 
 
 def _create(target: Path) -> tuple[int, Path | None]:
-    """A new file in the target's folder: descriptor, and name unless it has none yet."""
-    nameless = getattr(os, "O_TMPFILE", None)
-    if nameless is not None and Path("/proc/self/fd").is_dir():
-        with suppress(OSError):  # the file system can't; or a real fault, which comes up again
-            return os.open(target.parent, nameless | os.O_RDWR | os.O_CLOEXEC, 0o666), None
+    """A new file in the target's folder: its descriptor, and its name if it has one."""
+    unnamed = getattr(os, "O_TMPFILE", None)
+    if unnamed is not None and Path("/proc/self/fd").is_dir():
+        with suppress(OSError):  # not supported, or a real fault that mkstemp raises too
+            return os.open(target.parent, unnamed | os.O_RDWR | os.O_CLOEXEC, 0o666), None
     descriptor, created = tempfile.mkstemp(SUFFIX, f".{target.name}.", target.parent)
     name = Path(created)
     try:
@@ -107,7 +107,7 @@ def _create(target: Path) -> tuple[int, Path | None]:
 
 
 def _give_name(descriptor: int, target: Path) -> Path:
-    """Link a nameless file beside the target; links can't replace, so a rename follows."""
+    """Give an unnamed file a temporary name; a link can't replace a file, so a rename follows."""
     number = 0
     while True:
         name = target.with_name(f".{target.name}.{os.getpid()}-{number}{SUFFIX}")
@@ -121,7 +121,7 @@ def _give_name(descriptor: int, target: Path) -> Path:
 
 
 def _umask() -> int:
-    # There is no way to ask without setting it.
+    # It can't be read without setting it.
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Tensors to a file, a part at a time, with progress."""
+"""Writes tensors to a file, a part at a time, with progress."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 Progress = Callable[[int, int, str], None]
-"""Called with (bytes done, bytes in all, name of the tensor that comes next, "" at the end), on the
-thread that saves: at each part that this one writes, and at the end."""
+"""Called with (bytes written, total bytes, name of the next tensor or "" at the end) on the thread
+that saves: before each part that this thread writes, and at the end."""
 
 
 class Part(NamedTuple):
-    """Some of a tensor's data: its size, and a function that makes it in an array of that size.
+    """A part of a tensor's data: its size, and a function that writes it into an array.
 
     The function is called as ``make(out, threads)``, on any thread.
     """
@@ -39,12 +39,12 @@ class Part(NamedTuple):
 
 
 class PartedTensor(Tensor):
-    """A tensor whose data is computed when it is asked for: whole, or in parts for a writer.
+    """A tensor whose data is computed on demand: whole, or in parts for a writer.
 
     Args:
-        type: as of any tensor, like ``shape`` and ``name``.
-        parts: the data's parts in order, computed anew at each call.
-        threads: that compute the data when it is asked for whole.
+        type: as in any tensor, like ``shape`` and ``name``.
+        parts: returns the data's parts in order; called again for each use.
+        threads: the number that compute the whole data.
         sources: tensors that the data is computed from; see :meth:`Tensor.check`.
     """
 
@@ -73,7 +73,7 @@ class PartedTensor(Tensor):
         super().__init__(type, shape, data, name, sources)
 
     def _part(self, start: int, nbytes: int) -> Callable[[], Bytes]:
-        """Some of the data, of which only the parts that it touches are computed."""
+        """A function that returns a range of the data; only the parts in it are computed."""
 
         def data() -> Bytes:
             found = np.empty(nbytes, np.uint8)
@@ -93,7 +93,7 @@ class PartedTensor(Tensor):
 
 
 def parts_of(tensor: Tensor) -> Iterator[Part]:
-    """The parts of any tensor, as a writer takes them: its own, or slices of its data."""
+    """The parts of any tensor for a writer: its own, or slices of its data."""
     if isinstance(tensor, PartedTensor):
         yield from tensor.parts()
         return
@@ -102,23 +102,23 @@ def parts_of(tensor: Tensor) -> Iterator[Part]:
         yield Part(nbytes, partial(pieces.copy, start))
 
 
-# Bytes after which the system is asked to begin storing them: most of a file is then on the disk
-# when its last byte is written, and the wait at the end is short.
+# After so many bytes, the system is asked to store them: most of a file is then on the disk when
+# its last byte is written, and the wait at the end is short.
 _WRITEBACK_STEP = 16 << 20
-# Bytes of a tensor that is no `PartedTensor` which a thread writes at a time.
+# Bytes that a thread writes at a time of a tensor that is not a `PartedTensor`.
 _PIECE = 4 << 20
 
 
 def write_data(out: IO[bytes], tensor: Tensor) -> None:
-    """Append a tensor's data to a file; FormatError if its own file was cut short meanwhile."""
-    room, threads = _Room(), tensor.threads if isinstance(tensor, PartedTensor) else 1
+    """Append a tensor's data to a file; FormatError if its source was cut short meanwhile."""
+    buffer, threads = _Buffer(), tensor.threads if isinstance(tensor, PartedTensor) else 1
     try:
         for part in parts_of(tensor):
-            made = room.of(part.nbytes)
+            made = buffer.of(part.nbytes)
             part.make(made, threads)
             out.write(made.data)
     finally:
-        # The reason of a failed write, too: the system can't read what is gone.
+        # Checked also if the write failed, as a source that was cut short can be the reason.
         tensor.check()
 
 
@@ -132,8 +132,8 @@ def write_tensors(
     """Write each tensor's data at its place, given as (offset in the file, name, tensor).
 
     Each thread makes and writes one part at a time, so that some read and compute while another
-    writes. As many parts are alive as there are threads, and of a tensor that is no `PartedTensor`
-    all data: seldom of more than two such tensors, for they are read one after another.
+    writes. Memory holds one part per thread, and the whole data of a tensor that is not a
+    `PartedTensor`; seldom of more than two such tensors, as they are read one after another.
     """
     out.flush()
     stream = _Stream(out.fileno(), placed, progress)
@@ -145,23 +145,23 @@ class _Job(NamedTuple):
     offset: int
     name: str
     nbytes: int
-    data: Callable[[_Room], Bytes]
+    data: Callable[[_Buffer], Bytes]
 
 
-class _Room:
-    """Memory that one thread uses again for each part."""
+class _Buffer:
+    """A buffer that one thread reuses for each part."""
 
     def __init__(self) -> None:
-        self._room = np.empty(0, np.uint8)
+        self._bytes = np.empty(0, np.uint8)
 
     def of(self, nbytes: int) -> Bytes:
-        if self._room.size < nbytes:
-            self._room = np.empty(nbytes, np.uint8)
-        return self._room[:nbytes]
+        if self._bytes.size < nbytes:
+            self._bytes = np.empty(nbytes, np.uint8)
+        return self._bytes[:nbytes]
 
 
 class _Stream:
-    """Jobs that a few threads, the caller's among them, take in order."""
+    """Jobs that a few threads, including the caller's, take in order."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class _Stream:
 
     def run(self, threads: int) -> None:
         helpers = [threading.Thread(target=self._help) for _ in range(threads - 1)]
-        # Before there is anybody to take all jobs from this thread, and nothing to tell of.
+        # Taken before the helpers start, so that this thread has a job and reports it.
         first = self._next()
         if first is not None:
             self._report(first)
@@ -195,7 +195,7 @@ class _Stream:
             self._stopped = True
             for helper in helpers:
                 helper.join()
-        # A source cut short meanwhile is the reason of whatever else went wrong.
+        # A source that was cut short meanwhile is the reason of any other failure.
         for tensor in self._tensors:
             tensor.check()
         if self._failures:
@@ -207,10 +207,10 @@ class _Stream:
         self._work(self._next(), lambda _: None)
 
     def _work(self, job: _Job | None, report: Callable[[_Job], None]) -> None:
-        room = _Room()
+        buffer = _Buffer()
         while job is not None:
             try:
-                _write(self._descriptor, job.data(room), job.offset)
+                _write(self._descriptor, job.data(buffer), job.offset)
             except Exception as error:
                 self._fail(job.number, error)
             if self._finished(job):
@@ -220,7 +220,7 @@ class _Stream:
                 report(job)
 
     def _finished(self, job: _Job) -> bool:
-        """Count the job's bytes; whether it is time to have them stored."""
+        """Count the job's bytes; returns whether the system should be asked to store them."""
         with self._lock:
             self._done += job.nbytes
             due = self._done >= self._next_writeback
@@ -234,15 +234,15 @@ class _Stream:
                 return None
             try:
                 job = next(self._jobs, None)
-            except Exception as error:  # a tensor that cannot be read, on whichever thread
+            except Exception as error:  # a tensor that can't be read
                 self._fail(self._begun, error)
                 return None
             self._begun += 1
             return job
 
     def _fail(self, number: int, error: Exception) -> None:
-        # Jobs begun before this one still end, so that of several failures the first in the file is
-        # told, whatever the threads.
+        # Jobs that began before this one still end. So the failure that is first in the file is
+        # raised, whatever the number of threads.
         self._failures[number] = error
         self._stopped = True
 
@@ -260,7 +260,7 @@ def _jobs(placed: Sequence[tuple[int, str, Tensor]]) -> Iterator[_Job]:
             offset += nbytes
 
 
-def _pieces(tensor: Tensor) -> Iterator[tuple[int, Callable[[_Room], Bytes]]]:
+def _pieces(tensor: Tensor) -> Iterator[tuple[int, Callable[[_Buffer], Bytes]]]:
     if isinstance(tensor, PartedTensor):
         for part in tensor.parts():
             yield part.nbytes, _maker(part)
@@ -271,9 +271,9 @@ def _pieces(tensor: Tensor) -> Iterator[tuple[int, Callable[[_Room], Bytes]]]:
 
 
 class _Pieces:
-    """A tensor's data in pieces, read once and let go of when the last piece has been taken.
+    """A tensor's data in pieces; read once and freed when the last piece has been taken.
 
-    Were each thread to ask for the data, it would have all of it in memory.
+    If each thread read the data itself, each would have all of it in memory.
 
     Attributes:
         places: start and size of the pieces.
@@ -287,8 +287,8 @@ class _Pieces:
         self._left = len(self.places)
         self._lock = threading.Lock()
 
-    def take(self, start: int, _room: object = None) -> Bytes:
-        """The piece that begins at ``start``, a view; to be taken once."""
+    def take(self, start: int, _buffer: object = None) -> Bytes:
+        """A view of the piece that begins at ``start``; each piece can be taken once."""
         with self._lock:
             data = self._data
             self._left -= 1
@@ -298,15 +298,15 @@ class _Pieces:
         return data[start : start + _PIECE]
 
     def copy(self, start: int, out: Bytes, _threads: int | None) -> None:
-        """Take a piece into an array of its size."""
+        """Copy a piece into an array of its size."""
         piece = self.take(start)
         out[:] = piece
         release(piece)
 
 
-def _maker(part: Part) -> Callable[[_Room], Bytes]:
-    def data(room: _Room) -> Bytes:
-        made = room.of(part.nbytes)
+def _maker(part: Part) -> Callable[[_Buffer], Bytes]:
+    def data(buffer: _Buffer) -> Bytes:
+        made = buffer.of(part.nbytes)
         part.make(made, 1)
         return made
 
@@ -318,4 +318,4 @@ def _write(descriptor: int, data: Bytes, offset: int) -> None:
     while left:
         written = os.pwrite(descriptor, left, offset)
         left, offset = left[written:], offset + written
-    release(data)  # what came from a mapped file needn't stay in memory
+    release(data)  # pages of a mapped file needn't stay in memory

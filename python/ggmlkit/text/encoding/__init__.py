@@ -1,1 +1,1 @@
-"""Words to the pieces of a vocabulary, one module a model."""
+"""Encoders from words to token ids, one module per kind of model."""

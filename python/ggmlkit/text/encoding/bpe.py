@@ -1,4 +1,4 @@
-"""BPE within words: GPT-2's on bytes, and that of vocabularies whose pieces are plain text."""
+"""BPE within words: GPT-2's byte-level BPE, and BPE of vocabularies with plain-text pieces."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _LINE_BREAKS = re.compile("\n+")
 class BpeEncoder:
     """Text to ids and ids to bytes for a ``"gpt2"`` vocabulary.
 
-    The compiled core cuts text into words and merges them. It is ready in a tenth of the time that
-    the tokenizers library takes to build its model, and encodes several times as fast.
+    The compiled core splits text into words and merges them. It loads in a tenth of the time that
+    the tokenizers library needs, and encodes several times faster.
     """
 
     def __init__(self, vocab: Vocab, carried: Carried | None = None) -> None:
         """Build from a vocabulary; ModelError if its merges and pieces do not agree.
 
-        ``carried`` is the tokenizer.json that the vocabulary comes from: text is cut as it says,
-        not as llama.cpp does, if its family is the one that the vocabulary names.
+        ``carried`` is the tokenizer.json that the vocabulary comes from. If its pre-tokenizer is
+        of the family that the vocabulary names, text is split by it, not by llama.cpp's rules.
         """
         self._vocab = vocab
         family = pretokenizers.by_name(vocab.pre)
         ignore_merges = family.ignore_merges
-        told = None if carried is None else _family_of(carried)
-        self.cuts_as_carried = told is not None and told.own == family.own
-        if carried is not None and self.cuts_as_carried:
+        carried_family = None if carried is None else _family_of(carried)
+        self.splits_as_carried = carried_family is not None and carried_family.own == family.own
+        if carried is not None and self.splits_as_carried:
             ignore_merges = bool(carried.model.get("ignore_merges"))
         self._family = family
-        self._splitter = splitter(family.own if self.cuts_as_carried else family.steps)
+        self._splitter = splitter(family.own if self.splits_as_carried else family.steps)
         fallback = _core.Fallback([] if family.byte_letters else byte_tokens(vocab), -1, True)
         try:
             self._bpe = _core.Bpe(vocab.pieces, vocab.merges, ignore_merges, fallback)
         except ValueError as error:
-            raise ModelError(f"the vocabulary makes no BPE: {error}") from error
+            raise ModelError(f"the vocabulary is not a valid BPE: {error}") from error
         self._line_breaks = _line_breaks(vocab) if family.whole_line_breaks else {}
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a stretch of text between tokens; nothing is added."""
+        """Ids of a piece of text between added tokens; no special tokens are added."""
         if self._family.byte_letters and isinstance(self._splitter, _core.WordSplitter):
             return self._bpe.encode_bytes(text, self._splitter)
         words = self.words(text)
@@ -60,7 +60,7 @@ class BpeEncoder:
         return ids
 
     def words(self, text: str) -> list[str]:
-        """What ``text`` is cut into; merges stay within these. In letters, a letter a byte."""
+        """The words of ``text``, within which pieces merge; in letters for bytes if byte-level."""
         family = self._family
         if family.escapes_spaces:
             text = text.replace(" ", SPACE)
@@ -70,7 +70,7 @@ class BpeEncoder:
         return words
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes a token stands for, its name's for a control token."""
+        """The bytes that a token encodes; of a control token, those of its name."""
         piece, kind = self._vocab.pieces[token], int(self._vocab.types[token])
         if isinstance(piece, bytes):
             return piece
@@ -80,7 +80,7 @@ class BpeEncoder:
             try:
                 return bytes(BYTE_OF_LETTER[ord(letter)] for letter in piece)
             except KeyError:
-                pass  # A piece in plain text: some files hold added tokens so.
+                pass  # a piece in plain text, as some files store added tokens
         return piece.encode()
 
 
@@ -93,6 +93,6 @@ def _family_of(carried: Carried) -> pretokenizers.PreTokenizer | None:
 
 
 def _line_breaks(vocab: Vocab) -> dict[str, int]:
-    """The ids of tokens that are line breaks alone."""
+    """The ids of tokens that consist of line breaks only."""
     named = vocab.of_type(TokenType.NORMAL, TokenType.USER_DEFINED)
     return {text: number for text, number in named.items() if _LINE_BREAKS.fullmatch(text)}

@@ -1,4 +1,4 @@
-"""SentencePiece's BPE with byte fallback, built from a vocabulary alone."""
+"""SentencePiece's BPE with byte fallback, built from a vocabulary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ggmlkit.text.plain_pieces import byte_tokens
 from ggmlkit.text.vocab import Vocab
 from ggmlkit.text.vocab_keys import TokenType
 
-# How merges of one rank are ordered; see tokenizer_json.MERGE_ORDER.
+# The order of merges of equal rank; see tokenizer_json.MERGE_ORDER.
 _TIES = {
     None: _core.Ties.LEFTMOST,
     "short-left": _core.Ties.SHORT_LEFT,
@@ -35,16 +35,16 @@ class SpmEncoder:
         """Build from a vocabulary.
 
         Args:
-            vocab: its pieces are joined by their scores.
-            merges: if there are any, pieces are joined by these.
-            merge_order: which of the merges that make one piece comes first; None: the leftmost.
-            fuse_unknown: one unknown token for any number of unknown characters in a row.
-            defined_join: whether user-defined tokens are pieces that others are joined to.
+            vocab: the vocabulary; pieces are merged by their scores.
+            merges: if there are any, pieces are merged by these instead.
+            merge_order: the order of merges that form the same piece; None: the leftmost first.
+            fuse_unknown: whether consecutive unknown characters become one unknown token.
+            defined_join: whether user-defined tokens can result from merges.
 
-        Raises ModelError for a vocabulary whose merges and pieces do not agree.
+        Raises ModelError if the merges and pieces do not agree.
         """
         if not isinstance(merge_order, str | None) or merge_order not in _TIES:
-            raise ModelError(f"the order of merges, {str(merge_order)[:80]!r}, is not known")
+            raise ModelError(f"the merge order {str(merge_order)[:80]!r} is not known")
         types = vocab.types
         unknown = np.flatnonzero(types == TokenType.UNKNOWN)
         fallback = _core.Fallback(
@@ -65,10 +65,10 @@ class SpmEncoder:
                 )
             )
         except ValueError as error:
-            raise ModelError(f"the vocabulary makes no SentencePiece BPE: {error}") from error
+            raise ModelError(f"the vocabulary is not a valid SentencePiece BPE: {error}") from error
 
     def encode(self, words: list[str]) -> list[int]:
-        """Ids of words, whose spaces are ``▁``; nothing is added."""
+        """Ids of words, whose spaces are ``▁``; no special tokens are added."""
         return self._encoder.encode(words)
 
 
@@ -78,6 +78,6 @@ def _joinable(vocab: Vocab, defined: bool) -> np.ndarray[tuple[int], np.dtype[np
 
 
 def _scores(vocab: Vocab) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    if vocab.scores is None:  # the ids rank the pieces
+    if vocab.scores is None:  # pieces are ranked by id
         return -np.arange(len(vocab.pieces), dtype=np.float32)
     return np.asarray(vocab.scores, np.float32)

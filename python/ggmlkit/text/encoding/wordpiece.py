@@ -1,7 +1,7 @@
-"""BERT's WordPiece: words, cut at spaces and punctuation, in the longest pieces from left to right.
+"""BERT's WordPiece: each word becomes its longest pieces, from left to right.
 
-A gguf vocabulary has ▁ before the pieces that begin a word, where BERT's own files have ## before
-those that do not.
+Words are split at spaces and punctuation. A gguf vocabulary has ▁ before pieces that begin a word;
+BERT's own files have ## before all others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ggmlkit.text.vocab import Vocab, flag
 from ggmlkit.text.vocab_keys import TokenType
 from ggmlkit.text.white_space import WHITE_SPACE
 
-_USUAL_LONGEST_WORD = 100  # characters, where a tokenizer.json does not say
+_USUAL_LONGEST_WORD = 100  # characters, if a tokenizer.json has no limit
 _ASCII_SYMBOLS = frozenset("$+<=>^`|~")
 _IDEOGRAPHS = (
     (0x3400, 0x4DBF),
@@ -31,11 +31,11 @@ _IDEOGRAPHS = (
     (0x20000, 0x2A6DF),
     (0x2A700, 0x2B73F),
     (0x2B740, 0x2B81F),
-    (0x2B920, 0x2CEAF),  # the tokenizers library's, and so llama.cpp's, for 2B820
+    (0x2B920, 0x2CEAF),  # Unicode has 2B820; the tokenizers library and llama.cpp have 2B920
     (0x2F800, 0x2FA1F),
 )
-# Kinds of the letters that came with Unicode 15, which not every Python knows: marks, punctuation
-# and controls. Others make no difference.
+# First letters of the categories of characters new in Unicode 15, which not every Python has:
+# marks, punctuation and controls. Other categories make no difference.
 _NEWER = (
     (0xCF3, 0xCF3, "M"),
     (0xECE, 0xECE, "M"),
@@ -61,31 +61,31 @@ class WordPieceEncoder:
     def __init__(
         self, vocab: Vocab, metadata: Mapping[str, Any], carried: Carried | None = None
     ) -> None:
-        """Build from a vocabulary; ModelError if its keys make no WordPiece.
+        """Build from a vocabulary; ModelError if its keys don't define a WordPiece.
 
-        ``carried`` is the tokenizer.json that it comes from, if words are cut as that says.
+        ``carried`` is the tokenizer.json that it comes from, if words are split by it.
         """
         lowercase = flag(metadata, "normalizer.lowercase", True)
         strip_accents = flag(metadata, "normalizer.strip_accents", lowercase)
         self._letters = _Letters(lowercase, strip_accents)
-        sought = np.flatnonzero(vocab.types != TokenType.CONTROL)
+        searched = np.flatnonzero(vocab.types != TokenType.CONTROL)
         unknown = special_id(vocab, metadata, "unknown")
         try:
             self._model = _core.WordPieces(
                 vocab.pieces,
-                sought.astype(np.int32),
+                searched.astype(np.int32),
                 SPACE,
                 strict=carried is not None,
                 unknown=-1 if unknown is None else unknown,
                 most=sys.maxsize if carried is None else _longest_word(carried),
             )
         except ValueError as error:
-            raise ModelError(f"the vocabulary makes no WordPiece: {error}") from error
+            raise ModelError(f"the vocabulary is not a valid WordPiece: {error}") from error
 
     def encode(self, words: list[str]) -> list[int]:
-        """Ids of words; nothing is added.
+        """Ids of words; no special tokens are added.
 
-        Raises ModelError for a word that no pieces spell, if there is no unknown token.
+        Raises ModelError for a word without fitting pieces, if there is no unknown token.
         """
         try:
             return self._model.encode(words)
@@ -93,22 +93,22 @@ class WordPieceEncoder:
             raise ModelError(f"the text can't be encoded: {error}") from error
 
     def words(self, text: str) -> list[str]:
-        """What llama.cpp cuts a text into; some may be empty."""
+        """The words that llama.cpp splits a text into; some can be empty."""
         return text.translate(self._letters).split(" ")
 
 
 def _longest_word(carried: Carried) -> int:
     longest = carried.model.get("max_input_chars_per_word", _USUAL_LONGEST_WORD)
     if type(longest) is not int or longest < 0:
-        raise ModelError(f"max_input_chars_per_word is {str(longest)[:80]!r}, no number")
+        raise ModelError(f"max_input_chars_per_word is {str(longest)[:80]!r}, not a number")
     return min(longest, sys.maxsize)
 
 
 class _Letters(dict[int, str]):
-    """What llama.cpp makes of each letter, found when it is first seen; words have spaces between.
+    """llama.cpp's replacement of each character, computed on first use; spaces separate words.
 
-    Letters lose their accents, and Hangul syllables all but their first part, since of a letter's
-    decomposition the first part alone is kept.
+    Characters lose their accents, and Hangul syllables all but their first part, because only the
+    first part of a character's decomposition is kept.
     """
 
     def __init__(self, lowercase: bool, strip_accents: bool) -> None:
@@ -117,10 +117,10 @@ class _Letters(dict[int, str]):
         self._strip_accents = strip_accents
 
     def __missing__(self, number: int) -> str:
-        found = self[number] = self._letter(chr(number))
-        return found
+        replacement = self[number] = self._replacement(chr(number))
+        return replacement
 
-    def _letter(self, letter: str) -> str:
+    def _replacement(self, letter: str) -> str:
         if self._strip_accents:
             letter = unicodedata.normalize("NFD", letter)[0]
         if letter in WHITE_SPACE:
@@ -135,7 +135,7 @@ class _Letters(dict[int, str]):
 
 
 def _kind(letter: str) -> str:
-    """The first letter of its Unicode category; ``""`` for what is no letter yet."""
+    """The first letter of the character's Unicode category; ``""`` if it is not assigned."""
     category, number = unicodedata.category(letter), ord(letter)
     if category != "Cn":
         return category[0]

@@ -1,1 +1,1 @@
-"""What happens around the encoded ids, and how they become text again."""
+"""Adds tokens around encoded text, and joins tokens to text again."""

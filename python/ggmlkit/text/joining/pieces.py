@@ -1,4 +1,4 @@
-"""How tokens become text again, one by one and together."""
+"""Converts tokens to text, one by one or together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ggmlkit.text.tokenizer_json import Carried
 from ggmlkit.text.vocab import Vocab
 from ggmlkit.text.vocab_keys import TokenType
 
-# Bytes of one token, the name's for a control token or the unknown one.
+# Returns the bytes of one token; of a control token or the unknown token, those of its name.
 BytesOf = Callable[[int], bytes]
 _NAMED = (TokenType.CONTROL, TokenType.UNKNOWN)
 
 
 class Joining:
-    """Tokens' bytes one after the other, without the text's leading space.
+    """Joins the bytes of tokens, without the text's leading space.
 
     Attributes:
-        strips_first_space: whether that space is left out.
+        strips_first_space: whether the leading space is left out.
     """
 
     def __init__(self, vocab: Vocab, bytes_of: BytesOf, strips_first_space: bool) -> None:
@@ -27,11 +27,11 @@ class Joining:
         self.strips_first_space = strips_first_space
 
     def token_bytes(self, token: int, special: bool) -> bytes:
-        """The bytes of a token; control tokens and the unknown one have some if ``special``."""
+        """The bytes of a token; empty for control and unknown tokens unless ``special``."""
         return b"" if not special and self._kind(token) in _NAMED else self._bytes_of(token)
 
     def join(self, tokens: Sequence[int], special: bool) -> bytes:
-        """The bytes of the text that these tokens are."""
+        """The bytes of the tokens' text."""
         text = b"".join(self.token_bytes(token, special) for token in tokens)
         return text.removeprefix(b" ") if self.strips_first_space else text
 
@@ -40,7 +40,7 @@ class Joining:
 
 
 class SentencePieceJoining(Joining):
-    """SentencePiece's own: it takes one space from each piece until there is a text."""
+    """SentencePiece's own joining: it removes one space from each piece until some text appears."""
 
     def __init__(self, vocab: Vocab, bytes_of: BytesOf, spaces: SpaceRules) -> None:
         super().__init__(vocab, bytes_of, spaces.before)
@@ -48,7 +48,7 @@ class SentencePieceJoining(Joining):
         self._strips_again = spaces.collapse
 
     def join(self, tokens: Sequence[int], special: bool) -> bytes:
-        """The bytes of the text that these tokens are."""
+        """The bytes of the tokens' text."""
         parts = [self.token_bytes(token, special) for token in tokens]
         for number, token in enumerate(tokens if self._strips else ()):
             kind = self._kind(token)
@@ -63,10 +63,10 @@ class SentencePieceJoining(Joining):
 
 
 class MetaspaceJoining(Joining):
-    """The tokenizers library's for ``▁``: it takes all spaces from the first piece of a text."""
+    """The tokenizers library's joining for ``▁``: the text's first piece loses all its spaces."""
 
     def join(self, tokens: Sequence[int], special: bool) -> bytes:
-        """The bytes of the text that these tokens are."""
+        """The bytes of the tokens' text."""
         parts = [self.token_bytes(token, special) for token in tokens]
         first = next((number for number, part in enumerate(parts) if part), None)
         if first is not None and self._kind(tokens[first]) in (TokenType.NORMAL, TokenType.UNUSED):
@@ -75,6 +75,6 @@ class MetaspaceJoining(Joining):
 
 
 def carried_joining(vocab: Vocab, bytes_of: BytesOf, carried: Carried) -> Joining:
-    """That of the decoder of a tokenizer.json for a vocabulary with ``▁``."""
+    """The joining that a tokenizer.json's decoder does for a vocabulary with ``▁``."""
     kind = MetaspaceJoining if carried.decodes_metaspace else Joining
     return kind(vocab, bytes_of, carried.strips_first_space)

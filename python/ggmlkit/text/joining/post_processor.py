@@ -1,8 +1,8 @@
-"""What a tokenizer.json's post-processor puts around a text, computed as the library does it.
+"""The tokens that a tokenizer.json's post-processor adds around a text, as the library does it.
 
-A post-processor works on a list of encodings, at first the text's alone. A template turns each of
-its parts into an encoding; the two fixed kinds wrap every encoding there is; a sequence hands on
-what its members leave. So two templates in a row are legal and strange, and done alike here.
+A post-processor works on a list of encodings, at first only the text's. A template turns each of
+its parts into an encoding; the two fixed kinds wrap every encoding; a sequence applies its members
+one after another. Two templates in a row are legal, though strange, and give the library's result.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_MOST = 1000  # tokens around a text; files have one or two
+_MOST_TOKENS = 1000  # around a text; files have one or two
 _TEXT = None  # stands for the text's own tokens
 _Encoding = list[int | None]
 
@@ -18,13 +18,13 @@ _Encoding = list[int | None]
 def tokens_around(
     post_processor: object,
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Ids that are put before and after a single text.
+    """Ids that are added before and after a single text.
 
     Args:
-        post_processor: as a tokenizer.json has it; None for one without.
+        post_processor: the entry of a tokenizer.json; None if there is none.
 
-    Returns None for what the library would refuse, for a kind that is not known, and where the text
-    does not come out once.
+    Returns None if the library would refuse it, if a kind is not known, and if the text does not
+    occur exactly once in the result.
     """
     try:
         encodings = _processed(post_processor)
@@ -56,15 +56,15 @@ def _processed(post_processor: object) -> list[_Encoding]:
             encodings = _wrapped(step, encodings)
         elif kind != "ByteLevel":
             raise ValueError("a kind that is not known")
-        if sum(map(len, encodings)) > _MOST:
+        if sum(map(len, encodings)) > _MOST_TOKENS:
             raise ValueError("too many tokens")
     return encodings
 
 
 def _by_template(step: Mapping[str, Any], encodings: list[_Encoding]) -> list[_Encoding]:
-    """A text's encoding put into ``single``, two into ``pair``; of more the library has none."""
+    """Applies template ``single`` to one encoding, ``pair`` to two; the library refuses more."""
     parts = _list(step[{1: "single", 2: "pair"}[len(encodings)]])
-    if len(parts) > _MOST:
+    if len(parts) > _MOST_TOKENS:
         raise ValueError("too many parts")
     made, size = [], 0
     for part in parts:
@@ -76,14 +76,14 @@ def _by_template(step: Mapping[str, Any], encodings: list[_Encoding]) -> list[_E
         else:
             encoding = [_id(number) for number in _list(step["special_tokens"][what["id"]]["ids"])]
         size += len(encoding)
-        if size > _MOST:
+        if size > _MOST_TOKENS:
             raise ValueError("too many tokens")
         made.append(encoding)
     return made
 
 
 def _wrapped(step: Mapping[str, Any], encodings: list[_Encoding]) -> list[_Encoding]:
-    """``cls``, the first encoding, ``sep``; then the others, RoBERTa's between two ``sep``."""
+    """``cls``, first encoding, ``sep``; each other has ``sep`` after it (RoBERTa: also before)."""
     (_, first), (_, last) = step["cls"], step["sep"]
     cls, sep = _id(first), _id(last)
     between = [sep] if step["type"] == "RobertaProcessing" else []

@@ -13,22 +13,22 @@ from ggmlkit.text.splitting import families as pretokenizers
 from ggmlkit.text.vocab import Vocab, flag
 from ggmlkit.text.vocab_keys import CARRIED
 
-# Tokenizers that llama.cpp lets begin every text with the first token, whatever the file says.
+# Pre-tokenizers with which llama.cpp always adds the first token, whatever the file's keys are.
 _ALWAYS_FIRST = ("gemma4", "granite-embed-multi-311m")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Ids before and after a text, as ``encode`` adds them."""
+    """Ids that ``encode`` adds before and after a text."""
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
 
     @classmethod
     def of_tokenizer_json(cls, tokenizer: Mapping[str, Any], size: int) -> Surroundings | None:
-        """Those of a tokenizer.json's post-processor, without ids that are not below ``size``.
+        """The ids that a tokenizer.json's post-processor adds, without ids of ``size`` or more.
 
-        None if the post-processor does anything else than to put tokens around a text.
+        None if the post-processor does anything else than add tokens around a text.
         """
         around = tokens_around(tokenizer.get("post_processor"))
         if around is None:
@@ -38,20 +38,20 @@ class Surroundings:
 
 
 def surroundings(vocab: Vocab, metadata: Mapping[str, Any]) -> Surroundings:
-    """What ``encode`` puts around a text.
+    """The ids that ``encode`` adds around a text.
 
-    It is what the carried tokenizer.json's post-processor does, unless the keys ``add_bos_token``
-    and ``add_eos_token`` were changed since; otherwise what these keys say, and where they say
-    nothing what llama.cpp does for the kind of vocabulary.
+    The carried tokenizer.json's post-processor decides, unless the keys ``add_bos_token`` and
+    ``add_eos_token`` were changed since. Otherwise these keys decide; without them, it is what
+    llama.cpp does for the kind of vocabulary.
 
-    Raises ModelError for keys that are of the wrong type, or name no token.
+    Raises ModelError if a key has the wrong type, or names no token.
     """
-    told = carried_surroundings(vocab, metadata)
-    return _by_keys(vocab, metadata) if told is None else told
+    carried = carried_surroundings(vocab, metadata)
+    return _by_keys(vocab, metadata) if carried is None else carried
 
 
 def carried_surroundings(vocab: Vocab, metadata: Mapping[str, Any]) -> Surroundings | None:
-    """Those of the carried post-processor, if there is one and the keys still agree with it."""
+    """The ids of the carried post-processor, if there is one and the keys still agree with it."""
     try:
         tokenizer = json.loads(metadata.get(CARRIED, ""))
     except (ValueError, TypeError, RecursionError):
@@ -68,7 +68,7 @@ def carried_surroundings(vocab: Vocab, metadata: Mapping[str, Any]) -> Surroundi
 
 def _by_keys(vocab: Vocab, metadata: Mapping[str, Any]) -> Surroundings:
     first, last = special_id(vocab, metadata, "bos"), special_id(vocab, metadata, "eos")
-    if vocab.model == "bert":  # llama.cpp asks no keys here
+    if vocab.model == "bert":  # llama.cpp ignores the keys here
         last = special_id(vocab, metadata, "seperator")
         return Surroundings(_one(first), _one(last))
     adds_first, adds_last = _flags(vocab, metadata)
@@ -76,14 +76,14 @@ def _by_keys(vocab: Vocab, metadata: Mapping[str, Any]) -> Surroundings:
 
 
 def _flags(vocab: Vocab, metadata: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether the keys, or what is usual where they are silent, ask for a first and last token."""
-    first = flag(metadata, "add_bos_token", _usually_first(vocab))
+    """Whether a first and a last token are added, by the keys or else by default."""
+    first = flag(metadata, "add_bos_token", _adds_first_by_default(vocab))
     last = flag(metadata, "add_eos_token", vocab.model == "t5")
     always = vocab.model == "gemma4" or (vocab.model == "gpt2" and vocab.pre in _ALWAYS_FIRST)
     return first or always, last
 
 
-def _usually_first(vocab: Vocab) -> bool:
+def _adds_first_by_default(vocab: Vocab) -> bool:
     if vocab.model == "gpt2":
         return pretokenizers.by_name(vocab.pre).adds_bos
     return vocab.model == "llama"

@@ -1,4 +1,4 @@
-"""How WordPiece's tokens become text again: with spaces between words, but for punctuation."""
+"""Converts WordPiece's tokens to text: spaces between words, except before punctuation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ggmlkit.text.tokenizer_json import Carried
 from ggmlkit.text.vocab import Vocab
 from ggmlkit.text.vocab_keys import TokenType
 
-# Where llama.cpp leaves a space out.
-_TOO_MANY = [
+# Places where llama.cpp leaves out a space.
+_WITHOUT_SPACE = [
     (re.compile(rb" ([?!.,])"), rb"\1"),
     (re.compile(rb" ' "), rb"'"),
     (re.compile(rb" '(?=s|m|re|ve)"), rb"'"),
 ]
-# What the tokenizers library's decoder replaces in each token, in this order.
+# Replacements that the tokenizers library's decoder makes in each token, in this order.
 _CLEANED = [
     *((b" " + mark, mark) for mark in (b".", b"?", b"!", b",")),
     (b" ' ", b"'"),
@@ -29,7 +29,7 @@ _CLEANED = [
 
 
 class LlamaCppWordPieceJoining(Joining):
-    """llama.cpp's; it leaves the space before the first word."""
+    """llama.cpp's joining, which keeps the space before the first word."""
 
     def __init__(self, vocab: Vocab, bytes_of: BytesOf) -> None:
         super().__init__(vocab, bytes_of, False)
@@ -37,15 +37,15 @@ class LlamaCppWordPieceJoining(Joining):
     def join(self, tokens: Sequence[int], special: bool) -> bytes:
         """The bytes of the text that these tokens are."""
         text = super().join(tokens, special)
-        for pattern, replacement in _TOO_MANY:
+        for pattern, replacement in _WITHOUT_SPACE:
             text = pattern.sub(replacement, text)
         return text
 
 
 def carried_wordpiece_joining(vocab: Vocab, carried: Carried) -> Joining:
-    """The tokenizers library's; tokens that are found in normalized text come out as found.
+    """The tokenizers library's joining; tokens found in normalized text appear normalized.
 
-    Raises ModelError for a normalizer that is not known.
+    Raises ModelError if the normalizer is not known.
     """
     normalize = normalizer_of(carried.json.get("normalizer")) or str
     shown = {t.number: normalize(t.text).encode() for t in carried.added if t.normalized}

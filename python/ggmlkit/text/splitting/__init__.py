@@ -1,1 +1,1 @@
-"""What happens to text before it is encoded: added tokens, normalizers, words."""
+"""The steps before text is encoded: normalizers, and splitting into words."""

@@ -1,4 +1,4 @@
-"""SentencePiece's normalizer, as gguf keys have it: compiled replacements, and rules for spaces."""
+"""SentencePiece's normalizer from gguf keys: compiled replacements, and rules for spaces."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ggmlkit.text.vocab import Vocab, charsmap, flag
 
 @dataclass(frozen=True)
 class SpaceRules:
-    """What becomes of spaces.
+    """How spaces are normalized.
 
     Attributes:
-        before: a text gets one before it.
-        after: a text gets one after it.
-        collapse: several count as one, and those around a text as none.
+        before: whether a space is added before a text.
+        after: whether a space is added after a text.
+        collapse: whether several spaces become one, and those around a text are removed.
     """
 
     before: bool
@@ -31,7 +31,7 @@ class SpaceRules:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> SpaceRules:
-        """By the file's keys; ModelError for one that is neither true nor false."""
+        """From the file's keys; ModelError if one is neither true nor false."""
         adds = flag(metadata, "add_space_prefix", True)
         suffix = flag(metadata, "treat_whitespace_as_suffix", False)
         collapse = flag(metadata, "remove_extra_whitespaces", False)
@@ -45,15 +45,15 @@ def compiled_normalizer(
     *,
     by_words: bool = False,
 ) -> Normalize:
-    """The function that it is; its spaces are ``▁``.
+    """The normalizer as a function; its output has ``▁`` for spaces.
 
     Args:
         vocab: the vocabulary of ``kept``.
         metadata: the file's keys.
-        kept: tokens that stay as they are wherever a text has them.
-        by_words: every word gets a space of its own, which is llama.cpp's way.
+        kept: tokens that are never changed inside a text.
+        by_words: whether every word gets its own space, as in llama.cpp.
 
-    It raises ModelError where the compiled replacements turn out to be damaged.
+    The function raises ModelError if the compiled replacements are damaged.
     """
     spaces = SpaceRules.from_metadata(metadata)
     try:

@@ -1,4 +1,4 @@
-"""Which family of BPE vocabularies a name, or a file's pre-tokenizer, stands for."""
+"""Finds the family of a BPE vocabulary by name, or by a file's pre-tokenizer."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _BY_NAME = {family.name: family for family in FAMILIES}
 
 
 def known_names() -> list[str]:
-    """Every name that ``by_name`` takes, in order."""
+    """All names that ``by_name`` knows, sorted."""
     return sorted({*_BY_NAME, *ALIASES})
 
 
 def by_name(name: str) -> PreTokenizer:
-    """The family that ``tokenizer.ggml.pre`` names, with what goes with the name.
+    """The family that ``tokenizer.ggml.pre`` names, with the settings of this name.
 
-    Raises ModelError for a name that is not known.
+    Raises ModelError if the name is not known.
     """
     family = _BY_NAME.get(ALIASES.get(name, name))
     if family is None:
         raise ModelError(
-            f"pre-tokenizer {name[:80]!r} is none of those known: {', '.join(known_names())}"
+            f"pre-tokenizer {name[:80]!r} is not known, only {', '.join(known_names())}"
         )
     return replace(
         family,
@@ -60,7 +60,7 @@ def by_name(name: str) -> PreTokenizer:
 
 
 def expressions_of(steps: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """The expressions that steps cut text by, in order; None if they do anything else."""
+    """The expressions that the steps split text with, in order; None if they do anything else."""
     meaning = _meaning(sequence(tuple(map(dict, steps))))
     if any(kind not in ("split", "bytes") for kind, _ in meaning):
         return None
@@ -70,20 +70,20 @@ def expressions_of(steps: Sequence[Mapping[str, Any]]) -> list[str] | None:
 def recognised(
     pre_tokenizer: Mapping[str, Any] | None, *, nfc: bool, ignore_merges: bool
 ) -> PreTokenizer | None:
-    """The family whose steps these are; None if they are nobody's.
+    """The family that has these steps; None if no family has them.
 
-    Of several, the one that is like ``nfc`` and ``ignore_merges`` as well, or most nearly so; then
-    the one that is spelled alike.
+    Of several, the one that agrees best with ``nfc`` and ``ignore_merges``; then the one whose
+    steps are written the same.
     """
     steps, meaning = flat_steps(pre_tokenizer), _meaning(pre_tokenizer)
-    alike = [
+    equivalent = [
         family
         for family in FAMILIES
         if family.byte_letters
         and meaning in (_meaning(family.json), _meaning(sequence(family.steps)))
     ]
     return max(
-        alike,
+        equivalent,
         key=lambda family: (
             (family.nfc == nfc) + (family.ignore_merges == ignore_merges),
             flat_steps(family.json) == steps,
@@ -93,32 +93,31 @@ def recognised(
 
 
 def quick(regex: str) -> str:
-    """The expression, or one that makes the same words in time linear in the text.
+    """The expression, or one that gives the same words in time linear in the text.
 
-    For splitting by a tokenizer.json's own expressions; those of no known family come back as they
-    are.
+    It is for a tokenizer.json's own expressions; those of unknown families are returned unchanged.
     """
     return expressions.LINEAR.get(regex, regex)
 
 
 def _meaning(pre_tokenizer: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """What the steps do, without the fields that change no ids; known splits said plainly."""
-    said: list[tuple[str, str]] = []
+    """What the steps do, in normal form: without fields that don't affect ids."""
+    meaning: list[tuple[str, str]] = []
     for step in flat_steps(pre_tokenizer):
         if step.get("type") == "ByteLevel":
             if step.get("add_prefix_space"):
-                said.append(("prefix", ""))
+                meaning.append(("prefix", ""))
             if step.get("use_regex", True):
-                said.append(("split", expressions.GPT2))
-            said.append(("bytes", ""))
+                meaning.append(("split", expressions.GPT2))
+            meaning.append(("bytes", ""))
         else:
             regex = _expression(step)
-            said.append(("other", repr(step)) if regex is None else ("split", regex))
-    return said
+            meaning.append(("other", repr(step)) if regex is None else ("split", regex))
+    return meaning
 
 
 def _expression(step: Mapping[str, Any]) -> str | None:
-    """The expression whose matches a step makes words of; None if it does something else."""
+    """The expression whose matches become words in a step; None if it does something else."""
     kind, behavior = step.get("type"), step.get("behavior")
     if kind == "Digits":
         return expressions.DIGIT if step.get("individual_digits") else expressions.NUMBER
@@ -131,12 +130,12 @@ def _expression(step: Mapping[str, Any]) -> str | None:
     pattern = step.get("pattern") if kind == "Split" else None
     regex = pattern.get("Regex") if isinstance(pattern, Mapping) else None
     plain = behavior == "Isolated" and not step.get("invert")
-    # Qwen and Llama files cut by "Removed" inverted too; the matched words are the same.
+    # Qwen's and Llama's files also use inverted "Removed", which gives the same words.
     inverted = behavior == "Removed" and step.get("invert")
     return _plain(regex) if isinstance(regex, str) and (plain or inverted) else None
 
 
-# Parts of expressions that files write in several ways, with the same matches.
+# Parts of expressions that files write in several ways, and the usual form with the same matches.
 _SPELLINGS = (
     ("\r", r"\r"),
     ("\n", r"\n"),
@@ -152,7 +151,7 @@ _SPELLINGS = (
 
 
 def _plain(regex: str) -> str:
-    """The expression in one of the spellings that files have for it."""
+    """The expression in the usual form of the several forms in files."""
     for other, usual in _SPELLINGS:
         regex = regex.replace(other, usual)
     return regex

@@ -1,7 +1,7 @@
-"""The families of BPE vocabularies, by how they cut text into words, and all their names.
+"""The families of BPE vocabularies, by how they split text into words, and all their names.
 
-The steps are written as a ``tokenizer.json`` has them, so that one table builds tokenizers, writes
-files and recognises files of others. All names that llama.cpp takes in ``tokenizer.ggml.pre`` are
+The steps are written as in a ``tokenizer.json``, so that one table builds tokenizers, writes files
+and recognizes other programs' files. All names that llama.cpp knows in ``tokenizer.ggml.pre`` are
 here (``llama_vocab::impl::load`` of src/llama-vocab.cpp, October 2026).
 """
 
@@ -41,35 +41,35 @@ _NUMBERS: Step = {"type": "Digits", "individual_digits": False}
 
 
 def _splits(*regexes: str) -> tuple[Step, ...]:
-    """The steps of a byte-level BPE that cuts by these expressions, one after the other."""
+    """The steps of a byte-level BPE that splits with these expressions, one after the other."""
     return (*map(_split, regexes), _BYTES)
 
 
 @dataclass(frozen=True)
 class PreTokenizer:
-    """One family: how it cuts text, and what goes with that. Equal ones give the same words.
+    """One family: how it splits text, and its settings. Equal families give the same words.
 
     Attributes:
-        name: of the family; a name that llama.cpp takes.
-        steps: cut as llama.cpp does, in time linear in the text: for files whose own tokenizer.json
-            is not known.
-        own: the steps that the family's tokenizer.json files have; ``steps`` where there are none
-            or they are not known. Files are recognised and written by these.
+        name: of the family; a name that llama.cpp knows.
+        steps: split as llama.cpp does, in time linear in the text; for files whose own
+            tokenizer.json is not known.
+        own: the steps of the family's tokenizer.json files; ``steps`` if there are none or they
+            are not known. Files are recognized and written with these.
         nfc: whether the family's tokenizer.json composes the text (NFC) first. llama.cpp does not.
         ignore_merges: whether a word that is a token needs no merges.
-        byte_letters: whether vocabulary and words spell bytes in GPT-2's letters. Otherwise pieces
-            are plain text, and bytes of characters that are no piece are tokens such as ``<0x0A>``.
-        escapes_spaces: whether every space of a text becomes ``▁`` before it is cut.
+        byte_letters: whether vocabulary and words write bytes as GPT-2's letters. Otherwise pieces
+            are plain text, and a character without a piece becomes byte tokens such as ``<0x0A>``.
+        escapes_spaces: whether every space of a text becomes ``▁`` before it is split.
         leads_words: whether a word that begins neither with ``▁`` nor with a line break gets a
             ``▁`` in front.
-        whole_line_breaks: whether a word of line breaks alone that is a token needs no merges.
-        adds_bos, adds_eos: whether a text is begun or ended by a special token where the file does
-            not say.
-        needs_bos: whether the first token is added even where the file says otherwise.
-        adds_sep: whether a pair of texts has the separator between them where the file does not
-            say; it changes nothing for one text.
-        cleans_spaces: whether llama.cpp's decoding drops spaces before ``.``, ``'s`` and kin.
-        left_stripping: tokens that take the white space on their left.
+        whole_line_breaks: whether a word of line breaks only that is a token needs no merges.
+        adds_bos, adds_eos: whether a special token is added before or after a text, if the file
+            has no key for it.
+        needs_bos: whether the first token is added even if the file's key is false.
+        adds_sep: whether the separator is added between a pair of texts, if the file has no key for
+            it; it has no effect on a single text.
+        cleans_spaces: whether llama.cpp's decoding removes spaces before ``.``, ``'s`` and similar.
+        left_stripping: tokens that include the white space to their left.
     """
 
     name: str = field(compare=False)
@@ -99,7 +99,7 @@ class PreTokenizer:
 
 
 def sequence(steps: tuple[Step, ...]) -> Step:
-    """Steps as one, as a tokenizer.json has it."""
+    """The steps as one ``pre_tokenizer`` entry of a tokenizer.json."""
     return steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": list(steps)}
 
 
@@ -111,7 +111,7 @@ _BLOOM_OWN = _splits(expressions.BLOOM_OWN)
 _WHOLE_LINES = (_split(expressions.LINES),)
 _AFTER_EAST_ASIA = (expressions.DEEPSEEK_V3_EAST_ASIA, expressions.DEEPSEEK_V3)
 
-# One for each way to cut. Of those that a file is like, the first is its name.
+# One for each way to split. If several fit a file, the first gives the file's name.
 FAMILIES = (
     PreTokenizer("gpt-2", (_GPT2,)),
     PreTokenizer("olmo", (_GPT2,), nfc=True),
@@ -291,7 +291,7 @@ FAMILIES = (
     ),
     PreTokenizer("whitespace", (_WITHOUT_SPACES,), byte_letters=False),
 )
-# Names that cut as a family does.
+# Other names that split as a family does.
 ALIASES = {
     alias: family
     for family, aliases in {
@@ -317,7 +317,7 @@ ALIASES = {
     for alias in aliases.split()
 }
 
-# What goes with single names, not with how their family cuts.
+# Settings of single names that are not their family's.
 NO_BOS = frozenset(("glm4", "glm5"))
 ADDS_SEP = frozenset(("jina-v1-en", "jina-v2-code", "roberta-bpe"))
 MASK_STRIPS_LEFT = frozenset(("jina-v2-code", "jina-v2-de", "jina-v2-es", "mmbert"))

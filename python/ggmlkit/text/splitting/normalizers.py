@@ -1,4 +1,4 @@
-"""What is done to text before tokens are looked for in it, out of a tokenizer.json."""
+"""The normalizers of a tokenizer.json, applied to text before it is encoded."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from ggmlkit.text.tokenizers_library import tokenizers_library
 
 Normalize = Callable[[str], str]
 _CHARSMAP = "the vocabulary's precompiled_charsmap"
-_LONGEST = 64  # characters that one is replaced by; a file could make text grow without end
+_LONGEST = 64  # characters that replace one; without a limit, a file could make text grow endlessly
 _MOST_STEPS = 50
-_MOST_GROWTH = 64  # of all steps together: how many times as long a text may become
-# One character or set of them, some number of times: found in one walk through a text.
+_MOST_GROWTH = 64  # the factor by which all steps together can make a text longer
+# One character or set of characters, repeated a number of times: matches take linear time.
 _SIMPLE_REGEX = re.compile(
     r"(\\[stnrd]|\[\^?[^\\\[\]^&]+\]|[^\\()\[\]{}*+?|.^$])([+]|\{\d{1,2},?\d{0,2}\})?"
 )
-# The spaces around a text, as this library writes SentencePiece's remove_extra_whitespaces.
+# Matches the spaces around a text; this library writes it for SentencePiece's
+# remove_extra_whitespaces.
 TRIMMED = r"\A +|[ ▁]+\z"
-# The library's own, by type; those of Unicode forms and cases take no settings.
+# Types that the library implements and that take no settings.
 _PLAIN = ("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Lowercase", "StripAccents")
 
 
 def normalizer_of(normalizer: object) -> Normalize | None:
-    """The function of a ``normalizer`` entry; None if it does nothing.
+    """A ``normalizer`` entry as a function; None if it does nothing.
 
-    Raises ModelError for one that is not known, or that a damaged or hostile file asks for.
+    Raises ModelError if a step is not known, or if the entry is damaged or hostile.
     """
     if normalizer is not None and not isinstance(normalizer, Mapping):
-        raise ModelError(f"the normalizer is {str(normalizer)[:80]!r}, no object")
-    found = flat_steps(normalizer)
-    if len(found) > _MOST_STEPS:
-        raise ModelError(f"the normalizer has {len(found)} steps, more than {_MOST_STEPS}")
-    steps = [_step(step) for step in found]
+        raise ModelError(f"the normalizer is {str(normalizer)[:80]!r}, not an object")
+    entries = flat_steps(normalizer)
+    if len(entries) > _MOST_STEPS:
+        raise ModelError(f"the normalizer has {len(entries)} steps, more than {_MOST_STEPS}")
+    steps = [_step(entry) for entry in entries]
     if not steps:
         return None
-    growth = math.prod(map(_growth, found))
+    growth = math.prod(map(_growth, entries))
     if growth > _MOST_GROWTH:
         raise ModelError(
             f"the normalizer makes text up to {growth:.0f} times as long,"
@@ -59,11 +60,11 @@ def normalizer_of(normalizer: object) -> Normalize | None:
 
 
 def precompiled(charsmap: bytes) -> Normalize:
-    """SentencePiece's compiled normalizer: the size of a table, the table, texts."""
-    # The library takes memory for the table before it looks whether that is there.
+    """SentencePiece's compiled normalizer; ``charsmap`` is a table's size, the table, and texts."""
+    # The library allocates memory for the table before it checks that the table exists.
     size, left = int.from_bytes(charsmap[:4], "little"), len(charsmap) - 4
     if size > left:
-        raise ModelError(f"{_CHARSMAP} has a table of {size} bytes in {max(left, 0)}")
+        raise ModelError(f"{_CHARSMAP} has a table of {size} bytes, but only {max(left, 0)} follow")
     if not _stays_inside(charsmap, size):
         raise ModelError(f"{_CHARSMAP} is damaged: its table points outside")
     longest = _longest_text(charsmap)
@@ -76,16 +77,16 @@ def precompiled(charsmap: bytes) -> Normalize:
 
 
 def _stays_inside(charsmap: bytes, size: int) -> bool:
-    """Whether no text leads outside the table, or to what is no beginning of a character.
+    """Whether all links of the table stay inside it, and all its results begin a character.
 
-    The library looks without checks, and where that fails writes to standard error.
+    The library doesn't check this; it writes to standard error if it fails.
     """
     if size == 0 or size % 4:
         return False
     units, texts = np.frombuffer(charsmap, "<u4", size // 4, 4), charsmap[4 + size :]
     nodes = np.flatnonzero(units >> 31 == 0)
     unit = units[nodes]
-    children = nodes ^ (unit >> 10 << ((unit >> 6) & 8))  # the first; others differ in 8 bits
+    children = nodes ^ (unit >> 10 << ((unit >> 6) & 8))  # the first child; others differ in 8 bits
     if ((children | 0xFF) >= len(units)).any():
         return False
     values = units[children[(unit >> 8) & 1 == 1]] & 0x7FFFFFFF
@@ -95,15 +96,15 @@ def _stays_inside(charsmap: bytes, size: int) -> bool:
 
 
 def _longest_text(charsmap: bytes) -> int:
-    """Characters of the longest text that a compiled normalizer puts in."""
+    """Length, in characters, of the longest text that a compiled normalizer inserts."""
     texts = charsmap[4 + int.from_bytes(charsmap[:4], "little") :].split(b"\0")
     return max(len(text.decode("utf-8", "replace")) for text in texts)
 
 
 def _growth(step: Mapping[str, Any]) -> float:
-    """How many times as long a step that is known may make a text; what it puts before aside.
+    """The factor by which a known step can make a text longer; Prepend is not counted.
 
-    Unicode's own forms are left out: text that has one of them stays as it is.
+    Unicode's normalization forms are not counted either: normalized text stays as it is.
     """
     if step.get("type") == "Precompiled":
         return max(1, _longest_text(_decoded(step)))
@@ -116,7 +117,7 @@ def _decoded(step: Mapping[str, Any]) -> bytes:
     try:
         return base64.b64decode(step.get("precompiled_charsmap") or b"", validate=True)
     except (binascii.Error, TypeError, ValueError):
-        raise ModelError(f"{_CHARSMAP} is no base64") from None
+        raise ModelError(f"{_CHARSMAP} is not base64") from None
 
 
 def _step(step: Mapping[str, Any]) -> Normalize:
@@ -124,8 +125,8 @@ def _step(step: Mapping[str, Any]) -> Normalize:
     if kind in _PLAIN:
         return _of_library(str(kind))
     if kind == "Prepend":
-        first = _short(step.get("prepend"))
-        return lambda text: first + text if text else text
+        prefix = _short(step.get("prepend"))
+        return lambda text: prefix + text if text else text
     if kind == "Replace":
         return _replacing(step.get("pattern"), _short(step.get("content")))
     if kind == "Strip":
@@ -145,15 +146,15 @@ def _step(step: Mapping[str, Any]) -> Normalize:
 
 
 def simple_regex(pattern: object) -> Any:
-    """The library's expression, if it is found in one walk through any text; else None.
+    """The library's regular expression, if its matches take linear time; else None.
 
-    A file's own could take forever.
+    An arbitrary expression of a file could take endless time.
     """
     if isinstance(pattern, str) and len(pattern) <= _LONGEST and _SIMPLE_REGEX.fullmatch(pattern):
         try:
             return tokenizers_library().Regex(pattern)
         except Exception as error:  # the library raises no other class
-            raise ModelError(f"the expression {pattern!r} is none: {error}") from None
+            raise ModelError(f"the regular expression {pattern!r} is not valid: {error}") from None
     return None
 
 
@@ -173,7 +174,9 @@ def _replacing(pattern: object, content: str) -> Normalize:
 
 def _short(text: object) -> str:
     if not isinstance(text, str) or len(text) > _LONGEST:
-        raise ModelError(f"the normalizer puts in {str(text)[:80]!r}, no text of up to {_LONGEST}")
+        raise ModelError(
+            f"the normalizer inserts {str(text)[:80]!r}, not a text of up to {_LONGEST} characters"
+        )
     return text
 
 
@@ -184,7 +187,7 @@ def _of_library(kind: str, *arguments: Any, **settings: Any) -> Normalize:
         try:
             return str(normalizer.normalize_str(text))
         except BaseException as error:
-            # The library reads a damaged table without checks and panics, which is no Exception.
+            # With a damaged table, the library panics; a PanicException is not an Exception.
             if type(error).__name__ != "PanicException":
                 raise
             raise ModelError(f"{_CHARSMAP} is damaged: {error}") from None

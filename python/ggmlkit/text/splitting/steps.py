@@ -1,6 +1,6 @@
-"""How text is cut before a model looks for its pieces, out of a tokenizer.json.
+"""The pre-tokenizers of a tokenizer.json, which split text into words.
 
-Byte-level vocabularies have their own way: see pretokenizers.py.
+Those of byte-level vocabularies are in families.py and words.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ggmlkit.text.tokenizer_steps import flat_steps
 from ggmlkit.text.tokenizers_library import tokenizers_library
 from ggmlkit.text.white_space import WHITE_SPACE
 
-# The words of a stretch of text. The second argument: whether it begins the whole text. An empty
-# word comes first where the beginning was left out, so that no other word takes its place.
+# Returns the words of a piece of text. Second argument: whether it begins the text. If the
+# beginning was left out, an empty word comes first, so that no other word counts as the first.
 Words = Callable[[str, bool], list[str]]
 _MOST_STEPS = 10  # each pair could double the number of words
 _BEHAVIORS = {
@@ -32,23 +32,23 @@ _WHITE_SPACE = re.compile(f"[{WHITE_SPACE}]+")
 
 
 def words_of(pre_tokenizer: object) -> Words:
-    """The function of a ``pre_tokenizer`` entry.
+    """A ``pre_tokenizer`` entry as a function.
 
-    Raises ModelError for a step that is not known, or that could take forever.
+    Raises ModelError if a step is not known, or could take endless time.
     """
-    found = flat_steps(pre_tokenizer)
-    if len(found) > _MOST_STEPS:
-        raise ModelError(f"the pre-tokenizer has {len(found)} steps, more than {_MOST_STEPS}")
-    steps = [_step(step) for step in found]
+    entries = flat_steps(pre_tokenizer)
+    if len(entries) > _MOST_STEPS:
+        raise ModelError(f"the pre-tokenizer has {len(entries)} steps, more than {_MOST_STEPS}")
+    steps = [_step(entry) for entry in entries]
 
     def words(text: str, first: bool) -> list[str]:
-        found = [text]
+        parts = [text]
         for step in steps:
-            cut: list[str] = []
-            for number, word in enumerate(found):
-                cut += step(word, first and number == 0) if word else [""]
-            found = cut
-        return [word for word in found if word]
+            smaller: list[str] = []
+            for number, part in enumerate(parts):
+                smaller += step(part, first and number == 0) if part else [""]
+            parts = smaller
+        return [part for part in parts if part]
 
     return words
 
@@ -70,16 +70,18 @@ def _step(step: Mapping[str, Any]) -> Words:
         pattern = step.get("pattern")
         pattern = pattern if isinstance(pattern, Mapping) else {}
         text = pattern.get("String")
-        sought = text if isinstance(text, str) else simple_regex(pattern.get("Regex"))
-        if sought:
-            return _of_library("Split", sought, behavior, bool(step.get("invert")))
+        separator = text if isinstance(text, str) else simple_regex(pattern.get("Regex"))
+        if separator:
+            return _of_library("Split", separator, behavior, bool(step.get("invert")))
     raise ModelError(f"the pre-tokenizer {str(dict(step))[:80]} is not supported")
 
 
 def _metaspace(step: Mapping[str, Any]) -> Words:
     mark = step.get("replacement", SPACE)
     if not isinstance(mark, str) or len(mark) != 1:
-        raise ModelError(f"the pre-tokenizer puts {str(mark)[:80]!r} for a space, no character")
+        raise ModelError(
+            f"the pre-tokenizer replaces a space by {str(mark)[:80]!r}, not by one character"
+        )
     scheme, split = metaspace_scheme(step), step.get("split", True)
     word = re.compile(f"{re.escape(mark)}?[^{re.escape(mark)}]+|{re.escape(mark)}")
 

@@ -1,4 +1,4 @@
-"""How a byte-level vocabulary's text is cut into words."""
+"""Splits the text of byte-level vocabularies into words."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from ggmlkit.text.tokenizers_library import tokenizers_library
 
 
 def splitter(steps: Sequence[Mapping[str, Any]]) -> _core.WordSplitter | LibrarySplitter:
-    """What cuts text by the steps of a pre-tokenizer, as a tokenizer.json has them.
+    """A splitter for the steps of a tokenizer.json's pre-tokenizer.
 
-    The compiled one, where it reads all their expressions; else the tokenizers library.
+    It is the compiled one if that supports all expressions; else the tokenizers library's.
     """
     expressions = pretokenizers.expressions_of(steps)
     if expressions is not None:
         try:
             return _core.WordSplitter(expressions)
         except ValueError:
-            pass  # beyond the language that the compiled one reads
+            pass  # an expression that the compiled splitter doesn't support
     return LibrarySplitter(steps)
 
 
 class LibrarySplitter:
-    """The tokenizers library's steps, but for the one that turns bytes into letters."""
+    """The tokenizers library's steps, without the one that converts bytes to letters."""
 
     def __init__(self, steps: Sequence[Mapping[str, Any]]) -> None:
-        """From steps that a family of this library has."""
+        """From steps of a known family."""
         library = tokenizers_library()
-        cuts = [_library_step(library, step) for step in steps]
-        self._cuts = library.pre_tokenizers.Sequence([cut for cut in cuts if cut is not None])
+        splits = [_library_step(library, step) for step in steps]
+        kept = [split for split in splits if split is not None]
+        self._splits = library.pre_tokenizers.Sequence(kept)
 
     def words(self, text: str, letters: bool) -> list[str]:
-        """The words, in GPT-2's letters for bytes or as they are."""
-        found = [word for word, _ in self._cuts.pre_tokenize_str(text)]
-        return [spelled(word.encode()) for word in found] if letters else found
+        """The words, as text or in GPT-2's letters for bytes."""
+        words = [word for word, _ in self._splits.pre_tokenize_str(text)]
+        return [spelled(word.encode()) for word in words] if letters else words
 
 
 def _library_step(library: Any, step: Mapping[str, Any]) -> Any:

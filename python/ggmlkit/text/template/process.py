@@ -1,8 +1,8 @@
-"""Processes that render chat templates, each within bounds that no template can leave.
+"""Processes that render chat templates, with limits that no template can exceed.
 
-A template is a program of somebody else's. It runs in a process of its own, which is started when
-the first is rendered, kept for the next, and ends with this one. It is given a copy of the values
-and returns text.
+A template is a program from an untrusted source. It runs in a separate process, which is started on
+first use, kept for the next template, and ends with this process. It gets a copy of the values and
+returns text.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from ggmlkit.text.template.protocol import (
 
 _BOUNDS = Bounds()
 _MOST_PROCESSES = 4
-_PATIENCE = 60.0  # seconds without a word; a machine may be busy, or a process stopped
+_PATIENCE = 60.0  # seconds without an answer; the machine can be busy, or the process stopped
 _SECONDS_TO_END = 5.0
 _LONGEST = 64 << 20  # bytes of a request
-# Bytes of an answer, and more for each byte of the request: whoever reads it takes longer than it
-# took to make.
+# Limit of an answer in bytes, and more for each byte of the request: to process a long answer takes
+# more time than to make it.
 _LONGEST_TEXT, _TEXT_OF_A_BYTE = 4 << 20, 4
 _BOOT = """\
 import sys
@@ -49,7 +49,7 @@ sys.path[:] = [p for p in sys.path if p] + sys.argv[3:]
 from ggmlkit.text.template.worker import Bounds, serve
 serve(Bounds(float(sys.argv[1]), int(sys.argv[2])))
 """
-# Of the environment, what Python may need to start; and the time zone.
+# Environment variables that Python can need to start, and the time zone.
 _ENVIRONMENT = (
     "LD_LIBRARY_PATH",
     "PYTHONHOME",
@@ -60,7 +60,7 @@ _ENVIRONMENT = (
 
 
 class Running(Protocol):
-    """A process, as ``subprocess`` has it."""
+    """A running process, with the methods of ``subprocess.Popen`` used here."""
 
     returncode: int
 
@@ -73,12 +73,12 @@ Start: TypeAlias = Callable[[Bounds, int], Running]
 
 
 class Renderers:
-    """A few processes that render templates; any number of threads may use them.
+    """A few processes that render templates; any number of threads can use them.
 
     Args:
-        bounds: what a template may take.
-        most: how many processes there may be; more threads wait for each other.
-        patience: seconds to wait for a process that says nothing.
+        bounds: the limits of a template.
+        most: the largest number of processes; if all are busy, threads wait.
+        patience: seconds to wait for an answer of a process.
         start: starts a process that answers on the given end of a socket.
     """
 
@@ -95,22 +95,22 @@ class Renderers:
         _ALL.add(self)
 
     def rendered(self, source: str, variables: dict[str, Any]) -> str:
-        """The text that a template makes.
+        """The rendered text of a template.
 
         Args:
             source: a jinja2 template.
             variables: plain values; see ``values.plain``.
 
         Raises:
-            ModelError: the template is no jinja2, fails, refuses the variables, takes too much
-                time or memory; or no process can be started.
+            ModelError: the template is not valid jinja2, fails, refuses the variables, or takes too
+                much time or memory; or no process can be started.
         """
         now = datetime.now()
         moment = (*now.timetuple()[:6], now.microsecond)
         request = marshal.dumps((source, variables, moment), 4)
         if len(request) > _LONGEST:
             raise ModelError(
-                f"messages of {len(request) >> 20} MB are more than a chat template can be given"
+                f"the messages have {len(request) >> 20} MB, too much for a chat template"
             )
         with self._process() as process:
             kind, text = process.answer(request)
@@ -119,7 +119,7 @@ class Renderers:
         return decoded(text)
 
     def prepare(self) -> None:
-        """Have a process start meanwhile: to import what it needs takes it a moment.
+        """Start a process in advance, as it takes a moment to import its modules.
 
         Raises:
             ModelError: no process can be started.
@@ -138,25 +138,25 @@ class Renderers:
             process.kill()
 
     def _forget(self) -> None:
-        """Begin with no process."""
+        """Begin without processes."""
         self._changed = threading.Condition()
         self._idle: list[_Process] = []
         self._alive: set[_Process] = set()
 
     def after_fork(self) -> None:
-        """In a forked process: those of its parent are the parent's."""
+        """Called in a forked process: forget the processes, which belong to the parent."""
         for process in self._alive:
             process.abandon()
         self._forget()
 
     @contextmanager
     def _process(self) -> Iterator[_Process]:
-        """A process that no other thread uses; afterwards it waits for the next, if it can."""
+        """A process that no other thread uses; afterwards it is kept for the next template."""
         process = self._taken()
         try:
             yield process
         except BaseException:
-            process.kill()  # whatever it was, the process may still be at it
+            process.kill()  # it can still be working on the request
             raise
         finally:
             with self._changed:
@@ -175,7 +175,7 @@ class Renderers:
                 process = self._idle.pop()
                 if process.is_running():
                     return process
-                process.kill()  # something else did already: its socket is still open
+                process.kill()  # it has ended already, but its socket is still open
                 self._alive.discard(process)
             process = _Process(self._start, self._bounds, self._patience)
             self._alive.add(process)
@@ -189,13 +189,13 @@ class _Process:
         self._bounds = bounds
         self._is_ready = False
         try:
-            self._socket, theirs = socket.socketpair()
+            self._socket, other_end = socket.socketpair()
         except OSError as error:
             raise _no_process(error) from error
         self._socket.settimeout(patience)
-        with theirs:
+        with other_end:
             try:
-                self._process = start(bounds, theirs.fileno())
+                self._process = start(bounds, other_end.fileno())
             except (OSError, subprocess.SubprocessError) as error:
                 self._socket.close()
                 raise _no_process(error) from error
@@ -204,7 +204,7 @@ class _Process:
                 raise
 
     def answer(self, request: bytes) -> tuple[bytes, bytearray]:
-        """Kind and text of the answer; ModelError if the process ends instead."""
+        """Kind and text of the answer; ModelError if the process ends without one."""
         try:
             for part in (REQUEST.pack(len(request)), request):
                 self._socket.sendall(part, socket.MSG_NOSIGNAL)
@@ -214,17 +214,17 @@ class _Process:
         except TimeoutError:
             self.kill()
             raise ModelError(
-                f"the process that renders chat templates has said nothing for "
-                f"{self._socket.gettimeout():g} seconds: it was ended, try again"
+                f"the process that renders chat templates has not answered for "
+                f"{self._socket.gettimeout():g} seconds and was ended; try again"
             ) from None
-        except OSError as error:  # the socket is closed at its other end
+        except OSError as error:  # the other end of the socket is closed
             raise self._ended() from error
 
     def is_running(self) -> bool:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it now: there is nothing that it would have to finish."""
+        """End the process at once; it has nothing to finish."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
         self._socket.close()
@@ -232,7 +232,7 @@ class _Process:
         self._process.wait()
 
     def abandon(self) -> None:
-        """Leave it alone: it belongs to another process."""
+        """Forget the process without ending it, as it belongs to another process."""
         self._socket.close()
         self._process.returncode = 0
 
@@ -241,8 +241,8 @@ class _Process:
         if size > longest:
             self.kill()
             raise ModelError(
-                f"the chat template makes {size >> 20} MB of text of these messages, far too much "
-                "for a prompt: it is broken or hostile"
+                f"the chat template makes {size >> 20} MB of text from these messages, far too "
+                "much for a prompt: it is broken or hostile"
             )
         text = self._bytes(size)
         if last:
@@ -260,7 +260,7 @@ class _Process:
         return found
 
     def _ended(self) -> ModelError:
-        """Why there is no answer."""
+        """The error that says why there is no answer."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS_TO_END)
         self.kill()
@@ -281,7 +281,7 @@ class _Process:
 
 
 def _started(bounds: Bounds, channel: int) -> subprocess.Popen[bytes]:
-    """A new process, which answers on its standard input."""
+    """A new process that answers on its standard input."""
     return subprocess.Popen(
         _command(bounds),
         stdin=channel,
@@ -289,19 +289,19 @@ def _started(bounds: Bounds, channel: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         cwd="/",
         env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-        start_new_session=True,  # Ctrl-C in the terminal must not reach it
+        start_new_session=True,  # so that Ctrl-C in the terminal does not reach it
     )
 
 
 def _command(bounds: Bounds) -> list[str]:
-    """What starts a process, which imports nothing of the current folder's or the user's."""
+    """The command of a process that imports nothing from the current or the user's folder."""
     folders = [Path(__file__).absolute().parents[3], *map(_folder, ("jinja2", "markupsafe"))]
-    words = (bounds.seconds, bounds.megabytes, *dict.fromkeys(folders))
-    return [str(_python()), "-s", "-S", "-c", _BOOT, *map(str, words)]
+    arguments = (bounds.seconds, bounds.megabytes, *dict.fromkeys(folders))
+    return [str(_python()), "-s", "-S", "-c", _BOOT, *map(str, arguments)]
 
 
 def _folder(package: str) -> Path:
-    """Where a package is imported from."""
+    """The folder that a package is imported from."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelError(f"chat templates need the package {package}, which is not installed")
@@ -309,24 +309,22 @@ def _folder(package: str) -> Path:
 
 
 def _python() -> Path:
-    """An interpreter: a program that Python is built into may be none."""
-    spawn = sys.modules.get("multiprocessing.spawn")  # where such a program may name one
+    """A Python interpreter; ``sys.executable`` is none in a program that embeds Python."""
+    spawn = sys.modules.get("multiprocessing.spawn")  # such a program can name one there
     candidates = [
         None if spawn is None else spawn.get_executable(),
         sys.executable,
         getattr(sys, "_base_executable", None),
         Path(sys.base_exec_prefix, "bin", f"python3.{sys.version_info.minor}"),
     ]
-    for path in (Path(os.fsdecode(found)) for found in candidates if found):
+    for path in (Path(os.fsdecode(each)) for each in candidates if each):
         if path.name.startswith(("python", "pypy")) and os.access(path, os.X_OK):
             return path.absolute()
-    raise _no_process("there is no Python interpreter; name one to multiprocessing.set_executable")
+    raise _no_process("there is no Python interpreter; set one with multiprocessing.set_executable")
 
 
 def _no_process(reason: object) -> ModelError:
-    return ModelError(
-        f"chat templates are rendered in a process of their own, which can't be started: {reason}"
-    )
+    return ModelError(f"the process that renders chat templates can't be started: {reason}")
 
 
 def _signal_name(number: int) -> str:

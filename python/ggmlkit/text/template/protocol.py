@@ -1,7 +1,7 @@
 """The messages between the library and the process that renders chat templates.
 
-A message is a header and that many bytes. Requests are in Python's own ``marshal``, since they come
-from the library; answers are text, and the library trusts nothing else that comes back.
+A message is a header and as many bytes as it says. Requests use Python's ``marshal``, since they
+come from the library. Answers are plain text, because the library does not trust the process.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ OVERTIME = signal.SIGPROF  # the signal that ends it
 
 
 class Bounds(NamedTuple):
-    """What a request may take.
+    """The limits of a request.
 
     Attributes:
-        seconds: of processor time.
-        megabytes: of memory (2²⁰ bytes), that of Python itself included.
+        seconds: processor time.
+        megabytes: memory (2²⁰ bytes each), including that of Python itself.
     """
 
     seconds: float = 1.0
@@ -30,12 +30,12 @@ class Bounds(NamedTuple):
 
 
 def encoded(text: str) -> bytes:
-    """UTF-8, of lone surrogates too."""
+    """The text in UTF-8, including lone surrogates."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def decoded(text: bytes | bytearray) -> str:
-    """The text of :func:`encoded` bytes; of others as much as can be read."""
+    """The text of :func:`encoded` bytes; invalid bytes become U+FFFD."""
     try:
         return text.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""Chat templates in jinja2's sandbox, which keeps them from Python's internals.
+"""Runs chat templates in jinja2's sandbox, which protects Python's internals.
 
-Nothing here bounds the time and memory that a template takes: ``worker`` does, whose process this
-runs in. It imports nothing of the library, so that the process starts soon.
+Time and memory are limited by ``worker``, the process that this code runs in. This module imports
+nothing of the library, so that the process starts quickly.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-_LONGEST_REASON = 1000  # characters of an error that a template may choose
-# Makes Python and jinja2 import what they need for texts and errors.
+_LONGEST_REASON = 1000  # characters of an error message, which a template can choose
+# Makes Python and jinja2 import all that they need for texts and errors.
 _NEEDS_ALL = r"{{ '\N{DIGIT ONE}\n' }}{{ strftime_now('%Y') }}{{ nothing.at.all }}"
 
 
 class TemplateFailure(Exception):
-    """Why a template gives no text, as a sentence."""
+    """The reason why a template can't be rendered, as a sentence."""
 
 
 class Sandbox:
     """Renders templates; recently used ones are not compiled again.
 
-    Once it is made, nothing more is imported.
+    After construction, nothing more is imported.
     """
 
     def __init__(self) -> None:
         self._now = datetime.min
-        self._compiled = lru_cache(maxsize=8)(self._compiled_anew)
+        self._compiled = lru_cache(maxsize=8)(self._compiled_again)
         with suppress(TemplateFailure):
             self.rendered(_NEEDS_ALL, {}, datetime.now())
         environment = jinja2.Environment()
@@ -45,16 +45,16 @@ class Sandbox:
                 environment.call_filter(name, "a")
 
     def rendered(self, source: str, variables: Mapping[str, Any], now: datetime) -> str:
-        """The text that a template makes.
+        """The rendered text of a template.
 
         Args:
             source: a jinja2 template.
-            variables: what it may use.
-            now: the time that ``strftime_now`` tells.
+            variables: the template's variables.
+            now: the time that ``strftime_now`` formats.
 
         Raises:
-            TemplateFailure: the template is no jinja2, fails, or refuses the variables.
-            MemoryError: there is not enough.
+            TemplateFailure: the template is not valid jinja2, fails, or refuses the variables.
+            MemoryError: there is not enough memory.
         """
         self._now = now
         try:
@@ -64,18 +64,18 @@ class Sandbox:
         except jinja2.TemplateSyntaxError as error:
             reason = f"the chat template has an error on line {error.lineno}: {error.message}"
             raise TemplateFailure(_shortened(reason)) from error
-        # A template is a program of somebody else's: whatever it raises is the file's fault.
+        # The template comes from the file, so any exception is the file's fault.
         except Exception as error:
             reason = f"the chat template failed: {error or type(error).__name__}"
             raise TemplateFailure(_shortened(reason)) from error
 
-    def _compiled_anew(self, source: str) -> jinja2.Template:
+    def _compiled_again(self, source: str) -> jinja2.Template:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True,
             lstrip_blocks=True,
             extensions=["jinja2.ext.loopcontrols", _Generation],
         )
-        del environment.globals["lipsum"]  # no prompt has it
+        del environment.globals["lipsum"]  # no prompt needs it
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = self._strftime_now
@@ -86,7 +86,7 @@ class Sandbox:
 
 
 class _Generation(Extension):
-    """``{% generation %}…{% endgeneration %}`` marks the assistant's words for training only."""
+    """Ignores ``{% generation %}…{% endgeneration %}``, which marks text for training only."""
 
     tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
 
@@ -102,7 +102,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """jinja2's own filter escapes for HTML, which a prompt must not be."""
+    """The ``tojson`` filter; jinja2's own escapes HTML, which is wrong in a prompt."""
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,

@@ -1,4 +1,4 @@
-"""What a chat template may be given: values that look the same in another process."""
+"""The values that a chat template can get: those that are the same in another process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from ggmlkit.errors import ModelError
 
-_MOST = 500_000  # parts; a conversation of 10 000 messages has some 40 000
-_DEEPEST = 200  # in each other
+_MOST_PARTS = 500_000  # a conversation of 10 000 messages has about 40 000
+_DEEPEST = 200  # levels of nesting
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _BASES: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
@@ -16,28 +16,28 @@ _BASES: dict[type, Callable[[Any], Any]] = {
     float: float.__float__,
 }
 _OTHER_SEQUENCES = (str, bytes, bytearray, memoryview)
-_Place: TypeAlias = "tuple[_Place, object] | str"  # what it lies in, and where there
+_Place: TypeAlias = "tuple[_Place, object] | str"  # the container's place, and the key in it
 
 
 def plain(value: object, name: str) -> Any:
-    """A copy of a value, of text, numbers, bool, None, lists, tuples and dicts alone.
+    """A copy of a value that consists of text, numbers, bool, None, lists, tuples and dicts only.
 
-    Subclasses of these become what they extend, other mappings dicts, other sequences lists, and
-    numpy's scalars Python's.
+    Subclasses of these become the base class, other mappings become dicts, other sequences become
+    lists, and numpy's scalars become Python's.
 
     Args:
         value: the value.
-        name: what to call it in an error.
+        name: its name in an error.
 
     Raises:
-        ModelError: a part of it is something else, or it is nested too deeply, or too large.
+        ModelError: a part has another type, or the value is nested too deeply or too large.
     """
     return _Copier().copied(value, name, 0)
 
 
 class _Copier:
     def __init__(self) -> None:
-        self._left = _MOST
+        self._left = _MOST_PARTS
 
     def copied(self, value: Any, place: _Place, depth: int) -> Any:
         kind = type(value)
@@ -64,33 +64,35 @@ class _Copier:
         return self._scalar(key, (place, "a key"))
 
     def _scalar(self, value: Any, place: _Place) -> Any:
-        # An enum of text counts as its text, which is what templates compare with.
-        for base, without_more in _BASES.items():
+        # A member of a text enum becomes its text, because templates compare with text.
+        for base, to_base in _BASES.items():
             if isinstance(value, base):
-                return without_more(value)
+                return to_base(value)
         if value is None:
             return None
         if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
-            found = value.item()
-            if type(found) in _SCALARS:
-                return found
+            scalar = value.item()
+            if type(scalar) in _SCALARS:
+                return scalar
         raise ModelError(
-            f"{_spelled(place)} is of type {type(value).__qualname__}, which no chat template "
-            "can be given: make it text, a number, a list or a dict"
+            f"{_spelled(place)} is of type {type(value).__qualname__}, which a chat template "
+            "can't get: make it text, a number, a list or a dict"
         )
 
     def _count(self, value: Any, place: _Place, depth: int) -> None:
         self._left -= len(value)
         if self._left < 0:
-            raise ModelError(f"{_root(place)} has more than {_MOST} parts, too many for a prompt")
+            raise ModelError(
+                f"{_root(place)} has more than {_MOST_PARTS} parts, too many for a prompt"
+            )
         if depth > _DEEPEST:
             raise ModelError(
-                f"{_root(place)} is nested too deeply for a chat template, or holds itself"
+                f"{_root(place)} is nested too deeply for a chat template, or contains itself"
             )
 
 
 def _is_sequence(value: object) -> bool:
-    """Whether it is a list by another name; a named tuple is an object with attributes."""
+    """Whether it becomes a list; a named tuple doesn't, as it is an object with attributes."""
     return (
         isinstance(value, Sequence)
         and not isinstance(value, _OTHER_SEQUENCES)
@@ -105,7 +107,7 @@ def _root(place: _Place) -> str:
 
 
 def _spelled(place: _Place) -> str:
-    """``messages[0]['content']``"""
+    """A place as text, such as ``messages[0]['content']``."""
     steps: list[str] = []
     while not isinstance(place, str):
         place, step = place

@@ -1,8 +1,8 @@
-"""The process that renders chat templates, and the bounds that no template can leave.
+"""The process that renders chat templates, with limits that no template can exceed.
 
-It answers requests on one socket until that is closed. A request that takes too much processor
-time is ended by a signal of the system, which needs no help of Python's, and the system gives it no
-more memory than agreed. Once everything is imported, the process can open no file and no socket.
+It answers requests on a socket until that is closed. If a request takes too much processor time, a
+signal of the system ends the process, even while Python code runs; the system also limits its
+memory. After all imports, the process can't open any file or socket.
 """
 
 from __future__ import annotations
@@ -70,27 +70,26 @@ def _send(kind: bytes, text: bytes, last: bool = False) -> None:
 
 
 class _Memory:
-    """The memory of this process, of which ``most`` bytes are allowed."""
+    """Limits the memory of this process to ``most`` bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         try:
             self._status = os.open("/proc/self/statm", os.O_RDONLY)
-        except OSError:  # then all that is mapped counts
+        except OSError:  # then all mapped memory counts
             self._status = -1
         self._mapped, self._resident = self._now()
 
     def limit(self) -> None:
-        """Let the system refuse more. It counts what is mapped, which Python has more of than it
-        has of memory."""
+        """Set the system's limit, which counts mapped memory: Python maps more than it uses."""
         _limit(resource.RLIMIT_AS, self._mapped + self._most - self._resident)
 
     def is_used(self) -> bool:
-        """Whether so much memory stays in use that the next request would get too little."""
+        """Whether so much memory stays in use that too little is left for the next request."""
         return self._now()[0] - self._mapped > self._most // 4
 
     def _now(self) -> tuple[int, int]:
-        """Bytes mapped, and in memory."""
+        """Bytes of mapped memory, and of memory in use."""
         if self._status < 0:
             return 0, 0
         mapped, resident, *_ = os.pread(self._status, 100, 0).split()
@@ -99,15 +98,15 @@ class _Memory:
 
 
 def _give_up_rights() -> None:
-    """New files, sockets and processes."""
+    """Forbid new files, sockets and processes."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, 0)
-    _limit(resource.RLIMIT_NPROC, 0)  # not of the superuser's
+    _limit(resource.RLIMIT_NPROC, 0)  # without effect for the superuser
 
 
 def _limit(what: int, most: int) -> None:
-    """Permanently; the limit that the process was started with may be lower."""
+    """Set a limit permanently; a lower limit of the process stays."""
     _, hard = resource.getrlimit(what)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (most, most))
