@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import Bench, Outcome, Step, compared, few, ours, in_words
+from bench import Bench, Outcome, Step, compared, few, in_words, ours
 from inputs import REAL, cost
 from measure import OURS, Comparison, Measure, best, seconds
 from peers import ROOT
