@@ -85,12 +85,12 @@ def check_normalizer(
         return
     if not carried:
         raise ConversionError(
-            f"{path}: the normalizer ({step_types(steps)}) is supported only if the model has all added "
-            "tokens; make the file's added_tokens fit the model's embeddings"
+            f"{path}: the normalizer ({step_types(steps)}) is supported only if the model has all "
+            "added tokens; make the file's added_tokens fit the model's embeddings"
         )
     warnings.warn(
-        f"{path}: gguf has no key for the normalizer ({step_types(steps)}); ggmlkit applies it, but "
-        "other programs do not and give some texts other ids",
+        f"{path}: gguf has no key for the normalizer ({step_types(steps)}); ggmlkit applies it, "
+        "but other programs do not and give some texts other ids",
         ConversionWarning,
         stacklevel=3,
     )
