@@ -1,5 +1,5 @@
 """What cli.md shows of the commands' own help, and of options of llama.cpp:
-`python docs/command_help.py` rewrites it.
+`.venv/bin/python docs/command_help.py` rewrites it.
 
 A test makes it again and compares.
 """

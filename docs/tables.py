@@ -1,5 +1,5 @@
 """The tables of types.md that follow from the code and the benchmarks' results:
-`python docs/tables.py` rewrites them.
+`.venv/bin/python docs/tables.py` rewrites them.
 
 A test makes them again and compares.
 """
