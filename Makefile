@@ -15,16 +15,18 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -nam
 
 help:
 	@echo "make venv      set up .venv with all development tools"
-	@echo "make demo      run the whole pipeline on a real model"
+	@echo "make build     build and install into .venv"
+	@echo "make demo      run the whole pipeline on a real model, in build/models"
 	@echo "make test      build and run all tests"
-	@echo "make lint      ruff, mypy, clang-format, clang-tidy"
-	@echo "make format    rewrite the sources as lint wants them"
+	@echo "make lint      ruff, mypy, import-linter, clang-format, clang-tidy"
+	@echo "make format    rewrite the sources so that make lint passes"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
-	@echo "make fuzz      damaged files without end: FUZZ_ARGS=\"--target gguf --seconds 600\""
+	@echo "make fuzz      damaged files, 20 seconds of each kind: FUZZ_ARGS=\"--target gguf --seconds 600\""
 	@echo "make wheel     build a wheel into dist/"
+	@echo "make clean     remove build, dist, wheelhouse and .venv"
 
 $(VENV)/.created:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'ggmlkit needs Python >= 3.10; set PYTHON=')"

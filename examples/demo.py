@@ -2,7 +2,7 @@
 
 Downloads SmolLM2-135M-Instruct, exports it as a Hugging Face folder and as a Meta folder, converts
 the Meta folder to f16, quantizes that to q5_0 and q4_0, and runs a prompt on each. Files that exist
-are used again, so an interrupted run continues where it stopped.
+are used again, so an interrupted run continues where it stopped. All files stay in the work folder.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     print_table(rows)
+    print_what_is_next(models, models / rows[-1].name)
     return 0
 
 
@@ -160,6 +161,26 @@ def ggmlkit(*arguments: str | Path, capture: bool = False) -> subprocess.Complet
         detail = f": {done.stderr.strip()}" if capture else ""
         raise DemoError(f"`ggmlkit {words[0]}` failed with exit code {done.returncode}{detail}")
     return done
+
+
+def print_what_is_next(models: Path, model: Path) -> None:
+    """What the demo leaves on the disk, and commands to try with `model`."""
+    gigabytes = sum(path.stat().st_size for path in models.rglob("*") if path.is_file()) / 1e9
+    program = shlex.quote(str(shown(Path(sys.executable).with_name("ggmlkit"))))
+    name = shlex.quote(str(model))
+    print(
+        f"\n{models} now holds {gigabytes:.1f} GB: the download, two checkpoints and three models."
+        f"\nDelete it when you are done: rm -r {shlex.quote(str(models))}"
+        "\n\nTry next:"
+        f"\n  {program} chat -m {name}"
+        f"\n  {program} inspect {name}"
+        f"\n  {program} --help"
+    )
+
+
+def shown(path: Path) -> Path:
+    """The path from the current folder, if it is below that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def print_table(rows: Sequence[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,3 +39,15 @@ def test_compiling_is_announced_and_shown(target: str) -> None:
     words = lines[at].split()
     assert "-v" in words
     assert "-q" not in words
+
+
+def test_help_and_the_guide_tell_every_target() -> None:
+    source = (ROOT / "Makefile").read_text(encoding="utf-8")
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", source, re.MULTILINE)
+    targets = set(phony.split()) - {"help"}
+    assert (
+        set(re.findall(r"^echo \"make (\w+) ", "\n".join(commands("help")), re.MULTILINE))
+        == targets
+    )
+    assert set(re.findall(r"^\| `make (\w+)` \|", guide, re.MULTILINE)) == targets
