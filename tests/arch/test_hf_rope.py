@@ -62,6 +62,7 @@ def test_gemma3_to_gguf_keys_and_back(changes: dict[str, Any], layers: dict[str,
         ),
         ({"rope_parameters": {"full_attention": 3, "sliding_attention": {}}}, "full_attention = 3"),
         ({"rope_parameters": {"other": {}}}, "differ between layers"),
+        ({"rope_parameters": {**LINEAR}}, "full_attention and sliding_attention apart"),
         ({"model_type": "gemma3"}, "model_type 'gemma3' is not supported"),
     ],
 )

@@ -38,6 +38,10 @@ def ropes_of(
         raise HparamsError("rope parameters that differ between layers are not supported")
     if not local_base:
         return _rope(config, rope, family, head_dim, context), None
+    if config.get("rope_parameters") and not is_by_kind:  # transformers would ignore them
+        raise HparamsError(
+            f"rope_parameters in config.json must be given for {' and '.join(_KINDS)} apart"
+        )
     full, sliding = (_of_kind(rope, kind) for kind in _KINDS) if is_by_kind else (rope, {})
     base = number(config, "rope_local_base_freq", local_base)
     rotated = _rotated(config, sliding, head_dim, family.is_long)
