@@ -7,10 +7,12 @@ import io
 import os
 import sys
 import warnings
+from pathlib import Path
 
 
 def main() -> None:
     """Run the command line; exits with 0 done, 1 the input is at fault, 2 the command line is."""
+    _open_closed_streams()
     # No command multiplies with numpy: its library need not start threads of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Loading makes many objects and hardly any garbage: look for it seldom.
@@ -24,13 +26,28 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:  # as where it was closed before we began
-                stream.flush()
+            stream.flush()
     except BrokenPipeError:  # whoever read our output has enough
         code = 1
     # All that is left is memory, which the system takes back in a tenth of the time that python
     # would take to give it.
     os._exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Give the standard streams that were closed before we began to the null device.
+
+    Otherwise a file that we open gets the number of one of them, and what is printed there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  # stays open
+            setattr(sys, name, null)
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:
