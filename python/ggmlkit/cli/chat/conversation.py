@@ -66,6 +66,7 @@ class Conversation:
         self._first = 0  # of the messages that the model sees
         questions = [each["content"] for each in messages if each["role"] == "user"]
         self.asked = questions[-1] if questions else None
+        self._is_answered = bool(questions)
 
     @property
     def context(self) -> int:
@@ -90,7 +91,7 @@ class Conversation:
         Raises:
             ModelError: the message alone doesn't fit the context, or the template refuses it.
         """
-        self.asked = text
+        self.asked, self._is_answered = text, False
         self.messages.append({"role": "user", "content": text})
         written, is_done = "", False
         try:
@@ -101,6 +102,7 @@ class Conversation:
         finally:
             if written or is_done:
                 self.messages.append({"role": "assistant", "content": written})
+                self._is_answered = True
             else:
                 self.messages.pop()
 
@@ -111,10 +113,10 @@ class Conversation:
         """
         if self.asked is None:
             return None
-        if self.messages and self.messages[-1]["role"] == "assistant":
-            self.messages.pop()
-            self.messages.pop()
+        if self._is_answered:
+            del self.messages[-2:]
             self._first = min(self._first, len(self.messages))
+            self._is_answered = False
         self._retries += 1
         return self.asked
 
@@ -186,5 +188,4 @@ class Conversation:
             add_generation_prompt=is_asked,
         )
         # Templates write all special tokens, including the first one if the model needs it.
-        ids = self._llama.tokenize(text, add_special=False, parse_special=True)
-        return ids + self._llama.tokenize(written, add_special=False) if written else ids
+        return self._llama.tokenize(text + written, add_special=False, parse_special=True)

@@ -121,6 +121,7 @@ class Session:
             if not self._is_interactive:
                 raise
             is_interrupted = True
+            say("")
         except GgmlkitError as error:
             if not self._is_interactive:
                 raise
