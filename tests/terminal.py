@@ -17,8 +17,8 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-CTRL_C, CTRL_D, ENTER, UP = "\x03", "\x04", "\r", "\x1b[A"
-_PATIENCE = 8.0
+CTRL_C, CTRL_D, CTRL_R, ENTER, UP = "\x03", "\x04", "\x12", "\r", "\x1b[A"
+_PATIENCE = 60.0
 _CONTROL = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[()][A-Z0-9]|[=>78])|\r")
 # The terminal becomes the program's own, so that Ctrl-C reaches it.
 _START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
@@ -65,9 +65,9 @@ class Terminal:
         self._process.wait()
         os.close(self._master)
 
-    def type(self, keys: str) -> None:
+    def type(self, keys: str | bytes) -> None:
         """Type or paste."""
-        data = keys.encode()
+        data = keys if isinstance(keys, bytes) else keys.encode()
         while data:
             data = data[os.write(self._master, data[:512]) :]
 

@@ -50,7 +50,8 @@ def test_another_folder_is_no_model_file(tmp_path: Path) -> None:
 def test_a_suffix_that_names_no_container(tmp_path: Path, command: list[str]) -> None:
     words = [word.format(out=tmp_path / "out.xyz") for word in command[1:]]
     said = ggmlkit(command[0], F16, *words, code=1).stderr
-    assert "out.xyz: the suffix names no container; use .gguf or .bin" in said
+    assert "out.xyz: the suffix names no container; use .gguf or .bin, or name the " in said
+    assert "(--container)" in said
     assert "container=" not in said
 
 

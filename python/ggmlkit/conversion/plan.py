@@ -165,7 +165,8 @@ def container_of(out: Path) -> str:
     if suffix in (".bin", ".ggml", ".ggjt"):
         return "ggjt"
     raise ConversionError(
-        f"{out}: the suffix names no container; use .gguf or .bin, or name the container"
+        f"{out}: the suffix names no container; use .gguf or .bin, or name the container "
+        "(--container)"
     )
 
 

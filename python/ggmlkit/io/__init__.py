@@ -116,7 +116,7 @@ def save(
     if kind is None:
         raise ConversionError(
             f"{os.fspath(path)}: the suffix names no container; use .gguf or .bin, or name the "
-            "container"
+            "container (--container)"
         )
     if byte_order != "little" and kind != "gguf":
         raise ConversionError(f"{kind} files are little-endian; gguf v3 can be big-endian")

@@ -41,10 +41,17 @@ def test_it_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.Monkey
     assert path.stat().st_mode & 0o077 == 0
 
 
+def homeless() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_its_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_STATE_HOME", value)
         assert history_file() == tmp_path / ".local/state/ggmlkit/chat_history"
+    monkeypatch.setattr(Path, "home", homeless)
+    assert history_file() == Path("/dev/null")
+    KeptHistory(history_file()).append_string("one")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     assert history_file() == Path("/state/ggmlkit/chat_history")

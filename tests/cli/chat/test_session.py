@@ -54,3 +54,15 @@ def test_a_long_conversation_with_a_real_decoder(chat_gguf: Path, kv_type: str) 
     assert "the model no longer sees the oldest 2 messages" in done.stderr
     whole = ggmlkit(*words, text="one\ntwo\n")
     assert "is full" in whole.stderr
+
+
+def test_a_pipe_needs_no_editor(chat_gguf: Path) -> None:
+    words = ["chat", "-m", str(chat_gguf), "-t", "1", "-n", "1"]
+    code = (
+        "import sys; from ggmlkit.cli.app import run\n"
+        f"run({words!r}); print('prompt_toolkit' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="hi\n", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False"

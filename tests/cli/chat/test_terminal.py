@@ -6,8 +6,10 @@ import ast
 import stat
 from pathlib import Path
 
+import pytest
+
 from chat_model import echo_program
-from terminal import CTRL_C, CTRL_D, ENTER, UP, Terminal, paste
+from terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, UP, Terminal, paste
 
 PROMPT = " %] >"
 
@@ -27,7 +29,7 @@ def test_editing_history_paste_and_long_lines(chat_gguf: Path, tmp_path: Path) -
         terminal.type(paste("one\ntwo\n") + "three\\" + ENTER + "four" + ENTER)
         terminal.wait_for("You said one\ntwo\nthree\nfour.")
         terminal.wait_for(PROMPT)
-        terminal.type("x" * 4200 + "y" + ENTER)
+        terminal.type(paste("x" * 4200 + "y") + ENTER)
         terminal.wait_for("y.")
         terminal.wait_for("[21 %] >")  # letters are tokens
         terminal.type("/qu\t" + ENTER)
@@ -41,6 +43,9 @@ def test_editing_history_paste_and_long_lines(chat_gguf: Path, tmp_path: Path) -
         terminal.wait_for(PROMPT)
         terminal.type(UP * 2 + UP * 4 + ENTER)  # the quit, the long line, four lines
         terminal.wait_for("You said one\ntwo\nthree\nfour.")
+        terminal.wait_for(PROMPT)
+        terminal.type(CTRL_R + "a ba" + ENTER + ENTER)
+        terminal.wait_for("You said a bad.")
         terminal.wait_for(PROMPT)
         terminal.type(CTRL_D)
         assert terminal.code() == 0
@@ -68,9 +73,13 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line(chat_gguf: Path, tmp_path: Pat
     assert "never sent" not in second
 
 
-def test_a_dumb_terminal_gets_plain_lines(chat_gguf: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("term", "options"), [("dumb", []), ("xterm", ["--simple-io"])])
+def test_a_dumb_terminal_gets_plain_lines(
+    chat_gguf: Path, tmp_path: Path, term: str, options: list[str]
+) -> None:
     log = tmp_path / "log"
-    with Terminal(echo_program(chat_gguf, log, pause=0.02), tmp_path, term="dumb") as terminal:
+    program = echo_program(chat_gguf, log, *options, pause=0.02)
+    with Terminal(program, tmp_path, term) as terminal:
         terminal.wait_for("[0 %] >")
         terminal.type("cleared")
         terminal.wait_for("cleared")
@@ -103,7 +112,10 @@ def test_errors_do_not_end_a_conversation(chat_gguf: Path, tmp_path: Path) -> No
         terminal.type("a" * 200 + ENTER)
         terminal.wait_for("does not fit the context of 60; -c sets a longer one")
         terminal.wait_for(PROMPT)
-        terminal.type("/load nothing" + ENTER)
+        terminal.type(b"no text: \xff" + ENTER.encode())
+        terminal.wait_for("You said no text: ?.")
+        terminal.wait_for(PROMPT)
+        terminal.type("/load ~nobody/nothing" + ENTER)
         terminal.wait_for("nothing: No such file or directory")
         terminal.wait_for(PROMPT)
         terminal.type("b" + ENTER)
@@ -111,4 +123,4 @@ def test_errors_do_not_end_a_conversation(chat_gguf: Path, tmp_path: Path) -> No
         terminal.wait_for(PROMPT)
         terminal.type("/quit" + ENTER)
         assert terminal.code() == 0
-    assert len(prompts(log)) == 1
+    assert len(prompts(log)) == 2

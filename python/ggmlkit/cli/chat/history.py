@@ -29,15 +29,22 @@ class KeptHistory(FileHistory):
         return []
 
     def store_string(self, string: str) -> None:
-        """Add a message to the file."""
+        """Add a message to the file; what is no text in it becomes question marks."""
         with suppress(OSError):
-            super().store_string(string)
+            super().store_string(string.encode(errors="replace").decode())
 
 
 def history_file() -> Path:
-    """The file in the user's state folder, which XDG_STATE_HOME may name."""
-    folder = os.environ.get("XDG_STATE_HOME", "")
-    state = Path(folder) if Path(folder).is_absolute() else Path("~/.local/state").expanduser()
+    """The file in the user's state folder, which XDG_STATE_HOME may name.
+
+    A user without a home has the null device.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():
+        try:
+            state = Path.home() / ".local" / "state"
+        except RuntimeError:
+            return Path(os.devnull)
     return state / "ggmlkit" / "chat_history"
 
 

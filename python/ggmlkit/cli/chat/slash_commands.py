@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ggmlkit.cli.chat import files
@@ -78,10 +79,12 @@ def _set_system(conversation: Conversation, text: str, say: Callable[[str], None
 def _transfer(
     conversation: Conversation, name: str, argument: str, say: Callable[[str], None]
 ) -> None:
-    if not argument:
+    if not argument or "\0" in argument:
         say(f"{name} needs the name of a file")
         return
-    path = Path(argument).expanduser()
+    path = Path(argument)
+    with suppress(RuntimeError):  # of a user who doesn't exist
+        path = path.expanduser()
     if name == "/save":
         files.save(path, conversation.system, conversation.messages)
         say(f"saved {len(conversation.messages)} messages in {path}")

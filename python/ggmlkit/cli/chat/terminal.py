@@ -7,6 +7,8 @@ import sys
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
@@ -41,15 +43,17 @@ class Terminal:
     def message(self, used: int, context: int) -> str | None:
         """The next message; None where the user ends the conversation with Ctrl-D."""
         try:
-            return self._session.prompt(prompt_with_gauge(used, context))
+            typed = self._session.prompt(prompt_with_gauge(used, context))
         except EOFError:
             return None
+        return typed.encode(errors="replace").decode()  # bytes that are no text: question marks
 
 
 def _keys() -> KeyBindings:
     keys = KeyBindings()
+    in_message = has_focus(DEFAULT_BUFFER)  # not in the search of the history
 
-    @keys.add("enter")
+    @keys.add("enter", filter=in_message)
     def send(event: KeyPressEvent) -> None:
         """Send the message, or go on in the next line behind a backslash."""
         buffer = event.current_buffer
@@ -59,11 +63,11 @@ def _keys() -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
-    @keys.add("escape", "enter")
+    @keys.add("escape", "enter", filter=in_message)
     def go_on(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    @keys.add("c-c")
+    @keys.add("c-c", filter=in_message)
     def clear(event: KeyPressEvent) -> None:
         """Clear what was typed, which stays in the history."""
         event.current_buffer.append_to_history()

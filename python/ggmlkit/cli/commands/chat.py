@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_escape(text, "the system prompt, -p, -f and -r")
     options.add_max_tokens(
-        text, "Most tokens of an answer; -1: until the model ends it or the context is full."
+        text, "Most tokens of an answer; -1: until the model ends it or it fills the context."
     )
     options.add_stop(text)
     options.add_simple_io(text, "Read plain lines, without editing them.")
@@ -61,6 +61,6 @@ def run(args: argparse.Namespace) -> int:
     source = session.reader(args.simple_io)
     if session.is_interactive():
         session.say(f"{args.model}, {llama.context} tokens of context; /help, or Ctrl-D to end")
-    session.Session(conversation, source).run(first, args.single_turn)
+    session.Session(conversation, source).run(first or None, args.single_turn)
     print_summary(llama)
     return 0
