@@ -108,8 +108,9 @@ endif
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
 
 # Strict: a broken link fails. tests/docs/test_site.py builds it likewise.
+# With --quiet mkdocs would not count the warnings that --strict fails on.
 docs: build
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "the site is in build/site"
 
 format: build

@@ -147,6 +147,10 @@ WRONG: dict[str, Wrong] = {
         lambda: QUANTIZED.dequantize(out=np.broadcast_to(np.float32(0), (4, 64))),
         "out is read-only",
     ),
+    "an out of another dtype": (
+        lambda: QUANTIZED.dequantize(np.float64, np.empty((4, 64), np.float32)),
+        "out has dtype float32, but dtype is float64",
+    ),
     "an array for a tensor": (lambda: gk.dequantize(VALUES), "takes a Tensor"),  # type: ignore
     "an array for weights": (lambda: gk.matmul(VALUES, VALUES), "must be a Tensor"),  # type: ignore
     "a path of bytes": (lambda: gk.open(b"path"), "path must be a str or a pathlib.Path"),  # type: ignore
@@ -207,6 +211,7 @@ def test_arrays_are_saved_as_they_are(tmp_path: Path) -> None:
         ([QUANTIZED, QUANTIZED], "two tensors are called 'w'"),
         (QUANTIZED, "mapping by name or a list"),
         ("abc", "mapping by name or a list"),
+        ({"\udcff": VALUES}, "the name of a tensor must have a UTF-8 form"),
         ({1: VALUES}, "the name of a tensor must be a str, not 1"),
         ({"a": VALUES > 0}, "array 'a' has dtype bool, which no tensor type stores"),
         ({"a": None}, "array 'a' holds NoneType"),
@@ -216,8 +221,8 @@ def test_tensors_that_cannot_be_saved(tmp_path: Path, tensors: Any, message: str
     with pytest.raises(gk.ArgumentError, match=message):
         gk.save(tmp_path / "a.gguf", tensors)
     assert list(tmp_path.iterdir()) == []
-    for metadata in (5, {5: 1}):
-        with pytest.raises(gk.ArgumentTypeError, match="key"):
+    for metadata in (5, {5: 1}, {"\udcff": 1}):
+        with pytest.raises(gk.ArgumentError, match="key"):
             gk.save(tmp_path / "a.gguf", {"a": VALUES}, metadata)  # type: ignore[arg-type]
 
 

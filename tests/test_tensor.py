@@ -133,6 +133,7 @@ def test_rows_of_rows() -> None:
         (-7, IndexError, "row -7"),
         ("a", TypeError, "must be a whole number or a slice, not 'a'"),
         ([1], TypeError, "not a list"),
+        (True, TypeError, "not True"),
         (None, TypeError, "not None"),
         (slice(0, 2, 0), ValueError, "step"),
         (slice("a", None), TypeError, "whole numbers"),

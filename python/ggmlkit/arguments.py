@@ -72,6 +72,21 @@ def text(value: object, name: str) -> str:
     raise ArgumentTypeError(f"{name} must be a str, not {shown(value)}{hint}")
 
 
+def stored_text(value: object, name: str) -> str:
+    """The value, which must be a ``str`` that files can hold.
+
+    Raises:
+        ArgumentTypeError: it is not a ``str``.
+        ArgumentError: it has no UTF-8 form, as a lone half of a surrogate pair.
+    """
+    found = text(value, name)
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise ArgumentError(f"{name} must have a UTF-8 form, unlike {found!r}") from None
+    return found
+
+
 def path_text(path: Any, name: str = "path") -> str:
     """A path as text.
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ggmlkit.errors import ArgumentTypeError, UnsupportedTypeError
+from ggmlkit.arguments import shown
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -96,3 +97,22 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
             "astype takes the name of a tensor type"
         )
     return found if found.isnative else found.newbyteorder("=")
+
+
+def dtype_of_out(out: object, shape: tuple[int, ...], dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype of an array for the values of a tensor of ``shape``.
+
+    Raises:
+        ArgumentTypeError: ``out`` is not an array of real numbers.
+        ArgumentError: it has another shape, another dtype than asked for, or can't be written.
+    """
+    if not isinstance(out, np.ndarray):
+        raise ArgumentTypeError(f"out must be a numpy array, not {shown(out)}")
+    if out.shape != shape:
+        raise ArgumentError(f"out has shape {out.shape}, the tensor {shape}")
+    if not out.flags.writeable:
+        raise ArgumentError("out is read-only")
+    # float32 is the default of dequantize, so it asks for nothing.
+    if dtype is not np.float32 and (wanted := checked_dtype(dtype)) != out.dtype:
+        raise ArgumentError(f"out has dtype {out.dtype}, but dtype is {wanted}: give one of them")
+    return checked_dtype(out.dtype)

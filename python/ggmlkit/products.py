@@ -92,7 +92,7 @@ class Transposed:
     __slots__ = ("weights",)
 
     def __init__(self, weights: Weights | PackedMatrix) -> None:
-        self.weights = weights
+        self.weights: Weights | PackedMatrix = weights
 
     @property
     def shape(self) -> tuple[int, int]:

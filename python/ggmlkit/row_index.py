@@ -79,6 +79,8 @@ def _range(index: slice, size: int) -> range:
 
 def _checked(index: object, size: int) -> int:
     try:
+        if isinstance(index, bool):  # numpy would take it for a mask
+            raise TypeError
         row = as_integer(index)  # type: ignore[arg-type]
     except TypeError:
         raise ArgumentTypeError(

@@ -60,10 +60,10 @@ class Tensor(ArrayProtocols):
         name: str = "",
         sources: Iterable[Tensor] = (),
     ) -> None:
-        self.sources = tuple(sources)
-        self.type = types.get(type)
-        self.name = name
-        self.shape = _checked_shape(shape, name)
+        self.sources: tuple[Tensor, ...] = tuple(sources)
+        self.type: TensorType = types.get(type)
+        self.name: str = name
+        self.shape: tuple[int, ...] = _checked_shape(shape, name)
         self.type.row_bytes(self.shape[-1] if self.shape else 1)
         self.origin: Origin | None = None
         self._data: Data
@@ -215,19 +215,19 @@ class Tensor(ArrayProtocols):
         """The values, of shape ``self.shape``.
 
         Args:
-            dtype: of the result, if ``out`` is not given.
+            dtype: of the result; with ``out``, leave it out or give that of ``out``.
             out: array of the same shape for the result; fastest if float32 and C-contiguous.
             threads: the most to use; the default is all that the process may use.
 
         Raises:
             UnsupportedTypeError: this build has no kernel for the type.
-            ArgumentError: ``out`` has another shape or can't be written, ``threads`` is below 1,
-                or ``dtype`` is not a numpy dtype of real numbers.
+            ArgumentError: ``out`` has another shape or dtype or can't be written, ``threads`` is
+                below 1, or ``dtype`` is not a numpy dtype of real numbers.
         """
         self._check_known()
         count = thread_count(threads)
         if out is not None:
-            wanted = _checked_out(out, self.shape)
+            wanted = dtypes.dtype_of_out(out, self.shape, dtype)
         else:
             wanted = _FLOAT32 if dtype is np.float32 else dtypes.checked_dtype(dtype)
         if wanted is not _FLOAT32 and wanted != _FLOAT32 and self._is_plain:
@@ -381,16 +381,6 @@ def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
     if found and min(found) < 0:
         raise ArgumentError(f"tensor {name!r} has a negative size in its shape {found}")
     return found
-
-
-def _checked_out(out: object, shape: tuple[int, ...]) -> np.dtype[Any]:
-    if not isinstance(out, np.ndarray):
-        raise ArgumentTypeError(f"out must be a numpy array, not {shown(out)}")
-    if out.shape != shape:
-        raise ArgumentError(f"out has shape {out.shape}, the tensor {shape}")
-    if not out.flags.writeable:
-        raise ArgumentError("out is read-only")
-    return dtypes.checked_dtype(out.dtype)
 
 
 def _spread(between: Tensor, rows: Any) -> tuple[Data, tuple[Tensor, ...]]:

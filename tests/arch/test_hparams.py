@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 
 from configs import config, gguf_of
 from ggmlkit.arch.gguf_keys import from_gguf_keys, to_gguf_keys
 from ggmlkit.arch.hf_config import from_hf_config, to_hf_config
+from ggmlkit.arch.hf_families import FAMILIES, Family
 from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.arch.meta_params import (
     to_meta_params,
@@ -49,6 +51,32 @@ def test_keys_of_a_plain_config() -> None:
 
 def test_key_value_heads_default_to_heads() -> None:
     assert from_hf_config(config(num_key_value_heads=None)).kv_heads == 4
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
+def test_defaults_are_those_of_transformers(family: Family) -> None:
+    kind = "TextConfig" if family.stem == "Gemma3" else "Config"
+    theirs = getattr(transformers, f"{family.stem}{kind}")()
+    assert family.tied == theirs.tie_word_embeddings
+    if not family.own_stem:  # those have a class of their own
+        assert family.context == theirs.max_position_embeddings
+        assert family.eps == theirs.rms_norm_eps
+    if family.has_windows and not family.window_switch:
+        assert (family.window or None) == theirs.sliding_window
+
+
+def test_a_window_is_kept_where_the_context_is_not_said() -> None:
+    plain = config(model_type="mistral", sliding_window=4096)
+    del plain["max_position_embeddings"]
+    assert from_hf_config(plain).windows == (4096, 4096)
+
+
+def test_an_output_matrix_that_the_architecture_lacks_is_refused() -> None:
+    hparams = from_hf_config(config(model_type="gemma", hidden_act=_GELU, head_dim=16))
+    metadata, tensors = gguf_of(hparams)
+    tensors["output.weight"] = tensors["token_embd.weight"]
+    with pytest.raises(ConversionError, match=r"output\.weight\) is not supported for gemma"):
+        from_gguf_keys(metadata, tensors)
 
 
 def test_a_head_size_that_is_stored() -> None:
@@ -138,6 +166,24 @@ def test_linear_and_yarn_keys() -> None:
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}, "mscale"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
         ({"rope_scaling": "linear"}, "rope parameters"),
+        (
+            {"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"a": 1}},
+            "rope_parameters and rope_scaling .* differ",
+        ),
+        (
+            {
+                "original_max_position_embeddings": 64,
+                "rope_scaling": {
+                    "type": "yarn",
+                    "factor": 4.0,
+                    "original_max_position_embeddings": 32,
+                },
+            },
+            "original_max_position_embeddings = 64 in config.json differs from 32",
+        ),
+        ({"rope_scaling": {**LLAMA3, "high_freq_factor": 1.0}}, "high_freq_factor 1,"),
+        ({"rms_norm_eps": 1e-60}, "rms_norm_eps"),
+        ({"rope_theta": 1e-60}, "rope_theta"),
         ({"hidden_size": None}, "hidden_size"),
         ({"hidden_size": -64}, "hidden_size"),
         ({"num_hidden_layers": 2.5}, "num_hidden_layers"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.arch.meta_params import (
     from_meta_params,
     meta_ffn,
@@ -13,6 +14,7 @@ from ggmlkit.arch.meta_params import (
     to_meta_params,
 )
 from ggmlkit.arch.rope import Llama3Scaling
+from ggmlkit.errors import HparamsError
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,38 @@ def test_the_scale_of_llama_3_1_and_3_2(dim: int, factor: float) -> None:
     scaling = from_meta_params(params, vocab=384, ffn=96, tied=False).rope.factors
     assert isinstance(scaling, Llama3Scaling)
     assert scaling.factor == factor
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"sliding_window": 4096}, "sliding_window = 4096"),
+        ({"moe": {"num_experts": 8}}, "moe = "),
+        ({"use_qk_norm": True}, "use_qk_norm"),
+        ({"yarn": {"factor": 4}}, "yarn"),
+        ({"causal": False}, "causal"),
+        ({"hidden_dim": 95}, "hidden_dim is 95"),
+        ({"use_scaled_rope": "no"}, "use_scaled_rope"),
+        ({"use_scaled_rope": True, "rope_high_freq_factor": 1.0}, "high_freq_factor 1"),
+        ({"norm_eps": -1.0}, "norm_eps"),
+    ],
+)
+def test_params_that_no_field_holds_are_refused_by_name(
+    changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(HparamsError, match=named):
+        from_meta_params(meta(**changes), vocab=384, ffn=96, tied=False)
+
+
+def test_params_of_features_that_are_off_are_accepted() -> None:
+    off = {"sliding_window": None, "use_qk_norm": False, "n_experts": 1, "dropout": 0.0}
+    plain = from_meta_params(meta(), vocab=384, ffn=96, tied=False)
+    assert from_meta_params(meta(**off), vocab=384, ffn=96, tied=False) == plain
+
+
+def test_unknown_params_are_left_out_with_a_warning() -> None:
+    with pytest.warns(ConversionWarning, match="params.json are left out: 3, learning_rate"):
+        from_meta_params({**meta(learning_rate=1), 3: 4}, vocab=384, ffn=96, tied=False)
 
 
 def test_params_and_back() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ggmlkit as gk
 from paths import GOLDEN
 
 F16 = GOLDEN / "gguf-v1-f16.bin"
@@ -252,16 +253,25 @@ def test_a_stream_that_was_closed_before_is_no_failure(closed: int) -> None:
     assert done.stdout.startswith("ggmlkit ") == (closed == 2)
 
 
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_commands_work_where_a_stream_is_closed(tmp_path: Path, closed: int) -> None:
+    for command, words in {
+        "run": ["-m", str(F16), "-p", "Hi", "-n", "1"],
+        "quantize": [str(F16), str(tmp_path / "m.gguf"), "q8_0"],
+        "inspect": ["--bogus"],
+    }.items():
+        line = f'exec "$0" -m ggmlkit "$@" {closed}>&-'
+        arguments = ["sh", "-c", line, sys.executable, command, *words]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert done.returncode == (2 if command == "inspect" else 0), done.stderr
+        assert "Traceback" not in done.stderr
+    assert gk.verify(tmp_path / "m.gguf").all_problems == []
+
+
 def test_the_command_starts_without_the_heavy_modules() -> None:
     heavy = ["rich.progress", "torch", "tokenizers", "jinja2", "safetensors", "prompt_toolkit"]
-    heavy += [
-        "ggmlkit.server",
-        "numpy",
-        "ggmlkit._core",
-        "shtab",
-        "difflib",
-        "ggmlkit.cli.commands.run",
-    ]
+    heavy += ["ggmlkit.server", "numpy", "ggmlkit._core", "shtab", "difflib"]
+    heavy += ["ggmlkit.cli.commands.run"]
     code = (
         "import sys\n"
         "import ggmlkit.cli\n"

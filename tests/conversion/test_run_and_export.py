@@ -41,6 +41,9 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
         {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256},
     ),
     "one number of key/value heads a layer": ({"attention.head_count_kv": [2, 2]}, None),
+    "one context length a layer": ({"context_length": [256, 256]}, None),
+    "norms without an epsilon": ({"attention.layer_norm_rms_epsilon": 0.0}, None),
+    "the scale of queries that follows from the sizes": ({"attention.scale": 0.25}, None),
     "one width a layer": ({"feed_forward_length": np.array([96, 96], np.int32)}, None),
 }
 
@@ -101,6 +104,13 @@ def test_what_runs_is_what_is_exported(
         ({"rope.dimension_sections": [4, 4, 0, 0]}, "dimension_sections differs"),
         ({"rope.scaling.type": "longrope"}, "longrope"),
         ({**YARN, "rope.scaling.yarn_ext_factor": 0.5}, "yarn_ext_factor"),
+        ({"rope.scaling.factor": 4.0, "rope.scaling.yarn_ext_factor": 1.0}, "yarn_ext_factor is 1"),
+        ({**YARN, "rope.scaling.yarn_beta_fast": 0.0}, "yarn_beta_fast is 0"),
+        ({**YARN, "rope.scaling.yarn_beta_slow": 0.0}, "yarn_beta_slow is 0"),
+        (
+            {"attention.sliding_window": 8, "attention.sliding_window_pattern": ["no", "yes"]},
+            "sliding_window_pattern is .* not true or false",
+        ),
         ({**YARN, "rope.scaling.factor": 0.5}, "yarn scaling by 0.5"),
         ({"attention.head_count_kv": [2, 1]}, "head_count_kv differs between layers"),
         ({"vocab_size": 7}, "vocab_size is 7"),
@@ -145,8 +155,39 @@ def test_a_model_that_no_class_of_transformers_computes_runs_but_is_not_exported
 ) -> None:
     path = with_keys(keys)
     gk.Llama(path).eval([1, 2])
-    with pytest.raises(gk.ConversionError, match=message):
+    with pytest.raises(gk.ConversionError, match=message) as refused:
         gk.export(path, tmp_path / "out")
+    assert str(path) in str(refused.value)
+
+
+def test_a_factor_beside_the_tensors_of_longrope_is_refused_by_both(
+    with_keys: Make, tmp_path: Path
+) -> None:
+    ones = np.ones(8, np.float32)
+    keys = {"rope.scaling.type": "longrope", "rope.scaling.factor": 4.0}
+    path = with_keys(keys, rope_factors_long__weight=ones, rope_factors_short__weight=ones)
+    for act in (gk.Llama, lambda file: gk.export(file, tmp_path / "out")):
+        with pytest.raises(gk.GgmlkitError, match=r"rope\.scaling\.factor is 4 beside"):
+            act(path)
+
+
+@pytest.mark.parametrize("format", ["hf", "meta", "npz"])
+def test_tensors_of_other_sizes_are_refused_by_both(
+    with_keys: Make, tmp_path: Path, format: str
+) -> None:
+    path = with_keys({"attention.head_count_kv": 1})
+    for act in (gk.Llama, lambda file: gk.export(file, tmp_path / "out", format)):
+        with pytest.raises(gk.GgmlkitError, match=r"attn_k\.weight is 32 × 64, .* needs 16 × 64"):
+            act(path)
+
+
+def test_a_matrix_where_a_vector_belongs_is_refused_by_both(
+    with_keys: Make, tmp_path: Path
+) -> None:
+    path = with_keys({}, blk__0__attn_norm__weight=np.ones((1, 64), np.float32))
+    for act in (gk.Llama, lambda file: gk.export(file, tmp_path / "out")):
+        with pytest.raises(gk.GgmlkitError, match=r"blk\.0\.attn_norm\.weight"):
+            act(path)
 
 
 def test_factors_that_no_formula_gives_run_and_are_not_exported(

@@ -18,17 +18,33 @@ from paths import ROOT
 pytestmark = pytest.mark.xdist_group("site")  # which one process builds once
 
 
+def built(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What mkdocs says as `make docs` calls it; the site goes to `folder`."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    words = re.search(r"-m (mkdocs build.*)", makefile)
+    assert words is not None
+    command = [sys.executable, "-m", *words[1].split(), "--site-dir", str(folder), *options]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole site, built as strictly as `make docs` builds it."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(
-        [*command, "--site-dir", str(folder)], cwd=ROOT, env=env, capture_output=True, text=True
-    )
+    done = built(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
+    config = tmp_path / "mkdocs.yml"
+    config.write_text("site_name: a\ndocs_dir: pages\n")
+    (tmp_path / "pages").mkdir()
+    for text, code in (("[a](#a)\n\n# a", 0), ("[a](nothing.md)", 1)):
+        (tmp_path / "pages" / "index.md").write_text(text)
+        done = built(tmp_path / "site", "--config-file", str(config))
+        assert done.returncode == code, done.stdout + done.stderr
 
 
 def links(page: Path) -> Iterator[str]:

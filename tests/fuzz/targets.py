@@ -142,7 +142,7 @@ def _there_and_back(metadata: dict[str, Any]) -> None:
     with suppress(gk.ModelError):  # about metadata, which are in no file
         _use_tokenizer(gk.Tokenizer.from_metadata(metadata))
     assert json.dumps(to_tokenizer_json(metadata))
-    assert json.dumps(tokenizer_config(metadata))
+    assert json.dumps(tokenizer_config(metadata, 512))
 
 
 def _carried(path: Path) -> None:

@@ -41,18 +41,32 @@ def room_of(path: str) -> str:
     return f"{first}/{rest[0]}" if first == "kernels" and len(rest) > 1 else first
 
 
+def own_includes(text: str) -> list[str]:
+    """The files of csrc that a source includes, in quotes or in angle brackets."""
+    found = re.findall(r'^\s*#\s*include\s*(["<])([^">]+)[">]', text, re.MULTILINE)
+    return [name for mark, name in found if mark == '"' or (CSRC / name).is_file()]
+
+
 def included() -> dict[str, list[str]]:
     """The files of csrc that each source includes, both as paths below csrc."""
     return {
-        path.relative_to(CSRC).as_posix(): re.findall(
-            r'^\s*#\s*include\s+"([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE
-        )
+        path.relative_to(CSRC).as_posix(): own_includes(path.read_text(encoding="utf-8"))
         for path in sorted(CSRC.rglob("*"))
         if path.suffix in {".h", ".cpp"}
     }
 
 
 INCLUDED = included()
+
+
+def test_sources_have_the_suffixes_that_are_looked_at() -> None:
+    suffixes = {path.suffix for path in CSRC.rglob("*") if path.is_file()}
+    assert suffixes & {".hpp", ".hh", ".inc", ".inl", ".cc", ".cxx", ".c", ".ipp"} == set()
+
+
+def test_includes_are_seen_however_they_are_written() -> None:
+    text = '#include <vector>\n#include <core/types.h>\n # include"engine/config.h"\n'
+    assert own_includes(text) == ["core/types.h", "engine/config.h"]
 
 
 def test_every_folder_is_a_room() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import isclose
 from typing import Any
 
 from ggmlkit.arch import tensor_names as names
@@ -49,7 +51,7 @@ def from_gguf_keys(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
         own[_SLIDING_BASE] = keys.positive(_SLIDING_BASE, architecture.sliding_base)
         sliding_rope = Rope(rope.dims, own[_SLIDING_BASE])
     refuse_features(keys, own)
-    return Hparams(
+    found = Hparams(
         architecture=architecture.name,
         layers=layers,
         dim=dim,
@@ -71,6 +73,9 @@ def from_gguf_keys(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
         mlp_bias="blk.0.ffn_up.bias" in tensors,
         tied=names.OUTPUT not in tensors,
     )
+    if isclose(found.query_scale, found.derived_query_scale(), rel_tol=1e-6):
+        return replace(found, query_scale=0.0)  # the key says what is so without it
+    return found
 
 
 def _architecture(metadata: Mapping[str, Any]) -> Architecture:

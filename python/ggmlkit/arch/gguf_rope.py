@@ -67,6 +67,7 @@ def _scaling(
     # A factor without a type means linear; files from 2023 called it scale_linear.
     kind = keys.get("rope.scaling.type", "linear")
     if kind == "longrope" and names.ROPE_LONG in tensors:
+        _refuse_long_factor(keys)
         return None  # the tensors have all settings
     if kind not in ("none", "linear", "yarn"):
         raise HparamsError(
@@ -76,19 +77,34 @@ def _scaling(
     factor = keys.number("rope.scaling.factor", keys.number("rope.scale_linear", 1.0))
     if kind == "none" or factor in (0.0, 1.0):
         return None
+    _refuse_ext_factor(keys, kind)
     if kind == "linear":
         return LinearScaling(factor)
-    if (ext := keys.get("rope.scaling.yarn_ext_factor", 1.0)) not in (1.0, -1.0):
-        raise HparamsError(
-            f"{keys.name('rope.scaling.yarn_ext_factor')} is {str(ext)[:80]}, "
-            "which is not supported; only 1 is"
-        )
     return YarnScaling(
         factor,
         keys.count(_ORIGINAL, context),
-        keys.number("rope.scaling.yarn_beta_fast", 32.0),
-        keys.number("rope.scaling.yarn_beta_slow", 1.0),
+        keys.positive("rope.scaling.yarn_beta_fast", 32.0),
+        keys.positive("rope.scaling.yarn_beta_slow", 1.0),
     )
+
+
+def _refuse_ext_factor(keys: KeyValues, kind: str) -> None:
+    """Refuse a weight of yarn's other than the type's own; a negative one means it isn't set."""
+    own = 1.0 if kind == "yarn" else 0.0
+    if (ext := keys.get("rope.scaling.yarn_ext_factor", own)) not in (own, -1.0):
+        raise HparamsError(
+            f"{keys.name('rope.scaling.yarn_ext_factor')} is {str(ext)[:80]}, "
+            f"which is not supported; for the type {kind} only {own:g} is"
+        )
+
+
+def _refuse_long_factor(keys: KeyValues) -> None:
+    factor = keys.number("rope.scaling.factor", 1.0)
+    if factor not in (0.0, 1.0):
+        raise HparamsError(
+            f"{keys.name('rope.scaling.factor')} is {factor:g} beside {names.ROPE_LONG}, "
+            "which is not supported"
+        )
 
 
 def _factors(

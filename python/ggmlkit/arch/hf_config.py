@@ -14,7 +14,7 @@ from ggmlkit.arch.hf_rope import rope_settings, ropes_of
 from ggmlkit.arch.hf_settings import HARMLESS, OFF, SUPPORTED
 from ggmlkit.arch.hf_windows import window_settings, windows_of
 from ggmlkit.arch.hparams import ConversionWarning, Hparams, checked_layers
-from ggmlkit.arch.read_fields import count, flag, number, shortest
+from ggmlkit.arch.read_fields import count, epsilon, flag, number, shortest
 from ggmlkit.arch.rope import LongRope, YarnScaling
 from ggmlkit.errors import HparamsError
 
@@ -31,7 +31,7 @@ def from_hf_config(config: Mapping[str, Any]) -> Hparams:
     heads = count(config, "num_attention_heads")
     layers = checked_layers(count(config, "num_hidden_layers"))
     head_dim = count(config, "head_dim", family.head_dim or dim // heads)
-    context = count(config, "max_position_embeddings", 2048)
+    context = count(config, "max_position_embeddings", family.context)
     rope, sliding_rope = ropes_of(config, family, head_dim, context)
     biases = family.has_biases and flag(config, "attention_bias")
     hparams = Hparams(
@@ -44,7 +44,7 @@ def from_hf_config(config: Mapping[str, Any]) -> Hparams:
         ffn=count(config, "intermediate_size"),
         vocab=count(config, "vocab_size"),
         context=context,
-        eps=number(config, "rms_norm_eps", family.eps),
+        eps=epsilon(config, "rms_norm_eps", family.eps),
         rope=rope,
         windows=windows_of(config, family, layers, context),
         sliding_rope=sliding_rope,
@@ -54,8 +54,6 @@ def from_hf_config(config: Mapping[str, Any]) -> Hparams:
         tied=flag(config, "tie_word_embeddings", family.tied),
         **_softcaps(config, family),
     )
-    if switches.is_tied and not hparams.tied:
-        raise HparamsError("tie_word_embeddings = False in config.json is not supported")
     if not family.has_query_scale:
         return hparams
     return replace(hparams, query_scale=_query_scale(config, hparams))

@@ -29,6 +29,7 @@ class Family:
         activations: values of ``hidden_act`` and ``hidden_activation`` that mean its gate.
         head_dim: default of the head size; 0 for the width divided by the number of heads.
         eps: default epsilon of the norms.
+        context: default context length in tokens.
         theta: default base of RoPE.
         tied: whether the output matrix is the embeddings by default.
         softcaps: the settings of soft caps that are used.
@@ -46,6 +47,7 @@ class Family:
     activations: tuple[str, ...] = ("silu", "swish")  # one function under two names
     head_dim: int = 0
     eps: float = 1e-6
+    context: int = 2048
     theta: float = DEFAULT_BASE
     tied: bool = False
     softcaps: tuple[str, ...] = ()
@@ -74,9 +76,17 @@ FAMILIES = {
     each.model_type: each
     for each in (
         Family("llama", "llama", "Llama", has_biases=True),
-        Family("mistral", "llama", "Mistral", has_windows=True, window=4096),
-        Family("ministral", "llama", "Ministral", has_windows=True, window=4096),
-        Family("internlm3", "llama", "Llama", head_dim=128, eps=1e-5, own_stem="InternLM3"),
+        Family("mistral", "llama", "Mistral", context=131072, has_windows=True, window=4096),
+        Family("ministral", "llama", "Ministral", context=131072, has_windows=True, window=4096),
+        Family(
+            "internlm3",
+            "llama",
+            "Llama",
+            head_dim=128,
+            eps=1e-5,
+            context=32768,
+            own_stem="InternLM3",
+        ),
         Family(
             "iquestcoder",
             "llama",
@@ -90,6 +100,7 @@ FAMILIES = {
             "qwen2",
             "qwen2",
             "Qwen2",
+            context=32768,
             has_windows=True,
             window=4096,
             window_switch="use_sliding_window",
@@ -99,11 +110,12 @@ FAMILIES = {
             "qwen3",
             "Qwen3",
             head_dim=128,
+            context=32768,
             has_windows=True,
             window=4096,
             window_switch="use_sliding_window",
         ),
-        Family("phi3", "phi3", "Phi3", eps=1e-5, is_long=True, has_windows=True),
+        Family("phi3", "phi3", "Phi3", eps=1e-5, context=4096, is_long=True, has_windows=True),
         Family(
             "gemma",
             "gemma",
@@ -111,6 +123,7 @@ FAMILIES = {
             # Its first files say "gelu" but mean the approximation, also for transformers.
             activations=(_GELU, "gelu"),
             head_dim=256,
+            context=8192,
             tied=True,
         ),
         Family(
@@ -119,6 +132,7 @@ FAMILIES = {
             "Gemma2",
             activations=(_GELU,),
             head_dim=256,
+            context=8192,
             tied=True,
             softcaps=("attn_logit_softcapping", "final_logit_softcapping"),
             has_query_scale=True,
@@ -131,6 +145,7 @@ FAMILIES = {
             "Gemma3",
             activations=(_GELU,),
             head_dim=256,
+            context=131072,
             theta=1e6,
             tied=True,
             softcaps=("final_logit_softcapping",),

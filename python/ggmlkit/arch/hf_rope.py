@@ -31,21 +31,40 @@ def ropes_of(
     From ``rope_parameters`` or the older ``rope_theta``, ``rope_scaling`` and
     ``rope_local_base_freq``. Raises HparamsError, which names the setting, if one is not supported.
     """
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(rope, Mapping):
-        raise HparamsError(f"rope parameters {rope!r} in config.json are not an object")
+    rope = _parameters(config)
     local_base = ARCHITECTURES[family.architecture].sliding_base
     is_by_kind = any(isinstance(value, Mapping) for value in rope.values())
     if is_by_kind and (not local_base or not rope.keys() <= set(_KINDS)):
         raise HparamsError("rope parameters that differ between layers are not supported")
     if not local_base:
         return _rope(config, rope, family, head_dim, context), None
+    if config.get("rope_parameters") and not is_by_kind:  # transformers would ignore them
+        raise HparamsError(
+            f"rope_parameters in config.json must be given for {' and '.join(_KINDS)} apart"
+        )
     full, sliding = (_of_kind(rope, kind) for kind in _KINDS) if is_by_kind else (rope, {})
     base = number(config, "rope_local_base_freq", local_base)
-    local = Rope(head_dim, number(sliding, "rope_theta", base))
-    if sliding.get("rope_type", "default") != "default":
-        raise HparamsError(f"rope type {sliding['rope_type']!r} of sliding layers is not supported")
+    rotated = _rotated(config, sliding, head_dim, family.is_long)
+    local = Rope(rotated, number(sliding, "rope_theta", base))
+    if (kind := _type_of(sliding)) != "default":
+        raise HparamsError(f"rope type {kind!r} of sliding layers is not supported")
     return _rope(config, full, family, head_dim, context), local
+
+
+def _parameters(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = [config[key] for key in ("rope_parameters", "rope_scaling") if config.get(key)]
+    if len(found) == 2 and found[0] != found[1]:
+        raise HparamsError(
+            "rope_parameters and rope_scaling in config.json differ: remove the one that is wrong"
+        )
+    rope = found[0] if found else {}
+    if not isinstance(rope, Mapping):
+        raise HparamsError(f"rope parameters {rope!r} in config.json are not an object")
+    return rope
+
+
+def _type_of(rope: Mapping[str, Any]) -> Any:
+    return rope.get("rope_type", rope.get("type", "default"))
 
 
 def _of_kind(rope: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -63,13 +82,13 @@ def _rope(
         dims=_rotated(config, rope, head_dim, family.is_long),
         base=number(rope if has_theta else config, "rope_theta", family.theta),
     )
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    original = _original_context(config, rope, context)
+    kind = _type_of(rope)
     if kind == "default":
         return plain
     if kind == "linear":
         factor = number(rope, "factor")
         return plain if factor == 1 else replace(plain, scaling=LinearScaling(factor))
+    original = _original_context(config, rope, context)
     if kind == "yarn" and not family.is_long:
         return _yarn(plain, rope, original)
     if kind == "llama3":
@@ -96,7 +115,14 @@ def _rotated(
 
 def _original_context(config: Mapping[str, Any], rope: Mapping[str, Any], context: int) -> int:
     key = "original_max_position_embeddings"
-    return count(rope if rope.get(key) is not None else config, key, context)
+    own, other = count(rope, key, context), count(config, key, context)
+    if rope.get(key) is None:
+        return other
+    if config.get(key) is not None and own != other:
+        raise HparamsError(
+            f"{key} = {other} in config.json differs from {own} in its rope parameters"
+        )
+    return own
 
 
 def _llama3(rope: Mapping[str, Any], original: int) -> Llama3Scaling:

@@ -71,6 +71,11 @@ class Hparams:
             )
         if not 0 < self.head_dim <= _MAX_HEAD_DIM:
             raise HparamsError(f"a head size of {self.head_dim} is not between 1 and 65536")
+        if self.switches.is_tied and not self.tied:
+            raise HparamsError(
+                f"an output matrix that differs from the embeddings (tie_word_embeddings = false, "
+                f"or a tensor {names.OUTPUT}) is not supported for {self.architecture}"
+            )
         if len(self.windows) != self.layers:
             raise HparamsError(f"there are {len(self.windows)} windows for {self.layers} layers")
         for rope in filter(None, (self.rope, self.sliding_rope)):

@@ -50,12 +50,14 @@ class KeyValues:
         return values.pop()
 
     def flags(self, key: str) -> tuple[bool, ...] | None:
-        """The values of a list as bools; None if it is not a list."""
+        """The values of a list of bools, or of 0 and 1; None if it is not a list."""
         value = self._metadata.get(self.name(key))
         if not isinstance(value, (list, tuple, np.ndarray)):
             return None
         if any(isinstance(each, (list, tuple, np.ndarray)) for each in value):
             raise HparamsError(f"{self.name(key)} is a list of lists, not one value per layer")
+        if any(each not in (0, 1) for each in value):
+            raise HparamsError(f"{self.name(key)} is {_shown(value)}, not true or false per layer")
         return tuple(bool(each) for each in value)
 
     def count(self, key: str, default: int | None = None) -> int:

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ggmlkit.arch.hparams import Hparams, checked_layers
-from ggmlkit.arch.read_fields import count, number
+from ggmlkit.arch.hparams import ConversionWarning, Hparams, checked_layers
+from ggmlkit.arch.read_fields import count, epsilon, flag, number
 from ggmlkit.arch.rope import DEFAULT_BASE, LinearScaling, Llama3Scaling, Rope
 from ggmlkit.errors import HparamsError
+
+# Settings that are read, or that the tensors' shapes show.
+_READ = """
+dim n_layers n_heads n_kv_heads head_dim hidden_dim vocab_size multiple_of ffn_dim_multiplier
+norm_eps rope_theta max_seq_len use_scaled_rope rope_scaling_factor rope_high_freq_factor
+"""
+_HARMLESS = "dropout flash max_batch_size model_parallel_size"
+# Features of models with such a file that Hparams has no field for, and values that mean "off".
+_OFF: Mapping[str, tuple[Any, ...]] = {
+    "attention_chunk_size": (),
+    "attn_bias": (False,),
+    "attn_temperature_tuning": (0, False),
+    "causal": (True,),
+    "llama_4_scaling": (),
+    "lora_args": (),
+    "moe": (),
+    "moe_args": (),
+    "n_experts": (0, 1),
+    "nope_layer_interval": (),
+    "num_experts": (0, 1),
+    "quantization_args": (),
+    "rope_low_freq_factor": (1,),
+    "sliding_window": (),
+    "use_qk_norm": (False,),
+    "use_sliding_window": (False,),
+    "vision_args": (),
+    "vision_chunk_size": (-1, 0),
+    "vision_num_cross_attention_layers": (-1, 0),
+    "yarn": (),
+}
 
 
 def meta_ffn(dim: int, multiple_of: int, multiplier: float | None = None) -> int:
@@ -29,12 +60,18 @@ def meta_ffn_rule(dim: int, ffn: int) -> tuple[int, float | None]:
 
 
 def from_meta_params(params: Mapping[str, Any], *, vocab: int, ffn: int, tied: bool) -> Hparams:
-    """Hyper-parameters of a params.json; ``vocab`` and ``ffn`` come from the tensors' shapes."""
+    """Hyper-parameters of a params.json; ``vocab`` and ``ffn`` come from the tensors' shapes.
+
+    Raises HparamsError, which names the setting, for anything that the decoder doesn't support.
+    """
+    _refuse_unsupported(params)
     dim, heads = count(params, "dim"), count(params, "n_heads")
     layers = checked_layers(count(params, "n_layers"))
     head_dim = count(params, "head_dim", dim // heads)
     base = number(params, "rope_theta", DEFAULT_BASE)
-    eps = number(params, "norm_eps", 1e-5)
+    eps = epsilon(params, "norm_eps", 1e-5)
+    if (hidden := count(params, "hidden_dim", ffn)) != ffn:
+        raise HparamsError(f"hidden_dim is {hidden}, but the feed-forward tensors have {ffn} rows")
     llama3 = _llama3(params, dim)
     return Hparams(
         architecture="llama",
@@ -53,8 +90,22 @@ def from_meta_params(params: Mapping[str, Any], *, vocab: int, ffn: int, tied: b
     )
 
 
+def _refuse_unsupported(params: Mapping[str, Any]) -> None:
+    for key, off in _OFF.items():
+        if params.get(key) is not None and params[key] not in off:
+            raise HparamsError(f"{key} = {params[key]!r} in params.json is not supported")
+    known = {*_READ.split(), *_HARMLESS.split(), *_OFF}
+    unknown = sorted(map(str, params.keys() - known))
+    if unknown:
+        warnings.warn(
+            f"unknown settings in params.json are left out: {', '.join(unknown)}",
+            ConversionWarning,
+            stacklevel=2,
+        )
+
+
 def _llama3(params: Mapping[str, Any], dim: int) -> Llama3Scaling | None:
-    if not params.get("use_scaled_rope"):
+    if not flag(params, "use_scaled_rope"):
         return None
     # Meta's files do not always store the factor: 32 in the small Llama 3.2 models, 8 in 3.1.
     return Llama3Scaling(

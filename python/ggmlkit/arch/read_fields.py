@@ -32,10 +32,21 @@ def number(source: Mapping[str, Any], key: str, default: float | None = None) ->
         if default is None:
             raise HparamsError(f"the hyper-parameter {key} is missing")
         return default
-    number_types = (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, number_types) or not 0 < value < 1e30:
+    # A number that is 0 as a float32 would be 0 in a gguf file.
+    if not _is_number(value) or not 0 < value < 1e30 or np.float32(value) == 0:
         raise HparamsError(f"the hyper-parameter {key} = {value!r} is not a positive number")
     return float(value)
+
+
+def epsilon(source: Mapping[str, Any], key: str, default: float) -> float:
+    """The epsilon of norms: a positive number, or 0. Raises HparamsError if it is anything else."""
+    value = source.get(key)
+    return 0.0 if _is_number(value) and value == 0 else number(source, key, default)
+
+
+def _is_number(value: object) -> bool:
+    numbers = (int, float, np.integer, np.floating)
+    return isinstance(value, numbers) and not isinstance(value, bool)
 
 
 def numbers(source: Mapping[str, Any], key: str, length: int) -> tuple[float, ...]:

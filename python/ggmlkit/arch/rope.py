@@ -61,6 +61,13 @@ class Llama3Scaling:
     original_context: int
     stored: tuple[float, ...] = field(default=(), compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.low_freq_factor >= self.high_freq_factor:
+            raise HparamsError(
+                f"llama3 scaling with low_freq_factor {self.low_freq_factor:g}, which is not below "
+                f"high_freq_factor {self.high_freq_factor:g}, is not supported"
+            )
+
     def freq_factors(self, base: float, dims: int) -> npt.NDArray[np.float32]:
         """The divisor of each frequency: float32 ``(dims / 2,)``, for rope_freqs.weight.
 

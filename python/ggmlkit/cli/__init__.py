@@ -8,17 +8,18 @@ import os
 import sys
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; exits with 0 done, 1 the input is at fault, 2 the command line is."""
+    _open_closed_streams()
     # No command multiplies with numpy: its library need not start threads of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Loading makes many objects and hardly any garbage: look for it seldom.
     gc.set_threshold(100_000, 50, 100)
-    _open_closed_streams()
     # A model may say what the terminal's encoding can't: show a question mark, don't stop.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -36,17 +37,6 @@ def main() -> None:
     os._exit(_flushed(code))
 
 
-def _open_closed_streams() -> None:
-    """Open the null device for each standard stream that was closed when the program started.
-
-    Otherwise the stream is None, and the next file that is opened gets its number.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: the stream's
-            setattr(sys, name, open(null, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
-
-
 def _flushed(code: int) -> int:
     """The exit code after what is left to print is printed: 1 where that fails."""
     from ggmlkit.cli.app import say_error
@@ -62,6 +52,22 @@ def _flushed(code: int) -> int:
                     say_error(error)
             code = code or 1
     return code
+
+
+def _open_closed_streams() -> None:
+    """Give the standard streams that were closed before we began to the null device.
+
+    Otherwise a file that we open gets the number of one of them, and what is printed there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  # stays open
+            setattr(sys, name, null)
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:

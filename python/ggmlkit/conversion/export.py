@@ -101,6 +101,7 @@ def export(
     with closing(open_source(src, needs_vocabulary=vocab is None)) as source:
         if vocab is not None:
             source.replace_vocabulary(Path(vocab))
+        source.check_tensors()
         if format != "meta":
             source.tensors = hf_values(source.tensors, source.hparams())
         chosen = type or _kept_type(source, format)
@@ -133,7 +134,7 @@ def _write_hf(folder: Path, job: _Job) -> None:
 
 
 def _write_meta(folder: Path, job: _Job) -> None:
-    params = to_meta_params(job.source.hparams())  # first: its errors say more
+    params = job.source.settings(to_meta_params)  # first: its errors say more
     own, weights = {_meta_name(n): t for n, t in job.tensors.items()}, "consolidated.00.pth"
     with _checkpoint(folder, ["params.json", weights], job.source, last="params.json") as file_set:
         write_json(file_set, "params.json", params)
@@ -175,5 +176,5 @@ def _tokenizer_files(source: Source) -> dict[str, dict[str, Any]]:
         return {}
     return {
         "tokenizer.json": to_tokenizer_json(source.metadata),
-        "tokenizer_config.json": tokenizer_config(source.metadata),
+        "tokenizer_config.json": tokenizer_config(source.metadata, source.hparams().context),
     }

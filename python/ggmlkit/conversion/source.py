@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from ggmlkit.arch.gguf_keys import from_gguf_keys, to_gguf_keys
 from ggmlkit.arch.hparams import Hparams
+from ggmlkit.arch.tensor_names import ROPE_TENSORS
 from ggmlkit.conversion.tokenizer_files import KEYS, folder_vocabulary, vocabulary_of
 from ggmlkit.errors import ConversionError, GgmlkitError, HparamsError
 from ggmlkit.io.base import ModelFile
@@ -62,6 +63,28 @@ class Source:
         except HparamsError as error:
             raise HparamsError(f"{self.path}: {error}") from None
 
+    def settings(self, writer: Callable[[Hparams], dict[str, Any]]) -> dict[str, Any]:
+        """The hyper-parameters as another program has them; errors name the file."""
+        hparams = self.hparams()
+        try:
+            return writer(hparams)
+        except HparamsError as error:
+            raise HparamsError(f"{self.path}: {error}") from None
+
+    def check_tensors(self) -> None:
+        """Raise ConversionError if one is missing, or has another shape than the model needs."""
+        for name, shape in self.hparams().shapes():
+            if name in ROPE_TENSORS:
+                continue  # part of the hyper-parameters, which are checked
+            tensor = self.tensors.get(name)
+            if tensor is None:
+                raise ConversionError(f"{self.path} has no tensor {name}")
+            if tensor.shape != shape:
+                raise ConversionError(
+                    f"{self.path}: tensor {name} is {_sizes(tensor.shape)}, "
+                    f"the model needs {_sizes(shape)}"
+                )
+
 
 def checkpoint_source(
     path: Path,
@@ -95,6 +118,10 @@ def checkpoint_source(
     vocabulary, fault = _vocabulary(path, hparams.vocab, special)
     metadata = {**to_gguf_keys(hparams), "general.name": path.resolve().name, **vocabulary}
     return Source(path, metadata, tensors, files, special, vocabulary_fault=fault)
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
 
 
 def _vocabulary(

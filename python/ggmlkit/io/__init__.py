@@ -9,8 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ggmlkit.arguments import path_text, shown, thread_count
-from ggmlkit.arguments import text as checked_text
+from ggmlkit.arguments import path_text, shown, stored_text, thread_count
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, ConversionError, FormatError
 from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.first_bytes import START, reader_of, refusal
@@ -109,7 +108,7 @@ def save(
     if not isinstance(metadata, Mapping):
         raise ArgumentTypeError(f"metadata must be a mapping by key, not {shown(metadata)}")
     for key in metadata:
-        checked_text(key, "a key of metadata")
+        stored_text(key, "a key of metadata")
     if progress is not None and not callable(progress):
         raise ArgumentTypeError(f"progress must be a function, not {shown(progress)}")
     kind = container or _SUFFIXES.get(suffix)
@@ -164,7 +163,7 @@ def _by_name(
 ) -> dict[str, Tensor]:
     if isinstance(tensors, Mapping):
         return {
-            checked_text(name, "the name of a tensor"): tensor_of(each, name)
+            stored_text(name, "the name of a tensor"): tensor_of(each, name)
             for name, each in tensors.items()
         }
     if isinstance(tensors, (Tensor, str, bytes)) or not isinstance(tensors, Iterable):

@@ -23,6 +23,6 @@ def flat_steps(value: object) -> list[dict[str, Any]]:
     return steps
 
 
-def said(steps: list[dict[str, Any]]) -> str:
+def step_types(steps: list[dict[str, Any]]) -> str:
     """The types of the steps, for error messages."""
     return " + ".join(str(step.get("type"))[:80] for step in steps[:10]) or "none"

@@ -58,8 +58,7 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line(chat_gguf: Path, tmp_path: Pat
         terminal.type("abc" * 20 + ENTER)  # long enough to be stopped in time
         terminal.wait_for("You s")
         terminal.type(CTRL_C)
-        terminal.type(CTRL_C)
-        terminal.wait_for("(stopped; /retry answers again)")
+        terminal.type(CTRL_C)  # the terminal may drop what was printed between the two
         terminal.wait_for(PROMPT)
         terminal.type("never sent" + CTRL_C + "next" + ENTER)
         terminal.wait_for("You said next.")
@@ -88,7 +87,7 @@ def test_a_dumb_terminal_gets_plain_lines(
         terminal.type("one\\\n" + "two" * 20 + "\n")
         terminal.wait_for("You said ")
         terminal.type(CTRL_C)
-        terminal.wait_for("(stopped")
+        terminal.wait_for("(stopped; /retry answers again)")
         terminal.wait_for(PROMPT)
         terminal.type("/nonsense\n")
         terminal.wait_for("there is no command /nonsense")

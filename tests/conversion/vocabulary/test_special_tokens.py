@@ -68,7 +68,7 @@ def test_tokens_that_gguf_has_no_key_for_are_kept_by_their_texts(tmp_path: Path)
     assert found["tokenizer.ggml.seperator_token_id"] == 5
     carried = {"mask_token": "<none>", "image_token": "<pad>", "boi_token": "<x>"}
     assert json.loads(found[CARRIED_TEXTS]) == carried
-    written = tokenizer_config({"tokenizer.ggml.tokens": TOKENS, **found})
+    written = tokenizer_config({"tokenizer.ggml.tokens": TOKENS, **found}, 512)
     assert {key: written[key] for key in carried} == carried
     assert written["sep_token"] == "a"
 

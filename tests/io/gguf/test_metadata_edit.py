@@ -170,8 +170,12 @@ def test_impossible_edits_are_refused(tmp_path: Path) -> None:
     raw = path.read_bytes()
     with pytest.raises(gk.GgmlkitError, match=r"model\.gguf: there is no key 'nothing'"):
         edit_metadata(path, {}, ["nothing"])
-    with pytest.raises(gk.ConversionError, match="not a power of two"):
-        edit_metadata(path, {"general.alignment": 3})
+    for alignment in (3, "x", True, 64.0):
+        with pytest.raises(gk.ConversionError, match="not a power of two"):
+            edit_metadata(path, {"general.alignment": alignment})
+    for key in ("\udcff", 5):
+        with pytest.raises(gk.ArgumentError, match="a key of metadata must"):
+            edit_metadata(path, {key: "x"})  # type: ignore[dict-item]
     with pytest.raises(gk.ConversionError, match="NoneType"):
         edit_metadata(path, {"n": None})
     assert path.read_bytes() == raw

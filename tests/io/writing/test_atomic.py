@@ -122,6 +122,13 @@ def test_files_of_a_killed_process_are_removed_but_not_those_being_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == [foreign.name, "model"]
 
 
+def test_a_folder_that_is_missing_is_named_by_the_target(tmp_path: Path) -> None:
+    target = tmp_path / "none" / "m.gguf"
+    with pytest.raises(FileNotFoundError) as error, replacing(target):
+        pass
+    assert error.value.filename == str(target)
+
+
 def test_refuses_a_path_that_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), replacing(tmp_path):
         pass

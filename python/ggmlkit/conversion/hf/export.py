@@ -20,12 +20,10 @@ _TOKENS = {"bos": "bos", "padding": "pad"}  # gguf: Hugging Face
 def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors by Hugging Face's names.
 
-    Raises ConversionError for a tensor that Hugging Face's class would ignore, or would miss.
+    Raises ConversionError for a tensor that Hugging Face's class would ignore.
     """
     hparams = source.hparams()
     expected = {name for name, _ in hparams.shapes() if name not in names.ROPE_TENSORS}
-    if missing := sorted(expected - tensors.keys()):
-        raise ConversionError(f"{source.path} has no tensor {missing[0]}")
     own: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         own_name = names.to_hf(name, hparams.architecture)
@@ -40,7 +38,7 @@ def hf_tensors(source: Source, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 def hf_files(source: Source, dtype: str) -> dict[str, dict[str, Any]]:
     """config.json and generation_config.json."""
     ids = _token_ids(source.metadata)
-    config = {**to_hf_config(source.hparams()), **ids, "torch_dtype": TORCH_DTYPES[dtype]}
+    config = {**source.settings(to_hf_config), **ids, "torch_dtype": TORCH_DTYPES[dtype]}
     return {"config.json": config, "generation_config.json": ids}
 
 

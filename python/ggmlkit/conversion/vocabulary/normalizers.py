@@ -13,7 +13,7 @@ import numpy as np
 from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.text.splitting.normalizers import TRIMMED, normalizer_of
-from ggmlkit.text.tokenizer_steps import flat_steps, said
+from ggmlkit.text.tokenizer_steps import flat_steps, step_types
 
 _SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 # As to_tokenizer_json writes remove_extra_whitespaces.
@@ -79,18 +79,18 @@ def check_normalizer(
         normalizer_of(tokenizer.get("normalizer"))
     except ModelError as error:
         raise ConversionError(
-            f"{path}: the normalizer ({said(steps)}) is not supported: {error}"
+            f"{path}: the normalizer ({step_types(steps)}) is not supported: {error}"
         ) from None
     if steps == expressed:
         return
     if not carried:
         raise ConversionError(
-            f"{path}: the normalizer ({said(steps)}) is supported only if the model has all added "
-            "tokens; make the file's added_tokens fit the model's embeddings"
+            f"{path}: the normalizer ({step_types(steps)}) is supported only if the model has all "
+            "added tokens; make the file's added_tokens fit the model's embeddings"
         )
     warnings.warn(
-        f"{path}: gguf has no key for the normalizer ({said(steps)}); ggmlkit applies it, but "
-        "other programs do not and give some texts other ids",
+        f"{path}: gguf has no key for the normalizer ({step_types(steps)}); ggmlkit applies it, "
+        "but other programs do not and give some texts other ids",
         ConversionWarning,
         stacklevel=3,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from ggmlkit.arch.hparams import ConversionWarning
 from ggmlkit.errors import ConversionError
 from ggmlkit.text.joining.post_processor import tokens_around
-from ggmlkit.text.tokenizer_steps import flat_steps, said
+from ggmlkit.text.tokenizer_steps import flat_steps, step_types
 
 _MODEL = "tokenizer.ggml.model"
 
@@ -38,7 +38,7 @@ def surrounding_keys(
     """
     around = tokens_around(tokenizer.get("post_processor"))
     if around is None:
-        steps = said(flat_steps(tokenizer.get("post_processor")))
+        steps = step_types(flat_steps(tokenizer.get("post_processor")))
         raise ConversionError(
             f"{path}: the post-processor ({steps}) is not supported; ggmlkit can only put tokens "
             "before and after a text"

@@ -11,8 +11,8 @@ from ggmlkit.text.special_ids import HF_NAMES, carried_texts
 from ggmlkit.text.vocab import flag
 
 
-def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Special tokens, whether they are added, and the chat template.
+def tokenizer_config(metadata: Mapping[str, Any], context: int) -> dict[str, Any]:
+    """Special tokens, whether they are added, the context length, and the chat template.
 
     Raises ConversionError for keys that are not a vocabulary.
     """
@@ -28,9 +28,7 @@ def tokenizer_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
         if f"tokenizer.ggml.{key}" in metadata:
             config[key] = _flag(metadata, key)
     config["clean_up_tokenization_spaces"] = False
-    length = metadata.get(f"{metadata.get('general.architecture')}.context_length")
-    if length is not None:
-        config["model_max_length"] = int(length)
+    config["model_max_length"] = context
     template = hf_chat_template(metadata)
     if template is not None:
         config["chat_template"] = template

@@ -29,7 +29,7 @@ from ggmlkit.text.splitting import families as pretokenizers
 from ggmlkit.text.splitting.steps import words_of
 from ggmlkit.text.tokenizer import Tokenizer
 from ggmlkit.text.tokenizer_json import MERGE_ORDER, metaspace_prepends
-from ggmlkit.text.tokenizer_steps import flat_steps, said
+from ggmlkit.text.tokenizer_steps import flat_steps, step_types
 from ggmlkit.text.vocab import Vocab, merges_of
 from ggmlkit.text.vocab_keys import CARRIED
 
@@ -200,7 +200,7 @@ def _family(
     pre_tokenizer, nfc = tokenizer.get("pre_tokenizer"), normalizes_to_nfc(tokenizer)
     family = pretokenizers.recognised(pre_tokenizer, nfc=nfc, ignore_merges=ignore_merges)
     if family is None:
-        steps = said(flat_steps(pre_tokenizer))
+        steps = step_types(flat_steps(pre_tokenizer))
         raise ConversionError(f"{path}: the pre-tokenizer ({steps}) is not of a known family")
     for what, theirs, ours in (
         ("NFC", nfc, family.nfc),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ggmlkit.arguments import check_paths, shown
+from ggmlkit.arguments import check_paths, shown, stored_text
 from ggmlkit.errors import ArgumentTypeError, GgmlkitError
 from ggmlkit.io.gguf.reader import GgufFile
 from ggmlkit.io.gguf.writer import HeaderBytes, write_gguf
@@ -50,6 +50,7 @@ def edit_metadata(
 
     Raises:
         FormatError: the file is damaged, or is not a gguf file.
+        ArgumentError: a new key is not text that files can hold.
         GgmlkitError: a key to remove doesn't exist.
         ConversionError: gguf has no type for a value.
         UnsupportedTypeError: a new file has to be written, and the size of a tensor of an unknown
@@ -59,6 +60,8 @@ def edit_metadata(
     check_paths(path=path)
     if not isinstance(changed, Mapping):
         raise ArgumentTypeError(f"changed must be a mapping by key, not {shown(changed)}")
+    for key in changed:
+        stored_text(key, "a key of metadata")
     with GgufFile(path) as file:
         for key in removed:
             if key not in file.metadata:

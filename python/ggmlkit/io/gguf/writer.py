@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ARRAY_OF, ByteOrder
 from ggmlkit.io.byteswap import in_other_order
@@ -99,9 +101,7 @@ def planned(
     _check_version(version, byte_order)
     refuse_unknown(tensors.values())
     metadata, stored_values = _of_plain_types(metadata, stored_values or {})
-    alignment = int(metadata.get("general.alignment", DEFAULT_ALIGNMENT))
-    if not 0 < alignment < 1 << 31 or alignment & (alignment - 1):
-        raise ConversionError(f"general.alignment is {alignment}, which is not a power of two")
+    alignment = _alignment_of(metadata)
     header = HeaderBytes(version, byte_order)
     header.start(len(tensors), len(metadata))
     if value_types is None:
@@ -143,6 +143,14 @@ def _check_version(version: int, byte_order: ByteOrder) -> None:
         raise ConversionError(f"byte order {byte_order!r} is neither 'little' nor 'big'")
     if byte_order == "big" and version != 3:
         raise ConversionError(f"gguf v{version} is little-endian; v3 can be big-endian")
+
+
+def _alignment_of(metadata: Mapping[str, Any]) -> int:
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    is_whole = isinstance(alignment, (int, np.integer)) and not isinstance(alignment, bool)
+    if not is_whole or not 0 < alignment < 1 << 31 or alignment & (alignment - 1):
+        raise ConversionError(f"general.alignment is {alignment!r}, which is not a power of two")
+    return int(alignment)
 
 
 class HeaderBytes:

@@ -125,7 +125,10 @@ def _create(target: Path) -> tuple[int, Path | None]:
     if unnamed is not None and Path("/proc/self/fd").is_dir():
         with suppress(OSError):  # not supported, or a real fault that mkstemp raises too
             return os.open(target.parent, unnamed | os.O_RDWR | os.O_CLOEXEC, 0o666), None
-    descriptor, created = tempfile.mkstemp(SUFFIX, f".{target.name}.", target.parent)
+    try:
+        descriptor, created = tempfile.mkstemp(SUFFIX, f".{target.name}.", target.parent)
+    except OSError as error:  # the user knows the target's name, not the temporary one
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from None
     name = Path(created)
     try:
         name.chmod(0o666 & ~_umask())
