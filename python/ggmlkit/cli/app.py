@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from errno import ENOSPC
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -18,7 +19,7 @@ _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
 # What each does. The command NAME is the module commands.NAME.
 COMMANDS = {
     "run": "Continue a prompt; the text is printed as it is generated, the speed on stderr.",
-    "chat": "Talk with a model; /reset starts again, /quit ends.",
+    "chat": "Talk with a model; /help lists what can be typed, /quit ends.",
     "convert": "Turn a checkpoint into a model file.",
     "quantize": "Rewrite a model file with its matrices in another type.",
     "inspect": "Show a file's metadata, its tensors, and how many bytes each type takes.",
@@ -63,9 +64,10 @@ def run(words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise  # whoever read our output has enough
     except (GgmlkitError, OSError, ImportError, MemoryError) as error:
-        _say(_sentence(error))
+        say_error(error)
         return _INPUT_AT_FAULT
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        _say(str(interrupt) or "interrupted")
         return _INTERRUPTED
 
 
@@ -142,6 +144,11 @@ def _print_completion(shell: str) -> int:
     return _DONE
 
 
+def say_error(error: Exception) -> None:
+    """Say on stderr, in one sentence, what went wrong."""
+    _say(_sentence(error))
+
+
 def _say(sentence: str) -> None:
     print(f"ggmlkit: {printable(sentence)}", file=sys.stderr)
 
@@ -149,6 +156,9 @@ def _say(sentence: str) -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        # What writes files names the file.
+        return f"standard output: {error.strerror}" if error.errno == ENOSPC else error.strerror
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     if isinstance(error, ImportError):  # a library that is missing, or that no memory is left for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from ggmlkit.cli.options import kv_type
@@ -10,6 +11,33 @@ from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
+    from ggmlkit.errors import ModelError
+
+
+def open_generator(args: argparse.Namespace) -> Llama:
+    """The model that a command generates with, opened; raises as :class:`Llama` does.
+
+    A context longer than the model was trained for is a warning.
+    """
+    llama = open_decoder(args, context=args.ctx_size, threads=args.threads)
+    if llama.context > llama.config.context:
+        print(
+            f"ggmlkit: warning: the context of -c {llama.context} is longer than the "
+            f"{llama.config.context} tokens that the model was trained for; text beyond them may "
+            "make no sense",
+            file=sys.stderr,
+        )
+    return llama
+
+
+def too_long(llama: Llama, what: str, tokens: int) -> ModelError:
+    """The error about a prompt of more tokens than the context has."""
+    from ggmlkit.errors import ModelError
+
+    return ModelError(
+        f"{what} of {tokens} tokens does not fit the context of {llama.context}; -c sets a longer "
+        f"one (the model was trained for {llama.config.context})"
+    )
 
 
 def open_decoder(

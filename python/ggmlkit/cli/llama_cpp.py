@@ -15,7 +15,7 @@ from ggmlkit.cli.usage import UsageError
 _ON_OR_OFF = ("on", "off", "auto", "0", "1", "true", "false", "enabled", "disabled")
 
 # Names, separated by spaces; VALUE follows those that take one, [VALUE] those that may.
-_ON_CPU = "has no effect: ggmlkit computes on the CPU"
+_ON_CPU = "has no effect: ggmlkit computes on the CPU, not on a GPU"
 _OWN_BATCHES = "has no effect: ggmlkit chooses its batches and its attention kernel itself"
 _OWN_THREADS = "has no effect: -t sets the threads for prompts and for decoding"
 _QUIET = "has no effect: ggmlkit prints the text on stdout and the speed on stderr"
@@ -50,11 +50,10 @@ _PERFORMANCE = {
 }
 _LOGS = {
     "-lv --verbosity --log-verbosity VALUE": _QUIET,
-    "-co --color [VALUE]": _QUIET,
+    "-co --color [VALUE]": "has no effect: ggmlkit prints text without colours",
     "--log-disable": _QUIET,
     "--no-perf": _QUIET,
     "--perf": _QUIET,
-    "--simple-io": _QUIET,
     "--no-warmup": "has no effect: ggmlkit does not warm up",
 }
 
@@ -73,10 +72,9 @@ _NO_SAMPLER = "is refused: ggmlkit has no such sampler"
 _NO_GRAMMAR = "is refused: ggmlkit cannot constrain its output"
 _POSITIONS = "is refused: the positions are encoded as the file's metadata says"
 _FULL = "is refused: the text ends where the context is full"
+_SHIFTED = "is refused: where the context is full, 'ggmlkit chat' drops the oldest turns"
 _OUTPUT = {
-    "-e --escape": "is refused: put line breaks themselves into the prompt, or into a file for -f",
     "-sp --special": "is refused: control tokens are never printed",
-    "-r --reverse-prompt VALUE": "is refused: ggmlkit stops at the model's end tokens alone",
     "-l --logit-bias VALUE": _NO_SAMPLER,
     "-j --json-schema VALUE": _NO_GRAMMAR,
     "-jf --json-schema-file VALUE": _NO_GRAMMAR,
@@ -84,7 +82,6 @@ _OUTPUT = {
     "--grammar-file VALUE": _NO_GRAMMAR,
     "--samplers VALUE": "is refused: the samplers have one order",
     "--sampling-seq --sampler-seq VALUE": "is refused: the samplers have one order",
-    "--repeat-last-n VALUE": "is refused: penalties look at the last 64 tokens",
     "--typical VALUE": _NO_SAMPLER,
     "--top-nsigma --top-n-sigma VALUE": _NO_SAMPLER,
     "--mirostat VALUE": _NO_SAMPLER,
@@ -102,27 +99,20 @@ _OUTPUT = {
     "--yarn-orig-ctx VALUE": _POSITIONS,
     "-gan --grp-attn-n VALUE": _POSITIONS,
     "-gaw --grp-attn-w VALUE": _POSITIONS,
-    "--keep VALUE": _FULL,
-    "--context-shift": _FULL,
 }
 _CONVERSATION = "is refused: 'ggmlkit run' continues a text; converse with 'ggmlkit chat'"
-_ONE_TURN = "is refused: for one answer, write: echo TEXT | ggmlkit chat -m FILE"
-_STDIN = "is refused: 'ggmlkit chat' reads the messages from standard input, one a line"
+_LINES = "has no effect: a line that ends with a backslash goes on in the next"
 _TEMPLATE = "is refused: the file's own chat template is used; change tokenizer.chat_template in it"
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options of llama-cli and llama-completion that continue a text."""
     _accept(parser, _PERFORMANCE | _LOGS)
-    _accept(parser, dict.fromkeys(("-no-cnv --no-conversation", "--no-display-prompt"), ""))
-    _accept(parser, dict.fromkeys(("--no-escape", "--no-context-shift"), ""))
-    _refuse(parser, _MODELS | _OUTPUT)
+    _accept(parser, {"--no-context-shift": ""})
+    _refuse(parser, _MODELS | _OUTPUT | dict.fromkeys(("--keep VALUE", "--context-shift"), _FULL))
     _refuse(
         parser,
         {
-            "-cnv --conversation": _CONVERSATION,
-            "-st --single-turn": _ONE_TURN,
-            "-sys --system-prompt VALUE": _CONVERSATION,
             "-sysf --system-prompt-file VALUE": _CONVERSATION,
             "-i --interactive": _CONVERSATION,
             "-if --interactive-first": _CONVERSATION,
@@ -138,17 +128,14 @@ def add_chat_options(parser: argparse.ArgumentParser) -> None:
     """Options of llama-cli that converse."""
     _accept(parser, _PERFORMANCE | _LOGS)
     _accept(parser, dict.fromkeys(("-cnv --conversation", "-i --interactive"), ""))
-    _accept(parser, dict.fromkeys(("-if --interactive-first", "--jinja", "--no-escape"), ""))
-    _accept(parser, {"--no-context-shift": ""})
+    _accept(parser, dict.fromkeys(("-if --interactive-first", "--jinja", "--context-shift"), ""))
+    _accept(parser, {"-mli --multiline-input": _LINES})
     _refuse(parser, _MODELS | _OUTPUT)
+    _refuse(parser, dict.fromkeys(("--keep VALUE", "--no-context-shift"), _SHIFTED))
     _refuse(
         parser,
         {
             "-no-cnv --no-conversation": "is refused: continue a text with 'ggmlkit run'",
-            "-st --single-turn": _ONE_TURN,
-            "-p --prompt VALUE": _STDIN,
-            "-f --file VALUE": _STDIN,
-            "-mli --multiline-input": _STDIN,
             "-sysf --system-prompt-file VALUE": "is refused: give the text itself with --system",
             "--no-jinja": _TEMPLATE,
             "--chat-template VALUE": _TEMPLATE,

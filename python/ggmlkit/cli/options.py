@@ -6,6 +6,7 @@ import argparse
 from typing import Any, Protocol
 
 from ggmlkit.cli import values
+from ggmlkit.cli.prompt_text import unescaped
 from ggmlkit.cli.usage import UsageError
 
 _LEAST_PENALTY = 0.01  # logits are divided by it
@@ -157,14 +158,14 @@ def add_mlock(to: Arguments) -> None:
 
 def add_sampling(to: Arguments) -> None:
     """How the next token is chosen."""
-    probability = values.number(0, 1)
     penalty = values.number()
     to.add_argument(
         "--temp",
+        "--temperature",
         type=values.number(0),
         default=0.8,
         metavar="T",
-        help="Temperature; 0 always takes the likeliest token.",
+        help="Temperature, at least 0; 0 always takes the likeliest token.",
     )
     to.add_argument(
         "--top-k",
@@ -175,24 +176,31 @@ def add_sampling(to: Arguments) -> None:
     )
     to.add_argument(
         "--top-p",
-        type=probability,
+        type=values.positive_share,
         default=0.95,
         metavar="P",
-        help="Sample among the likeliest tokens that together have probability P; 1 disables.",
+        help="Sample among the likeliest tokens that together have probability P, above 0 and at "
+        "most 1; 1 disables.",
     )
     to.add_argument(
         "--min-p",
-        type=probability,
+        type=values.number(0, 1),
         default=0.05,
         metavar="P",
-        help="Drop tokens less likely than P times the likeliest; 0 disables.",
+        help="Drop tokens less likely than P times the likeliest, P from 0 to 1; 0 disables.",
     )
     to.add_argument(
         "--repeat-penalty",
         type=values.number(_LEAST_PENALTY),
         default=1.0,
         metavar="X",
-        help="Penalty for repeated tokens; 1 disables.",
+        help=f"Penalty for repeated tokens, at least {_LEAST_PENALTY}; 1 disables.",
+    )
+    to.add_argument(
+        "--repeat-last-n",
+        type=values.whole_number(-1),
+        metavar="N",
+        help="Tokens back that penalties look at; 0: none, -1: the context. Default: 64.",
     )
     to.add_argument(
         "--presence-penalty",
@@ -217,6 +225,59 @@ def add_sampling(to: Arguments) -> None:
     )
 
 
+def add_stop(to: Arguments) -> None:
+    """Texts that end what is generated."""
+    to.add_argument(
+        "-r",
+        "--reverse-prompt",
+        "--stop",
+        dest="stop",
+        type=values.not_empty,
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="End before this text. May be repeated.",
+    )
+
+
+def add_escape(to: Arguments, where: str) -> None:
+    """Whether texts of the command line have escapes."""
+    to.add_argument(
+        "-e",
+        "--escape",
+        action="store_true",
+        help=rf"Read escapes as C has them, such as \n, \t and \x41, in {where}.",
+    )
+    to.add_argument("--no-escape", dest="escape", action="store_false", help=argparse.SUPPRESS)
+
+
+def add_simple_io(to: Arguments, help: str) -> None:
+    """Whether a conversation's lines are plain."""
+    to.add_argument("--simple-io", action="store_true", help=help)
+
+
+def add_conversation(to: Arguments, help: str | None = None) -> None:
+    """What a conversation begins with, and whether one answer ends it; ``help`` hides them."""
+    to.add_argument(
+        "-sys",
+        "--system",
+        "--system-prompt",
+        metavar="TEXT",
+        help=help or "System prompt.",
+    )
+    to.add_argument(
+        "-st",
+        "--single-turn",
+        action="store_true",
+        help=help or "End after one answer.",
+    )
+
+
+def add_file(to: Arguments, help: str) -> None:
+    """The file with a text."""
+    to.add_argument("-f", "--file", type=values.path, metavar="FILE", help=help)
+
+
 def add_max_tokens(to: Arguments, help: str) -> None:
     """How many tokens are generated."""
     to.add_argument(
@@ -237,8 +298,9 @@ def add_max_tokens(to: Arguments, help: str) -> None:
     )
 
 
-def generation_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings of `Llama.generate` that options gave."""
+def generation_settings(args: argparse.Namespace, context: int) -> dict[str, Any]:
+    """The settings of `Llama.generate` that options gave, for a context of so many tokens."""
+    recent = {-1: context}.get(args.repeat_last_n, args.repeat_last_n)
     return {
         "max_tokens": None if args.max_tokens < 0 else args.max_tokens,
         "temperature": args.temp,
@@ -249,4 +311,6 @@ def generation_settings(args: argparse.Namespace) -> dict[str, Any]:
         "presence_penalty": args.presence_penalty,
         "frequency_penalty": args.frequency_penalty,
         "seed": args.seed,
+        "stop": list(map(unescaped, args.stop)) if args.escape else args.stop,
+        **({} if recent is None else {"repeat_last_n": recent}),
     }

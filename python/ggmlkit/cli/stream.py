@@ -10,19 +10,26 @@ if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
 
 
-def print_stream(pieces: Iterable[str]) -> str:
-    """Print each piece at once and end the line; returns the text. Ctrl-C ends it early."""
-    text = ""
+def print_stream(pieces: Iterable[str]) -> bool:
+    """Print each piece at once and end the line; whether Ctrl-C ended it early.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came before the first piece.
+    """
+    is_interrupted = False
+    has_begun = False
     try:
         for piece in pieces:
+            has_begun = True
             sys.stdout.write(piece)
             sys.stdout.flush()
-            text += piece
     except KeyboardInterrupt:
-        pass
+        if not has_begun:
+            raise KeyboardInterrupt("interrupted while the prompt was processed") from None
+        is_interrupted = True
     sys.stdout.write("\n")
     sys.stdout.flush()
-    return text
+    return is_interrupted
 
 
 def print_summary(llama: Llama) -> None:

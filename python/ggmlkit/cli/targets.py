@@ -10,6 +10,7 @@ from pathlib import Path
 from ggmlkit.cli.usage import UsageError
 
 _PART = re.compile(r"(.*)-\d{5}-of-(\d{5})(\.\w+)")
+_CHECKPOINT_MARKS = ("config.json", "params.json")
 _MODEL_SUFFIXES = (".gguf", ".bin", ".ggml", ".ggjt")
 
 
@@ -26,6 +27,12 @@ def refuse_overwriting(out: Path, *sources: Path | None) -> None:
         for path in _files_of(source):
             if _is_same(out, path) and (path == source or not _is_beside(path, source)):
                 raise UsageError(f"{out} would be written over {path}, which is read: name another")
+
+
+def refuse_replacing(folder: Path, is_allowed: bool) -> None:
+    """UsageError if a folder has a checkpoint already, unless it may be replaced."""
+    if not is_allowed and any((folder / mark).exists() for mark in _CHECKPOINT_MARKS):
+        raise UsageError(f"{folder} has a checkpoint already: --overwrite replaces its files")
 
 
 def refuse_parts_over(prefix: str, source: Path) -> None:

@@ -22,9 +22,14 @@ _LARGEST_SEED = 2**64 - 1
 
 def path(text: str) -> Path:
     """A path; the empty text, as of a shell variable that is not set, is none."""
+    return Path(not_empty(text))
+
+
+def not_empty(text: str) -> str:
+    """A text of at least one character."""
     if not text:
         raise ArgumentTypeError("must not be empty")
-    return Path(text)
+    return text
 
 
 def whole_number(minimum: int = -_LARGEST, maximum: int = _LARGEST) -> Callable[[str], int]:
@@ -57,6 +62,14 @@ def number(
         return number
 
     return value
+
+
+def positive_share(text: str) -> float:
+    """A number above 0 and at most 1."""
+    found = number(0, 1)(text)
+    if not found:
+        raise ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
+    return found
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

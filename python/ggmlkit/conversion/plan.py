@@ -165,8 +165,8 @@ def container_of(out: Path) -> str:
     if suffix in (".bin", ".ggml", ".ggjt"):
         return "ggjt"
     raise ConversionError(
-        f"the suffix of {out.name} names no container; use .gguf or .bin, or give --container "
-        "(container= in Python)"
+        f"{out}: the suffix names no container; use .gguf or .bin, or name the container "
+        "(--container)"
     )
 
 

@@ -32,7 +32,7 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
     the hub.
 
     Raises:
-        FormatError: the container is unknown, or the file is damaged.
+        FormatError: the container is unknown, the file is damaged, or ``path`` is a folder.
         HubError: the file can't be downloaded.
         ArgumentError: ``path`` is neither a ``str`` nor a ``pathlib.Path``, or empty.
         OSError: the file can't be opened.
@@ -42,6 +42,8 @@ def open(path: str | os.PathLike[str]) -> ModelFile:
 
         path = model_file(path)
     path = Path(path)
+    if path.is_dir():
+        raise FormatError(path, None, _folder_refusal(path))
     with path.open("rb") as file:
         start = file.read(START)
     if not start:
@@ -112,8 +114,8 @@ def save(
     kind = container or _SUFFIXES.get(suffix)
     if kind is None:
         raise ConversionError(
-            f"{os.fspath(path)}: the suffix names no container; end it in .gguf or .bin, "
-            "or pass container="
+            f"{os.fspath(path)}: the suffix names no container; use .gguf or .bin, or name the "
+            "container (--container)"
         )
     if byte_order != "little" and kind != "gguf":
         raise ConversionError(f"{kind} files are little-endian; gguf v3 can be big-endian")
@@ -145,6 +147,15 @@ def save(
         write_lora(path, named, metadata, threads=threads, progress=progress)
     else:
         raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")
+
+
+def _folder_refusal(path: Path) -> str:
+    if any((path / mark).is_file() for mark in ("config.json", "params.json")):
+        return (
+            "this is a checkpoint folder, not a model file; make one of it with "
+            f"'ggmlkit convert {path} OUT.gguf'"
+        )
+    return "this is a folder, not a model file"
 
 
 def _by_name(

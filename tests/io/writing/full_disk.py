@@ -38,7 +38,10 @@ def leave(folder: Path, pages: int) -> None:
 
 
 def failures(folder: Path, job: str) -> int:
-    """How often the job has too little room; each time, all files must stay as they were."""
+    """How often the job has too little room; each error must name a file that was asked for.
+
+    All files must stay as they were.
+    """
     if job.startswith("edit"):
         (folder / "m.gguf").write_bytes((folder / SOURCES[0]).read_bytes())
     JOBS[job](folder, folder / SOURCES[0])
@@ -51,6 +54,8 @@ def failures(folder: Path, job: str) -> int:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+            if Path(error.filename or ".").name.startswith("."):
+                raise SystemExit(f"{job} does not name the file: {error}") from error
         else:
             break
         if contents(folder) != before:

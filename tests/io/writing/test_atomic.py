@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -133,8 +134,27 @@ def test_refuses_a_path_that_is_not_a_file(tmp_path: Path) -> None:
         pass
     with pytest.raises(OSError, match="not a regular file"), replacing("/dev/null"):
         pass
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "missing" / "model"):
+    with pytest.raises(FileNotFoundError) as told, replacing(tmp_path / "missing" / "model"):
         pass
+    assert told.value.filename == str(tmp_path / "missing" / "model")
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write() -> None:
+        with replacing(tmp_path / "model") as file:
+            file.write(b"new")
+
+    monkeypatch.setattr(staged.os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left") as told:
+        write()
+    assert told.value.filename == str(tmp_path / "model")
+    with pytest.raises(OSError, match="No space left") as told, replacing(tmp_path / "model"):
+        refuse()
+    assert told.value.filename == str(tmp_path / "model")
 
 
 def test_a_tensor_that_fails_leaves_the_old_model(tmp_path: Path) -> None:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ggmlkit.cli import llama_cpp, options
-from ggmlkit.cli.usage import UsageError
 
 EXAMPLES = """\
   ggmlkit chat -m model.gguf --system "Answer in one sentence."
   echo "What is a tensor?" | ggmlkit chat -m model.gguf --temp 0
+  ggmlkit chat -m model.gguf -p "What is a tensor?" -st
 
 -ngl, -fa and other options of llama.cpp that only set its speed are accepted
-with a note."""
+with a note. In the conversation, /help lists commands."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     options.add_model(parser)
     text = parser.add_argument_group("text")
-    text.add_argument("-sys", "--system", metavar="TEXT", help="System prompt.")
-    text.add_argument(
-        "--system-prompt", dest="system", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    options.add_conversation(text)
+    text.add_argument("-p", "--prompt", metavar="TEXT", help="The first message.")
+    options.add_file(
+        text, "UTF-8 file with the first message; - is all of standard input, to its end."
     )
+    options.add_escape(text, "the system prompt, -p, -f and -r")
     options.add_max_tokens(
-        text, "Most tokens of an answer; -1: until the model ends it or the context is full."
+        text, "Most tokens of an answer; -1: until the model ends it or it fills the context."
     )
+    options.add_stop(text)
+    options.add_simple_io(text, "Read plain lines, without editing them.")
     options.add_sampling(parser.add_argument_group("sampling"))
     model = parser.add_argument_group("model")
     options.add_context(model)
@@ -38,41 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer lines of standard input until it ends."""
-    from ggmlkit.cli.decoder import open_decoder
-    from ggmlkit.cli.stream import print_stream, print_summary
+    """Answer messages until the user ends the conversation."""
+    from ggmlkit.cli.chat import session
+    from ggmlkit.cli.chat.conversation import Conversation
+    from ggmlkit.cli.decoder import open_generator
+    from ggmlkit.cli.metadata_text import print_notes
+    from ggmlkit.cli.prompt_text import given_text, unescaped
+    from ggmlkit.cli.stream import print_summary
     from ggmlkit.text.template.process import RENDERERS
 
+    first = given_text(args)
+    system = args.system
+    if system is not None and args.escape:
+        system = unescaped(system)
     RENDERERS.prepare()  # while the model is loaded
-    llama = open_decoder(args, context=args.ctx_size, threads=args.threads)
-    beginning = [] if args.system is None else [{"role": "system", "content": args.system}]
-    messages = list(beginning)
-    settings = options.generation_settings(args)
-    while (line := _line()) is not None:
-        if line == "/quit":
-            break
-        if line == "/reset":
-            messages = list(beginning)
-        elif line:
-            messages.append({"role": "user", "content": line})
-            try:
-                pieces = llama.chat(messages, **settings)
-            except ValueError as error:  # a setting out of range
-                raise UsageError(str(error)) from None
-            answer = print_stream(pieces)
-            messages.append({"role": "assistant", "content": answer})
+    llama = open_generator(args)
+    settings = options.generation_settings(args, llama.context)
+    conversation = Conversation(llama, settings, system, lambda said: print_notes([said]))
+    source = session.reader(args.simple_io)
+    if session.is_interactive():
+        session.say(f"{args.model}, {llama.context} tokens of context; /help, or Ctrl-D to end")
+    session.Session(conversation, source).run(first or None, args.single_turn)
     print_summary(llama)
     return 0
-
-
-def _line() -> str | None:
-    """The next line that the user writes; None at the end of input or Ctrl-C."""
-    if sys.stdin is None:  # closed when the program was started
-        return None
-    if sys.stdin.isatty():
-        print("> ", end="", file=sys.stderr, flush=True)
-    try:
-        line = sys.stdin.readline()
-    except KeyboardInterrupt:
-        return None
-    return line.strip() if line else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ggmlkit.cli import options, values
-from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli.targets import refuse_overwriting, refuse_replacing
 from ggmlkit.cli.usage import UsageError
 
 EXAMPLES = """\
@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="Most tensor data in a safetensors file. Default: 5G.",
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace a checkpoint that OUT has already."
+    )
     options.add_vocab(parser)
     options.add_threads(parser)
 
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shard_size is not None and args.format != "hf":
         raise UsageError("--shard-size is for --format hf")
     refuse_overwriting(args.out, args.source, args.vocab)
+    refuse_replacing(args.out, args.overwrite)
     from ggmlkit.cli.progress import progress
     from ggmlkit.conversion.checkpoint_files import SHARD_SIZE
     from ggmlkit.conversion.export import export

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ggmlkit.cli import llama_cpp, options, values
+from ggmlkit.cli import llama_cpp, options
+from ggmlkit.cli.prompt_text import prompt_text
 from ggmlkit.cli.usage import UsageError
 
 EXAMPLES = """\
   ggmlkit run -m model.gguf -p "Once upon a time" -n 64 --temp 0
   ggmlkit run -m model.gguf -f prompt.txt -c 8192 --lora style.gguf:0.5
+  echo "Once upon a time" | ggmlkit run -m model.gguf
 
 -ngl, -fa and other options of llama.cpp that only set its speed are accepted
 with a note."""
@@ -20,16 +21,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     options.add_model(parser)
     text = parser.add_argument_group("text")
-    text.add_argument("-p", "--prompt", metavar="TEXT", help="Text to continue.")
     text.add_argument(
-        "-f", "--file", type=values.path, metavar="FILE", help="UTF-8 file whose text to continue."
+        "-p", "--prompt", metavar="TEXT", help="Text to continue. Default: standard input."
+    )
+    options.add_file(
+        text,
+        "UTF-8 file whose text to continue, without a line break at its end; - is standard input.",
+    )
+    options.add_escape(text, "the prompt and in -r")
+    text.add_argument(
+        "--display-prompt", action="store_true", help="Print the prompt before what follows it."
+    )
+    text.add_argument(
+        "--no-display-prompt",
+        dest="display_prompt",
+        action="store_false",
+        help=argparse.SUPPRESS,
     )
     options.add_max_tokens(
         text, "Tokens to generate; -1: until the model ends the text or the context is full."
     )
+    options.add_stop(text)
     text.add_argument(
         "--ignore-eos", action="store_true", help="Go on where the model would end the text."
     )
+    text.add_argument(
+        "-cnv",
+        "--conversation",
+        action="store_true",
+        help="Converse, as 'ggmlkit chat' does; the prompt is the first message.",
+    )
+    text.add_argument(
+        "-no-cnv",
+        "--no-conversation",
+        dest="conversation",
+        action="store_false",
+        help=argparse.SUPPRESS,
+    )
+    options.add_conversation(text, help=argparse.SUPPRESS)
+    options.add_simple_io(text, argparse.SUPPRESS)
     options.add_sampling(parser.add_argument_group("sampling"))
     model = parser.add_argument_group("model")
     options.add_context(model)
@@ -42,28 +72,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the continuation as it is generated, then the speed."""
-    if (args.prompt is None) == (args.file is None):
-        raise UsageError("give the prompt with either -p or -f")
-    from ggmlkit.cli.decoder import open_decoder
+    if args.conversation:
+        from ggmlkit.cli.commands import chat
+
+        return chat.run(args)
+    for name, is_given in (("-sys", args.system is not None), ("-st", args.single_turn)):
+        if is_given:
+            raise UsageError(f"{name} is for a conversation: add -cnv, or use 'ggmlkit chat'")
+    from ggmlkit.cli.decoder import open_generator, too_long
     from ggmlkit.cli.stream import print_stream, print_summary
 
-    text = _text_of(args.file) if args.file is not None else args.prompt
-    llama = open_decoder(args, context=args.ctx_size, threads=args.threads)
+    text = prompt_text(args)
+    llama = open_generator(args)
+    ids = llama.tokenize(text)
+    if len(ids) > llama.context:
+        raise too_long(llama, "the prompt", len(ids))
+    settings = options.generation_settings(args, llama.context)
     try:
-        pieces = llama.generate(
-            text, ignore_eos=args.ignore_eos, **options.generation_settings(args)
-        )
+        pieces = llama.generate(ids, ignore_eos=args.ignore_eos, **settings)
     except ValueError as error:  # such as an empty prompt
         raise UsageError(str(error)) from None
-    print_stream(pieces)
+    if args.display_prompt:
+        print(text, end="", flush=True)
+    is_interrupted = print_stream(pieces)
     print_summary(llama)
+    if is_interrupted:
+        raise KeyboardInterrupt
     return 0
-
-
-def _text_of(file: Path) -> str:
-    from ggmlkit.errors import FormatError
-
-    try:
-        return file.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise FormatError(file, error.start, "a prompt must be UTF-8 text") from None

@@ -25,7 +25,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     staged = Staged(path)
     try:
-        yield staged.file
+        with staged.writing() as file:
+            yield file
         staged.finish()
         staged.commit()
     finally:
@@ -46,7 +47,8 @@ class FileSet:
         """A file of the folder to write; it gets its name together with the others."""
         staged = Staged(self.folder / name)
         self._files.callback(staged.close)
-        yield staged.file
+        with staged.writing() as file:
+            yield file
         staged.finish()
         self._staged[name] = staged
 

@@ -7,12 +7,15 @@ import os
 import stat
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ggmlkit.io.writing.leftovers import SUFFIX, lock, remove_leftovers
 
 _BUFFER_BYTES = 1 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Staged:
@@ -27,31 +30,45 @@ class Staged:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
         self.target = Path(os.path.realpath(path))
         self._mode = _mode_of(self.target)
-        remove_leftovers(self.target)
-        descriptor, self._name = _create(self.target)
+        with self._naming_target():
+            remove_leftovers(self.target)
+            descriptor, self._name = _create(self.target)
         self.file = os.fdopen(descriptor, "w+b", buffering=_BUFFER_BYTES)
         self._kept: int | None = None
         lock(descriptor)
 
+    @contextmanager
+    def writing(self) -> Iterator[BinaryIO]:
+        """The file to write; a full disk is an error that names the target."""
+        try:
+            yield self.file
+        except OSError as error:
+            if error.errno in _NO_SPACE and error.filename is None:
+                raise self._named(error) from error
+            raise  # perhaps of another file, which is read
+
     def finish(self) -> None:
         """End the writing: the whole file is on the disk afterwards, but not under its name yet."""
-        self.file.flush()
-        if self._mode is not None:
-            os.fchmod(self.file.fileno(), self._mode)
-        os.fsync(self.file.fileno())
-        if sys.platform != "win32":
-            # An unnamed file and its lock exist as long as a descriptor is open.
-            self._kept = os.dup(self.file.fileno())
-        self.file.close()
+        with self._naming_target():
+            self.file.flush()
+            if self._mode is not None:
+                os.fchmod(self.file.fileno(), self._mode)
+            os.fsync(self.file.fileno())
+            if sys.platform != "win32":
+                # An unnamed file and its lock exist as long as a descriptor is open.
+                self._kept = os.dup(self.file.fileno())
+            self.file.close()
 
     def commit(self) -> None:
         """Rename the finished file to its target."""
-        if self._name is None:
-            assert self._kept is not None, "finish() comes before commit()"
-            self._name = _give_name(self._kept, self.target)
-        self._name.replace(self.target)
+        with self._naming_target():
+            if self._name is None:
+                assert self._kept is not None, "finish() comes before commit()"
+                self._name = _give_name(self._kept, self.target)
+            self._name.replace(self.target)
         self._name = None
 
     def close(self) -> None:
@@ -64,6 +81,19 @@ class Staged:
         if self._kept is not None:
             os.close(self._kept)
             self._kept = None
+
+    @contextmanager
+    def _naming_target(self) -> Iterator[None]:
+        """Errors name the file as the caller did, not the temporary one."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise self._named(error) from error
+
+    def _named(self, error: OSError) -> OSError:
+        return OSError(error.errno, error.strerror, os.fspath(self.path))
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,0 +1,191 @@
+"""The messages of a conversation, and what of them the model sees."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ggmlkit.cli.decoder import too_long
+from ggmlkit.errors import ModelError
+from ggmlkit.text.chat import render
+
+if TYPE_CHECKING:
+    from ggmlkit.engine.llama import Llama
+
+Message = dict[str, str]
+
+# Of the context, what an answer should find free before older turns are dropped for it.
+_FREE_SHARE = 4
+
+
+class Conversation:
+    """A conversation that may be longer than the context: the model sees the newest turns.
+
+    Args:
+        llama: who answers.
+        settings: of ``Llama.generate``.
+        system: the system prompt, or None.
+        note: told what the user should know, such as that turns were dropped.
+
+    Attributes:
+        system: the system prompt, or None. The model always sees it.
+        messages: all of them, without the system prompt; dropped ones too.
+        asked: the last message of the user, answered or not; None before any.
+
+    Raises:
+        ModelError: the file has no chat template.
+    """
+
+    def __init__(
+        self,
+        llama: Llama,
+        settings: dict[str, Any],
+        system: str | None,
+        note: Callable[[str], None],
+    ) -> None:
+        template = llama.tokenizer.chat_template
+        if template is None:
+            raise ModelError(
+                "the model has no chat template, so it can't converse; "
+                "'ggmlkit run' continues a text"
+            )
+        self._llama, self._settings, self._note = llama, settings, note
+        self._template = template
+        self._retries = 0
+        self.system = system
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all messages."""
+        self.resume(self.system, [])
+
+    def resume(self, system: str | None, messages: list[Message]) -> None:
+        """Go on with other messages."""
+        self.system, self.messages = system, messages
+        self._first = 0  # of the messages that the model sees
+        questions = [each["content"] for each in messages if each["role"] == "user"]
+        self.asked = questions[-1] if questions else None
+        self._is_answered = bool(questions)
+
+    @property
+    def context(self) -> int:
+        """The context length in tokens."""
+        return self._llama.context
+
+    def used(self) -> int:
+        """Tokens of what the model sees of the conversation."""
+        if not self.messages:
+            return 0
+        try:
+            return len(self._encoded(self._first, is_asked=False))
+        except ModelError:  # a template that refuses these messages says so when they are answered
+            return 0
+
+    def answer(self, text: str) -> Generator[str, None, None]:
+        """Send a message; yields the pieces of the answer.
+
+        A message without an answer, because of an error or of an end before the first piece, is
+        taken back; ``asked`` keeps it. Of an answer that is ended early, what came is kept.
+
+        Raises:
+            ModelError: the message alone doesn't fit the context, or the template refuses it.
+        """
+        self.asked, self._is_answered = text, False
+        self.messages.append({"role": "user", "content": text})
+        written, is_done = "", False
+        try:
+            for piece in self._pieces():
+                written += piece
+                yield piece
+            is_done = True
+        finally:
+            if written or is_done:
+                self.messages.append({"role": "assistant", "content": written})
+                self._is_answered = True
+            else:
+                self.messages.pop()
+
+    def take_back(self) -> str | None:
+        """Remove the last message of the user and its answer; the message, None if there is none.
+
+        The next answer is drawn with another seed.
+        """
+        if self.asked is None:
+            return None
+        if self._is_answered:
+            del self.messages[-2:]
+            self._first = min(self._first, len(self.messages))
+            self._is_answered = False
+        self._retries += 1
+        return self.asked
+
+    def _pieces(self) -> Iterator[str]:
+        """The answer to the last message, gone on with where the context was full."""
+        left = self._settings["max_tokens"]
+        written = ""
+        while True:
+            prompt = self._prompt(written, left)
+            room = self.context - len(prompt)
+            if room < 1:
+                if not written:
+                    raise too_long(self._llama, "the message", len(prompt))
+                self._note(f"the context of {self.context} tokens is full; -c sets a longer one")
+                return
+            most = room if left is None else min(left, room)
+            for piece in self._llama.generate(prompt, **self._drawn(most)):
+                written += piece
+                yield piece
+            made = self._llama.stats.decode_tokens
+            if made < most or most == left:
+                return
+            left = None if left is None else left - made
+
+    def _drawn(self, most: int) -> dict[str, Any]:
+        """The settings for at most so many tokens; a seed that is given changes with a retry."""
+        seed = self._settings["seed"]
+        return self._settings | {
+            "max_tokens": most,
+            "seed": None if seed is None else (seed + self._retries) % 2**64,
+        }
+
+    def _prompt(self, written: str, left: int | None) -> list[int]:
+        """The tokens before the rest of an answer. Drops turns until there is room, if that helps.
+
+        Args:
+            written: the beginning of the answer.
+            left: the most tokens that may follow, None for any number.
+        """
+        free = max(1, self.context // _FREE_SHARE)
+        if left is not None:
+            free = max(1, min(free, left))
+        prompt = self._encoded(self._first, written)
+        if self.context - len(prompt) >= free:
+            return prompt
+        turns = [
+            place
+            for place, message in enumerate(self.messages)
+            if place > self._first and message["role"] == "user"
+        ]
+        if not turns:
+            return prompt
+
+        def has_room(place: int) -> bool:
+            return self.context - len(self._encoded(place, written)) >= free
+
+        first = turns[min(bisect_left(turns, True, key=has_room), len(turns) - 1)]
+        dropped, self._first = first - self._first, first
+        self._note(f"the context is full: the model no longer sees the oldest {dropped} messages")
+        return self._encoded(first, written)
+
+    def _encoded(self, first: int, written: str = "", *, is_asked: bool = True) -> list[int]:
+        """The tokens of the messages from the ``first`` on."""
+        system = [] if self.system is None else [{"role": "system", "content": self.system}]
+        text = render(
+            self._template,
+            [*system, *self.messages[first:]],
+            self._llama.tokenizer,
+            add_generation_prompt=is_asked,
+        )
+        # Templates write all special tokens, including the first one if the model needs it.
+        return self._llama.tokenize(text + written, add_special=False, parse_special=True)
