@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import ml_dtypes
@@ -204,6 +205,20 @@ def test_dlpack_of_a_mapped_file(path: Path) -> None:
             torch.from_dlpack(file["q"])
         with pytest.raises(BufferError, match="another device"):
             file["f"].__dlpack__(dl_device=(2, 0))
+
+
+@pytest.mark.parametrize("take", [torch.from_dlpack, torch.as_tensor, torch.asarray])
+def test_torch_can_write_to_what_it_takes_of_a_mapped_file(
+    path: Path, take: Callable[[gk.Tensor], torch.Tensor]
+) -> None:
+    with gk.open(path) as file:
+        taken = take(file["f"])
+        # A write to the mapping itself would end this process.
+        assert not np.shares_memory(taken.numpy(), file["f"].data)
+        taken += 1
+        assert np.array_equal(file["f"].numpy(), VALUES[:, 0])
+        with pytest.raises(BufferError, match="leave out copy=False"):
+            file["f"].__dlpack__(max_version=(1, 0), copy=False)
 
 
 def test_buffers() -> None:

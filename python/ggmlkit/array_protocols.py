@@ -86,7 +86,7 @@ class ArrayProtocols:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """For ``torch.from_dlpack`` and others: plain numbers, without a copy if possible.
+        """For ``torch.from_dlpack`` and others: plain numbers; a mapped file's are copied.
 
         Raises:
             UnsupportedTypeError: the type is quantized.
