@@ -99,6 +99,11 @@ def check_paths(**paths: object) -> None:
         path_text(path, name)
 
 
+def check_optional_paths(**paths: object) -> None:
+    """Check each argument that is not None with :func:`path_text`."""
+    check_paths(**{name: path for name, path in paths.items() if path is not None})
+
+
 def shown(value: object) -> str:
     """A wrong value as an error shows it: the value if it is short, else its type."""
     kind = type(value)

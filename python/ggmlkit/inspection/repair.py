@@ -20,6 +20,7 @@ from ggmlkit.io.legacy.reader import LegacyFile
 from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.io.writing.atomic import replacing
 from ggmlkit.io.writing.stream import Progress
+from ggmlkit.io.writing.targets import refuse_overwriting
 
 _CHUNK = 1 << 20
 _MOST_LAYERS = 1000  # that are looked for by name: no file has more
@@ -58,10 +59,12 @@ def repair_file(
     Raises:
         FormatError: the header is damaged.
         ConversionError: a file of another container.
+        ArgumentError: ``out`` is the file itself.
         GgmlkitError: not one tensor is whole.
         OSError: a file can't be read or written.
     """
     check_paths(path=path, out=out)
+    refuse_overwriting(out, path)
     source = Path(path)
     with source.open("rb") as file:
         start = file.read(4)

@@ -19,6 +19,7 @@ from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
 from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.io.writing.stream import Part, PartedTensor, parts_of
+from ggmlkit.io.writing.targets import refuse_overwriting
 from ggmlkit.quantization.importance import fitted, left_out
 from ggmlkit.quantization.recipe import planned, recipe
 from ggmlkit.storing import Importance, check_finite_halves, store
@@ -74,9 +75,11 @@ def quantize_file(
         UnstorableError: a weight isn't finite, or too large for the type.
         ImportanceError: an importance does not fit its matrix, or isn't finite.
         ConversionError: an expression matches no matrix's name.
+        ArgumentError: `out` is `src`.
         ValueError: an expression is not a regular expression.
     """
     check_paths(src=src, out=out)
+    refuse_overwriting(out, src)
     thread_count(threads)
     target = recipe(type)
     with closing(io.open(src)) as source:

@@ -17,6 +17,7 @@ from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.io.writing.atomic import replacing
 from ggmlkit.io.writing.progress import shifted
 from ggmlkit.io.writing.stream import Progress
+from ggmlkit.io.writing.targets import refuse_overwriting, refuse_parts_over
 from ggmlkit.tensor import Tensor
 
 # Other programs count sizes with this padding, whatever general.alignment says.
@@ -52,9 +53,11 @@ def split_file(
         FormatError: ``src`` is damaged.
         ConversionError: ``src`` is not a gguf file, or needs too many parts.
         UnsupportedTypeError: the size of a tensor of an unknown type is not certain.
-        ArgumentError: not exactly one limit is given, or it is below 1.
+        ArgumentError: not exactly one limit is given, or it is below 1; or a part would be
+            written over a file that is read.
     """
     check_paths(src=src, prefix=prefix)
+    refuse_parts_over(prefix, src)
     limits = {"max_size": max_size, "max_tensors": max_tensors}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     if len(given) != 1:
@@ -88,8 +91,10 @@ def merge_files(
         FormatError: a part is missing, damaged, or belongs to another model.
         ConversionError: ``part`` is not a part of a split model.
         UnsupportedTypeError: the size of a tensor of an unknown type is not certain.
+        ArgumentError: ``out`` is one of the parts.
     """
     check_paths(part=part, out=out)
+    refuse_overwriting(out, part)
     with open_model(part) as file:
         if not isinstance(file, GgufParts):
             raise ConversionError(f"{file.path} is not a part of a split gguf model")
