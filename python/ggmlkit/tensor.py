@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from operator import index as as_integer
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -215,21 +215,24 @@ class Tensor(ArrayProtocols):
         """The values, of shape ``self.shape``.
 
         Args:
-            dtype: of the result, if ``out`` is not given.
+            dtype: of the result, if ``out`` is not given; ``"f16"``, ``"bf16"`` and the like are
+                the types of these names. Only tensors of integers can give integers.
             out: array of the same shape for the result; fastest if float32 and C-contiguous.
             threads: the most to use; the default is all that the process may use.
 
         Raises:
             UnsupportedTypeError: this build has no kernel for the type.
             ArgumentError: ``out`` has another shape or can't be written, ``threads`` is below 1,
-                or ``dtype`` is not a numpy dtype of real numbers.
+                or ``dtype`` is not one of real numbers.
         """
         self._check_known()
         count = thread_count(threads)
         if out is not None:
-            wanted = _checked_out(out, self.shape)
+            wanted = _checked_out(out, self.shape, self.type.name)
         else:
-            wanted = _FLOAT32 if dtype is np.float32 else dtypes.checked_dtype(dtype)
+            wanted = (
+                _FLOAT32 if dtype is np.float32 else dtypes.checked_dtype(dtype, self.type.name)
+            )
         if wanted is not _FLOAT32 and wanted != _FLOAT32 and self._is_plain:
             found = self._plain_values(wanted, out)
             self.check()
@@ -287,9 +290,6 @@ class Tensor(ArrayProtocols):
         """For ``x @ tensor.T``: the quantized matrix product."""
         self._check_known()
         return Transposed(self)
-
-    def __rmatmul__(self, x: object) -> NoReturn:
-        raise ArgumentTypeError("multiply with the transposed tensor: x @ tensor.T")
 
     def _check_known(self) -> None:
         """Raise UnsupportedTypeError if the type is not known; never for an ordinary tensor."""
@@ -383,14 +383,14 @@ def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
     return found
 
 
-def _checked_out(out: object, shape: tuple[int, ...]) -> np.dtype[Any]:
+def _checked_out(out: object, shape: tuple[int, ...], type: str) -> np.dtype[Any]:
     if not isinstance(out, np.ndarray):
         raise ArgumentTypeError(f"out must be a numpy array, not {shown(out)}")
     if out.shape != shape:
         raise ArgumentError(f"out has shape {out.shape}, the tensor {shape}")
     if not out.flags.writeable:
         raise ArgumentError("out is read-only")
-    return dtypes.checked_dtype(out.dtype)
+    return dtypes.checked_dtype(out.dtype, type)
 
 
 def _spread(between: Tensor, rows: Any) -> tuple[Data, tuple[Tensor, ...]]:

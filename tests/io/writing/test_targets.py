@@ -46,7 +46,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_source_is_not_written_over(model: Path, writer: str, out: str) -> None:
     before = model.read_bytes()
-    with pytest.raises(gk.ArgumentError, match="would be written over .*m.gguf, which is read"):
+    with pytest.raises(gk.ArgumentError, match=r"written over .*m\.gguf, which is read"):
         WRITERS[writer](model, model.with_name("other.bin"), model.with_name(out))
     assert model.read_bytes() == before
 
