@@ -12,7 +12,7 @@ from ggmlkit.errors import ArgumentError
 
 def refuse_overwriting(out: Path, *sources: Path | None) -> None:
     """UsageError if ``out`` is, perhaps through a link, a file that is read."""
-    from ggmlkit.io.writing import targets  # deferred: it loads numpy
+    from ggmlkit.io import targets  # deferred: it loads numpy
 
     with _as_usage():
         targets.refuse_overwriting(out, *sources)
@@ -20,7 +20,7 @@ def refuse_overwriting(out: Path, *sources: Path | None) -> None:
 
 def refuse_parts_over(prefix: str, source: Path) -> None:
     """UsageError if a file that is read has the name of a part of ``prefix``."""
-    from ggmlkit.io.writing import targets  # deferred: it loads numpy
+    from ggmlkit.io import targets  # deferred: it loads numpy
 
     with _as_usage():
         targets.refuse_parts_over(prefix, source)

@@ -12,7 +12,7 @@ from ggmlkit.conversion.lora.open_adapter import is_adapter, opened_if_gguf
 from ggmlkit.conversion.pipeline import planned, write_model
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ByteOrder, ModelFile
-from ggmlkit.io.writing.targets import refuse_overwriting
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.types import TensorType
 
 

@@ -32,8 +32,8 @@ from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.pipeline import write_model
 from ggmlkit.conversion.plan import conversion_plan, stored_types
 from ggmlkit.errors import ConversionError
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.writing.stream import Part, PartedTensor
-from ggmlkit.io.writing.targets import refuse_overwriting
 from ggmlkit.quantization.file import in_type, row_runs
 from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor

@@ -28,10 +28,10 @@ from ggmlkit.conversion.vocabulary import to_tokenizer_json
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.foreign.npz_writer import write_npz
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.torch.writer import write_torch
 from ggmlkit.io.writing.atomic import FileSet, replacing, replacing_together
 from ggmlkit.io.writing.stream import Progress
-from ggmlkit.io.writing.targets import refuse_overwriting
 from ggmlkit.tensor import Tensor
 
 

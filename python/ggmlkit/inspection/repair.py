@@ -17,10 +17,10 @@ from ggmlkit.io.gguf.reader import GgufFile
 from ggmlkit.io.gguf.writer import write_gguf
 from ggmlkit.io.legacy.one_file import MAGICS, VERSIONS
 from ggmlkit.io.legacy.reader import LegacyFile
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.io.writing.atomic import replacing
 from ggmlkit.io.writing.stream import Progress
-from ggmlkit.io.writing.targets import refuse_overwriting
 
 _CHUNK = 1 << 20
 _MOST_LAYERS = 1000  # that are looked for by name: no file has more

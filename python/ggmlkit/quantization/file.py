@@ -17,9 +17,9 @@ from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.io.writing.stream import Part, PartedTensor, parts_of
-from ggmlkit.io.writing.targets import refuse_overwriting
 from ggmlkit.quantization.importance import fitted, left_out
 from ggmlkit.quantization.recipe import planned, recipe
 from ggmlkit.storing import Importance, check_finite_halves, store

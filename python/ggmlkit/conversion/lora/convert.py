@@ -21,7 +21,7 @@ from ggmlkit.conversion.lora.open_adapter import open_adapter
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.legacy.ggla import ALPHA
-from ggmlkit.io.writing.targets import refuse_overwriting
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.lazy.computed_tensor import computed
 from ggmlkit.lazy.transposed import transposed
 from ggmlkit.quantization.file import in_type

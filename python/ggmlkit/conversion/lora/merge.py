@@ -30,8 +30,8 @@ from ggmlkit.conversion.plan import container_of, conversion_plan, stored_types
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.pages import release
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.writing.stream import Part, PartedTensor
-from ggmlkit.io.writing.targets import refuse_overwriting
 from ggmlkit.quantization.file import row_runs
 from ggmlkit.storing import check_finite
 from ggmlkit.tensor import Tensor

@@ -13,11 +13,11 @@ from ggmlkit.io import open as open_model
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf.parts import COUNT, NUMBER, TENSORS, GgufParts, part_name
 from ggmlkit.io.gguf.writer import FilePlan, planned, write_gguf
+from ggmlkit.io.targets import refuse_overwriting, refuse_parts_over
 from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.io.writing.atomic import replacing
 from ggmlkit.io.writing.progress import shifted
 from ggmlkit.io.writing.stream import Progress
-from ggmlkit.io.writing.targets import refuse_overwriting, refuse_parts_over
 from ggmlkit.tensor import Tensor
 
 # Other programs count sizes with this padding, whatever general.alignment says.
