@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ggmlkit import _core, dtypes
+from ggmlkit.arguments import tensor_called
 from ggmlkit.arrays import as_numpy
 from ggmlkit.errors import ArgumentError, GgmlkitError
 from ggmlkit.products import Transposed
@@ -74,8 +75,8 @@ class ArrayProtocols:
         is_view = self._is_plain and dtypes.stores(self.type.name, wanted)
         if copy is False and not is_view:
             raise ArgumentError(
-                f"tensor {self.name!r} of type {self.type} can't be an array of {wanted} without "
-                "a copy"
+                f"{tensor_called(self.name)} of type {self.type} can't be an array of {wanted} "
+                "without a copy"
             )
         if is_view and not copy:
             return self.numpy()
@@ -137,7 +138,8 @@ class ArrayProtocols:
         """
         self._check_known()
         if not self._is_plain or self.type.name == "bf16":
-            raise BufferError(f"tensor {self.name!r} is {self.type}, which buffers don't support")
+            what = tensor_called(self.name)
+            raise BufferError(f"{what} is {self.type}, which buffers don't support")
         return memoryview(self.numpy())  # type: ignore[arg-type]
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ggmlkit.arguments import tensor_called
 from ggmlkit.errors import ArgumentTypeError, UnsupportedTypeError
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def dtype_of(type: str, name: str = "") -> np.dtype[Any]:
         UnsupportedTypeError: numpy has none, or only with ml_dtypes, which is not installed.
     """
     if is_plain(type):
-        return _of_plain(type, f"tensor {name!r}")
+        return _of_plain(type, tensor_called(name))
     raise UnsupportedTypeError(
-        f"tensor {name!r} is {type}, which numpy has no dtype for; dequantize it"
+        f"{tensor_called(name)} is {type}, which numpy has no dtype for; dequantize it"
     )
 
 

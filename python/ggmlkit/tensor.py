@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from ggmlkit import _core, dtypes, types
-from ggmlkit.arguments import shown, thread_count
+from ggmlkit.arguments import shown, tensor_called, thread_count
 from ggmlkit.array_protocols import ArrayProtocols, Origin
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 from ggmlkit.products import Transposed
-from ggmlkit.row_index import rows_at
+from ggmlkit.row_index import check_count, rows_at
 from ggmlkit.storing import Importance, store
 from ggmlkit.types import TensorType
 
@@ -75,16 +75,15 @@ class Tensor(ArrayProtocols):
     def _checked(self, data: object) -> Bytes:
         if isinstance(data, (bytes, bytearray, memoryview)):
             data = np.frombuffer(data, np.uint8)
+        what = tensor_called(self.name)
         if not isinstance(data, np.ndarray):
-            raise ArgumentTypeError(
-                f"data of tensor {self.name!r} must be an array of uint8, not {shown(data)}"
-            )
+            raise ArgumentTypeError(f"data of {what} must be an array of uint8, not {shown(data)}")
         if data.dtype != np.uint8 or data.ndim != 1 or not data.flags.c_contiguous:
-            raise ArgumentError(f"data of tensor {self.name!r} must be one contiguous row of uint8")
+            raise ArgumentError(f"data of {what} must be one contiguous row of uint8")
         if data.size != self.nbytes:
             raise ArgumentError(
-                f"tensor {self.name!r} of type {self.type} and shape {self.shape} needs "
-                f"{self.nbytes} bytes, not {data.size}"
+                f"{what} of type {self.type} and shape {self.shape} needs {self.nbytes} bytes, "
+                f"not {data.size}"
             )
         return data
 
@@ -330,6 +329,7 @@ class Tensor(ArrayProtocols):
         return taken
 
     def _at(self, indices: tuple[int | slice, ...]) -> Tensor:
+        check_count(indices, self.shape)
         taken = self
         for place, index in enumerate(indices):
             if place and isinstance(indices[place - 1], slice):
@@ -376,10 +376,11 @@ def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
         found = tuple(map(as_integer, shape))
     except TypeError:
         raise ArgumentTypeError(
-            f"the shape of tensor {name!r} must be a tuple of whole numbers, not {shape!r:.80}"
+            f"the shape of {tensor_called(name)} must be a tuple of whole numbers, not "
+            f"{shape!r:.80}"
         ) from None
     if found and min(found) < 0:
-        raise ArgumentError(f"tensor {name!r} has a negative size in its shape {found}")
+        raise ArgumentError(f"{tensor_called(name)} has a negative size in its shape {found}")
     return found
 
 

@@ -11,7 +11,14 @@ from typing import Any, Literal
 
 from ggmlkit.arch.meta_params import to_meta_params
 from ggmlkit.arch.tensor_names import to_meta
-from ggmlkit.arguments import check_optional_paths, check_paths, thread_count
+from ggmlkit.arguments import (
+    check_optional_paths,
+    check_paths,
+    check_progress,
+    text,
+    thread_count,
+    whole,
+)
 from ggmlkit.conversion.checkpoint_files import (
     SHARD_SIZE,
     check_no_other_checkpoint,
@@ -91,7 +98,8 @@ def export(
         ConversionError: the layout cannot hold the model, the values do not fit ``type``, or the
             folder holds files of another checkpoint.
         FormatError: the input is damaged.
-        ArgumentError: a file that is read would be written over.
+        ArgumentError: a file that is read would be written over, or ``shard_size`` is not a number
+            of bytes.
     """
     check_paths(src=src, out=out)
     check_optional_paths(vocab=vocab)
@@ -99,11 +107,12 @@ def export(
     thread_count(threads)
     if type is not None and type not in FLOATS:
         raise ConversionError(f"type {type!r} is not one of {', '.join(FLOATS)}")
+    check_progress(progress)
+    text(format, "format")
+    whole(shard_size, "shard_size", least=1)
     writers = {"hf": _write_hf, "meta": _write_meta, "npz": _write_npz}
     if format not in writers:
         raise ConversionError(f"format {format!r} is not one of {', '.join(writers)}")
-    if shard_size < 1:
-        raise ConversionError(f"shard_size must be at least 1 byte, not {shard_size}")
     with closing(open_source(src, needs_vocabulary=vocab is None)) as source:
         if vocab is not None:
             source.replace_vocabulary(Path(vocab))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggmlkit.arch import tensor_names as names
-from ggmlkit.arguments import check_paths
+from ggmlkit.arguments import check_paths, check_progress
 from ggmlkit.errors import ConversionError, GgmlkitError
 from ggmlkit.io.base import LostTensor
 from ggmlkit.io.gguf.header import MAGIC
@@ -65,6 +65,7 @@ def repair_file(
     """
     check_paths(path=path, out=out)
     refuse_overwriting(out, path)
+    check_progress(progress)
     source = Path(path)
     with source.open("rb") as file:
         start = file.read(4)

@@ -145,7 +145,9 @@ def save(
 
         write_lora(path, named, metadata, threads=threads, progress=progress)
     else:
-        raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")
+        raise ConversionError(
+            f"there is no writer for {kind!r}; there are gguf, ggjt, ggmf, ggml and ggla"
+        )
 
 
 def _by_name(

@@ -75,8 +75,7 @@ def quantize_file(
         UnstorableError: a weight isn't finite, or too large for the type.
         ImportanceError: an importance does not fit its matrix, or isn't finite.
         ConversionError: an expression matches no matrix's name.
-        ArgumentError: `out` is `src`.
-        ValueError: an expression is not a regular expression.
+        ArgumentError: `out` is `src`, or an expression is not a regular expression.
     """
     check_paths(src=src, out=out)
     refuse_overwriting(out, src)
@@ -85,7 +84,7 @@ def quantize_file(
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
         refuse_unknown(tensors.values())
-        weights, notes = fitted(importance or {}, tensors)
+        weights, notes = fitted({} if importance is None else importance, tensors)
         chosen = planned(
             tensors, type, pure=pure, weighted=bool(weights), tensor_types=tensor_types
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ggmlkit.arguments import check_paths, whole
+from ggmlkit.arguments import check_paths, check_progress, whole
 from ggmlkit.errors import ArgumentError, ConversionError
 from ggmlkit.io import open as open_model
 from ggmlkit.io.base import ModelFile
@@ -58,6 +58,7 @@ def split_file(
     """
     check_paths(src=src, prefix=prefix)
     refuse_parts_over(prefix, src)
+    check_progress(progress)
     limits = {"max_size": max_size, "max_tensors": max_tensors}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     if len(given) != 1:
@@ -95,6 +96,7 @@ def merge_files(
     """
     check_paths(part=part, out=out)
     refuse_overwriting(out, part)
+    check_progress(progress)
     with open_model(part) as file:
         if not isinstance(file, GgufParts):
             raise ConversionError(f"{file.path} is not a part of a split gguf model")
