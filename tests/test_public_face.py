@@ -104,6 +104,8 @@ def test_threads_below_one_are_refused(file: Path, tmp_path: Path, name: str) ->
             work(count)
     with pytest.raises(gk.ArgumentTypeError, match="threads must be a whole number, not 'a'"):
         work("a")
+    with pytest.raises(gk.ArgumentTypeError, match="threads must be a whole number, not True"):
+        work(True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,6 +154,16 @@ WRONG: dict[str, Wrong] = {
         "out has dtype float32, but dtype is float64",
     ),
     "an array for a tensor": (lambda: gk.dequantize(VALUES), "takes a Tensor"),  # type: ignore
+    "threads that are a flag": (lambda: gk.matmul(VALUES, QUANTIZED, True), "not True"),
+    "too many indices": (lambda: QUANTIZED[1, 2, 3], r"3 indices are too many for .*\(4, 64\)"),
+    "an out that is too small": (
+        lambda: gk.quantize(VALUES, "q4_0", out=np.empty(10, np.uint8)),
+        r"^the tensor of type q4_0 and shape \(4, 64\) needs 144 bytes, not 10",
+    ),
+    "an array of another kind": (
+        lambda: gk.dequantize(VALUES),  # type: ignore[call-overload]
+        "not an ndarray",
+    ),
     "an array for weights": (lambda: gk.matmul(VALUES, VALUES), "must be a Tensor"),  # type: ignore
     "a path of bytes": (lambda: gk.open(b"path"), "path must be a str or a pathlib.Path"),  # type: ignore
     "a number for a path": (lambda: gk.open(5), "path must be a str"),  # type: ignore
@@ -245,8 +257,20 @@ def test_names_of_a_file(tmp_path: Path) -> None:
         assert file.get("nothing") is None
         assert [] not in file
         tensor = file[names[0]]
-    with pytest.raises(gk.ClosedError, match=r"a\.gguf is closed; open it again"):
-        tensor.dequantize()
+    for work in (
+        tensor.dequantize,
+        lambda: file[names[0]],
+        lambda: file["nothing"],
+        lambda: file.tensors,
+        lambda: file.names,
+        lambda: file.find("*"),
+        lambda: len(file),
+        lambda: names[0] in file,
+    ):
+        with pytest.raises(gk.ClosedError, match=r"a\.gguf is closed; open it again"):
+            work()
+    assert repr(file) == f"<gguf v3 '{tmp_path / 'a.gguf'}', closed>"
+    assert file.metadata == {}
 
 
 # ------------------------------------------------------------------ models, tokenizers

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -50,6 +52,29 @@ def test_dtype_is_that_of_the_array(type: str) -> None:
     assert tensor.dtype == np.asarray(tensor).dtype == tensor.numpy().dtype == DTYPES[type]
     assert np.array_equal(np.asarray(tensor), (VALUES[:, 0] * 9).astype(DTYPES[type]))
     assert (tensor.ndim, len(tensor)) == (2, 6)
+
+
+@pytest.mark.parametrize("type", ["f32", "f16", "bf16", "f64"])
+def test_the_name_of_a_type_is_a_dtype(type: str) -> None:
+    # numpy's "f16" has 16 bytes.
+    tensor = gk.quantize(VALUES, "q8_0")
+    for name in (type, type.upper()):
+        assert tensor.dequantize(name).dtype == DTYPES[type]
+    assert plain("i64").dequantize("i8").dtype == np.int8
+
+
+@pytest.mark.parametrize("type", ["f32", "q8_0"])
+def test_values_are_not_cut_to_integers(type: str) -> None:
+    tensor = gk.quantize(VALUES, type)
+    reads: list[Callable[[], object]] = [
+        lambda: tensor.dequantize(int),
+        lambda: tensor.dequantize("i8"),
+        lambda: tensor.dequantize(out=np.empty(tensor.shape, np.uint8)),
+        lambda: np.asarray(tensor, np.int32),
+    ]
+    for read in reads:
+        with pytest.raises(gk.ArgumentTypeError, match="would cut the values of"):
+            read()
 
 
 def test_dtype_of_quantized_tensors_is_float32() -> None:
@@ -207,6 +232,20 @@ def test_dlpack_of_a_mapped_file(path: Path) -> None:
             file["f"].__dlpack__(dl_device=(2, 0))
 
 
+@pytest.mark.parametrize("take", [torch.from_dlpack, torch.as_tensor, torch.asarray])
+def test_torch_can_write_to_what_it_takes_of_a_mapped_file(
+    path: Path, take: Callable[[gk.Tensor], torch.Tensor]
+) -> None:
+    with gk.open(path) as file:
+        taken = take(file["f"])
+        # A write to the mapping itself would end this process.
+        assert not np.shares_memory(taken.numpy(), file["f"].data)
+        taken += 1
+        assert np.array_equal(file["f"].numpy(), VALUES[:, 0])
+        with pytest.raises(BufferError, match="leave out copy=False"):
+            file["f"].__dlpack__(max_version=(1, 0), copy=False)
+
+
 def test_buffers() -> None:
     tensor = plain("f32")
     assert np.shares_memory(np.asarray(tensor.__buffer__(0)), tensor.data)
@@ -245,10 +284,51 @@ def test_errors_of_other_torch_operations_name_the_way_out() -> None:
     tensor = gk.quantize(VALUES[:, 0], "q8_0")
     with pytest.raises(TypeError, match=r"write x @ tensor\.T"):
         torch.add(torch.ones(6, 64), tensor.T)
-    with pytest.raises(TypeError, match=r"x @ tensor\.T"):
-        torch.ones(2, 6) @ tensor
+    with pytest.raises(TypeError, match=r"write x @ tensor\.T, or use its values"):
+        torch.add(torch.ones(6, 64), tensor)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="on the right"):
         tensor.T @ VALUES[0]
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_a_product_with_the_tensor_itself_uses_its_values(convert: Callable[..., Any]) -> None:
+    tensor = gk.quantize(VALUES[:, 0], "q8_0")
+    left, right = convert(VALUES[:6, 1, :6]), convert(VALUES[:, 1].T.copy())
+    for product, expected in (
+        (left @ tensor, VALUES[:6, 1, :6] @ tensor.dequantize()),
+        (tensor @ right, tensor.dequantize() @ VALUES[:, 1].T),
+    ):
+        assert type(product) is type(left)
+        np.testing.assert_allclose(np.asarray(product), expected, rtol=1e-5, atol=1e-5)
+    rows: Any = VALUES[:6, 1, :6].tolist()
+    np.testing.assert_allclose(rows @ tensor, np.asarray(left) @ tensor, rtol=1e-5, atol=1e-5)
+    assert torch.matmul(torch.ones(2, 6), tensor).shape == (2, 64)  # type: ignore[arg-type]
+
+
+def test_numpy_reads_a_transposed_tensor() -> None:
+    tensor, x = gk.quantize(VALUES[:, 0], "q8_0"), VALUES[:, 1]
+    values = tensor.dequantize().T
+    assert tensor.T.T is tensor
+    assert np.array_equal(np.asarray(tensor.T), values)
+    assert np.array_equal(np.matmul(x, tensor.T), x @ tensor.T)
+    assert np.array_equal(x @ tensor.T, gk.matmul(x, tensor))
+    np.testing.assert_allclose(np.dot(x, tensor.T), x @ values, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(np.add(tensor.T, 1), values + 1)
+    out = np.empty((6, 6), np.float32)
+    assert np.matmul(x, tensor.T, out=out) is out
+    assert np.array_equal(out, x @ tensor.T)
+
+
+def test_numpy_cannot_read_packed_weights() -> None:
+    packed: Any = gk.PackedMatrix(gk.quantize(VALUES[:, 0], "q8_0"))
+    reads: list[Callable[[], object]] = [
+        lambda: np.asarray(packed),
+        lambda: np.asarray(packed.T),
+        lambda: VALUES[:, 1] @ packed,
+    ]
+    for read in reads:
+        with pytest.raises(gk.ArgumentTypeError, match=r"only for x @ packed\.T"):
+            read()
 
 
 # ------------------------------------------------------------------ copies, pickles

@@ -1,8 +1,12 @@
-"""Checks of arguments: each returns the value to use, or raises an error that says why not."""
+"""Checks of arguments: each returns the value to use, or raises an error that says why not.
+
+And the words that errors share.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from operator import index
 from typing import Any
@@ -30,6 +34,8 @@ def whole(value: object, name: str, *, least: int | None = None) -> int:
         ArgumentError: it is less.
     """
     try:
+        if isinstance(value, bool):  # a flag that went to another argument
+            raise TypeError
         number = index(value)  # type: ignore[arg-type]
     except TypeError:
         raise ArgumentTypeError(f"{name} must be a whole number, not {shown(value)}") from None
@@ -108,10 +114,44 @@ def path_text(path: Any, name: str = "path") -> str:
     return found
 
 
+def mapping(value: object, name: str, example: str = "") -> Mapping[Any, Any]:
+    """The value, which must be a mapping whose keys are ``str``.
+
+    Args:
+        value: the argument.
+        name: its name.
+        example: of what to give, for the error.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+    """
+    if not isinstance(value, Mapping):
+        hint = f", such as {example}" if example else ""
+        raise ArgumentTypeError(f"{name} must be a mapping{hint}, not {shown(value)}")
+    for key in value:
+        text(key, f"a key of {name}")
+    return value
+
+
+def check_progress(progress: object) -> None:
+    """Check an argument that is called with the progress.
+
+    Raises:
+        ArgumentTypeError: it is neither a function nor None.
+    """
+    if progress is not None and not callable(progress):
+        raise ArgumentTypeError(f"progress must be a function, not {shown(progress)}")
+
+
 def check_paths(**paths: object) -> None:
     """Check each argument with :func:`path_text`."""
     for name, path in paths.items():
         path_text(path, name)
+
+
+def check_optional_paths(**paths: object) -> None:
+    """Check each argument that is not None with :func:`path_text`."""
+    check_paths(**{name: path for name, path in paths.items() if path is not None})
 
 
 def shown(value: object) -> str:
@@ -123,8 +163,13 @@ def shown(value: object) -> str:
         return _short(value) if kind is str else f"bytes {_short(value)}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    article = "an" if kind.__name__[:1].lower() in "aeiou" else "a"
-    return f"{article} {kind.__name__}"
+    return with_article(kind.__name__)
+
+
+def with_article(name: str) -> str:
+    """The name of a class after "a" or "an"; numpy's "ndarray" is read "n-d array"."""
+    is_an = name[:1].lower() in "aeiou" or name == "ndarray"
+    return f"{'an' if is_an else 'a'} {name}"
 
 
 def _short(value: object) -> str:
@@ -132,3 +177,28 @@ def _short(value: object) -> str:
         return "a huge number"
     found = repr(value[:_SHOWN] if isinstance(value, (str, bytes)) else value)
     return found if len(found) <= _SHOWN else found[:_SHOWN] + "…"
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """``; did you mean 'this' or 'that'?`` of the names like a word; empty if none is."""
+    from difflib import get_close_matches  # loaded for errors alone
+
+    by_key = {_key(name): name for name in names}
+    near = get_close_matches(_key(word), by_key, n=2, cutoff=0.6)
+    meant = [repr(by_key[key]) for key in near]
+    return f"; did you mean {' or '.join(meant)}?" if meant else ""
+
+
+def _key(name: str) -> str:
+    """A name without what people mix up: its case, dashes and underscores."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def tensor_called(name: str) -> str:
+    """A tensor in an error: ``tensor 'x'``, or ``the tensor`` if it has no name."""
+    return f"tensor {name!r}" if name else "the tensor"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 tensor``, ``2 tensors``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ggmlkit import _core, dtypes
+from ggmlkit.arguments import tensor_called
+from ggmlkit.arrays import as_numpy
 from ggmlkit.errors import ArgumentError, GgmlkitError
+from ggmlkit.products import Transposed
 from ggmlkit.tensor_text import SHOWN, one_line, table
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ class ArrayProtocols:
         @property
         def dtype(self) -> np.dtype[Any]: ...
         def numpy(self) -> NDArray[Any]: ...
-        def dequantize(self, dtype: np.dtype[Any]) -> NDArray[Any]: ...
+        def dequantize(self, dtype: Any = ...) -> NDArray[Any]: ...
         def _part(self, start: int, nbytes: int) -> Data: ...
         def _check_known(self) -> None: ...
 
@@ -67,12 +70,13 @@ class ArrayProtocols:
         Raises:
             ArgumentError: ``copy`` is False, but the type or the dtype needs a copy.
         """
-        wanted = self.dtype if dtype is None else dtypes.checked_dtype(dtype)
+        kind = self.type.name
+        wanted = self.dtype if dtype is None else dtypes.checked_dtype(dtype, kind)
         is_view = self._is_plain and dtypes.stores(self.type.name, wanted)
         if copy is False and not is_view:
             raise ArgumentError(
-                f"tensor {self.name!r} of type {self.type} can't be an array of {wanted} without "
-                "a copy"
+                f"{tensor_called(self.name)} of type {self.type} can't be an array of {wanted} "
+                "without a copy"
             )
         if is_view and not copy:
             return self.numpy()
@@ -86,7 +90,7 @@ class ArrayProtocols:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """For ``torch.from_dlpack`` and others: plain numbers, without a copy if possible.
+        """For ``torch.from_dlpack`` and others: plain numbers; a mapped file's are copied.
 
         Raises:
             UnsupportedTypeError: the type is quantized.
@@ -104,6 +108,28 @@ class ArrayProtocols:
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)  # the processor's memory
 
+    def __matmul__(self, x: Any) -> Any:
+        """``tensor @ x`` with the tensor's values, as numpy computes it."""
+        if isinstance(x, Transposed):
+            return NotImplemented  # it has a product of its own
+        return _product(self, x, lambda values, other: values @ other)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        """``x @ tensor`` with the tensor's values; ``x @ tensor.T`` is the quantized product."""
+        return _product(self, x, lambda values, other: other @ values)
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        function: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        from ggmlkit.torch_products import product_with_values  # deferred, as it is rarely needed
+
+        return product_with_values(function, args, kwargs or {}, cls)
+
     def __buffer__(self, _flags: int, /) -> memoryview:
         """For ``memoryview(tensor)``, from Python 3.12 on: plain numbers, without a copy.
 
@@ -112,7 +138,8 @@ class ArrayProtocols:
         """
         self._check_known()
         if not self._is_plain or self.type.name == "bf16":
-            raise BufferError(f"tensor {self.name!r} is {self.type}, which buffers don't support")
+            what = tensor_called(self.name)
+            raise BufferError(f"{what} is {self.type}, which buffers don't support")
         return memoryview(self.numpy())  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -141,3 +168,12 @@ class ArrayProtocols:
         except (GgmlkitError, OSError):  # a file that is closed or deleted
             return []
         return [float(value) for value in values[:count]]
+
+
+def _product(tensor: ArrayProtocols, x: Any, product: Callable[[Any, Any], Any]) -> Any:
+    """The product of the tensor's values and ``x``; a torch tensor if x is one."""
+    if hasattr(x, "detach"):
+        from ggmlkit.torch_products import for_torch  # deferred, as it is rarely needed
+
+        return product(*for_torch(tensor, x))
+    return product(tensor.dequantize(), as_numpy(x, "x"))

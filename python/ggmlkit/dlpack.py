@@ -20,7 +20,10 @@ def exported(
     copy: bool | None,
     is_bfloat16: bool = False,
 ) -> Any:
-    """A DLPack capsule of the array, without a copy if possible.
+    """A DLPack capsule of the array, which the other library may write to.
+
+    Read-only memory, such as a mapped file, is always copied. DLPack 1.0 has a flag for it, but
+    torch asks for 1.0 and ignores the flag: a write to its tensor would end the process.
 
     Args:
         values: the array; for bfloat16, its bits as uint16.
@@ -29,27 +32,23 @@ def exported(
         is_bfloat16: whether the values are the bits of bfloat16.
 
     Raises:
-        BufferError: a copy is needed, but ``copy`` is False. For example, a library without DLPack
-            1.0 needs a copy of a file that is mapped read-only.
+        BufferError: the array is read-only, but ``copy`` is False.
     """
-    knows_read_only = max_version is not None and max_version[0] >= 1
-    if copy or (copy is None and not values.flags.writeable and not knows_read_only):
+    if copy is False and not values.flags.writeable:
+        raise BufferError(
+            "the tensor's memory is read-only, so DLPack needs a copy: leave out copy=False"
+        )
+    if copy or not values.flags.writeable:
         values = values.copy()
-    version: dict[str, Any] = {"max_version": max_version} if knows_read_only else {}
+    knows_versions = max_version is not None and max_version[0] >= 1
+    version: dict[str, Any] = {"max_version": max_version} if knows_versions else {}
     try:
         capsule = values.__dlpack__(**version)
-    except TypeError:  # an old numpy, without versions and read-only memory
-        writable = values if values.flags.writeable else _copied(values, copy)
-        capsule = writable.__dlpack__()
+    except TypeError:  # an old numpy, without versions
+        capsule = values.__dlpack__()
     if is_bfloat16:
         _set_bfloat16(capsule)
     return capsule
-
-
-def _copied(values: NDArray[Any], copy: bool | None) -> NDArray[Any]:
-    if copy is False:
-        raise BufferError("this version of numpy exports read-only memory only as a copy")
-    return values.copy()
 
 
 def _set_bfloat16(capsule: Any) -> None:

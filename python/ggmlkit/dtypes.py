@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ggmlkit.arguments import shown
+from ggmlkit.arguments import shown, tensor_called
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ def is_plain(type: str) -> bool:
     return type in _DTYPES or type == "bf16"
 
 
+def is_integer(type: str) -> bool:
+    """Whether the type stores integers, one by one."""
+    return type in _DTYPES and _DTYPES[type].kind == "i"
+
+
 def dtype_of(type: str, name: str = "") -> np.dtype[Any]:
     """The numpy dtype of a type of plain numbers; bf16's is ``ml_dtypes.bfloat16``.
 
@@ -39,22 +44,23 @@ def dtype_of(type: str, name: str = "") -> np.dtype[Any]:
     Raises:
         UnsupportedTypeError: numpy has none, or only with ml_dtypes, which is not installed.
     """
-    found = _DTYPES.get(type)
-    if found is not None:
-        return found
-    if type == "bf16":
-        return _bfloat16(name)
+    if is_plain(type):
+        return _of_plain(type, tensor_called(name))
     raise UnsupportedTypeError(
-        f"tensor {name!r} is {type}, which numpy has no dtype for; dequantize it"
+        f"{tensor_called(name)} is {type}, which numpy has no dtype for; dequantize it"
     )
 
 
-def _bfloat16(name: str) -> np.dtype[Any]:
+def _of_plain(type: str, what: str) -> np.dtype[Any]:
+    return _bfloat16(what) if type == "bf16" else _DTYPES[type]
+
+
+def _bfloat16(what: str) -> np.dtype[Any]:
     try:
         import ml_dtypes  # deferred: rarely needed
     except ImportError:
         raise UnsupportedTypeError(
-            f"tensor {name!r} is bf16, which numpy has only with ml_dtypes: install that, or get "
+            f"{what} is bf16, which numpy has only with ml_dtypes: install that, or get "
             "float32 with dequantize()"
         ) from None
     found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
@@ -81,26 +87,42 @@ def stores(type: str, dtype: np.dtype[Any]) -> bool:
     return _TYPES.get(dtype.name) == type
 
 
-def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype in which values are returned, checked.
+def checked_dtype(dtype: DTypeLike, type: str) -> np.dtype[Any]:
+    """The dtype in which the values of a tensor of this type are returned, checked.
+
+    The name of a type of plain numbers means that type: numpy would read "f16" as 16 bytes.
 
     Raises:
-        ArgumentTypeError: it is not a dtype of real numbers, for example a quantized type's name.
+        ArgumentTypeError: it is not a dtype of real numbers, for example a quantized type's name;
+            or it is one of integers, but the type is not.
+        UnsupportedTypeError: it is "bf16", but ml_dtypes is not installed.
     """
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = None
+    if isinstance(dtype, str) and is_plain(dtype.lower()):
+        found: np.dtype[Any] | None = _of_plain(dtype.lower(), f"dtype {dtype!r}")
+    else:
+        found = _numpys(dtype)
     if found is None or (found.kind not in "fiu" and found.name not in _TYPES):
         raise ArgumentTypeError(
             f"dtype must be a numpy dtype of real numbers, such as np.float32, not {dtype!r}; "
             "astype takes the name of a tensor type"
         )
+    if found.kind in "iu" and not is_integer(type):
+        raise ArgumentTypeError(
+            f"dtype {found} would cut the values of {type} to whole numbers: take np.float32, "
+            "and round them yourself"
+        )
     return found if found.isnative else found.newbyteorder("=")
 
 
-def dtype_of_out(out: object, shape: tuple[int, ...], dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype of an array for the values of a tensor of ``shape``.
+def _numpys(dtype: DTypeLike) -> np.dtype[Any] | None:
+    try:
+        return np.dtype(dtype)
+    except (TypeError, ValueError):
+        return None
+
+
+def dtype_of_out(out: object, shape: tuple[int, ...], dtype: DTypeLike, type: str) -> np.dtype[Any]:
+    """The dtype of an array for the values of a tensor of ``shape`` and ``type``.
 
     Raises:
         ArgumentTypeError: ``out`` is not an array of real numbers.
@@ -113,6 +135,6 @@ def dtype_of_out(out: object, shape: tuple[int, ...], dtype: DTypeLike) -> np.dt
     if not out.flags.writeable:
         raise ArgumentError("out is read-only")
     # float32 is the default of dequantize, so it asks for nothing.
-    if dtype is not np.float32 and (wanted := checked_dtype(dtype)) != out.dtype:
+    if dtype is not np.float32 and (wanted := checked_dtype(dtype, type)) != out.dtype:
         raise ArgumentError(f"out has dtype {out.dtype}, but dtype is {wanted}: give one of them")
-    return checked_dtype(out.dtype)
+    return checked_dtype(out.dtype, type)

@@ -38,6 +38,7 @@ class Weights(Protocol):
     @property
     def data(self) -> NDArray[np.uint8]: ...
     def check(self) -> None: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
 
 
 class PackedMatrix:
@@ -78,6 +79,16 @@ class PackedMatrix:
         """For ``x @ packed.T``."""
         return Transposed(self)
 
+    __array_ufunc__ = None  # numpy then leaves `x @ packed` to __rmatmul__
+
+    def __rmatmul__(self, x: object) -> NoReturn:
+        raise ArgumentTypeError("packed weights are only for x @ packed.T")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise ArgumentTypeError(
+            "packed weights are only for x @ packed.T; take the values of the tensor itself"
+        )
+
     def __reduce__(self) -> NoReturn:
         raise ArgumentTypeError("packed weights can't be pickled; pickle the tensor, then pack it")
 
@@ -86,9 +97,11 @@ class PackedMatrix:
 
 
 class Transposed:
-    """The right operand of ``x @ W.T``; see :func:`matmul`. A torch x gives a torch tensor."""
+    """The right operand of ``x @ W.T``; see :func:`matmul`. A torch x gives a torch tensor.
 
-    __array_ufunc__ = None  # numpy then leaves `x @ W.T` to __rmatmul__
+    Other functions of numpy read it as an array of its values, ``(n, m)``.
+    """
+
     __slots__ = ("weights",)
 
     def __init__(self, weights: Weights | PackedMatrix) -> None:
@@ -109,6 +122,28 @@ class Transposed:
 
     def __matmul__(self, x: object) -> NoReturn:
         raise ArgumentTypeError("a transposed tensor must be on the right: x @ tensor.T")
+
+    @property
+    def T(self) -> Weights | PackedMatrix:
+        """The weights themselves."""
+        return self.weights
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The values, transposed.
+
+        Raises:
+            ArgumentTypeError: the weights are packed, and can't be read.
+        """
+        return self.weights.__array__(dtype, copy).T
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """numpy calls this for ``x @ W.T``, ``np.matmul`` and other functions of elements."""
+        if function is np.matmul and method == "__call__" and not options.keys() - {"out"}:
+            left, right = inputs
+            found = left @ right if left is self else matmul(left, right.weights)
+            return found if "out" not in options else _copied(found, *options["out"])
+        values = [np.asarray(each) if isinstance(each, Transposed) else each for each in inputs]
+        return getattr(function, method)(*values, **options)
 
     @classmethod
     def __torch_function__(
@@ -165,6 +200,11 @@ def matmul(
     else:
         _core.matmul(weights.type.index, weights.data, m, n, activations, results, count)
         weights.check()
+    return out
+
+
+def _copied(found: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+    np.copyto(out, found, casting="same_kind")
     return out
 
 

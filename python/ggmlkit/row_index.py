@@ -55,6 +55,12 @@ def rows_at(index: object, shape: tuple[int, ...], type: TensorType) -> Rows:
     return Rows((len(rows), *inner), unit, first * unit, nbytes, rows.step)
 
 
+def check_count(indices: tuple[object, ...], shape: tuple[int, ...]) -> None:
+    """OutOfRangeError if there are more indices than axes."""
+    if len(indices) > len(shape):
+        raise OutOfRangeError(f"{len(indices)} indices are too many for a tensor of shape {shape}")
+
+
 def _blocks_at(index: object, size: int, type: TensorType) -> Rows:
     """Elements of a quantized row, which can only be selected in whole blocks."""
     rows = _range(index, size) if isinstance(index, slice) else range(0)

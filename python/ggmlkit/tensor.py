@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from operator import index as as_integer
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
 from ggmlkit import _core, dtypes, types
-from ggmlkit.arguments import shown, thread_count
+from ggmlkit.arguments import shown, tensor_called, thread_count
 from ggmlkit.array_protocols import ArrayProtocols, Origin
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 from ggmlkit.products import Transposed
-from ggmlkit.row_index import rows_at
+from ggmlkit.row_index import check_count, rows_at
 from ggmlkit.storing import Importance, store
 from ggmlkit.types import TensorType
 
@@ -75,16 +75,15 @@ class Tensor(ArrayProtocols):
     def _checked(self, data: object) -> Bytes:
         if isinstance(data, (bytes, bytearray, memoryview)):
             data = np.frombuffer(data, np.uint8)
+        what = tensor_called(self.name)
         if not isinstance(data, np.ndarray):
-            raise ArgumentTypeError(
-                f"data of tensor {self.name!r} must be an array of uint8, not {shown(data)}"
-            )
+            raise ArgumentTypeError(f"data of {what} must be an array of uint8, not {shown(data)}")
         if data.dtype != np.uint8 or data.ndim != 1 or not data.flags.c_contiguous:
-            raise ArgumentError(f"data of tensor {self.name!r} must be one contiguous row of uint8")
+            raise ArgumentError(f"data of {what} must be one contiguous row of uint8")
         if data.size != self.nbytes:
             raise ArgumentError(
-                f"tensor {self.name!r} of type {self.type} and shape {self.shape} needs "
-                f"{self.nbytes} bytes, not {data.size}"
+                f"{what} of type {self.type} and shape {self.shape} needs {self.nbytes} bytes, "
+                f"not {data.size}"
             )
         return data
 
@@ -215,7 +214,9 @@ class Tensor(ArrayProtocols):
         """The values, of shape ``self.shape``.
 
         Args:
-            dtype: of the result; with ``out``, leave it out or give that of ``out``.
+            dtype: of the result; with ``out``, leave it out or give that of ``out``. ``"f16"``,
+                ``"bf16"`` and the like are the types of these names. Only tensors of integers can
+                give integers.
             out: array of the same shape for the result; fastest if float32 and C-contiguous.
             threads: the most to use; the default is all that the process may use.
 
@@ -227,9 +228,11 @@ class Tensor(ArrayProtocols):
         self._check_known()
         count = thread_count(threads)
         if out is not None:
-            wanted = dtypes.dtype_of_out(out, self.shape, dtype)
+            wanted = dtypes.dtype_of_out(out, self.shape, dtype, self.type.name)
         else:
-            wanted = _FLOAT32 if dtype is np.float32 else dtypes.checked_dtype(dtype)
+            wanted = (
+                _FLOAT32 if dtype is np.float32 else dtypes.checked_dtype(dtype, self.type.name)
+            )
         if wanted is not _FLOAT32 and wanted != _FLOAT32 and self._is_plain:
             found = self._plain_values(wanted, out)
             self.check()
@@ -288,9 +291,6 @@ class Tensor(ArrayProtocols):
         self._check_known()
         return Transposed(self)
 
-    def __rmatmul__(self, x: object) -> NoReturn:
-        raise ArgumentTypeError("multiply with the transposed tensor: x @ tensor.T")
-
     def _check_known(self) -> None:
         """Raise UnsupportedTypeError if the type is not known; never for an ordinary tensor."""
 
@@ -330,6 +330,7 @@ class Tensor(ArrayProtocols):
         return taken
 
     def _at(self, indices: tuple[int | slice, ...]) -> Tensor:
+        check_count(indices, self.shape)
         taken = self
         for place, index in enumerate(indices):
             if place and isinstance(indices[place - 1], slice):
@@ -376,10 +377,11 @@ def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
         found = tuple(map(as_integer, shape))
     except TypeError:
         raise ArgumentTypeError(
-            f"the shape of tensor {name!r} must be a tuple of whole numbers, not {shape!r:.80}"
+            f"the shape of {tensor_called(name)} must be a tuple of whole numbers, not "
+            f"{shape!r:.80}"
         ) from None
     if found and min(found) < 0:
-        raise ArgumentError(f"tensor {name!r} has a negative size in its shape {found}")
+        raise ArgumentError(f"{tensor_called(name)} has a negative size in its shape {found}")
     return found
 
 

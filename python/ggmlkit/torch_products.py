@@ -37,6 +37,43 @@ def torch_product(
     return _function().apply(arguments[0], right.weights, product)
 
 
+def product_with_values(
+    function: Any, arguments: tuple[Any, ...], options: dict[str, Any], kind: type
+) -> Any:
+    """The result of a torch function for matrix products, one of whose operands is a tensor's.
+
+    Args:
+        function: the torch function.
+        arguments: its arguments.
+        options: its arguments by name.
+        kind: the class of ggmlkit's tensors.
+
+    Raises:
+        ArgumentTypeError: the function is not a product.
+    """
+    name = getattr(function, "__name__", "")
+    if name not in ("matmul", "mm") or len(arguments) != 2 or options:
+        raise ArgumentTypeError(
+            f"torch's {name} can't use a ggmlkit tensor: write x @ tensor.T, or use its values, "
+            "torch.from_numpy(tensor.dequantize())"
+        )
+    left, right = arguments
+    if isinstance(right, kind):
+        values, x = for_torch(right, left)
+        return function(x, values)
+    return function(*for_torch(left, right))
+
+
+def for_torch(tensor: Any, x: Any) -> tuple[Any, Any]:
+    """A tensor's values as a torch tensor on x's device, and x, both of x's dtype.
+
+    Both are float32 if x holds integers.
+    """
+    torch: Any = sys.modules["torch"]
+    x = x if x.is_floating_point() or x.is_complex() else x.float()
+    return torch.from_numpy(tensor.dequantize()).to(device=x.device, dtype=x.dtype), x
+
+
 @cache
 def _function() -> Any:
     torch: Any = sys.modules["torch"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ggmlkit import _core
-from ggmlkit.arguments import shown
+from ggmlkit.arguments import did_you_mean, shown
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 
 
@@ -87,9 +87,28 @@ def get(name: str | TensorType) -> TensorType:
         for t in ALL:
             if t.name.lower() == name.lower():
                 return t
-        known = ", ".join(t.name for t in ALL if t.can_quantize)
-        raise UnsupportedTypeError(f"there is no tensor type {name!r}; this build writes {known}")
+        raise UnsupportedTypeError(_unknown(name))
     return found
+
+
+def is_mixture(name: str) -> bool:
+    """Whether a name such as ``q4_K_M`` is that of a mixture of types, for whole files."""
+    kind, _, size = name.rpartition("_")
+    return size.upper() in ("S", "M", "L") and kind.lower() in {t.name.lower() for t in ALL}
+
+
+def _unknown(name: str) -> str:
+    """Why there is no type of this name, and which may be meant."""
+    if is_mixture(name):
+        kind = get(name.rpartition("_")[0])
+        return (
+            f"{name!r} is a mixture of types for whole files, as gk.quantize_file takes; "
+            f"one matrix has one type, such as {kind.name!r}"
+        )
+    current = [t.name for t in ALL if t.generation == "gguf"]
+    written = ", ".join(t.name for t in ALL if t.generation == "gguf" and t.can_quantize)
+    meant = did_you_mean(name, current) or f"; this build writes {written}"
+    return f"there is no tensor type {name!r}{meant}"
 
 
 # Layouts that ggjt v1 shares with today's: everything but the quantized types it had.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ggmlkit as gk
 import other_checkpoints as others
 from command import ggmlkit
 from ggmlkit import io
@@ -240,6 +241,11 @@ def test_verify_shows_statistics_and_check_sums() -> None:
     assert tensor["statistics"]["minimum"] < tensor["statistics"]["maximum"]
     assert len(tensor["sha256"]) == 64
     assert "nothing is wrong" in ggmlkit("verify", F16).stdout
+
+
+def test_verify_counts_problems(tmp_path: Path) -> None:
+    gk.save(tmp_path / "m.gguf", {"a": np.full(32, np.nan, np.float32)})
+    assert "1 tensor, 1 problem\n" in ggmlkit("verify", tmp_path / "m.gguf", code=1).stdout
 
 
 def test_repair_lists_what_is_lost(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import gguf
 from decoders import decode
 from ggmlkit import io
+from ggmlkit.errors import ClosedError
 from paths import GOLDEN
 
 FILES = sorted(path for path in GOLDEN.glob("*.bin") if path.name != "lora-ggla.bin")
@@ -171,9 +172,13 @@ def test_opening_reads_no_data_and_views_are_not_copied() -> None:
         assert not first.flags.writeable
 
 
-def test_a_closed_file_raises_closed_error() -> None:
-    file = io.open(GOLDEN / "ggml-f16.bin")
-    tensor = file["output.weight"]
+@NAME
+def test_a_closed_file_raises_closed_error(path: Path) -> None:
+    file = io.open(path)
+    name, tensor = next(iter(file.items()))
     file.close()
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(ClosedError, match="is closed; open it again"):
         _ = tensor.data
+    with pytest.raises(ClosedError, match="is closed; open it again"):
+        file[name]
+    assert repr(file).endswith(", closed>")

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 import ggmlkit as gk
 import gguf
 from blocks import LEGACY, TYPES, awkward
+from ggmlkit import types
+from ggmlkit.quantization import NAMES
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -88,6 +90,18 @@ def test_unknown_and_unwritable_types_are_named() -> None:
         gk.quantize([0.0] * 32, "q9_9")
     with pytest.raises(gk.UnsupportedTypeError, match="no kernel to write iq2_xs"):
         gk.quantize(np.zeros(256), "iq2_xs")
+    with pytest.raises(gk.UnsupportedTypeError, match="'q8-0'; did you mean 'q8_0'"):
+        gk.quantize([0.0] * 32, "q8-0")
+    with pytest.raises(gk.UnsupportedTypeError, match="'x'; this build writes f32, f16") as told:
+        gk.quantize([0.0] * 32, "x")
+    assert "_v1" not in str(told.value)  # retired layouts are not for new files
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if types.is_mixture(name)])
+def test_a_mixture_is_not_a_type(name: str) -> None:
+    with pytest.raises(gk.UnsupportedTypeError, match="is a mixture of types for whole files"):
+        gk.quantize(np.zeros(256), name)
+    assert set(NAMES) - {each.name for each in types.ALL} == set(filter(types.is_mixture, NAMES))
 
 
 def test_dequantize_into_an_array() -> None:

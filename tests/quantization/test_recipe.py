@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ggmlkit import types
-from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.errors import ArgumentError, ConversionError, UnsupportedTypeError
 from ggmlkit.quantization.recipe import plan, planned, recipe
 from ggmlkit.tensor import Tensor
 
@@ -128,8 +128,10 @@ def test_pure_leaves_a_mixture_its_type() -> None:
 
 def test_names_are_known_in_any_case_and_bare_ones_mean_the_middle_size() -> None:
     assert plan(deep(9), "Q4_k") == plan(deep(9), "q4_K_M")
-    with pytest.raises(UnsupportedTypeError, match="to 'q4_K_XL'; choose one of"):
+    with pytest.raises(UnsupportedTypeError, match="to 'q4_K_XL'; did you mean 'q4_K'"):
         plan(MODEL, "q4_K_XL")
+    with pytest.raises(UnsupportedTypeError, match="to 'nothing'; choose one of f32, f16"):
+        plan(MODEL, "nothing")
 
 
 def test_a_pattern_overrides_the_recipe() -> None:
@@ -139,7 +141,7 @@ def test_a_pattern_overrides_the_recipe() -> None:
     assert chosen["blk.1.attn_v.weight"] == chosen["blk.0.attn_output.weight"] == "q8_0"
     assert chosen["output.weight"] == "q5_K"
     assert chosen["blk.1.ffn_down.weight"] == "q6_K"
-    with pytest.raises(ValueError, match="is not a regular expression"):
+    with pytest.raises(ArgumentError, match="is not a regular expression"):
         plan(MODEL, "q4_0", tensor_types=[("(", "q8_0")])
     with pytest.raises(UnsupportedTypeError, match="no kernel to write iq2_xs"):
         plan(MODEL, "q4_0", tensor_types=[("attn", "iq2_xs")])

@@ -49,10 +49,11 @@ def test_parts_stay_parts_for_templates_that_take_these(tokenizer: gk.Tokenizer)
 
 
 def test_no_content_is_an_empty_text(tokenizer: gk.Tokenizer) -> None:
-    given = [{"role": "assistant", "content": None, "tool_calls": []}, {"role": "user"}]
+    calls: list[Any] = []
+    given = [{"role": "assistant", "content": None}, {"role": "assistant", "tool_calls": calls}]
     assert text_messages(given, CHATML, tokenizer) == [
-        {"role": "assistant", "content": "", "tool_calls": []},
-        {"role": "user"},
+        {"role": "assistant", "content": ""},
+        {"role": "assistant", "tool_calls": calls},
     ]
 
 
@@ -65,6 +66,7 @@ def test_no_content_is_an_empty_text(tokenizer: gk.Tokenizer) -> None:
         (["hello"], r"messages\[0\] must be a mapping with role and content, not 'hello'"),
         ([None], r"messages\[0\] must be a mapping"),
         ([], "there are no messages"),
+        ([{"role": "user"}], r"messages\[0\] has no content"),
         (
             [{"role": "user", "content": ["a", {"type": "image_url", "image_url": {}}]}],
             r"messages\[0\]\['content'\]\[1\] is a part of type 'image_url'",

@@ -1,32 +1,23 @@
-"""Refusing to write a file over what it is made from."""
+"""Refusing a command line that writes a file over what it is made from."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ggmlkit.cli.usage import UsageError
+from ggmlkit.errors import ArgumentError
 
-_PART = re.compile(r"(.*)-\d{5}-of-(\d{5})(\.\w+)")
 _CHECKPOINT_MARKS = ("config.json", "params.json")
-_MODEL_SUFFIXES = (".gguf", ".bin", ".ggml", ".ggjt")
 
 
 def refuse_overwriting(out: Path, *sources: Path | None) -> None:
-    """UsageError if ``out`` is, perhaps through a link, a file that is read.
+    """UsageError if ``out`` is, perhaps through a link, a file that is read."""
+    from ggmlkit.io import targets  # deferred: it loads numpy
 
-    In a checkpoint's folder that is every file but model files as this program writes them.
-    """
-    if not out.exists():
-        return
-    for source in sources:
-        if source is None:
-            continue
-        for path in _files_of(source):
-            if _is_same(out, path) and (path == source or not _is_beside(path, source)):
-                raise UsageError(f"{out} would be written over {path}, which is read: name another")
+    with _as_usage():
+        targets.refuse_overwriting(out, *sources)
 
 
 def refuse_replacing(folder: Path, is_allowed: bool) -> None:
@@ -37,46 +28,15 @@ def refuse_replacing(folder: Path, is_allowed: bool) -> None:
 
 def refuse_parts_over(prefix: str, source: Path) -> None:
     """UsageError if a file that is read has the name of a part of ``prefix``."""
-    folder, name = os.path.split(prefix)
-    for part in Path(folder).glob(f"{_literal(name)}-?????-of-?????.gguf"):
-        refuse_overwriting(part, source)
+    from ggmlkit.io import targets  # deferred: it loads numpy
+
+    with _as_usage():
+        targets.refuse_parts_over(prefix, source)
 
 
-def _files_of(source: Path) -> Iterator[Path]:
-    """A path, and the files that may be read with it."""
-    yield source
-    if folder := _checkpoint_folder(source):
-        yield from (path for path in folder.iterdir() if path.is_file())
-    elif part := _PART.fullmatch(source.name):
-        prefix, count, suffix = part.groups()
-        yield from source.parent.glob(f"{_literal(prefix)}-?????-of-{count}{suffix}")
-
-
-def _checkpoint_folder(source: Path) -> Path | None:
-    """The folder whose files make a checkpoint: its data, settings, tokenizer."""
-    if source.is_dir():
-        return source
-    is_loose = source.is_file() and source.suffix.lower() not in _MODEL_SUFFIXES
-    return source.parent if is_loose else None
-
-
-def _is_beside(path: Path, source: Path) -> bool:
-    """Whether a file in a checkpoint's folder is a model file, made of the checkpoint before."""
-    if _checkpoint_folder(source) is None:
-        return False
-    from ggmlkit.io.first_bytes import START, reader_of
-
-    with path.open("rb") as file:
-        reader = reader_of(file.read(START)) or ""
-    return reader.startswith(("gguf.", "legacy."))
-
-
-def _is_same(one: Path, other: Path) -> bool:
+@contextmanager
+def _as_usage() -> Iterator[None]:
     try:
-        return one.samefile(other)
-    except OSError:  # one of them is not there
-        return False
-
-
-def _literal(text: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", text)
+        yield
+    except ArgumentError as error:
+        raise UsageError(str(error)) from None

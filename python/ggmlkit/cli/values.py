@@ -119,6 +119,10 @@ def tensor_type(text: str) -> tuple[str, str]:
         raise ArgumentTypeError(
             f"must begin with a regular expression, which {pattern!r} isn't: {error}"
         ) from None
+    if types.is_mixture(name):
+        raise ArgumentTypeError(
+            f"must give a matrix one type; {name!r} is a mixture of several, for whole files"
+        )
     current = [t.name for t in types.ALL if t.can_quantize and t.generation == "gguf"]
     return pattern, _named(name, current)
 

@@ -6,12 +6,13 @@ import os
 from contextlib import ExitStack
 
 from ggmlkit import io
-from ggmlkit.arguments import check_paths, thread_count
+from ggmlkit.arguments import check_optional_paths, check_paths, thread_count
 from ggmlkit.conversion.lora.convert import convert_adapter
 from ggmlkit.conversion.lora.open_adapter import is_adapter, opened_if_gguf
 from ggmlkit.conversion.pipeline import planned, write_model
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ByteOrder, ModelFile
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.types import TensorType
 
 
@@ -65,8 +66,11 @@ def convert(
             or there is no tokenizer.
         FormatError: the input is damaged.
         UnsupportedTypeError: ``type`` cannot be written, or a tensor of ``src`` cannot be read.
+        ArgumentError: ``out`` is a file that is read.
     """
     check_paths(src=src, out=out)
+    check_optional_paths(vocab=vocab, base=base)
+    refuse_overwriting(out, src, vocab, base)
     thread_count(threads)
     with ExitStack() as open_files:
         opened = opened_if_gguf(src)  # so that its header is read only once

@@ -32,6 +32,7 @@ from ggmlkit.conversion.json_file import read_json
 from ggmlkit.conversion.pipeline import write_model
 from ggmlkit.conversion.plan import conversion_plan, stored_types
 from ggmlkit.errors import ConversionError
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.writing.stream import Part, PartedTensor
 from ggmlkit.quantization.file import in_type, row_runs
 from ggmlkit.storing import check_finite
@@ -71,8 +72,10 @@ def apply_delta(
         ConversionError: the two have different tensors, a sum does not fit float16, or for the
             reasons that ``gk.convert`` has.
         FormatError: a file is damaged.
+        ArgumentError: ``out`` is one of the inputs.
     """
     check_paths(base=base, delta=delta, out=out)
+    refuse_overwriting(out, base, delta)
     thread_count(threads)
     base, delta, out = Path(base), Path(delta), Path(out)
     is_folder = container is None and out.suffix.lower() not in _FILES
@@ -81,7 +84,7 @@ def apply_delta(
         sum_type = type if is_folder else None
         sums = _combined(base, delta, +1.0, sum_type, threads, open_files)
         if is_folder:
-            _write_folder(out, sums, base, delta, sum_type, threads, progress)
+            _write_folder(out, sums, delta, sum_type, threads, progress)
             return
         source = hf_source(delta, read_json(delta / "config.json"), sums, files=[])
         if source.vocabulary_fault is not None:
@@ -113,26 +116,25 @@ def make_delta(
     Raises:
         ConversionError: the two have different tensors, or a difference does not fit float16.
         FormatError: a file is damaged.
+        ArgumentError: ``out`` is one of the inputs.
     """
     check_paths(base=base, target=target, out=out)
+    refuse_overwriting(out, base, target)
     thread_count(threads)
     base, target = Path(base), Path(target)
     with ExitStack() as open_files:
         differences = _combined(base, target, -1.0, type, threads, open_files)
-        _write_folder(Path(out), differences, base, target, type, threads, progress)
+        _write_folder(Path(out), differences, target, type, threads, progress)
 
 
 def _write_folder(
     out: Path,
     tensors: Mapping[str, Tensor],
-    base: Path,
     companion: Path,
     type: str | TensorType | None,
     threads: int | None,
     progress: Callable[..., None] | None,
 ) -> None:
-    if out.exists() and any(out.samefile(folder) for folder in (base, companion)):
-        raise ConversionError(f"{out} is one of the inputs; write to another folder")
     dtype = None if type is None else types.get(type).name
     write_hf_folder(out, tensors, companion, dtype=dtype, threads=threads, progress=progress)
 

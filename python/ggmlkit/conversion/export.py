@@ -11,7 +11,14 @@ from typing import Any, Literal
 
 from ggmlkit.arch.meta_params import to_meta_params
 from ggmlkit.arch.tensor_names import to_meta
-from ggmlkit.arguments import check_paths, thread_count
+from ggmlkit.arguments import (
+    check_optional_paths,
+    check_paths,
+    check_progress,
+    text,
+    thread_count,
+    whole,
+)
 from ggmlkit.conversion.checkpoint_files import (
     SHARD_SIZE,
     check_no_other_checkpoint,
@@ -28,6 +35,7 @@ from ggmlkit.conversion.vocabulary import to_tokenizer_json
 from ggmlkit.conversion.vocabulary.tokenizer_config import tokenizer_config
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.foreign.npz_writer import write_npz
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.torch.writer import write_torch
 from ggmlkit.io.writing.atomic import FileSet, replacing, replacing_together
 from ggmlkit.io.writing.stream import Progress
@@ -41,6 +49,7 @@ class _Job:
     Attributes:
         type: of the tensors, except vectors that it cannot hold exactly.
         tensors: by gguf name, in ``type``.
+        read: the paths that it reads.
     """
 
     source: Source
@@ -49,6 +58,7 @@ class _Job:
     shard_size: int
     threads: int | None
     progress: Progress | None
+    read: tuple[str | os.PathLike[str] | None, ...]
 
 
 def export(
@@ -88,16 +98,21 @@ def export(
         ConversionError: the layout cannot hold the model, the values do not fit ``type``, or the
             folder holds files of another checkpoint.
         FormatError: the input is damaged.
+        ArgumentError: a file that is read would be written over, or ``shard_size`` is not a number
+            of bytes.
     """
     check_paths(src=src, out=out)
+    check_optional_paths(vocab=vocab)
+    refuse_overwriting(out, src, vocab)
     thread_count(threads)
     if type is not None and type not in FLOATS:
         raise ConversionError(f"type {type!r} is not one of {', '.join(FLOATS)}")
+    check_progress(progress)
+    text(format, "format")
+    whole(shard_size, "shard_size", least=1)
     writers = {"hf": _write_hf, "meta": _write_meta, "npz": _write_npz}
     if format not in writers:
         raise ConversionError(f"format {format!r} is not one of {', '.join(writers)}")
-    if shard_size < 1:
-        raise ConversionError(f"shard_size must be at least 1 byte, not {shard_size}")
     with closing(open_source(src, needs_vocabulary=vocab is None)) as source:
         if vocab is not None:
             source.replace_vocabulary(Path(vocab))
@@ -106,7 +121,9 @@ def export(
             source.tensors = hf_values(source.tensors, source.hparams())
         chosen = type or _kept_type(source, format)
         tensors = float_tensors(source.tensors, chosen, threads, rounding=type is not None)
-        writers[format](Path(out), _Job(source, chosen, tensors, shard_size, threads, progress))
+        read = (src, vocab)
+        job = _Job(source, chosen, tensors, shard_size, threads, progress, read)
+        writers[format](Path(out), job)
 
 
 def _kept_type(source: Source, format: str) -> str:
@@ -124,7 +141,7 @@ def _write_hf(folder: Path, job: _Job) -> None:
     weights, index = shards(tensors, job.shard_size)
     if index is not None:
         files["model.safetensors.index.json"] = index
-    with _checkpoint(folder, [*files, *weights], job.source, last="config.json") as file_set:
+    with _checkpoint(folder, [*files, *weights], job, last="config.json") as file_set:
         for name, value in files.items():
             write_json(file_set, name, value)
         write_shards(file_set, weights, job.threads, job.progress)
@@ -136,7 +153,7 @@ def _write_hf(folder: Path, job: _Job) -> None:
 def _write_meta(folder: Path, job: _Job) -> None:
     params = job.source.settings(to_meta_params)  # first: its errors say more
     own, weights = {_meta_name(n): t for n, t in job.tensors.items()}, "consolidated.00.pth"
-    with _checkpoint(folder, ["params.json", weights], job.source, last="params.json") as file_set:
+    with _checkpoint(folder, ["params.json", weights], job, last="params.json") as file_set:
         write_json(file_set, "params.json", params)
         with file_set.writing(weights) as file:
             write_torch(file, own, progress=job.progress)
@@ -161,10 +178,12 @@ def _write_npz(path: Path, job: _Job) -> None:
 
 
 @contextmanager
-def _checkpoint(folder: Path, names: list[str], source: Source, last: str) -> Iterator[FileSet]:
+def _checkpoint(folder: Path, names: list[str], job: _Job, last: str) -> Iterator[FileSet]:
     """The files of a folder, renamed into place together; the tokenizer's are written first."""
-    tokenizer = _tokenizer_files(source)
+    tokenizer = _tokenizer_files(job.source)
     check_no_other_checkpoint(folder, {*names, *tokenizer})
+    for name in (*names, *tokenizer):
+        refuse_overwriting(folder / name, *job.read)
     with replacing_together(folder, last) as file_set:
         for name, value in tokenizer.items():
             write_json(file_set, name, value)

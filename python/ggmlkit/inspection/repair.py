@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggmlkit.arch import tensor_names as names
-from ggmlkit.arguments import check_paths
+from ggmlkit.arguments import check_paths, check_progress
 from ggmlkit.errors import ConversionError, GgmlkitError
 from ggmlkit.io.base import LostTensor
 from ggmlkit.io.gguf.header import MAGIC
@@ -17,6 +17,7 @@ from ggmlkit.io.gguf.reader import GgufFile
 from ggmlkit.io.gguf.writer import write_gguf
 from ggmlkit.io.legacy.one_file import MAGICS, VERSIONS
 from ggmlkit.io.legacy.reader import LegacyFile
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.io.writing.atomic import replacing
 from ggmlkit.io.writing.stream import Progress
@@ -58,10 +59,13 @@ def repair_file(
     Raises:
         FormatError: the header is damaged.
         ConversionError: a file of another container.
+        ArgumentError: ``out`` is the file itself.
         GgmlkitError: not one tensor is whole.
         OSError: a file can't be read or written.
     """
     check_paths(path=path, out=out)
+    refuse_overwriting(out, path)
+    check_progress(progress)
     source = Path(path)
     with source.open("rb") as file:
         start = file.read(4)

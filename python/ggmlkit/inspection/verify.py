@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ggmlkit.arguments import check_paths, thread_count
+from ggmlkit.arguments import check_paths, check_progress, thread_count
 from ggmlkit.inspection.tensor_report import TensorReport, tensor_report
 from ggmlkit.io import Progress
 from ggmlkit.io import open as open_file
@@ -69,6 +69,7 @@ def verify_file(
     """
     check_paths(path=path)
     thread_count(threads)
+    check_progress(progress)
     with open_file(path) as file:
         total = sum(tensor.nbytes for tensor in file.values())
         reports = []

@@ -146,7 +146,9 @@ def save(
 
         write_lora(path, named, metadata, threads=threads, progress=progress)
     else:
-        raise ConversionError(f"there is no writer for {kind!r}; there is for gguf and ggjt")
+        raise ConversionError(
+            f"there is no writer for {kind!r}; there are gguf, ggjt, ggmf, ggml and ggla"
+        )
 
 
 def _folder_refusal(path: Path) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ggmlkit.arguments import text
-from ggmlkit.errors import MissingTensorError
+from ggmlkit.arguments import counted, text
+from ggmlkit.errors import ClosedError, MissingTensorError
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 ByteOrder = Literal["little", "big"]
 
 
-class ModelFile(ABC, Mapping[str, Tensor]):
+class ModelFile(Mapping[str, Tensor]):
     """An open model file: metadata and lazy tensors; a mapping from names to tensors.
 
     Attributes:
@@ -42,6 +41,8 @@ class ModelFile(ABC, Mapping[str, Tensor]):
     byte_order: ByteOrder
     metadata: dict[str, Any]
     value_types: dict[str, int]
+    _tensors: dict[str, Tensor]  # which the readers set
+    _is_closed = False
 
     def __init__(
         self,
@@ -61,13 +62,19 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         self.value_types = {} if value_types is None else value_types
 
     @property
-    @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors by the file's own names, in file order. Their data is read on first use."""
+        """All tensors by the file's own names, in file order. Their data is read on first use.
 
-    @abstractmethod
+        Raises:
+            ClosedError: the file is closed.
+        """
+        if self._is_closed:
+            raise ClosedError(f"{self.path} is closed; open it again")
+        return self._tensors
+
     def close(self) -> None:
-        """Close the file. Tensors that were not read yet can become unreadable."""
+        """Close the file. Its metadata stays; its tensors can't be taken or read any more."""
+        self._is_closed = True
 
     def check(self) -> None:
         """Raise FormatError if the file has been cut short since it was opened.
@@ -122,10 +129,12 @@ class ModelFile(ABC, Mapping[str, Tensor]):
 
         Raises:
             MissingTensorError: there is none; a KeyError that names similar ones.
+            ClosedError: the file is closed.
         """
-        tensor = self.tensors.get(name) if isinstance(name, str) else None
+        tensors = self.tensors
+        tensor = tensors.get(name) if isinstance(name, str) else None
         if tensor is None:
-            raise MissingTensorError(self.path, name, self.tensors)
+            raise MissingTensorError(self.path, name, tensors)
         return tensor
 
     def _ipython_key_completions_(self) -> list[str]:
@@ -138,7 +147,7 @@ class ModelFile(ABC, Mapping[str, Tensor]):
         return len(self.tensors)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self.tensors
+        return name in self.tensors if isinstance(name, str) else False
 
     # Two open files are never equal, even if their content is: identity replaces Mapping's __eq__.
     __eq__ = object.__eq__
@@ -157,7 +166,8 @@ class ModelFile(ABC, Mapping[str, Tensor]):
 
     def __repr__(self) -> str:
         version = "" if self.version is None else f" v{self.version}"
-        return f"<{self.container}{version} {str(self.path)!r}, {len(self)} tensors>"
+        state = "closed" if self._is_closed else counted(len(self), "tensor")
+        return f"<{self.container}{version} {str(self.path)!r}, {state}>"
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,6 @@ class ImatrixDatFile(MappedModelFile):
             super().__init__(Path(path), "imatrix")
             self._tensors = self._read(Cursor(self._file))
 
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """Sums ``(1, columns)`` and counts ``(1, 1)`` of each entry, lazy."""
-        return self._tensors
-
     def _read(self, cursor: Cursor) -> dict[str, Tensor]:
         count = cursor.i32("the number of entries")
         if count < 1:

@@ -17,4 +17,5 @@ class MappedModelFile(ModelFile):
 
     def close(self) -> None:
         """Unmap the file; tensors that were not read yet become unreadable."""
+        super().close()
         self._file.close()

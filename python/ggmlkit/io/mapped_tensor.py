@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
-from ggmlkit.io.base import ByteOrder
+from ggmlkit.io.base import ByteOrder, LostTensor
 from ggmlkit.io.byteswap import swapped
 from ggmlkit.io.interleaved import Interleaved, check_groups, in_row_order
 from ggmlkit.io.mapped_file import MappedFile
@@ -22,6 +22,34 @@ if TYPE_CHECKING:
 
 # numpy counts an array's bytes in a signed 64-bit number, elements of 8 bytes at most.
 _MAX_ELEMENTS = 1 << 60
+
+
+class LacksData(FormatError):
+    """The file ends before a tensor's data does.
+
+    Attributes:
+        of_tensor: the reason, of a tensor that was named before.
+    """
+
+    def __init__(self, file: MappedFile, place: int, name: str, start: int, nbytes: int) -> None:
+        super().__init__(
+            file.path,
+            place,
+            f"the {nbytes} bytes of tensor {name!r} start at byte {start}, "
+            f"but the file has only {file.size}",
+        )
+        there = max(0, file.size - start)
+        self.of_tensor = (
+            f"only {there} of its {nbytes} bytes are in the file"
+            if there
+            else f"it starts at byte {start}, after the end of the file"
+        )
+
+
+def lost_tensor(name: str | None, place: int, error: FormatError) -> LostTensor:
+    """The tensor that couldn't be opened because of an error."""
+    reason = error.of_tensor if isinstance(error, LacksData) else error.reason
+    return LostTensor(name, place, reason)
 
 
 @dataclass(frozen=True)
@@ -155,10 +183,5 @@ def _checked_size(
     except ValueError as error:
         raise FormatError(file.path, place, f"tensor {name!r}: {error}") from None
     if start + nbytes > file.size:
-        raise FormatError(
-            file.path,
-            place,
-            f"the {nbytes} bytes of tensor {name!r} start at byte {start}, "
-            f"but the file has only {file.size}",
-        )
+        raise LacksData(file, place, name, start, nbytes)
     return nbytes

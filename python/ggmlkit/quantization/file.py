@@ -17,6 +17,7 @@ from ggmlkit.arguments import check_paths, thread_count
 from ggmlkit.errors import UnsupportedTypeError
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.io.writing.stream import Part, PartedTensor, parts_of
 from ggmlkit.quantization.importance import fitted, left_out
@@ -74,15 +75,16 @@ def quantize_file(
         UnstorableError: a weight isn't finite, or too large for the type.
         ImportanceError: an importance does not fit its matrix, or isn't finite.
         ConversionError: an expression matches no matrix's name.
-        ValueError: an expression is not a regular expression.
+        ArgumentError: `out` is `src`, or an expression is not a regular expression.
     """
     check_paths(src=src, out=out)
+    refuse_overwriting(out, src)
     thread_count(threads)
     target = recipe(type)
     with closing(io.open(src)) as source:
         metadata, tensors = as_gguf(source)
         refuse_unknown(tensors.values())
-        weights, notes = fitted(importance or {}, tensors)
+        weights, notes = fitted({} if importance is None else importance, tensors)
         chosen = planned(
             tensors, type, pure=pure, weighted=bool(weights), tensor_types=tensor_types
         )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ggmlkit.arguments import mapping
+from ggmlkit.arrays import as_numpy
 from ggmlkit.storing import Importance
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -18,14 +20,18 @@ def fitted(
 ) -> tuple[dict[str, Importance], list[str]]:
     """The importance of each tensor that has one, and notes on entries that can't be used.
 
-    Raises ImportanceError if one does not fit its tensor, or has values that can't be importance.
+    Raises ImportanceError if one does not fit its tensor, or has values that can't be importance;
+    ArgumentTypeError if they are not numbers by name.
     """
+    mapping(importance, "importance", "gk.read_imatrix(path).importance")
     found: dict[str, Importance] = {}
     unseen: list[str] = []
     for name, values in importance.items():
         if name not in tensors:
             continue
-        own = Importance.of(values, tensors[name].shape, name)
+        own = Importance.of(
+            as_numpy(values, f"the importance of {name}"), tensors[name].shape, name
+        )
         seen: NDArray[np.bool_] = own.weights.max(axis=1, initial=0) > 0
         if seen.any():
             found[name] = own

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from ggmlkit import types
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
-from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.arguments import did_you_mean, shown, text
+from ggmlkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ConversionError,
+    UnsupportedTypeError,
+)
 from ggmlkit.quantization.mixtures import ALIASES, MIXTURES, Mixture, Place, mixture
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -60,15 +66,19 @@ def recipe(name: TensorType | str) -> Mixture:
 
     Raises:
         UnsupportedTypeError: no file can be quantized to it.
+        ArgumentTypeError: it is neither a type nor a name.
     """
+    if not isinstance(name, (str, TensorType)):
+        raise ArgumentTypeError(
+            f'type must be the name of a type or mixture, such as "q4_K_M", not {shown(name)}'
+        )
     found = mixture(str(name))
     if found is not None:
         return found
     plain = next((known for known in _FILE_TYPES if known.lower() == str(name).lower()), None)
     if plain is None:
-        raise UnsupportedTypeError(
-            f"a file can't be quantized to {str(name)!r}; choose one of {', '.join(NAMES)}"
-        )
+        meant = did_you_mean(str(name), NAMES) or f"; choose one of {', '.join(NAMES)}"
+        raise UnsupportedTypeError(f"a file can't be quantized to {str(name)!r}{meant}")
     return Mixture(plain, _FILE_TYPES[plain], {})
 
 
@@ -149,7 +159,7 @@ def plan(
     Raises:
         UnsupportedTypeError: a type is unknown or can't be written.
         ConversionError: an expression matches no matrix's name.
-        ValueError: an expression is not a regular expression.
+        ArgumentError: an expression is not a regular expression.
     """
     chosen = planned(tensors, type, pure=pure, weighted=weighted, tensor_types=tensor_types)
     return chosen.types
@@ -204,15 +214,27 @@ def _compiled(
     tensor_types: Sequence[tuple[str, TensorType | str]],
 ) -> list[tuple[re.Pattern[str], TensorType]]:
     found = []
-    for text, name in tensor_types:
+    for expression, name in _pairs(tensor_types):
         kind = types.get(name)
         if not kind.can_quantize:
             raise UnsupportedTypeError(f"this build has no kernel to write {kind}")
         try:
-            found.append((re.compile(text), kind))
+            found.append((re.compile(expression), kind))
         except re.error as error:
-            raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+            raise ArgumentError(f"{expression!r} is not a regular expression: {error}") from None
     return found
+
+
+def _pairs(tensor_types: object) -> Iterator[tuple[str, TensorType | str]]:
+    """The pairs of an expression and a type."""
+    pairs = tensor_types if isinstance(tensor_types, (list, tuple)) else [tensor_types]
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise ArgumentTypeError(
+                "tensor_types must be a list of pairs of a regular expression and a type, such "
+                f'as [("attn_v", "q8_0")], not {shown(pair)}'
+            )
+        yield text(pair[0], "an expression of tensor_types"), pair[1]
 
 
 def _check_found(

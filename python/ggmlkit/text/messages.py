@@ -28,7 +28,8 @@ def text_messages(
         tokenizer: the model's tokenizer.
 
     Raises:
-        ArgumentError: there are no messages, one is not a mapping, or a part of one is not text.
+        ArgumentError: there are no messages, one is not a mapping or has no content (a message of
+            tool calls needs none), or a part of one is not text.
     """
     if isinstance(messages, (Mapping, str, bytes)) or not isinstance(messages, Iterable):
         raise ArgumentTypeError(
@@ -55,11 +56,14 @@ def _as_dict(message: object, place: int) -> dict[str, Any]:
     try:
         if isinstance(message, (str, bytes)):
             raise TypeError
-        return dict(message)  # type: ignore[call-overload, no-any-return]
+        found: dict[str, Any] = dict(message)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         raise ArgumentTypeError(
             f"messages[{place}] must be a mapping with role and content, not {shown(message)}"
         ) from None
+    if "content" not in found and "tool_calls" not in found:
+        raise ArgumentError(f"messages[{place}] has no content")
+    return found
 
 
 def _texts(content: object, place: int) -> list[str] | None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ggmlkit.arguments import counted
 from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable, short
 
@@ -52,7 +53,7 @@ def _document(found: Comparison) -> dict[str, Any]:
 
 def _print(found: Comparison) -> None:
     if found.same:
-        print(f"the same: {len(found.tensors)} tensors, and all metadata")
+        print(f"the same: {counted(len(found.tensors), 'tensor')}, and all metadata")
         return
     print(f"metadata: {len(found.changed)} of other values")
     for key, (one, two) in found.changed.items():

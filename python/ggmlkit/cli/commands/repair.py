@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ggmlkit.arguments import counted
 from ggmlkit.cli import values
 from ggmlkit.cli.metadata_text import printable
 from ggmlkit.cli.targets import refuse_overwriting
@@ -33,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
         name = printable(tensor.name or "a tensor without a name")
         print(f"lost: {name}: {printable(tensor.reason)}", file=sys.stderr)
     lost = f"{len(found.lost)} lost" if found.lost else "nothing is lost"
-    print(f"{args.out}: {len(found.saved)} tensors saved, {lost}", file=sys.stderr)
+    print(f"{args.out}: {counted(len(found.saved), 'tensor')} saved, {lost}", file=sys.stderr)
     return 0

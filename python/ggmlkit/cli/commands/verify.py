@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ggmlkit.arguments import counted
 from ggmlkit.cli import options, values
 from ggmlkit.cli.metadata_text import plain, printable
 from ggmlkit.errors import GgmlkitError
@@ -66,8 +67,11 @@ def _print(found: FileReport) -> None:
     for problem in found.all_problems:
         print(f"wrong: {printable(problem)}")
     version = "" if found.version is None else f" v{found.version}"
-    end = f"{len(found.all_problems)} problems" if found.all_problems else "nothing is wrong"
-    print(f"{found.path}: {found.container}{version}, {len(found.tensors)} tensors, {end}")
+    problems = found.all_problems
+    end = counted(len(problems), "problem") if problems else "nothing is wrong"
+    print(
+        f"{found.path}: {found.container}{version}, {counted(len(found.tensors), 'tensor')}, {end}"
+    )
 
 
 def _numbers(tensor: TensorReport) -> str:

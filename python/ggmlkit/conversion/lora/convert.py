@@ -21,6 +21,7 @@ from ggmlkit.conversion.lora.open_adapter import open_adapter
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.base import ByteOrder, ModelFile
 from ggmlkit.io.legacy.ggla import ALPHA
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.lazy.computed_tensor import computed
 from ggmlkit.lazy.transposed import transposed
 from ggmlkit.quantization.file import in_type
@@ -59,6 +60,7 @@ def convert_adapter(
     Raises:
         ConversionError: the adapter has something that isn't supported, or doesn't fit the model.
         FormatError: it is damaged.
+        ArgumentError: ``out`` is a file that is read.
     """
     container = container or _SUFFIXES.get(Path(out).suffix.lower())
     if container not in ("gguf", "ggla"):
@@ -67,6 +69,7 @@ def convert_adapter(
         )
     if type is not None and types.get(type).name not in FLOATS:
         raise ConversionError(f"an adapter is stored as f32, f16 or bf16, not {type}")
+    refuse_overwriting(out, src.path if isinstance(src, ModelFile) else src, base)
     known = None if base is None else hparams_of(base)
     model = None if known is None else BaseModel(known.architecture, lambda: known)
     with closing(open_adapter(src, model)) as adapter:

@@ -30,6 +30,7 @@ from ggmlkit.conversion.plan import container_of, conversion_plan, stored_types
 from ggmlkit.conversion.source import Source
 from ggmlkit.errors import ConversionError
 from ggmlkit.io.pages import release
+from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.writing.stream import Part, PartedTensor
 from ggmlkit.quantization.file import row_runs
 from ggmlkit.storing import check_finite
@@ -70,9 +71,11 @@ def apply_lora(
             ``gk.convert`` has.
         FormatError: a file is damaged.
         UnsupportedTypeError: a type cannot be read or written.
-        ArgumentError: a scale is not a number.
+        ArgumentError: a scale is not a number, or ``out`` is a file that is read.
     """
     check_paths(base=base, out=out)
+    scaled = with_scales(adapters)
+    refuse_overwriting(out, base, *(path for path, _ in scaled))
     thread_count(threads)
     container = container or container_of(Path(out))
     block_type = None if type is None else str(type).lower()
@@ -81,7 +84,7 @@ def apply_lora(
         architecture = str(source.metadata.get("general.architecture", "llama"))
         model = BaseModel(architecture, source.hparams)
         opened = []
-        for path, scale in with_scales(adapters):
+        for path, scale in scaled:
             opened.append((open_adapter(path, model), scale))
             open_files.enter_context(closing(opened[-1][0]))
         _untie(source, architecture, [adapter for adapter, _ in opened])

@@ -16,10 +16,3 @@ class TensorsFile(ModelFile):
     ) -> None:
         super().__init__(path, container, version=version)
         self._tensors = tensors
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return self._tensors
-
-    def close(self) -> None:
-        """Does nothing, as the file is not kept open between reads."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ggmlkit.arguments import check_paths, shown, stored_text
+from ggmlkit.arguments import (
+    check_paths,
+    check_progress,
+    mapping,
+    shown,
+    stored_text,
+    text,
+)
 from ggmlkit.errors import ArgumentTypeError, GgmlkitError
 from ggmlkit.io.gguf.reader import GgufFile
+from ggmlkit.io.gguf.values import checked_types
 from ggmlkit.io.gguf.writer import HeaderBytes, write_gguf
 from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.io.writing.stream import Progress
@@ -50,7 +58,8 @@ def edit_metadata(
 
     Raises:
         FormatError: the file is damaged, or is not a gguf file.
-        ArgumentError: a new key is not text that files can hold.
+        ArgumentError: a key is not text that files can hold, or a number in ``value_types`` is not
+            a GGUF type.
         GgmlkitError: a key to remove doesn't exist.
         ConversionError: gguf has no type for a value.
         UnsupportedTypeError: a new file has to be written, and the size of a tensor of an unknown
@@ -58,16 +67,20 @@ def edit_metadata(
         OSError: the file can't be written.
     """
     check_paths(path=path)
-    if not isinstance(changed, Mapping):
-        raise ArgumentTypeError(f"changed must be a mapping by key, not {shown(changed)}")
+    mapping(changed, "changed", '{"general.name": "mine"}')
     for key in changed:
         stored_text(key, "a key of metadata")
+    if isinstance(removed, (str, bytes)) or not isinstance(removed, Iterable):
+        raise ArgumentTypeError(f"removed must be a list of keys, not {shown(removed)}")
+    removed = [text(key, "a key to remove") for key in removed]
+    check_progress(progress)
+    new_types = checked_types(value_types or {})
     with GgufFile(path) as file:
         for key in removed:
             if key not in file.metadata:
                 raise missing_key(file.path, key)
         metadata = {k: v for k, v in file.metadata.items() if k not in removed} | dict(changed)
-        kinds = file.value_types | dict(value_types or {})
+        kinds = file.value_types | new_types
         stored = {
             key: value
             for key, value in file.stored_values().items()

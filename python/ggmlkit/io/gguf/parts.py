@@ -88,17 +88,13 @@ class GgufParts(ModelFile):
         """The files, in order."""
         return self._parts
 
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """All parts' tensors by name, lazy."""
-        return self._tensors
-
     def stored_values(self) -> dict[str, bytes]:
         """The stored values of the first part."""
         return _without_keys(self._parts[0].stored_values())
 
     def close(self) -> None:
         """Unmap all parts."""
+        super().close()
         for part in self._parts:
             part.close()
 

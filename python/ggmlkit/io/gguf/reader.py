@@ -17,6 +17,7 @@ from ggmlkit.io.mapped_reader import MappedModelFile
 from ggmlkit.io.mapped_tensor import (
     interleaved_tensor,
     keep_bytes,
+    lost_tensor,
     mapped_tensor,
     unknown_tensor,
 )
@@ -56,11 +57,6 @@ class GgufFile(MappedModelFile):
             )
             metadata.value_types = self.value_types
             self._tensors = self._read(HeaderReader(self._file, version, order))
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name, lazy; little-endian hosts see little-endian files without a copy."""
-        return self._tensors
 
     def stored_values(self) -> dict[str, bytes]:
         """Each metadata value's bytes, type first; empty unless they are stored as in gguf v3."""
@@ -114,7 +110,7 @@ class GgufFile(MappedModelFile):
             except FormatError as error:
                 if self._lost is None:
                     raise
-                self._lost.append(LostTensor(entry.name, entry.place, error.reason))
+                self._lost.append(lost_tensor(entry.name, entry.place, error))
         self._keep_unknown_bytes(
             tensors, {entry.name: self.data_start + entry.offset for entry in entries}
         )

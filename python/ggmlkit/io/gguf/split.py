@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ggmlkit.arguments import check_paths, whole
+from ggmlkit.arguments import check_paths, check_progress, whole
 from ggmlkit.errors import ArgumentError, ConversionError
 from ggmlkit.io import open as open_model
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf.parts import COUNT, NUMBER, TENSORS, GgufParts, part_name
 from ggmlkit.io.gguf.writer import FilePlan, planned, write_gguf
+from ggmlkit.io.targets import refuse_overwriting, refuse_parts_over
 from ggmlkit.io.unknown_tensor import with_kept_bytes
 from ggmlkit.io.writing.atomic import replacing
 from ggmlkit.io.writing.progress import shifted
@@ -52,9 +53,12 @@ def split_file(
         FormatError: ``src`` is damaged.
         ConversionError: ``src`` is not a gguf file, or needs too many parts.
         UnsupportedTypeError: the size of a tensor of an unknown type is not certain.
-        ArgumentError: not exactly one limit is given, or it is below 1.
+        ArgumentError: not exactly one limit is given, or it is below 1; or a part would be
+            written over a file that is read.
     """
     check_paths(src=src, prefix=prefix)
+    refuse_parts_over(prefix, src)
+    check_progress(progress)
     limits = {"max_size": max_size, "max_tensors": max_tensors}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     if len(given) != 1:
@@ -88,8 +92,11 @@ def merge_files(
         FormatError: a part is missing, damaged, or belongs to another model.
         ConversionError: ``part`` is not a part of a split model.
         UnsupportedTypeError: the size of a tensor of an unknown type is not certain.
+        ArgumentError: ``out`` is one of the parts.
     """
     check_paths(part=part, out=out)
+    refuse_overwriting(out, part)
+    check_progress(progress)
     with open_model(part) as file:
         if not isinstance(file, GgufParts):
             raise ConversionError(f"{file.path} is not a part of a split gguf model")

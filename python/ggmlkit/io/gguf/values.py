@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ggmlkit.errors import ConversionError
+from ggmlkit.arguments import mapping, whole, with_article
+from ggmlkit.errors import ArgumentError, ConversionError
 from ggmlkit.io.base import ARRAY_OF, ByteOrder
 from ggmlkit.io.gguf.header import ARRAY, BOOL, NUMPY_CODES, STRING
 
@@ -52,6 +53,20 @@ TYPE_NAMES = {
     "u8": 0, "i8": 1, "u16": 2, "i16": 3, "u32": 4, "i32": 5, "f32": 6, "bool": BOOL, "str": STRING,
     "u64": 10, "i64": 11, "f64": 12,
 }  # fmt: skip
+
+
+def checked_types(value_types: Mapping[str, int]) -> dict[str, int]:
+    """GGUF types by key, as :attr:`ModelFile.value_types` has them, checked.
+
+    Raises:
+        ArgumentError: they are not a mapping, or one is not the number of a type.
+    """
+    found: dict[str, int] = {}
+    for key, kind in mapping(value_types, "value_types", '{"my.key": 4}').items():
+        found[key] = whole(kind, f"the type of {key}")
+        if found[key] % ARRAY_OF > _F64 or not 0 <= found[key] < 2 * ARRAY_OF:
+            raise ArgumentError(f"the type of {key} is {kind}, which is not a GGUF value type")
+    return found
 
 
 def value_type(name: str) -> int:
@@ -154,7 +169,9 @@ def natural_type(key: str, value: Any) -> int:
         return _float_type([value])
     if isinstance(value, int):
         return _integer_type(key, value, value)
-    raise ConversionError(f"{key} is a {type(value).__name__}, which gguf has no type for")
+    raise ConversionError(
+        f"{key} is {with_article(type(value).__name__)}, which gguf has no type for"
+    )
 
 
 def _usual_types(key: str) -> tuple[int, ...]:

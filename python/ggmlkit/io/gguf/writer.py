@@ -16,7 +16,7 @@ from ggmlkit.io.base import ARRAY_OF, ByteOrder
 from ggmlkit.io.byteswap import in_other_order
 from ggmlkit.io.gguf.header import ARRAY, DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, STRING
 from ggmlkit.io.gguf.string_lists import StoredValues
-from ggmlkit.io.gguf.values import natural_type, numbers, packed_as
+from ggmlkit.io.gguf.values import checked_types, natural_type, numbers, packed_as
 from ggmlkit.io.interleaved import plain_file_type
 from ggmlkit.io.unknown_tensor import KeptBytes, refuse_unknown
 from ggmlkit.io.writing.atomic import replacing
@@ -106,6 +106,7 @@ def planned(
     header.start(len(tensors), len(metadata))
     if value_types is None:
         value_types = metadata.value_types if isinstance(metadata, StoredValues) else {}
+    value_types = checked_types(value_types)
     header.pairs(metadata, value_types, stored_values)
     offset = 0
     places = []

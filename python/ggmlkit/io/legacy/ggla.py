@@ -50,11 +50,6 @@ class LoraFile(MappedModelFile):
         self._describe()
 
     @property
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name, lazy."""
-        return self._tensors
-
-    @property
     def pairs(self) -> dict[str, tuple[Tensor, Tensor]]:
         """``(loraA, loraB)`` of each weight by the weight's own name."""
         bases = [name[:-6] for name in self._tensors if name.endswith(".loraA")]

@@ -12,7 +12,6 @@ from ggmlkit.io.base import ARRAY_OF, LostTensor, ModelFile
 from ggmlkit.io.legacy import vocabulary as legacy_vocabulary
 from ggmlkit.io.legacy.joined_files import first_part_of, joined_tensors, other_parts
 from ggmlkit.io.legacy.one_file import LegacyPart
-from ggmlkit.tensor import Tensor
 
 # Not stored in the files: the values that the code of that time assumed.
 CONTEXT_LENGTH = 2048
@@ -57,11 +56,6 @@ class LegacyFile(ModelFile):
             raise
         self._describe(first)
 
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors by Meta's names, lazy."""
-        return self._tensors
-
     def check(self) -> None:
         """Raise FormatError if one of the files has been cut short since it was opened."""
         for part in self._parts:
@@ -74,6 +68,7 @@ class LegacyFile(ModelFile):
 
     def close(self) -> None:
         """Unmap the file; tensors that were not read yet become unreadable."""
+        super().close()
         for part in self._parts:
             part.file.close()
 

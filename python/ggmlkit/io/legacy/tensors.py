@@ -8,7 +8,7 @@ from ggmlkit import types
 from ggmlkit.errors import FormatError, UnsupportedTypeError
 from ggmlkit.io.base import LostTensor
 from ggmlkit.io.mapped_file import Cursor
-from ggmlkit.io.mapped_tensor import mapped_tensor
+from ggmlkit.io.mapped_tensor import lost_tensor, mapped_tensor
 from ggmlkit.tensor import Tensor
 
 ALIGNMENT = 32
@@ -51,7 +51,7 @@ def read_tensors(
         except FormatError as error:
             if lost is None:
                 raise
-            lost.append(LostTensor(name, place, error.reason))
+            lost.append(lost_tensor(name, place, error))
             break
         tensors[name] = tensor
     return tensors
