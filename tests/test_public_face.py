@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -60,13 +61,12 @@ def test_settings_are_named_and_typed(function: Callable[..., Any]) -> None:
             assert parameter.default is None
 
 
-def test_chat_takes_the_settings_of_generate() -> None:
-    parameters = inspect.signature(gk.Llama.generate).parameters
-    settings = {name: p.annotation for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+def test_settings_by_keyword_are_the_fields_of_sampling_params() -> None:
+    fields = {field.name: field.type for field in dataclasses.fields(gk.SamplingParams)}
     claimed = {
         name: value.__forward_arg__ for name, value in GenerationSettings.__annotations__.items()
     }
-    assert claimed == settings
+    assert claimed == fields
 
 
 @pytest.fixture(scope="module")

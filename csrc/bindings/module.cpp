@@ -7,7 +7,9 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   ggmlkit::bind_files(m);
   ggmlkit::bind_matmul(m);
   ggmlkit::bind_attention(m);
-  ggmlkit::bind_session(m);
+  ggmlkit::bind_model_config(m);
+  ggmlkit::bind_model_weights(m);
+  ggmlkit::bind_engine(m);
   ggmlkit::bind_sampler(m);
   ggmlkit::bind_stored_strings(m);
   ggmlkit::bind_tokenization(m);

@@ -1,40 +1,13 @@
 #include "engine/adapter.h"
 
 #include <algorithm>
+#include <atomic>
 #include <stdexcept>
-#include <string_view>
 
 #include "engine/layer_name.h"
 #include "kernels/kernel_table.h"
 
 namespace ggmlkit::engine {
-namespace {
-
-// A matrix of every layer: its name after "blk.N", its update and the
-// down projection of its input, and its shape.
-struct LayerPart {
-  std::string_view name;
-  DownProjection LayerUpdates::* projection;
-  AdapterUpdate LayerUpdates::* update;
-  std::size_t rows;
-  std::size_t cols;
-};
-
-std::vector<LayerPart> layer_parts(const Config& c) {
-  using L = LayerUpdates;
-  return {
-      {".attn_q.weight", &L::of_attn_norm, &L::q, c.q_size(), c.dim},
-      {".attn_k.weight", &L::of_attn_norm, &L::k, c.kv_size(), c.dim},
-      {".attn_v.weight", &L::of_attn_norm, &L::v, c.kv_size(), c.dim},
-      {".attn_output.weight", &L::of_attended, &L::attn_output, c.dim, c.q_size()},
-      {".ffn_gate.weight", &L::of_ffn_norm, &L::gate, c.ffn, c.dim},
-      {".ffn_up.weight", &L::of_ffn_norm, &L::up, c.ffn, c.dim},
-      {".ffn_down.weight", &L::of_hidden, &L::down, c.dim, c.ffn},
-  };
-}
-
-}  // namespace
-
 void Projected::add(const AdapterUpdate& update, Range rows, Range tokens, float* y,
                     std::size_t ldy) const {
   const std::size_t count = rows.size();
@@ -72,17 +45,25 @@ struct Adapter::Place {
   std::size_t cols;
 };
 
-Adapter::Adapter(const Config& config) : config_(config), layers_(config.layers) {}
+Adapter::Adapter(const Config& config) : config_(config), layers_(config.layers + 1) {
+  static std::atomic<std::uint64_t> made{0};
+  id_ = ++made;
+}
 
 Adapter::Place Adapter::place(const std::string& name) {
   const Config& c = config_;
+  const auto at = [&](std::size_t layer, Matrix matrix, Input input, std::size_t rows,
+                      std::size_t cols) -> Place {
+    return {&layers_[layer].projections[static_cast<std::size_t>(input)],
+            &layers_[layer].updates[static_cast<std::size_t>(matrix)], rows, cols};
+  };
   if (name == "token_embd.weight") return {&of_token_, &embedding_, c.vocab, c.dim};
-  if (name == "output.weight") return {&of_output_norm_, &output_, c.vocab, c.dim};
-  if (const auto found = layer_name(name, layers_.size())) {
-    for (const LayerPart& part : layer_parts(c)) {
-      if (found->own != part.name) continue;
-      LayerUpdates& updates = layers_[found->layer];
-      return {&(updates.*part.projection), &(updates.*part.update), part.rows, part.cols};
+  if (name == "output.weight") {
+    return at(c.layers, Matrix::output, Input::output_norm, c.vocab, c.dim);
+  }
+  if (const auto found = layer_name(name, c.layers)) {
+    for (const LayerMatrix& m : layer_matrices(c)) {
+      if (found->own == m.name) return at(found->layer, m.matrix, m.input, m.rows, m.cols);
     }
   }
   throw std::invalid_argument("an adapter can't change " + name + " while the model runs");

@@ -2,12 +2,15 @@
 // are stacked by rows, and their B, which include the scales, by columns.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "core/thread_pool.h"
 #include "engine/config.h"
+#include "engine/layer_matrices.h"
 #include "quant/activations.h"
 
 namespace ggmlkit::engine {
@@ -49,19 +52,7 @@ class DownProjection {
   std::vector<float> a_;  // [rank][cols]
 };
 
-// Each down projection stands before the updates that use it.
-struct LayerUpdates {
-  DownProjection of_attn_norm;
-  AdapterUpdate q, k, v;
-  DownProjection of_attended;
-  AdapterUpdate attn_output;
-  DownProjection of_ffn_norm;
-  AdapterUpdate gate, up;
-  DownProjection of_hidden;
-  AdapterUpdate down;
-};
-
-// What all adapters of a model add to its matrices.
+// What some adapters add to a model's matrices. Sequences share it.
 class Adapter {
  public:
   explicit Adapter(const Config& config);
@@ -72,27 +63,36 @@ class Adapter {
   void set(const std::string& name, std::size_t rank, std::size_t rows, std::size_t cols,
            const float* a, const float* b);
 
-  const LayerUpdates& layer(std::size_t i) const { return layers_[i]; }
-  const DownProjection& of_output_norm() const { return of_output_norm_; }
-  const AdapterUpdate& output() const { return output_; }
+  // The output matrix has the layer behind the last.
+  const AdapterUpdate& update(std::size_t layer, Matrix matrix) const {
+    return layers_[layer].updates[static_cast<std::size_t>(matrix)];
+  }
+  const DownProjection& projection(std::size_t layer, Input input) const {
+    return layers_[layer].projections[static_cast<std::size_t>(input)];
+  }
   // Adds the update of a token's embedding: float32 [dim].
   void add_embedding(std::size_t token, float* out) const;
 
+  // Never 0, and no other adapter's.
+  std::uint64_t id() const { return id_; }
   std::size_t largest_rank() const { return largest_rank_; }
   std::size_t nbytes() const { return nbytes_; }
 
  private:
+  struct Layer {
+    std::array<AdapterUpdate, kMatrices> updates;
+    std::array<DownProjection, kInputs> projections;
+  };
   struct Place;
   Place place(const std::string& name);
 
   Config config_;
-  std::vector<LayerUpdates> layers_;
-  DownProjection of_output_norm_;
-  AdapterUpdate output_;
-  DownProjection of_token_;  // an embedding gains rows of A, weighted by its column of B
+  std::vector<Layer> layers_;  // [layers + 1]
+  DownProjection of_token_;    // an embedding gains rows of A, weighted by its column of B
   AdapterUpdate embedding_;
   std::size_t largest_rank_ = 0;
   std::size_t nbytes_ = 0;
+  std::uint64_t id_;
 };
 
 }  // namespace ggmlkit::engine

@@ -6,35 +6,29 @@
 #include <vector>
 
 #include "kernels/kernel_table.h"
+#include "kernels/layouts/kv_group.h"
 
 namespace ggmlkit::engine {
 namespace {
 
-// Positions that attention reads at a time: their scores, keys and values fit the first-level
-// cache.
-constexpr std::size_t kKeyRange = 64;
 // Rows of queries that share what is read.
 constexpr std::size_t kQueryRows = 24;
 constexpr std::size_t kShortTokens = 8;
-// Slices that the positions of a short chunk are cut into at most: enough for many threads to have
-// equal shares, few enough to be combined at no cost.
-constexpr std::size_t kMostSlices = 32;
+constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
-// Positions of a slice: a function of what a chunk sees alone, so that results are independent of
-// the number of threads.
-std::size_t slice_size(Range seen) {
-  return ceil_div(ceil_div(seen.size(), kMostSlices), kKeyRange) * kKeyRange;
-}
-
-std::size_t slices_of(Range seen) { return ceil_div(seen.size(), slice_size(seen)); }
 
 PartialMean mean_at(float* memory, std::size_t rows) {
   return {memory, memory + rows, memory + 2 * rows};
 }
 
-// Scores of one row in a key range of `count` to weights; it sees some of them.
+void clear(const PartialMean& mean, std::size_t rows, std::size_t d) {
+  std::fill(mean.highest, mean.highest + rows, kNothing);
+  std::fill(mean.total, mean.total + rows, 0.0f);
+  std::fill(mean.sum, mean.sum + rows * d, 0.0f);
+}
+
+// Scores of one row in a page of `count` positions to weights; the row sees some of them.
 void soften(float* scores, Range seen, std::size_t count, std::size_t d, float& highest,
             float& total, float* sum) {
   const KernelTable& kernels = active();
@@ -52,73 +46,106 @@ void soften(float* scores, Range seen, std::size_t count, std::size_t d, float& 
   std::fill(scores + seen.end, scores + count, 0.0f);
 }
 
+// Adds a slice's mean to that of the slices before it, one row of each.
+void merge(float highest, float total, const float* sum, std::size_t d, float& highest_before,
+           float& total_before, float* sum_before) {
+  const KernelTable& kernels = active();
+  if (highest > highest_before) {
+    const float shrink = std::exp(highest_before - highest);
+    kernels.scale(shrink, sum_before, sum_before, d);
+    kernels.add_scaled(1.0f, sum, sum_before, d);
+    total_before = total_before * shrink + total;
+    highest_before = highest;
+  } else if (highest != kNothing) {
+    const float shrink = std::exp(highest - highest_before);
+    kernels.add_scaled(shrink, sum, sum_before, d);
+    total_before += total * shrink;
+  }
+}
+
 }  // namespace
 
-Attention::Attention(const Weights& weights, std::size_t context, std::size_t sequences,
-                     KvType type, std::size_t tokens, int threads)
+AttentionPlans::AttentionPlans(const Config& c, std::size_t most_tokens, std::size_t short_tokens) {
+  for (std::size_t layer = 0; layer < c.layers; ++layer) {
+    const auto same = [&](const AttentionPlan& plan) { return plan.window() == c.window(layer); };
+    const auto found = std::find_if(plans_.begin(), plans_.end(), same);
+    kinds_.push_back(static_cast<std::size_t>(found - plans_.begin()));
+    if (found == plans_.end()) {
+      plans_.emplace_back(AttentionPlan::Sizes{c.window(layer), c.kv_heads, c.group(), c.head_dim,
+                                               most_tokens, short_tokens});
+    }
+  }
+}
+
+void AttentionPlans::plan(const Pass& pass) {
+  for (AttentionPlan& plan : plans_) plan.plan(pass);
+}
+
+std::size_t AttentionPlans::partial_floats() const {
+  std::size_t most = 0;
+  for (const AttentionPlan& plan : plans_) most = std::max(most, plan.partial_floats());
+  return most;
+}
+
+Attention::Attention(const Weights& weights, KvPool& pool, std::size_t context, int threads)
     : weights_(weights),
       config_(weights.config()),
-      kernels_(active().kv[static_cast<std::size_t>(type)]),
-      cache_(config_, context, sequences, type),
+      pool_(pool),
+      kernels_(active().kv[static_cast<std::size_t>(pool.type())]),
+      kv_group_bytes_(kv_group_bytes(pool.type(), config_.head_dim)),
       rope_(config_.rope, context),
-      tokens_at_once_(std::max<std::size_t>(1, kQueryRows / config_.group())),
-      short_tokens_(std::min(kShortTokens, tokens_at_once_)),
+      most_tokens_(std::max<std::size_t>(1, kQueryRows / config_.group())),
+      short_tokens_(std::min(kShortTokens, most_tokens_)),
       scratch_(static_cast<std::size_t>(threads)) {
   if (config_.sliding_rope) sliding_rope_.emplace(*config_.sliding_rope, context);
   const std::size_t d = config_.head_dim;
-  const std::size_t rows = tokens_at_once_ * config_.group();
+  const std::size_t rows = most_tokens_ * config_.group();
   for (Scratch& s : scratch_) {
     s.q.resize(rows * d);
-    s.scores.resize(rows * kKeyRange);
+    s.scores.resize(rows * kPage);
+    s.slice.resize(rows * (d + 2));
     s.mean.resize(rows * (d + 2));
   }
-  const std::size_t short_chunks = std::max(short_tokens_, std::min(sequences, tokens));
-  slices_.resize(short_chunks * config_.heads * kMostSlices * (d + 2));
 }
 
 std::size_t Attention::nbytes() const {
-  std::size_t floats = slices_.size();
-  for (const Scratch& s : scratch_) floats += s.q.size() + s.scores.size() + s.mean.size();
-  return cache_.nbytes() + floats * sizeof(float);
+  std::size_t floats = partials_.size();
+  for (const Scratch& s : scratch_) {
+    floats += s.q.size() + s.scores.size() + s.slice.size() + s.mean.size();
+  }
+  return floats * sizeof(float);
 }
 
-float* Attention::slice_memory(const Chunk& chunk, std::size_t slot, std::size_t head,
-                               std::size_t slice) {
-  const std::size_t row = config_.head_dim + 2;
-  const std::size_t first = slot * config_.heads * kMostSlices;
-  const std::size_t rows = chunk.tokens * config_.group();
-  return slices_.data() + (first + (head * kMostSlices + slice) * rows) * row;
-}
-
-Range Attention::seen_by(std::size_t layer, const Chunk& chunk, Range tokens) const {
-  const std::size_t window = config_.window(layer);
-  const std::size_t first_end = chunk.start + tokens.begin + 1;
-  const std::size_t first = window != 0 && first_end > window ? first_end - window : 0;
-  return {first / kKvGroup * kKvGroup, chunk.start + tokens.end};
+void Attention::reserve(const AttentionPlans& plans) {
+  // Doubled, so that a growing context seldom needs more.
+  if (plans.partial_floats() > partials_.size()) partials_.resize(2 * plans.partial_floats());
 }
 
 void Attention::store_token(std::size_t layer, const Chunk& chunk, std::size_t token,
                             std::size_t head, float* rows) {
   const std::size_t d = config_.head_dim;
   const std::size_t position = chunk.start + token;
+  const std::size_t group = position % kPage / kKvGroup * kv_group_bytes_;
   const std::size_t place = position % kKvGroup;
   float* k = rows + (chunk.row + token) * row_size() + config_.q_size() + head * d;
   if (config_.has_head_norms) {
     active().rms_norm(k, weights_.layers()[layer].k_norm.data(), config_.norm_eps, k, d);
   }
   rope(layer).rotate(k, 1, d, position);
-  kernels_.store_key(k, d, place, cache_.keys(layer, chunk.sequence, head, position));
+  const std::size_t page = position / kPage;
+  kernels_.store_key(k, d, place, pool_.keys(layer, *chunk.pages, head, page) + group);
   kernels_.store_value(k + config_.kv_size(), d, place,
-                       cache_.values(layer, chunk.sequence, head, position));
+                       pool_.values(layer, *chunk.pages, head, page) + group);
 }
 
-void Attention::store(std::size_t layer, const Chunk& chunk, Range tokens, float* rows,
-                      int thread) {
-  // All threads are done with the layer before, and wait at a barrier before they attend here.
+void Attention::store(std::size_t layer, const Pass& pass, Range tokens, float* rows, int thread) {
   if (thread == 0) next_item_.store(0, std::memory_order_relaxed);
-  for (std::size_t head = 0; head < config_.kv_heads; ++head) {
-    for (std::size_t t = tokens.begin; t < tokens.end; ++t) {
-      store_token(layer, chunk, t, head, rows);
+  for (const Chunk& chunk : pass.chunks) {
+    const std::size_t begin = std::max(tokens.begin, chunk.row);
+    const std::size_t end = std::min(tokens.end, chunk.row + chunk.tokens);
+    for (std::size_t head = 0; head < config_.kv_heads; ++head) {
+      for (std::size_t t = begin; t < end; ++t)
+        store_token(layer, chunk, t - chunk.row, head, rows);
     }
   }
 }
@@ -142,123 +169,126 @@ void Attention::load_queries(std::size_t layer, const Chunk& chunk, Range tokens
   }
 }
 
-// Queries of some tokens, which lie in `scratch`, over positions from the first of a KV group on.
-void Attention::attend(std::size_t layer, const Chunk& chunk, Range tokens, std::size_t head,
-                       Range positions, Scratch& scratch, const PartialMean& mean) {
+// Queries of the item's tokens, which lie in `scratch`, over positions of one slice.
+void Attention::attend_slice(std::size_t layer, const Chunk& chunk, const AttentionItem& item,
+                             Range positions, Scratch& scratch, const PartialMean& mean) {
   const std::size_t d = config_.head_dim;
   const std::size_t group = config_.group();
   const std::size_t window = config_.window(layer);
-  const std::size_t rows = (tokens.end - tokens.begin) * group;
+  const std::size_t rows = item.tokens.size() * group;
   float* scores = scratch.scores.data();
-  std::fill(mean.highest, mean.highest + rows, -std::numeric_limits<float>::infinity());
-  std::fill(mean.total, mean.total + rows, 0.0f);
-  std::fill(mean.sum, mean.sum + rows * d, 0.0f);
-  for (std::size_t p = positions.begin; p < positions.end; p += kKeyRange) {
-    const std::size_t count = std::min(kKeyRange, positions.end - p);
-    kernels_.scores(scratch.q.data(), rows, d, cache_.keys(layer, chunk.sequence, head, p),
-                    ceil_div(count, kKvGroup), scores, kKeyRange);
-    const auto in_range = [p, count](std::size_t position) {
+  clear(mean, rows, d);
+  for (std::size_t p = positions.begin; p < positions.end; p += kPage) {
+    const std::size_t count = std::min(kPage, positions.end - p);
+    kernels_.scores(scratch.q.data(), rows, d,
+                    pool_.keys(layer, *chunk.pages, item.head, p / kPage),
+                    ceil_div(count, kKvGroup), scores, kPage);
+    const auto in_page = [p, count](std::size_t position) {
       return std::min(count, position - std::min(position, p));
     };
     for (std::size_t i = 0; i < rows; ++i) {
-      float* row = scores + i * kKeyRange;
-      const std::size_t end = chunk.start + tokens.begin + i / group + 1;
+      float* row = scores + i * kPage;
+      const std::size_t end = chunk.start + item.tokens.begin + i / group + 1;
       const std::size_t begin = window != 0 && end > window ? end - window : 0;
       if (config_.attn_softcap > 0) active().soft_cap(config_.attn_softcap, row, count);
-      soften(row, {in_range(begin), in_range(end)}, count, d, mean.highest[i], mean.total[i],
+      soften(row, {in_page(begin), in_page(end)}, count, d, mean.highest[i], mean.total[i],
              mean.sum + i * d);
     }
-    kernels_.add_values(scores, kKeyRange, rows, d, cache_.values(layer, chunk.sequence, head, p),
-                        count, mean.sum);
+    kernels_.add_values(scores, kPage, rows, d,
+                        pool_.values(layer, *chunk.pages, item.head, p / kPage), count, mean.sum);
   }
 }
 
-void Attention::attend_long(std::size_t layer, const Chunk& chunk, const float* rows, float* out,
-                            int thread) {
-  const std::size_t size = config_.group() * config_.head_dim;
-  Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
-  const std::size_t parts = ceil_div(chunk.tokens, tokens_at_once_);
-  for (;;) {
-    const std::size_t item = next_item_.fetch_add(1, std::memory_order_relaxed);
-    if (item >= parts * config_.kv_heads) return;
-    const std::size_t head = item % config_.kv_heads;
-    // Later tokens see more: they come first, so that the cheap ones even things out.
-    const std::size_t first = (parts - 1 - item / config_.kv_heads) * tokens_at_once_;
-    const Range tokens{first, std::min(chunk.tokens, first + tokens_at_once_)};
-    const std::size_t n = tokens.end - tokens.begin;
-    load_queries(layer, chunk, tokens, head, rows, scratch.q.data());
-    const PartialMean mean = mean_at(scratch.mean.data(), n * config_.group());
-    attend(layer, chunk, tokens, head, seen_by(layer, chunk, tokens), scratch, mean);
-    for (std::size_t i = 0; i < n * config_.group(); ++i) {
-      float* to = out + (chunk.row + first + i / config_.group()) * config_.q_size() + head * size +
-                  i % config_.group() * config_.head_dim;
-      active().scale(1.0f / mean.total[i], mean.sum + i * config_.head_dim, to, config_.head_dim);
-    }
-  }
-}
-
-void Attention::attend_slice(std::size_t layer, const Chunk& chunk, std::size_t slot,
-                             std::size_t head, std::size_t slice, float* rows, bool stored,
-                             Scratch& scratch) {
-  const Range seen = seen_by(layer, chunk);
-  const std::size_t first = seen.begin + slice * slice_size(seen);
-  const Range positions{first, std::min(seen.end, first + slice_size(seen))};
+void Attention::attend_item(std::size_t layer, const Pass& pass, const AttentionItem& item,
+                            float* rows, float* out, bool stored, Scratch& scratch) {
+  const Chunk& chunk = pass.chunks[item.chunk];
   // A token's key and value are stored by the thread that attends to its position: no other reads
   // them.
-  for (std::size_t t = 0; t < chunk.tokens && !stored; ++t) {
+  for (std::size_t t = item.tokens.begin; t < item.tokens.end && !stored; ++t) {
     const std::size_t position = chunk.start + t;
-    if (position >= positions.begin && position < positions.end) {
-      store_token(layer, chunk, t, head, rows);
+    if (position >= item.positions.begin && position < item.positions.end) {
+      store_token(layer, chunk, t, item.head, rows);
     }
   }
-  load_queries(layer, chunk, {0, chunk.tokens}, head, rows, scratch.q.data());
-  attend(layer, chunk, {0, chunk.tokens}, head, positions, scratch,
-         mean_at(slice_memory(chunk, slot, head, slice), chunk.tokens * config_.group()));
-}
-
-void Attention::attend_short(std::size_t layer, const Chunk* chunks, std::size_t n_chunks,
-                             float* rows, bool stored, int thread, int n_threads) {
-  std::size_t items = 0;
-  for (std::size_t r = 0; r < n_chunks; ++r) {
-    items += config_.kv_heads * slices_of(seen_by(layer, chunks[r]));
-  }
-  const Range mine = split(items, thread, n_threads);
-  std::size_t before = 0;
-  for (std::size_t r = 0; r < n_chunks; ++r) {
-    const std::size_t slices = slices_of(seen_by(layer, chunks[r]));
-    const std::size_t end = std::min(mine.end, before + config_.kv_heads * slices);
-    for (std::size_t i = std::max(mine.begin, before); i < end; ++i) {
-      attend_slice(layer, chunks[r], r, (i - before) / slices, (i - before) % slices, rows, stored,
-                   scratch_[static_cast<std::size_t>(thread)]);
-    }
-    before += config_.kv_heads * slices;
-  }
-}
-
-void Attention::combine(std::size_t layer, const Chunk* chunks, std::size_t n_chunks,
-                        std::size_t token, float* out) {
-  // Either one chunk, or chunks of one token.
-  const std::size_t slot = n_chunks == 1 ? 0 : token;
-  const Chunk& chunk = chunks[slot];
   const std::size_t d = config_.head_dim;
   const std::size_t group = config_.group();
-  const std::size_t slices = slices_of(seen_by(layer, chunk));
-  for (std::size_t h = 0; h < config_.heads; ++h, out += d) {
-    const std::size_t row = (n_chunks == 1 ? token : 0) * group + h % group;
-    const auto mean = [&](std::size_t slice) {
-      return mean_at(slice_memory(chunk, slot, h / group, slice), chunk.tokens * group);
-    };
-    float highest = mean(0).highest[row];
-    for (std::size_t c = 1; c < slices; ++c) highest = std::max(highest, mean(c).highest[row]);
-    float total = 0.0f;
-    std::fill(out, out + d, 0.0f);
-    for (std::size_t c = 0; c < slices; ++c) {
-      const PartialMean part = mean(c);
-      const float weight = std::exp(part.highest[row] - highest);
-      total += weight * part.total[row];
-      active().add_scaled(weight, part.sum + row * d, out, d);
+  const std::size_t n = item.tokens.size() * group;
+  load_queries(layer, chunk, item.tokens, item.head, rows, scratch.q.data());
+  if (item.partial != AttentionItem::kWhole) {
+    attend_slice(layer, chunk, item, item.positions, scratch,
+                 mean_at(partials_.data() + item.partial, n));
+    return;
+  }
+  const PartialMean mean = mean_at(scratch.mean.data(), n);
+  const PartialMean part = mean_at(scratch.slice.data(), n);
+  const Range slices = slices_of(item.positions);
+  for (std::size_t s = slices.begin; s < slices.end; ++s) {
+    const Range positions{std::max(item.positions.begin, s * kSlice),
+                          std::min(item.positions.end, (s + 1) * kSlice)};
+    const bool is_first = s == slices.begin;
+    attend_slice(layer, chunk, item, positions, scratch, is_first ? mean : part);
+    for (std::size_t i = 0; i < n && !is_first; ++i) {
+      merge(part.highest[i], part.total[i], part.sum + i * d, d, mean.highest[i], mean.total[i],
+            mean.sum + i * d);
     }
-    active().scale(1.0f / total, out, out, d);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t token = chunk.kept + item.tokens.begin + i / group;
+    float* to = out + token * config_.q_size() + (item.head * group + i % group) * d;
+    active().scale(1.0f / mean.total[i], mean.sum + i * d, to, d);
+  }
+}
+
+void Attention::attend(std::size_t layer, const Pass& pass, const AttentionPlans& plans,
+                       float* rows, float* out, bool stored, int thread, int n_threads) {
+  const AttentionPlan& plan = plans.of(layer);
+  const std::vector<AttentionItem>& items = plan.items();
+  Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
+  if (plan.stores_itself()) {
+    const Range mine = plan.share(thread, n_threads);
+    for (std::size_t i = mine.begin; i < mine.end; ++i) {
+      attend_item(layer, pass, items[i], rows, out, stored, scratch);
+    }
+    return;
+  }
+  for (;;) {
+    const std::size_t i = next_item_.fetch_add(1, std::memory_order_relaxed);
+    if (i >= items.size()) return;
+    attend_item(layer, pass, items[i], rows, out, stored, scratch);
+  }
+}
+
+void Attention::combine(std::size_t layer, const Pass& pass, const AttentionPlans& plans,
+                        Range kept, float* out) {
+  const AttentionPlan& plan = plans.of(layer);
+  const std::size_t d = config_.head_dim;
+  const std::size_t group = config_.group();
+  for (std::size_t c = 0; c < pass.chunks.size(); ++c) {
+    const Chunk& chunk = pass.chunks[c];
+    if (!plan.is_short(c)) continue;
+    const std::size_t n = chunk.tokens * group;
+    const std::size_t end = std::min(kept.end, chunk.kept + chunk.tokens);
+    const Range slices = plan.slices(c);
+    for (std::size_t token = std::max(kept.begin, chunk.kept); token < end; ++token) {
+      float* to = out + token * config_.q_size();
+      for (std::size_t h = 0; h < config_.heads; ++h, to += d) {
+        const std::size_t row = (token - chunk.kept) * group + h % group;
+        float highest = kNothing;
+        float total = 0.0f;
+        for (std::size_t s = slices.begin; s < slices.end; ++s) {
+          const PartialMean part = mean_at(partials_.data() + plan.partial_of(c, h / group, s), n);
+          const float* sum = part.sum + row * d;
+          if (s == slices.begin) {
+            highest = part.highest[row];
+            total = part.total[row];
+            std::copy(sum, sum + d, to);
+          } else {
+            merge(part.highest[row], part.total[row], sum, d, highest, total, to);
+          }
+        }
+        active().scale(1.0f / total, to, to, d);
+      }
+    }
   }
 }
 

@@ -1,8 +1,8 @@
-// Attention of all heads over the cached positions, and the cache.
+// Attention of all heads over the cached positions.
 //
 // Keys and values are read once for all queries that need them: those of the heads that share them,
-// and of several tokens. Softmax goes over one key range after another and rescales where a new
-// maximum is found, so that no row of scores has to be kept.
+// and of several tokens. Softmax goes over one page after another and rescales where a new maximum
+// is found, so that no row of scores has to be kept.
 #pragma once
 
 #include <atomic>
@@ -12,9 +12,10 @@
 
 #include "core/aligned.h"
 #include "core/thread_pool.h"
-#include "engine/chunk.h"
+#include "engine/attention_plan.h"
 #include "engine/config.h"
-#include "engine/kv_cache.h"
+#include "engine/kv_pool.h"
+#include "engine/pass.h"
 #include "engine/rope.h"
 #include "engine/weights.h"
 
@@ -27,47 +28,55 @@ struct PartialMean {
   float* sum;      // [rows][head_dim]
 };
 
+// The plans of a pass, one for each window that layers have.
+class AttentionPlans {
+ public:
+  AttentionPlans(const Config& c, std::size_t most_tokens, std::size_t short_tokens);
+
+  void plan(const Pass& pass);
+  const AttentionPlan& of(std::size_t layer) const { return plans_[kinds_[layer]]; }
+  bool store_themselves() const { return plans_.front().stores_itself(); }
+  std::size_t partial_floats() const;
+
+ private:
+  std::vector<AttentionPlan> plans_;
+  std::vector<std::size_t> kinds_;  // [layers], which plan
+};
+
 class Attention {
  public:
-  // For passes of at most `tokens` tokens, by at most `threads` threads.
-  Attention(const Weights& weights, std::size_t context, std::size_t sequences, KvType type,
-            std::size_t tokens, int threads);
+  // For sequences of at most `context` positions, by at most `threads` threads.
+  Attention(const Weights& weights, KvPool& pool, std::size_t context, int threads);
 
-  std::size_t context() const { return cache_.context(); }
-  std::size_t sequences() const { return cache_.sequences(); }
   std::size_t nbytes() const;
 
   // Rows of queries, keys and values of a pass: [tokens][q_size + 2 · kv_size].
   std::size_t row_size() const { return config_.q_size() + 2 * config_.kv_size(); }
+  AttentionPlans new_plans() const { return {config_, most_tokens_, short_tokens_}; }
+  // Room for the partial means of a planned pass.
+  void reserve(const AttentionPlans& plans);
 
-  // A long chunk, such as a prompt: the keys and values of this thread's tokens are stored; then,
-  // after a barrier, its queries attend, several tokens at a time, to `out` [tokens][q_size].
-  void store(std::size_t layer, const Chunk& chunk, Range tokens, float* rows, int thread);
-  void attend_long(std::size_t layer, const Chunk& chunk, const float* rows, float* out,
-                   int thread);
+  // Stores the keys and values of some tokens of a pass. All threads must be done with the layer
+  // before, and wait at a barrier before they attend.
+  void store(std::size_t layer, const Pass& pass, Range tokens, float* rows, int thread);
 
-  // A short chunk has few tokens. Of one short chunk, or of many chunks of one token, this thread's
-  // share of all positions attends, and keys and values are stored first unless they are `stored`.
-  // After a barrier, `combine` gives the result of one token, [q_size]. It is independent of the
-  // number of threads and of the other chunks.
-  bool is_short(const Chunk& chunk) const { return chunk.tokens <= short_tokens_; }
-  void attend_short(std::size_t layer, const Chunk* chunks, std::size_t n_chunks, float* rows,
-                    bool stored, int thread, int n_threads);
-  void combine(std::size_t layer, const Chunk* chunks, std::size_t n_chunks, std::size_t token,
+  // This thread's share of the work. What belongs to whole tokens goes to `out` [kept][q_size]. Of
+  // short chunks there are means of slices then, which `combine` makes a token's result of, after a
+  // barrier. Keys and values are stored first, unless they are `stored`.
+  void attend(std::size_t layer, const Pass& pass, const AttentionPlans& plans, float* rows,
+              float* out, bool stored, int thread, int n_threads);
+  // The result of each token of short chunks, of some of the kept rows, to `out` [kept][q_size].
+  void combine(std::size_t layer, const Pass& pass, const AttentionPlans& plans, Range kept,
                float* out);
 
  private:
   struct Scratch {               // of one thread
     AlignedArray<float> q;       // [query rows][head_dim]
-    AlignedArray<float> scores;  // [query rows][kKeyRange]
-    AlignedArray<float> mean;    // a PartialMean of the query rows
+    AlignedArray<float> scores;  // [query rows][kPage]
+    AlignedArray<float> slice;   // PartialMeans of the query rows: of one slice,
+    AlignedArray<float> mean;    // and of the slices so far
   };
 
-  // The positions that some tokens of a chunk see in a layer, from the first of a KV group on.
-  Range seen_by(std::size_t layer, const Chunk& chunk, Range tokens) const;
-  Range seen_by(std::size_t layer, const Chunk& chunk) const {
-    return seen_by(layer, chunk, {0, chunk.tokens});
-  }
   const Rope& rope(std::size_t layer) const {
     return sliding_rope_ && config_.window(layer) != 0 ? *sliding_rope_ : rope_;
   }
@@ -75,22 +84,22 @@ class Attention {
                    float* rows);
   void load_queries(std::size_t layer, const Chunk& chunk, Range tokens, std::size_t head,
                     const float* rows, float* q) const;
-  void attend(std::size_t layer, const Chunk& chunk, Range tokens, std::size_t head,
-              Range positions, Scratch& scratch, const PartialMean& mean);
-  void attend_slice(std::size_t layer, const Chunk& chunk, std::size_t slot, std::size_t head,
-                    std::size_t slice, float* rows, bool stored, Scratch& scratch);
-  float* slice_memory(const Chunk& chunk, std::size_t slot, std::size_t head, std::size_t slice);
+  void attend_item(std::size_t layer, const Pass& pass, const AttentionItem& item, float* rows,
+                   float* out, bool stored, Scratch& scratch);
+  void attend_slice(std::size_t layer, const Chunk& chunk, const AttentionItem& item,
+                    Range positions, Scratch& scratch, const PartialMean& mean);
 
   const Weights& weights_;
   const Config& config_;
+  KvPool& pool_;
   const KvKernels& kernels_;
-  KvCache cache_;
+  std::size_t kv_group_bytes_;
   Rope rope_;
   std::optional<Rope> sliding_rope_;  // of layers with a window, where they have their own
-  std::size_t tokens_at_once_;        // whose queries attend together
+  std::size_t most_tokens_;           // whose queries attend together
   std::size_t short_tokens_;          // of a short chunk at most
   std::vector<Scratch> scratch_;
-  AlignedArray<float> slices_;  // [tokens][heads][kMostSlices] partial means
+  AlignedArray<float> partials_;
   std::atomic<std::size_t> next_item_{0};
 };
 

@@ -27,42 +27,64 @@ enum class WorkSplit {
   by_tokens  // each thread has some tokens, with all rows
 };
 
+Range common(Range a, Range b) {
+  const std::size_t begin = std::max(a.begin, b.begin);
+  return {begin, std::max(begin, std::min(a.end, b.end))};
+}
+
 }  // namespace
 
-struct Decoder::Batch {
-  const std::int32_t* tokens;
-  const Chunk* chunks;
-  std::size_t n_chunks;
-  std::size_t n;   // tokens
-  float* logits;   // null: not wanted
-  bool all;        // whether every token's are wanted
-  bool is_long;    // keys and values are stored before queries attend
-  bool is_stored;  // or they are stored already
+struct Decoder::Work {
+  const Pass& pass;
+  const AttentionPlans& plans;
+  WorkSplit split;
+  bool is_stored;      // keys and values are stored already
+  bool stores_before;  // or they are stored before queries attend
 };
 
 struct Decoder::Worker {
-  const Batch& batch;
+  const Work& work;
   Rows& rows;
-  WorkSplit work_split;
   int thread;
   int n_threads;
 
+  std::size_t tokens() const { return work.pass.n; }
   // The tokens that this thread quantizes, and computes what it takes for.
   Range own_tokens(const Activations& x) const {
-    if (work_split == WorkSplit::copies) return {0, 1};
-    if (work_split == WorkSplit::by_rows) return x.share(thread, n_threads);
-    return split(batch.n, thread, n_threads, active().panel);
+    if (work.split == WorkSplit::copies) return {0, 1};
+    if (work.split == WorkSplit::by_rows) return x.share(thread, n_threads);
+    return split(tokens(), thread, n_threads, active().panel);
+  }
+  // The tokens whose keys and values it stores.
+  Range stored_tokens() const {
+    if (work.split == WorkSplit::by_tokens) return own_tokens(rows.normed_quantized);
+    return split(tokens(), thread, n_threads);
   }
   // The tokens that it multiplies.
   Range multiplied_tokens(const Activations& x) const {
-    return work_split == WorkSplit::by_tokens ? own_tokens(x) : Range{0, batch.n};
+    return work.split == WorkSplit::by_tokens ? own_tokens(x) : Range{0, tokens()};
   }
-  // Quantizes its tokens of x, and projects them down for adapters of the next product.
-  void quantize(Activations& x, const DownProjection& projection) const {
-    x.quantize_rows(own_tokens(x));
-    projection.project(x, own_tokens(x), rows.projected.data(), rows.largest_rank);
+  // Quantizes its tokens of x, and projects them down for the adapters of the next product.
+  void quantize(Activations& x, std::size_t layer, Input input) const {
+    const Range own = own_tokens(x);
+    x.quantize_rows(own);
+    for (const AdapterRows& changed : work.pass.adapters) {
+      changed.adapter->projection(layer, input)
+          .project(x, common(own, changed.rows), rows.projected.data(), rows.largest_rank);
+    }
   }
-  Projected projected() const { return {rows.projected.data(), rows.largest_rank}; }
+  // Some rows of a product with some tokens, the first of which go to y.
+  void multiply(const Product& p, const Activations& x, Range tokens, Range product_rows, float* y,
+                std::size_t ldy) const {
+    engine::multiply(p, x, tokens, product_rows, y, ldy);
+    const Projected projected{rows.projected.data(), rows.largest_rank};
+    for (const AdapterRows& changed : work.pass.adapters) {
+      const Range own = common(tokens, changed.rows);
+      projected.add(changed.adapter->update(p.layer, p.matrix), product_rows, own,
+                    y + (own.begin - tokens.begin) * ldy, ldy);
+    }
+    add_bias(p, product_rows, y, ldy, tokens.size());
+  }
 
   // Its share of several products of x, as if their matrices were one: equal bytes of weights.
   // y[i] is where the first token's first row of product i goes.
@@ -72,7 +94,7 @@ struct Decoder::Worker {
     std::size_t all = 0;
     for (const Product& p : products) all += p.bytes();
     const Range bytes =
-        work_split == WorkSplit::by_tokens ? Range{0, all} : split(all, thread, n_threads);
+        work.split == WorkSplit::by_tokens ? Range{0, all} : split(all, thread, n_threads);
     const Range tokens = multiplied_tokens(x);
     std::size_t before = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -80,41 +102,17 @@ struct Decoder::Worker {
       const auto row = [&](std::size_t at) { return at <= before ? 0 : p.row_at(at - before); };
       const Range share{row(bytes.begin), row(bytes.end)};
       if (share.size() != 0) {
-        multiply(p, x, projected(), tokens, share, y[i] + tokens.begin * ldy + share.begin, ldy);
+        multiply(p, x, tokens, share, y[i] + tokens.begin * ldy + share.begin, ldy);
       }
       before += p.bytes();
     }
   }
 };
 
-// The last token of a chunk alone: every thread goes on with a copy of its row.
-struct Decoder::LastToken {
-  Chunk chunk;
-  Batch batch;
-  Worker worker;
-
-  LastToken(const Worker& all, Rows& own, std::size_t dim)
-      : chunk(last_of(all.batch.chunks[0])),
-        batch{all.batch.tokens + chunk.row, &chunk, 1, 1, all.batch.logits, true, false, true},
-        worker{batch, own, WorkSplit::copies, all.thread, all.n_threads} {
-    const float* row = all.rows.stream.data() + chunk.row * dim;
-    std::copy(row, row + dim, own.stream.data());
-  }
-  LastToken(const LastToken&) = delete;  // as its parts refer to each other
-  LastToken& operator=(const LastToken&) = delete;
-
-  static Chunk last_of(const Chunk& chunk) {
-    const std::size_t before = chunk.tokens - 1;
-    return {chunk.sequence, chunk.start + before, 1, chunk.row + before};
-  }
-};
-
-void Decoder::Rows::reserve(std::size_t tokens, const Config& c, std::size_t rank) {
+void Decoder::Rows::reserve(std::size_t tokens, const Config& c) {
   stream.resize(tokens * c.dim);
   normed.resize(tokens * c.dim);
   attended.resize(tokens * c.q_size());
-  projected.resize(tokens * rank);
-  largest_rank = rank;
   normed_quantized.reserve(tokens, c.dim);
   attended_quantized.reserve(tokens, c.q_size());
   hidden_quantized.reserve(tokens, c.ffn);
@@ -128,18 +126,23 @@ void Decoder::Rows::attach(std::size_t tokens, const float* hidden, const Config
   final_normed_quantized.attach(normed.data(), tokens, c.dim);
 }
 
-Decoder::Decoder(const Weights& weights, const Adapter& adapter, std::size_t context,
-                 std::size_t sequences, KvType type, const TwoParts& two_parts, int threads)
+void Decoder::Rows::reserve_projected(std::size_t tokens, std::size_t rank) {
+  projected.resize(tokens * rank);
+  largest_rank = rank;
+}
+
+Decoder::Decoder(const Weights& weights, KvPool& pool, std::size_t context, std::size_t tokens,
+                 const TwoParts& two_parts, int threads)
     : weights_(weights),
-      adapter_(adapter),
-      attention_(weights, context, sequences, type, kMaxTokens, threads),
-      positions_(sequences, 0),
+      max_tokens_(tokens),
+      attention_(weights, pool, context, threads),
+      plans_(attention_.new_plans()),
+      selected_plans_(attention_.new_plans()),
       shared_(two_parts),
+      selected_rows_(two_parts),
       up_(static_cast<std::size_t>(threads)) {
   const Config& c = weights.config();
-  const std::size_t tokens = std::min(kMaxTokens, std::max(context, sequences));
-  chunks_.resize(tokens);
-  shared_.reserve(tokens, c, adapter.largest_rank());
+  shared_.reserve(tokens, c);
   qkv_.resize(tokens * attention_.row_size());
   added_.resize(tokens * c.dim);
   hidden_.resize(tokens * c.ffn);
@@ -147,93 +150,146 @@ Decoder::Decoder(const Weights& weights, const Adapter& adapter, std::size_t con
   own_.reserve(static_cast<std::size_t>(threads));
   for (int t = 0; t < threads; ++t) {
     Rows& rows = own_.emplace_back(two_parts);
-    rows.reserve(1, c, adapter.largest_rank());
+    rows.reserve(1, c);
     rows.attach(1, hidden_.data(), c);
   }
 }
 
 std::size_t Decoder::nbytes() const {
-  std::size_t floats = shared_.floats() + qkv_.size() + added_.size() + hidden_.size();
+  std::size_t floats =
+      shared_.floats() + selected_rows_.floats() + qkv_.size() + added_.size() + hidden_.size();
   for (const Rows& rows : own_) floats += rows.floats();
   for (const auto& up : up_) floats += up.size();
   return attention_.nbytes() + floats * sizeof(float);
 }
 
-void Decoder::forward(std::size_t sequence, const std::int32_t* tokens, std::size_t n,
-                      float* logits, bool all, ThreadPool& pool) {
-  chunks_[0] = {sequence, positions_[sequence], n, 0};
-  const bool is_long = !attention_.is_short(chunks_[0]);
-  forward({tokens, chunks_.data(), 1, n, logits, all, is_long, false}, pool);
+void Decoder::forward(const Pass& pass, const Wanted& wanted, ThreadPool& threads,
+                      const Observer& observer) {
+  observer_ = observer ? &observer : nullptr;
+  const int n_threads = std::min(static_cast<int>(own_.size()), threads.size());
+  std::size_t rank = 0;
+  for (const AdapterRows& a : pass.adapters) rank = std::max(rank, a.adapter->largest_rank());
+  plans_.plan(pass);
+  attention_.reserve(plans_);
+  shared_.reserve_projected(pass.n, rank);
+  shared_.attach(pass.n, hidden_.data(), config());
+  for (Rows& own : own_) own.reserve_projected(1, rank);
+  const std::size_t n = wanted.rows.size();
+  const bool selects = n != 0 && n != pass.n;
+  if (selects) {
+    select(pass, wanted.rows);
+    selected_plans_.plan(selected_);
+    attention_.reserve(selected_plans_);
+    if (n > 1) {
+      selected_rows_.reserve(n, config());
+      selected_rows_.reserve_projected(n, rank);
+      selected_rows_.attach(n, hidden_.data(), config());
+    }
+  }
+  const Work all = work_of(pass, plans_, false, n_threads);
+  const Work some = work_of(selected_, selected_plans_, true, n_threads);
+  threads.run(
+      [&](int thread, int count) { run(all, selects ? &some : nullptr, wanted, thread, count); },
+      n_threads);
 }
 
-void Decoder::forward_each(const std::size_t* sequences, const std::int32_t* tokens, std::size_t n,
-                           float* logits, ThreadPool& pool) {
-  for (std::size_t i = 0; i < n; ++i) chunks_[i] = {sequences[i], positions_[sequences[i]], 1, i};
-  forward({tokens, chunks_.data(), n, n, logits, true, false, false}, pool);
+Decoder::Work Decoder::work_of(const Pass& pass, const AttentionPlans& plans, bool is_stored,
+                               int n_threads) const {
+  const bool is_long = !plans.store_themselves();
+  const bool long_enough = pass.n >= static_cast<std::size_t>(n_threads) * kTokensOfThread;
+  WorkSplit split = pass.n == 1 ? WorkSplit::copies : WorkSplit::by_rows;
+  // One thread shows an observer all tokens: they must be ready at once.
+  if (is_long && long_enough && observer_ == nullptr) split = WorkSplit::by_tokens;
+  return {pass, plans, split, is_stored, is_long && !is_stored};
 }
 
-void Decoder::forward(const Batch& batch, ThreadPool& pool) {
-  shared_.attach(batch.n, hidden_.data(), config());
-  pool.run([&](int thread, int n_threads) { run(batch, thread, n_threads); },
-           static_cast<int>(own_.size()));
-  for (std::size_t i = 0; i < batch.n_chunks; ++i) {
-    positions_[batch.chunks[i].sequence] += batch.chunks[i].tokens;
+// The rows of a pass that give logits, as a pass of their own: its keys and values are stored.
+void Decoder::select(const Pass& pass, const std::vector<std::size_t>& rows) {
+  selected_.clear();
+  selected_.tokens = pass.tokens;
+  std::size_t c = 0;
+  std::size_t a = 0;
+  for (std::size_t i = 0; i < rows.size();) {
+    while (pass.chunks[c].row + pass.chunks[c].tokens <= rows[i]) ++c;
+    while (a < pass.adapters.size() && pass.adapters[a].rows.end <= rows[i]) ++a;
+    const Chunk& chunk = pass.chunks[c];
+    const bool is_changed = a < pass.adapters.size() && pass.adapters[a].rows.begin <= rows[i];
+    const std::size_t chunk_end = chunk.row + chunk.tokens;
+    std::size_t n = 1;  // rows of the chunk that follow each other
+    while (i + n < rows.size() && rows[i + n] == rows[i] + n && rows[i + n] < chunk_end) ++n;
+    selected_.append({chunk.pages, chunk.start + rows[i] - chunk.row, n, rows[i], selected_.n},
+                     is_changed ? pass.adapters[a].adapter : nullptr);
+    i += n;
   }
 }
 
 void Decoder::wait_at_barrier(const Worker& worker) { barrier_.wait(worker.n_threads); }
 
 void Decoder::wait_after_products(const Worker& worker) {
-  if (worker.work_split != WorkSplit::by_tokens) wait_at_barrier(worker);
+  if (worker.work.split != WorkSplit::by_tokens) wait_at_barrier(worker);
 }
 
 void Decoder::wait_after_quantizing(const Worker& worker) {
-  if (worker.work_split == WorkSplit::by_rows) wait_at_barrier(worker);
+  if (worker.work.split == WorkSplit::by_rows) wait_at_barrier(worker);
 }
 
-void Decoder::run(const Batch& batch, int thread, int n_threads) {
-  const bool single = batch.n == 1;
+Decoder::Worker Decoder::worker(const Work& work, int thread, int n_threads) {
+  const bool is_selected = &work.pass == &selected_;
+  Rows& many = is_selected ? selected_rows_ : shared_;
   Rows& own = own_[static_cast<std::size_t>(thread)];
-  const bool long_enough = batch.n >= static_cast<std::size_t>(n_threads) * kTokensOfThread;
-  const WorkSplit work_split = single                         ? WorkSplit::copies
-                               : batch.is_long && long_enough ? WorkSplit::by_tokens
-                                                              : WorkSplit::by_rows;
-  const Worker worker{batch, single ? own : shared_, work_split, thread, n_threads};
+  return {work, work.split == WorkSplit::copies ? own : many, thread, n_threads};
+}
+
+// The streams of its tokens.
+void Decoder::copy_selected(const Worker& from, const Worker& to) const {
+  const std::size_t dim = config().dim;
+  const Range own = to.own_tokens(to.rows.normed_quantized);
+  for (const Chunk& chunk : to.work.pass.chunks) {
+    const Range mine = common(own, {chunk.kept, chunk.kept + chunk.tokens});
+    const float* row = from.rows.stream.data() + (chunk.row + mine.begin - chunk.kept) * dim;
+    std::copy(row, row + mine.size() * dim, to.rows.stream.data() + mine.begin * dim);
+  }
+}
+
+void Decoder::run(const Work& all, const Work* selected, const Wanted& wanted, int thread,
+                  int n_threads) {
+  const Worker first = worker(all, thread, n_threads);
   const std::size_t last = config().layers - 1;
+  const bool is_wanted = !wanted.rows.empty();
   Addition addition;
-  embed(worker);
+  embed(first);
   for (std::size_t layer = 0; layer < last; ++layer) {
-    keys_and_values(worker, layer, addition);
-    rest_of_layer(worker, layer);
+    keys_and_values(first, layer, addition, false);
+    rest_of_layer(first, layer);
     addition = of_feed_forward(weights_.layers()[layer]);
   }
-  keys_and_values(worker, last, addition);
+  // Tokens without results need just the last layer's keys and values, unless they are observed.
+  const bool ends = observer_ == nullptr && (selected != nullptr || !is_wanted);
+  keys_and_values(first, last, addition, ends);
   addition = of_feed_forward(weights_.layers()[last]);
-  // Of a long chunk, later tokens need just the last layer's keys and values, which are stored.
-  const bool last_only = batch.is_long && !batch.all;
-  if (!last_only) rest_of_layer(worker, last);
-  if (batch.logits == nullptr) return;
-  if (batch.all || single) {
-    output_logits(worker, addition);
-    return;
-  }
-  const LastToken end(worker, own, config().dim);
-  if (last_only) {
-    rest_of_layer(end.worker, last);
-  } else {
-    addition.product += end.chunk.row * config().dim;
-  }
-  output_logits(end.worker, addition);
+  if (!ends) rest_of_layer(first, last);
+  const bool is_whole = selected == nullptr && is_wanted;
+  if (is_whole || observer_ != nullptr) output_norm(first, addition);
+  if (is_whole) output(first, wanted);
+  if (selected == nullptr) return;
+  const Worker some = worker(*selected, thread, n_threads);
+  copy_selected(first, some);
+  if (ends) rest_of_layer(some, last);
+  output_norm(some,
+              ends ? addition : Addition{});  // the stream has it already, where it was observed
+  output(some, wanted);
 }
 
 void Decoder::embed(const Worker& worker) {
   const Range tokens = worker.own_tokens(worker.rows.normed_quantized);
   const float scale = config().embedding_scale;
   for (std::size_t t = tokens.begin; t < tokens.end; ++t) {
-    const auto token = static_cast<std::size_t>(worker.batch.tokens[t]);
+    const auto token = static_cast<std::size_t>(worker.work.pass.tokens[t]);
     float* x = worker.rows.stream.data() + t * config().dim;
     weights_.embed(token, x);
-    adapter_.add_embedding(token, x);
+    for (const AdapterRows& changed : worker.work.pass.adapters) {
+      if (t >= changed.rows.begin && t < changed.rows.end) changed.adapter->add_embedding(token, x);
+    }
     if (scale != 1.0f) active().scale(scale, x, x, config().dim);
   }
 }
@@ -266,7 +322,7 @@ void Decoder::add(const Addition& addition, std::size_t token, float* stream,
 
 void Decoder::add_and_norm(const Worker& worker, const Addition& addition,
                            const std::vector<float>& weight, Activations& quantized,
-                           const DownProjection& projection) {
+                           std::size_t layer, Input input) {
   const std::size_t dim = config().dim;
   const KernelTable& kernels = active();
   const Range tokens = worker.own_tokens(quantized);
@@ -276,65 +332,65 @@ void Decoder::add_and_norm(const Worker& worker, const Addition& addition,
     add(addition, t, x, normed);
     kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
   }
-  worker.quantize(quantized, projection);
-  wait_after_quantizing(worker);
+  quantize(worker, quantized, layer, input);
 }
 
-void Decoder::keys_and_values(const Worker& worker, std::size_t layer, const Addition& addition) {
+void Decoder::quantize(const Worker& worker, Activations& x, std::size_t layer, Input input) {
+  worker.quantize(x, layer, input);
+  wait_after_quantizing(worker);
+  // The rows that go on alone were seen among all.
+  if (observer_ == nullptr || worker.thread != 0 || worker.work.is_stored) return;
+  (*observer_)(layer, input, x.rows(), worker.tokens(), x.cols());
+}
+
+// `stores_all`: whether all keys and values must be stored before this returns.
+void Decoder::keys_and_values(const Worker& worker, std::size_t layer, const Addition& addition,
+                              bool stores_all) {
   const Config& c = config();
   const LayerWeights& w = weights_.layers()[layer];
-  const LayerUpdates& updates = adapter_.layer(layer);
-  add_and_norm(worker, addition, w.attn_norm, worker.rows.normed_quantized, updates.of_attn_norm);
+  Activations& normed = worker.rows.normed_quantized;
+  add_and_norm(worker, addition, w.attn_norm, normed, layer, Input::attn_norm);
   float* q = qkv_.data();
   float* k = q + c.q_size();
   float* v = k + c.kv_size();
-  worker.multiply_share(
-      {{w.q, updates.q, w.q_bias}, {w.k, updates.k, w.k_bias}, {w.v, updates.v, w.v_bias}},
-      {q, k, v}, worker.rows.normed_quantized, attention_.row_size());
+  worker.multiply_share({{w.q, layer, Matrix::q, w.q_bias},
+                         {w.k, layer, Matrix::k, w.k_bias},
+                         {w.v, layer, Matrix::v, w.v_bias}},
+                        {q, k, v}, normed, attention_.row_size());
   wait_after_products(worker);
-  if (!worker.batch.is_long) return;
-  attention_.store(layer, worker.batch.chunks[0], worker.own_tokens(worker.rows.normed_quantized),
-                   qkv_.data(), worker.thread);
+  if (!worker.work.stores_before && !stores_all) return;
+  attention_.store(layer, worker.work.pass, worker.stored_tokens(), qkv_.data(), worker.thread);
   wait_at_barrier(worker);
 }
 
 void Decoder::rest_of_layer(const Worker& worker, std::size_t layer) {
   const LayerWeights& w = weights_.layers()[layer];
-  const LayerUpdates& updates = adapter_.layer(layer);
   attend(worker, layer);
-  worker.multiply_share({{w.attn_output, updates.attn_output, kNoBias}}, {added_.data()},
+  worker.multiply_share({{w.attn_output, layer, Matrix::attn_output, kNoBias}}, {added_.data()},
                         worker.rows.attended_quantized, config().dim);
   wait_after_products(worker);
-  add_and_norm(worker, of_attention(w), w.ffn_norm, worker.rows.normed_quantized,
-               updates.of_ffn_norm);
+  add_and_norm(worker, of_attention(w), w.ffn_norm, worker.rows.normed_quantized, layer,
+               Input::ffn_norm);
   feed_forward(worker, layer);
-  worker.multiply_share({{w.down, updates.down, kNoBias}}, {added_.data()},
+  worker.multiply_share({{w.down, layer, Matrix::down, kNoBias}}, {added_.data()},
                         worker.rows.hidden_quantized, config().dim);
   wait_after_products(worker);
 }
 
 void Decoder::attend(const Worker& worker, std::size_t layer) {
-  const Batch& batch = worker.batch;
+  const Work& work = worker.work;
   float* attended = worker.rows.attended.data();
-  if (batch.is_long) {
-    attention_.attend_long(layer, batch.chunks[0], qkv_.data(), attended, worker.thread);
-  } else {
-    attention_.attend_short(layer, batch.chunks, batch.n_chunks, qkv_.data(), batch.is_stored,
-                            worker.thread, worker.n_threads);
-  }
+  attention_.attend(layer, work.pass, work.plans, qkv_.data(), attended,
+                    work.is_stored || work.stores_before, worker.thread, worker.n_threads);
   wait_at_barrier(worker);
   Activations& quantized = worker.rows.attended_quantized;
-  const Range tokens = worker.own_tokens(quantized);
-  for (std::size_t t = tokens.begin; !batch.is_long && t < tokens.end; ++t) {
-    attention_.combine(layer, batch.chunks, batch.n_chunks, t, attended + t * config().q_size());
-  }
-  worker.quantize(quantized, adapter_.layer(layer).of_attended);
-  wait_after_quantizing(worker);
+  attention_.combine(layer, work.pass, work.plans, worker.own_tokens(quantized), attended);
+  quantize(worker, quantized, layer, Input::attended);
 }
 
 void Decoder::feed_forward(const Worker& worker, std::size_t layer) {
   const Range tokens = worker.multiplied_tokens(worker.rows.normed_quantized);
-  const Range rows = worker.work_split == WorkSplit::by_tokens
+  const Range rows = worker.work.split == WorkSplit::by_tokens
                          ? Range{0, config().ffn}
                          : split(config().ffn, worker.thread, worker.n_threads, kBlock);
   const std::size_t step = rows_at_a_time(tokens.size());
@@ -342,43 +398,51 @@ void Decoder::feed_forward(const Worker& worker, std::size_t layer) {
     hidden_rows(worker, layer, tokens, {r, std::min(rows.end, r + step)});
   }
   wait_after_products(worker);
-  worker.quantize(worker.rows.hidden_quantized, adapter_.layer(layer).of_hidden);
-  wait_after_quantizing(worker);
+  quantize(worker, worker.rows.hidden_quantized, layer, Input::hidden);
 }
 
 // hidden = act(gate) · up for some tokens and some rows of both matrices.
 void Decoder::hidden_rows(const Worker& worker, std::size_t layer, Range tokens, Range rows) {
   const LayerWeights& w = weights_.layers()[layer];
-  const LayerUpdates& updates = adapter_.layer(layer);
   const Activations& x = worker.rows.normed_quantized;
   const std::size_t ffn = config().ffn;
   const std::size_t n = rows.size();
   const auto gate_mul = config().gate == Gate::gelu ? active().gelu_mul : active().silu_mul;
   float* hidden = hidden_.data() + tokens.begin * ffn + rows.begin;
   float* up = up_[static_cast<std::size_t>(worker.thread)].data();
-  const Projected projected = worker.projected();
-  multiply({w.gate, updates.gate, w.gate_bias}, x, projected, tokens, rows, hidden, ffn);
-  multiply({w.up, updates.up, w.up_bias}, x, projected, tokens, rows, up, n);
+  worker.multiply({w.gate, layer, Matrix::gate, w.gate_bias}, x, tokens, rows, hidden, ffn);
+  worker.multiply({w.up, layer, Matrix::up, w.up_bias}, x, tokens, rows, up, n);
   for (std::size_t t = 0; t < tokens.size(); ++t, hidden += ffn) {
     gate_mul(hidden, up + t * n, hidden, n);
   }
 }
 
-// Logits of all tokens that the worker has.
-void Decoder::output_logits(const Worker& worker, const Addition& addition) {
-  Activations& quantized = worker.rows.final_normed_quantized;
-  add_and_norm(worker, addition, weights_.output_norm(), quantized, adapter_.of_output_norm());
-  worker.multiply_share({{weights_.output(), adapter_.output(), kNoBias}}, {worker.batch.logits},
-                        quantized, config().vocab);
-  soft_cap_logits(worker);
+void Decoder::output_norm(const Worker& worker, const Addition& addition) {
+  add_and_norm(worker, addition, weights_.output_norm(), worker.rows.final_normed_quantized,
+               config().layers, Input::output_norm);
 }
 
-void Decoder::soft_cap_logits(const Worker& worker) {
+// The results of all tokens that the worker has.
+void Decoder::output(const Worker& worker, const Wanted& wanted) {
+  const Activations& quantized = worker.rows.final_normed_quantized;
+  if (wanted.hidden != nullptr && (worker.work.split != WorkSplit::copies || worker.thread == 0)) {
+    const Range own = worker.own_tokens(quantized);
+    const float* rows = quantized.rows();
+    const std::size_t dim = config().dim;
+    std::copy(rows + own.begin * dim, rows + own.end * dim, wanted.hidden + own.begin * dim);
+  }
+  if (wanted.logits == nullptr) return;
+  worker.multiply_share({{weights_.output(), config().layers, Matrix::output, kNoBias}},
+                        {wanted.logits}, quantized, config().vocab);
+  soft_cap_logits(worker, wanted.logits);
+}
+
+void Decoder::soft_cap_logits(const Worker& worker, float* logits) {
   const float cap = config().final_softcap;
   if (cap == 0) return;
   wait_at_barrier(worker);
-  const Range mine = split(worker.batch.n * config().vocab, worker.thread, worker.n_threads);
-  active().soft_cap(cap, worker.batch.logits + mine.begin, mine.size());
+  const Range mine = split(worker.tokens() * config().vocab, worker.thread, worker.n_threads);
+  active().soft_cap(cap, logits + mine.begin, mine.size());
 }
 
 }  // namespace ggmlkit::engine

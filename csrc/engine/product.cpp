@@ -10,15 +10,6 @@ namespace {
 
 std::size_t bytes_of_row(const WeightMatrix& w) { return row_bytes(w.type(), w.cols()); }
 
-// y[t·ldy] += bias for some rows, the first of which is y's.
-void add_bias(const std::vector<float>& bias, Range rows, float* y, std::size_t ldy,
-              std::size_t tokens) {
-  if (bias.empty()) return;
-  for (std::size_t t = 0; t < tokens; ++t, y += ldy) {
-    active().add_scaled(1.0f, bias.data() + rows.begin, y, rows.size());
-  }
-}
-
 }  // namespace
 
 const std::vector<float> kNoBias;
@@ -31,11 +22,16 @@ std::size_t Product::row_at(std::size_t bytes) const {
   return std::min(w.rows(), (bytes + step_bytes - 1) / step_bytes * step);
 }
 
-void multiply(const Product& p, const Activations& x, const Projected& projected, Range tokens,
-              Range rows, float* y, std::size_t ldy) {
+void multiply(const Product& p, const Activations& x, Range tokens, Range rows, float* y,
+              std::size_t ldy) {
   matmul_rows(p.w, x, tokens, y, ldy, rows);
-  projected.add(p.update, rows, tokens, y, ldy);
-  add_bias(p.bias, rows, y, ldy, tokens.size());
+}
+
+void add_bias(const Product& p, Range rows, float* y, std::size_t ldy, std::size_t tokens) {
+  if (p.bias.empty()) return;
+  for (std::size_t t = 0; t < tokens; ++t, y += ldy) {
+    active().add_scaled(1.0f, p.bias.data() + rows.begin, y, rows.size());
+  }
 }
 
 }  // namespace ggmlkit::engine

@@ -1,11 +1,11 @@
-// Products of weights and activations as the decoder needs them: with biases and adapter updates.
+// Products of weights and activations as the decoder needs them.
 #pragma once
 
 #include <cstddef>
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "engine/adapter.h"
+#include "engine/layer_matrices.h"
 #include "quant/activations.h"
 #include "quant/weight_matrix.h"
 
@@ -16,7 +16,8 @@ extern const std::vector<float> kNoBias;
 
 struct Product {
   const WeightMatrix& w;
-  const AdapterUpdate& update;
+  std::size_t layer;  // and which of its matrices it is
+  Matrix matrix;
   const std::vector<float>& bias;  // [rows of w], or empty
 
   std::size_t bytes() const;  // of the weights
@@ -24,9 +25,11 @@ struct Product {
   std::size_t row_at(std::size_t bytes) const;
 };
 
-// Some rows of a product with some tokens, the first of which go to y; tokens are `ldy` apart.
-// `projected` is A·x of the adapters.
-void multiply(const Product& p, const Activations& x, const Projected& projected, Range tokens,
-              Range rows, float* y, std::size_t ldy);
+// Some rows of a product with some tokens, without the bias; the first of the tokens go to y, and
+// they are `ldy` apart.
+void multiply(const Product& p, const Activations& x, Range tokens, Range rows, float* y,
+              std::size_t ldy);
+// Adds the bias to what `multiply` gave.
+void add_bias(const Product& p, Range rows, float* y, std::size_t ldy, std::size_t tokens);
 
 }  // namespace ggmlkit::engine

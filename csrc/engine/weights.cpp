@@ -3,11 +3,13 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "engine/layer_matrices.h"
 #include "engine/layer_name.h"
 #include "quant/quantize.h"
 
@@ -35,18 +37,19 @@ struct LayerPart {
   bool is_needed;
 };
 
+// Where a layer has one of its matrices.
+WeightMatrix LayerWeights::* member(Matrix matrix) {
+  using W = LayerWeights;
+  constexpr std::array<WeightMatrix W::*, 7> members{&W::q,    &W::k,  &W::v,   &W::attn_output,
+                                                     &W::gate, &W::up, &W::down};
+  return members[static_cast<std::size_t>(matrix)];
+}
+
 std::vector<LayerPart> layer_parts(const Config& c) {
   using W = LayerWeights;
   std::vector<LayerPart> parts{
       {".attn_norm.weight", nullptr, &W::attn_norm, 1, c.dim, true},
       {".ffn_norm.weight", nullptr, &W::ffn_norm, 1, c.dim, true},
-      {".attn_q.weight", &W::q, nullptr, c.q_size(), c.dim, true},
-      {".attn_k.weight", &W::k, nullptr, c.kv_size(), c.dim, true},
-      {".attn_v.weight", &W::v, nullptr, c.kv_size(), c.dim, true},
-      {".attn_output.weight", &W::attn_output, nullptr, c.dim, c.q_size(), true},
-      {".ffn_gate.weight", &W::gate, nullptr, c.ffn, c.dim, true},
-      {".ffn_up.weight", &W::up, nullptr, c.ffn, c.dim, true},
-      {".ffn_down.weight", &W::down, nullptr, c.dim, c.ffn, true},
       {".attn_q.bias", nullptr, &W::q_bias, 1, c.q_size(), false},
       {".attn_k.bias", nullptr, &W::k_bias, 1, c.kv_size(), false},
       {".attn_v.bias", nullptr, &W::v_bias, 1, c.kv_size(), false},
@@ -55,6 +58,9 @@ std::vector<LayerPart> layer_parts(const Config& c) {
       {".ffn_up.bias", nullptr, &W::up_bias, 1, c.ffn, false},
       {".ffn_down.bias", nullptr, &W::down_bias, 1, c.dim, false},
   };
+  for (const LayerMatrix& m : layer_matrices(c)) {
+    parts.push_back({m.name, member(m.matrix), nullptr, m.rows, m.cols, true});
+  }
   if (c.has_head_norms) {
     parts.push_back({".attn_q_norm.weight", nullptr, &W::q_norm, 1, c.head_dim, true});
     parts.push_back({".attn_k_norm.weight", nullptr, &W::k_norm, 1, c.head_dim, true});

@@ -25,7 +25,10 @@ constexpr float kEveryBlock = -1.0f;
 class Activations {
  public:
   // Blocks are quantized in two parts where they are coarser than `coarse`.
-  explicit Activations(float coarse = kNoBlock) : coarse_(coarse) {}
+  // Without matrix panels no tokens are converted to bfloat16: then what a token gives is independent
+  // of how many are beside it.
+  explicit Activations(float coarse = kNoBlock, bool has_matrix_panels = true)
+      : coarse_(coarse), has_matrix_panels_(has_matrix_panels && coarse != kEveryBlock) {}
 
   // Room for `tokens` rows of `cols`; call before quantizing, outside a parallel job.
   void reserve(std::size_t tokens, std::size_t cols);
@@ -59,7 +62,7 @@ class Activations {
   struct Panel;
   bool has_two_parts() const { return coarse_ != kNoBlock; }
   // Tokens of the widest panels.
-  std::size_t widest() const { return coarse_ == kEveryBlock ? kPanel : active().panel; }
+  std::size_t widest() const { return has_matrix_panels_ ? active().panel : kPanel; }
   std::size_t room(std::size_t cols) const {
     return cols / kBlock * (has_two_parts() || widest() == kMatrixPanel ? 2 : 1);
   }
@@ -70,6 +73,7 @@ class Activations {
   void move(const Panel& panel, std::size_t from, std::size_t to);
 
   float coarse_;
+  bool has_matrix_panels_;
   const float* rows_ = nullptr;
   std::size_t tokens_ = 0;
   std::size_t cols_ = 0;

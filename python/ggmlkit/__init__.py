@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
     from ggmlkit.conversion.lora.merge import apply_lora
+    from ggmlkit.engine.completion import Token
     from ggmlkit.engine.llama import Llama
+    from ggmlkit.engine.model import Model
+    from ggmlkit.engine.sampling import SamplingParams
+    from ggmlkit.engine.scheduler import Scheduler
+    from ggmlkit.engine.sequence import Chunk, Sequence
     from ggmlkit.errors import (
         ArgumentError,
         ArgumentTypeError,
+        CacheFullError,
         ClosedError,
         ConversionError,
         FormatError,
@@ -53,6 +59,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
+    "CacheFullError": "ggmlkit.errors",
+    "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
     "ConversionError": "ggmlkit.errors",
     "ConversionWarning": "ggmlkit.arch.hparams",
@@ -62,12 +70,17 @@ _LAZY = {
     "ImportanceError": "ggmlkit.errors",
     "Llama": "ggmlkit.engine.llama",
     "MissingTensorError": "ggmlkit.errors",
+    "Model": "ggmlkit.engine.model",
     "ModelError": "ggmlkit.errors",
     "ModelFile": "ggmlkit.io",
     "OutOfRangeError": "ggmlkit.errors",
     "PackedMatrix": "ggmlkit.products",
+    "SamplingParams": "ggmlkit.engine.sampling",
+    "Scheduler": "ggmlkit.engine.scheduler",
+    "Sequence": "ggmlkit.engine.sequence",
     "Tensor": "ggmlkit.tensor",
     "TensorType": "ggmlkit.types",
+    "Token": "ggmlkit.engine.completion",
     "Tokenizer": "ggmlkit.text.tokenizer",
     "UnstorableError": "ggmlkit.errors",
     "UnsupportedTypeError": "ggmlkit.errors",
@@ -96,6 +109,8 @@ _MODULES = ("errors", "types")
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
+    "CacheFullError",
+    "Chunk",
     "ClosedError",
     "ConversionError",
     "ConversionWarning",
@@ -105,12 +120,17 @@ __all__ = [
     "ImportanceError",
     "Llama",
     "MissingTensorError",
+    "Model",
     "ModelError",
     "ModelFile",
     "OutOfRangeError",
     "PackedMatrix",
+    "SamplingParams",
+    "Scheduler",
+    "Sequence",
     "Tensor",
     "TensorType",
+    "Token",
     "Tokenizer",
     "UnstorableError",
     "UnsupportedTypeError",

@@ -1,6 +1,7 @@
 """The compiled core: kernels and decoder. Arrays are C-contiguous; every size is checked."""
 
-from collections.abc import Iterable, Sequence
+from collections import abc
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -67,53 +68,154 @@ def kv_add_values(
     out: NDArray[np.float32],
 ) -> None: ...
 
-class LlamaSession:
-    def __init__(self, config: dict[str, Any], threads: int, repack: bool) -> None: ...
+class RopeScaling(Enum):
+    NONE = 0
+    LINEAR = 1
+    YARN = 2
+
+class RopePairs(Enum):
+    NEIGHBOURS = 0
+    HALVES = 1
+
+class Gate(Enum):
+    SILU = 0
+    GELU = 1
+
+class RopeConfig:
+    dims: int
+    pairs: RopePairs
+    base: float
+    scaling: RopeScaling
+    factor: float
+    original_context: float
+    attention_factor: float
+    beta_fast: float
+    beta_slow: float
+    freq_factors: list[float]
+    long_freq_factors: list[float]
+
+class ModelConfig:
+    layers: int
+    dim: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    vocab: int
+    norm_eps: float
+    rope: RopeConfig
+    sliding_rope: RopeConfig | None
+    gate: Gate
+    embedding_scale: float
+    query_scale: float
+    attn_softcap: float
+    final_softcap: float
+    has_head_norms: bool
+    has_post_norms: bool
+    windows: list[int]
+
+class ModelWeights:
+    def __init__(self, config: ModelConfig, threads: int, repack: bool) -> None: ...
     def set_matrix(
         self, name: str, type: int, rows: int, cols: int, data: NDArray[np.uint8]
     ) -> bool: ...
-    def pack(self) -> None: ...
     def set_vector(self, name: str, data: NDArray[np.float32]) -> None: ...
-    def set_adapter_update(
-        self, name: str, a: NDArray[np.float32], b: NDArray[np.float32]
-    ) -> None: ...
-    def start(self, context: int, sequences: int, kv_type: str, activation_bits: int) -> None: ...
-    def eval(
-        self, sequence: int, tokens: NDArray[np.int32], out: NDArray[np.float32], all: bool
-    ) -> None: ...
-    def eval_each(
-        self,
-        sequences: NDArray[np.uint64],
-        tokens: NDArray[np.int32],
-        out: NDArray[np.float32],
-    ) -> None: ...
-    def truncate(self, sequence: int, position: int) -> None: ...
-    def tokens(self, sequence: int) -> NDArray[np.int32]: ...
+    def pack(self) -> None: ...
+    def finish(self) -> None: ...
     def lock(self) -> int: ...
-    @property
-    def sequences(self) -> int: ...
-    @property
-    def context(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
 
-class Sampler:
+class Adapter:
+    def __init__(self, weights: ModelWeights) -> None: ...
+    def set(self, name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+
+KV_PAGE: int  # positions of a page of the cache
+
+def kv_page_bytes(weights: ModelWeights, kv_type: str) -> int: ...
+
+class OutOfPages(RuntimeError): ...
+
+class Input(Enum):
+    ATTN_NORM = 0
+    ATTENDED = 1
+    FFN_NORM = 2
+    HIDDEN = 3
+    OUTPUT_NORM = 4
+
+class LogitsOf(Enum):
+    NONE = 0
+    LAST = 1
+    ALL = 2
+
+class Sequence:
+    def fork(self) -> Sequence: ...
+    def truncate(self, length: int) -> int: ...
+    def save(self) -> NDArray[np.uint8]: ...
+    @property
+    def window_begin(self) -> int: ...
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...
+    def __len__(self) -> int: ...
+
+class Engine:
     def __init__(
         self,
-        *,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        min_p: float,
-        repeat_penalty: float,
-        frequency_penalty: float,
-        presence_penalty: float,
-        penalty_window: int,
-        seed: int,
+        weights: ModelWeights,
+        context: int,
+        positions: int,
+        kv_type: str,
+        activation_bits: int,
+        keeps_prefixes: bool,
+        batch_invariant: bool,
     ) -> None: ...
-    def accept(self, token: int) -> None: ...
-    def sample(self, logits: NDArray[np.float32]) -> int: ...
+    def sequence(self, adapter: Adapter | None, tokens: NDArray[np.int32]) -> Sequence: ...
+    def step(
+        self,
+        sequences: list[Sequence],
+        tokens: NDArray[np.int32],
+        counts: list[int],
+        logits: list[LogitsOf],
+        out: NDArray[np.float32] | None,
+        hidden: NDArray[np.float32] | None,
+        observer: abc.Callable[[int, Input, NDArray[np.float32]], object] | None,
+    ) -> None: ...
+    def load(
+        self,
+        adapter: Adapter | None,
+        tokens: NDArray[np.int32],
+        window_begin: int,
+        data: NDArray[np.uint8],
+    ) -> Sequence: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def positions(self) -> int: ...
+    @property
+    def free_positions(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
 
+class SamplingParams:
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
+    repeat_last_n: int
+    seed: int
+    logit_bias: list[tuple[int, float]]
+
+class Sampler:
+    def __init__(self, params: SamplingParams) -> None: ...
+    def accept(self, token: int) -> None: ...
+
+def sample_rows(samplers: list[Sampler], logits: NDArray[np.float32]) -> NDArray[np.int32]: ...
+def log_probability(logits: NDArray[np.float32], token: int) -> float: ...
 def read_strings(
     data: Any, offset: int, count: int, wide: bool, big_endian: bool
 ) -> tuple[list[str | bytes], int]: ...
@@ -121,23 +223,23 @@ def stored_strings(
     data: Any, offset: int, count: int, wide: bool, big_endian: bool
 ) -> tuple[StoredStrings, int]: ...
 
-class StoredStrings(Sequence[str | bytes]):
+class StoredStrings(abc.Sequence[str | bytes]):
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> str | bytes: ...  # type: ignore[override]
     def list(self) -> list[str | bytes]: ...
-    def find(self, texts: Sequence[str]) -> dict[str, int]: ...
+    def find(self, texts: abc.Sequence[str]) -> dict[str, int]: ...
 
 class Fallback:
-    def __init__(self, bytes: Sequence[tuple[int, int]], unknown: int, fuse: bool) -> None: ...
+    def __init__(self, bytes: abc.Sequence[tuple[int, int]], unknown: int, fuse: bool) -> None: ...
 
 class WordSplitter:
-    def __init__(self, expressions: Sequence[str]) -> None: ...
+    def __init__(self, expressions: abc.Sequence[str]) -> None: ...
     def words(self, text: str, letters: bool) -> list[str]: ...
 
 class Unigram:
     def __init__(
         self,
-        pieces: Sequence[str | bytes],
+        pieces: abc.Sequence[str | bytes],
         tokens: NDArray[np.int32],
         scores: NDArray[np.float64],
         unknown_score: float,
@@ -150,7 +252,7 @@ class Unigram:
 class WordPieces:
     def __init__(
         self,
-        pieces: Sequence[str | bytes],
+        pieces: abc.Sequence[str | bytes],
         tokens: NDArray[np.int32],
         mark: str,
         strict: bool,
@@ -163,7 +265,7 @@ class CompiledNormalizer:
     def __init__(
         self,
         charsmap: bytes,
-        pieces: Sequence[str | bytes],
+        pieces: abc.Sequence[str | bytes],
         kept: NDArray[np.int32],
         before: bool,
         after: bool,
@@ -175,8 +277,8 @@ class CompiledNormalizer:
 class Bpe:
     def __init__(
         self,
-        pieces: Sequence[str | bytes],
-        merges: Sequence[str | bytes],
+        pieces: abc.Sequence[str | bytes],
+        merges: abc.Sequence[str | bytes],
         whole_words: bool,
         fallback: Fallback = ...,
     ) -> None: ...
@@ -191,7 +293,7 @@ class Ties(Enum):
 class SentencePieces:
     def __init__(
         self,
-        pieces: Sequence[str | bytes],
+        pieces: abc.Sequence[str | bytes],
         joinable: NDArray[np.uint8],
         scores: NDArray[np.float32],
         fallback: Fallback,
@@ -200,5 +302,5 @@ class SentencePieces:
     def encode(self, words: Iterable[str]) -> list[int]: ...
 
 class TokenFinder:
-    def __init__(self, patterns: Sequence[tuple[str, int, bool, bool, bool, bool]]) -> None: ...
+    def __init__(self, patterns: abc.Sequence[tuple[str, int, bool, bool, bool, bool]]) -> None: ...
     def split(self, text: str, special: bool, longest_first: bool) -> list[str | int]: ...

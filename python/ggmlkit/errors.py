@@ -81,6 +81,10 @@ class HparamsError(ModelError, ConversionError):
     """
 
 
+class CacheFullError(ModelError):
+    """The cache of keys and values has too few free pages for the tokens to append."""
+
+
 class HubError(GgmlkitError):
     """Something on the Hugging Face hub doesn't exist or can't be downloaded."""
 

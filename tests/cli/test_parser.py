@@ -105,7 +105,7 @@ def test_examples_of_the_help_are_command_lines_that_fit() -> None:
 
 
 def test_help_tells_the_context_that_a_model_gets() -> None:
-    from ggmlkit.engine.llama import DEFAULT_CONTEXT
+    from ggmlkit.engine.model import DEFAULT_CONTEXT
 
     shown = " ".join(ggmlkit("run", "--help").stdout.split())
     assert f"Default: what the model was trained for, at most {DEFAULT_CONTEXT}." in shown

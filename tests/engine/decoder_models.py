@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import ggmlkit as gk
+from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.engine.llama import Llama
 from ggmlkit.io.base import ModelFile
 from ggmlkit.quantizing import quantize
@@ -123,6 +126,79 @@ def random_model(
             values = random.normal(0, 1.5 / np.sqrt(shape[1]), shape)
             tensors[name] = quantize(values, kind, name=name)
     return Memory(metadata, tensors)
+
+
+WINDOW = 100  # of models with one
+
+
+def random_of(architecture: str, kind: str = "f32", **keys: Any) -> Memory:
+    """A random model of an architecture, with all that it may have."""
+    keys = {"context_length": 700, **keys}
+    if architecture == "gemma2":
+        keys = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0, **keys}
+        keys.setdefault("attention.sliding_window", 0)
+    if architecture == "gemma3":
+        sliding = {"attention.sliding_window_pattern": [True, False], "rope.freq_base_swa": 300.0}
+        linear = {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0}
+        keys = {"attention.sliding_window": WINDOW, **sliding, **linear, **keys}
+    llama = random_model(kind, **keys)
+    metadata = {
+        key.replace("llama.", f"{architecture}."): value for key, value in llama.metadata.items()
+    }
+    metadata["general.architecture"] = architecture
+    random = np.random.default_rng(11)
+    tensors = dict(llama.tensors)
+    sizes = {"attn_q": 128, "attn_k": 64, "attn_v": 64}
+    if architecture == "llama":
+        sizes |= {"attn_output": 96, "ffn_gate": 160, "ffn_up": 160, "ffn_down": 96}
+    norms: dict[str, int] = {}
+    if ARCHITECTURES[architecture].has_head_norms:
+        norms = {"attn_q_norm": 32, "attn_k_norm": 32}
+    if ARCHITECTURES[architecture].has_post_norms:
+        norms |= {"post_attention_norm": 96, "post_ffw_norm": 96}
+    for layer in range(2):
+        for part, size in sizes.items():
+            tensors[f"blk.{layer}.{part}.bias"] = quantize(random.normal(0, 0.5, size), "f32")
+        for part, size in norms.items():
+            values = random.uniform(0.5, 2, size)
+            tensors[f"blk.{layer}.{part}.weight"] = quantize(values, "f32")
+    return Memory(metadata, tensors)
+
+
+# Of the matrices that a random adapter changes.
+RANKS = {"attn_q": 3, "attn_k": 5, "attn_v": 1, "attn_output": 8, "ffn_gate": 2, "ffn_up": 17}
+RANKS |= {"ffn_down": 4, "output": 6, "token_embd": 2}
+META: dict[str, Any] = {
+    "general.architecture": "llama",
+    "general.type": "adapter",
+    "adapter.type": "lora",
+    "adapter.lora.alpha": 8.0,
+}
+
+
+def part_of(name: str) -> str:
+    """``attn_q`` of ``blk.0.attn_q.weight``."""
+    return name.removesuffix(".weight").rpartition(".")[2]
+
+
+def random_adapter(
+    path: Path, model: ModelFile, seed: int = 0, parts: Mapping[str, int] = RANKS
+) -> Path:
+    """A gguf adapter of the model's matrices of these names, each of its rank."""
+    random = np.random.default_rng(seed)
+    tensors: dict[str, Tensor] = {}
+    for name, weight in model.tensors.items():
+        rank = parts.get(part_of(name))
+        if rank is not None and len(weight.shape) == 2:
+            rows, columns = weight.shape
+            a = random.normal(0, columns**-0.5, (rank, columns))
+            b = random.normal(0, 0.3 * rank**0.5 / 8, (rows, rank))
+            if name == "token_embd.weight":
+                a, b = b, a.T
+            tensors[f"{name}.lora_a"] = quantize(a, "f32")
+            tensors[f"{name}.lora_b"] = quantize(b, "f32")
+    gk.save(path, tensors, META, container="gguf")
+    return path
 
 
 def fresh(file: str = "gguf-v1-f16.bin", **settings: Any) -> Llama:

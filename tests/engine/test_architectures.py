@@ -8,53 +8,18 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from decoder_models import Memory, assert_exact, random_model, rms
+from decoder_models import WINDOW, Memory, assert_exact, random_of, rms
 from ggmlkit.arch.architectures import ARCHITECTURES
 from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.rope import LinearScaling, Rope
-from ggmlkit.engine.config import decoder_config
+from ggmlkit.engine.config import model_config
 from ggmlkit.engine.llama import Llama
 from ggmlkit.quantizing import quantize
 from ggmlkit.tensor import Tensor
 from oracle import Oracle
 
-WINDOW = 100
 TOKENS = list(np.random.default_rng(8).integers(0, 101, 600))
-
-
-def random_of(architecture: str, kind: str = "f32", **keys: Any) -> Memory:
-    """A random model of an architecture, with all its optional features."""
-    keys = {"context_length": 700, **keys}
-    if architecture == "gemma2":
-        keys = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0, **keys}
-        keys.setdefault("attention.sliding_window", 0)
-    if architecture == "gemma3":
-        sliding = {"attention.sliding_window_pattern": [True, False], "rope.freq_base_swa": 300.0}
-        linear = {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0}
-        keys = {"attention.sliding_window": WINDOW, **sliding, **linear, **keys}
-    llama = random_model(kind, **keys)
-    metadata = {
-        key.replace("llama.", f"{architecture}."): value for key, value in llama.metadata.items()
-    }
-    metadata["general.architecture"] = architecture
-    random = np.random.default_rng(11)
-    tensors = dict(llama.tensors)
-    sizes = {"attn_q": 128, "attn_k": 64, "attn_v": 64}
-    if architecture == "llama":
-        sizes |= {"attn_output": 96, "ffn_gate": 160, "ffn_up": 160, "ffn_down": 96}
-    norms: dict[str, int] = {}
-    if ARCHITECTURES[architecture].has_head_norms:
-        norms = {"attn_q_norm": 32, "attn_k_norm": 32}
-    if ARCHITECTURES[architecture].has_post_norms:
-        norms |= {"post_attention_norm": 96, "post_ffw_norm": 96}
-    for layer in range(2):
-        for part, size in sizes.items():
-            tensors[f"blk.{layer}.{part}.bias"] = quantize(random.normal(0, 0.5, size), "f32")
-        for part, size in norms.items():
-            values = random.uniform(0.5, 2, size)
-            tensors[f"blk.{layer}.{part}.weight"] = quantize(values, "f32")
-    return Memory(metadata, tensors)
 
 
 def expected(model: Memory, tokens: list[int]) -> Any:
@@ -136,8 +101,8 @@ def test_defaults_of_gemma_3() -> None:
     assert config.rope == Rope(24, 1e6, LinearScaling(8.0))
     six = {"attention.sliding_window_pattern": 6}
     assert config_of("gemma3", 12, **six).windows[5::6] == (0, 0)
-    wide = decoder_config(config_of("gemma3", 62, **six))
-    assert wide["query_scale"] == pytest.approx((96 / 4) ** -0.5)  # 27 B
+    wide = model_config(config_of("gemma3", 62, **six))
+    assert wide.query_scale == pytest.approx((96 / 4) ** -0.5)  # 27 B
 
 
 def test_a_window_hides_what_lies_before_it() -> None:
@@ -193,9 +158,9 @@ def test_defaults_of_gemma_2() -> None:
         del model.metadata[f"gemma2.{key}"]
     config = from_gguf_keys(model.metadata, model.tensors)
     assert (config.attn_softcap, config.final_softcap, config.windows) == (50.0, 30.0, (4096, 0))
-    assert decoder_config(config)["query_scale"] == 0  # by the head size
-    wide = decoder_config(config_of("gemma2", 46))
-    assert wide["query_scale"] == pytest.approx((96 / 4) ** -0.5)
+    assert model_config(config).query_scale == 0  # by the head size
+    wide = model_config(config_of("gemma2", 46))
+    assert wide.query_scale == pytest.approx((96 / 4) ** -0.5)
     assert config_of("gemma2", **{"attention.scale": 0.25}).query_scale == 0.25
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Generator
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 
 from decoder_models import TOKENS, fresh, random_model
-from ggmlkit.engine.generation import until
 from ggmlkit.engine.llama import Llama
 
 
@@ -21,9 +21,9 @@ def test_greedy_text_is_what_eval_chooses() -> None:
     for _ in range(12):
         expected.append(int(logits.argmax()))
         logits = llama.eval([expected[-1]])
-    llama.reset()
+    held = llama.tokens
     text = "".join(llama.generate([1, 3, 5], max_tokens=12, temperature=0, ignore_eos=True))
-    assert list(llama.tokens[3:]) == expected[:11]
+    assert llama.tokens == held
     assert text == llama.detokenize([1, 3, 5, *expected])[len(llama.detokenize([1, 3, 5])) :]
     assert llama.stats.prompt_tokens == 3
     assert llama.stats.decode_tokens == 12
@@ -50,16 +50,67 @@ def test_generation_ends_with_the_context() -> None:
     llama = fresh(context=10)
     list(llama.generate([1, 3, 5], temperature=0, ignore_eos=True))
     assert llama.stats.decode_tokens == 8
-    assert len(llama.tokens) == 10
 
 
-def test_known_beginning_of_a_prompt_is_not_read_again() -> None:
-    llama = fresh(context=64)
-    list(llama.generate(TOKENS[:10], max_tokens=1, temperature=0, ignore_eos=True))
-    again = list(llama.generate(TOKENS[:15], max_tokens=8, temperature=0, ignore_eos=True))
-    assert llama.stats.prompt_tokens == 5
-    llama.reset()
-    assert list(llama.generate(TOKENS[:15], max_tokens=8, temperature=0, ignore_eos=True)) == again
+def test_known_pages_of_a_prompt_are_not_computed_again() -> None:
+    llama = fresh(context=400)
+    prompt = TOKENS * 20
+    settings: dict[str, Any] = {"max_tokens": 8, "temperature": 0, "ignore_eos": True}
+    whole = list(llama.generate(prompt[:300], **settings))
+    assert (llama.stats.cached_tokens, llama.stats.prompt_tokens) == (0, 300)
+    assert list(llama.generate(prompt[:300], **settings)) == whole
+    assert (llama.stats.cached_tokens, llama.stats.prompt_tokens) == (256, 44)
+    # The last token is computed, as its logits are wanted.
+    list(llama.generate(prompt[:256], **settings))
+    assert llama.stats.cached_tokens == 192
+
+
+def test_two_generations_at_once_do_not_disturb_each_other() -> None:
+    settings: dict[str, Any] = {"max_tokens": 20, "temperature": 0, "ignore_eos": True}
+    alone = [list(fresh().generate(prompt, **settings)) for prompt in ("hello", "good day")]
+    llama = fresh()
+    first, second = llama.generate("hello", **settings), llama.generate("good day", **settings)
+    both: list[list[str]] = [[], []]
+    for _ in range(30):
+        for texts, pieces in zip(both, (first, second), strict=True):
+            texts += [text for text in [next(pieces, None)] if text is not None]
+    assert both == alone
+
+
+def test_threads_generate_at_once_and_all_advance() -> None:
+    settings: dict[str, Any] = {"max_tokens": 60, "temperature": 0, "ignore_eos": True}
+    prompts = ("hello", "good day")
+    alone = ["".join(fresh().generate(prompt, **settings)) for prompt in prompts]
+    llama = fresh()
+    texts = ["", ""]
+    order: list[int] = []
+    together = threading.Barrier(2)
+
+    def work(i: int) -> None:
+        together.wait()
+        for text in llama.generate(prompts[i], **settings):
+            texts[i] += text
+            order.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == alone
+    # Neither waits for the other's end.
+    assert order.index(1) < len(order) - 1 - order[::-1].index(0)
+    assert order.index(0) < len(order) - 1 - order[::-1].index(1)
+
+
+def test_a_dropped_generator_gives_its_pages_back() -> None:
+    llama = fresh(context=200)
+    free = llama.model.free_cache_tokens
+    texts = llama.generate(TOKENS * 8, temperature=0, ignore_eos=True)
+    next(texts)
+    assert llama.model.free_cache_tokens < free
+    del texts
+    assert llama.model.free_cache_tokens == free
 
 
 def test_stop_string_ends_the_text_before_it() -> None:
@@ -69,26 +120,6 @@ def test_stop_string_ends_the_text_before_it() -> None:
     middle = len(whole) // 2
     stop = whole[middle : middle + 3]
     assert "".join(llama.generate("hello", stop=stop, **settings)) == whole[: whole.index(stop)]
-
-
-@pytest.mark.parametrize(
-    ("pieces", "stops", "text"),
-    [
-        (["ab", "c", "d"], ("bc",), "a"),
-        (["a", "b", "x"], ("bc",), "abx"),
-        (["a", "b"], ("bc",), "ab"),
-        (["aab", "aac"], ("aac",), "aab"),
-        (["abcd"], ("cd", "bc"), "a"),
-        (["stop"], ("stop",), ""),
-        (["a", "b"], (), "ab"),
-    ],
-)
-def test_stop_strings_across_pieces(pieces: list[str], stops: tuple[str, ...], text: str) -> None:
-    assert "".join(until(stops, pieces)) == text
-
-
-def test_text_that_cannot_begin_a_stop_string_is_not_held_back() -> None:
-    assert next(until(("xyz",), iter(["abx", "q"]))) == "ab"
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,13 @@ def test_products(isa: dict[str, str]) -> None:
     assert result.returncode == 0, result.stdout[-4000:]
 
 
+def test_sequences_are_exact(isa: dict[str, str]) -> None:
+    options = ["-q", "-p", "no:cacheprovider", "-k", "few_steps"]
+    tests = HERE.parent / "engine" / "test_exactness.py"
+    result = run_python(["-m", "pytest", *options, str(tests)], isa)
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
 def test_unknown_set_is_named() -> None:
     result = run_python([str(BLOCKS), "0"], {"GGMLKIT_ISA": "mmx"})
     assert result.returncode != 0

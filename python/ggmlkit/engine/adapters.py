@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,13 +29,13 @@ class _Halves(NamedTuple):
     b: NDArray[np.float32]
 
 
-def add_adapters(
-    session: _core.LlamaSession,
+def load_adapters(
+    weights: _core.ModelWeights,
     file: ModelFile,
     hparams: Hparams,
     adapters: AdapterPath | Sequence[Scaled],
-) -> None:
-    """Add adapters to a session that was loaded from ``file`` and is not started yet.
+) -> tuple[_core.Adapter, str]:
+    """What these adapters, together, add to weights that were loaded from ``file``; and a digest.
 
     Raises ModelError if an adapter is not for the model or is not low-rank only, FormatError if it
     is damaged, ValueError if its scale is not a number up to a million.
@@ -44,6 +45,7 @@ def add_adapters(
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     halves: dict[str, list[_Halves]] = {}
     scaled = with_scales(adapters)
+    joined, digest = _core.Adapter(weights), hashlib.sha256()
     try:
         for path, scale in scaled:
             with closing(open_adapter(path, base)) as adapter:
@@ -55,13 +57,15 @@ def add_adapters(
                         rows = fused_rows(name, tensors, hparams)
                         for part, part_of_b in _divided(name, b, rows):
                             halves.setdefault(part, []).append(_Halves(a, part_of_b))
-        for name, each_half in halves.items():
+        for name, found in halves.items():
             # With the ranks concatenated, B·A is the sum of all updates.
-            a = np.concatenate([half.a for half in each_half])
-            b = np.concatenate([half.b for half in each_half])
-            session.set_adapter_update(name, a, np.ascontiguousarray(b))
+            a = np.concatenate([each.a for each in found])
+            b = np.concatenate([each.b for each in found])
+            joined.set(name, a, np.ascontiguousarray(b))
+            digest.update(b"".join((name.encode(), a.tobytes(), b.tobytes())))
     except (ConversionError, ValueError) as error:
         raise ModelError(str(error)) from error
+    return joined, digest.hexdigest()
 
 
 def _divided(

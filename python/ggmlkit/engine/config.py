@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any
 
+from ggmlkit import _core
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.rope import LinearScaling, LongRope, Rope, YarnScaling
 
+_PAIRS = {"neighbours": _core.RopePairs.NEIGHBOURS, "halves": _core.RopePairs.HALVES}
+_GATES = {"silu": _core.Gate.SILU, "gelu": _core.Gate.GELU}
 
-def decoder_config(hparams: Hparams) -> dict[str, Any]:
-    """The fields of csrc/engine/config.h by name."""
+
+def model_config(hparams: Hparams) -> _core.ModelConfig:
+    """What the compiled decoder must know of a model."""
     switches = hparams.switches
-    sliding = hparams.sliding_rope
-    return {
-        "layers": hparams.layers,
-        "dim": hparams.dim,
-        "heads": hparams.heads,
-        "kv_heads": hparams.kv_heads,
-        "head_dim": hparams.head_dim,
-        "ffn": hparams.ffn,
-        "vocab": hparams.vocab,
-        "norm_eps": hparams.eps,
-        "rope": _rope(hparams.rope, hparams),
-        "sliding_rope": None if sliding is None else _rope(sliding, hparams),
-        "gate": switches.gate,
-        "embedding_scale": sqrt(hparams.dim) if switches.scales_embeddings else 1.0,
-        "query_scale": _query_scale(hparams),
-        "attn_softcap": hparams.attn_softcap,
-        "final_softcap": hparams.final_softcap,
-        "has_head_norms": switches.has_head_norms,
-        "has_post_norms": switches.has_post_norms,
-        "windows": hparams.windows if hparams.window else (),
-    }
+    config = _core.ModelConfig()
+    config.layers = hparams.layers
+    config.dim = hparams.dim
+    config.heads = hparams.heads
+    config.kv_heads = hparams.kv_heads
+    config.head_dim = hparams.head_dim
+    config.ffn = hparams.ffn
+    config.vocab = hparams.vocab
+    config.norm_eps = hparams.eps
+    config.rope = _rope(hparams.rope, hparams)
+    if hparams.sliding_rope is not None:
+        config.sliding_rope = _rope(hparams.sliding_rope, hparams)
+    config.gate = _GATES[switches.gate]
+    config.embedding_scale = sqrt(hparams.dim) if switches.scales_embeddings else 1.0
+    config.query_scale = _query_scale(hparams)
+    config.attn_softcap = hparams.attn_softcap
+    config.final_softcap = hparams.final_softcap
+    config.has_head_norms = switches.has_head_norms
+    config.has_post_norms = switches.has_post_norms
+    config.windows = list(hparams.windows) if hparams.window else []
+    return config
 
 
 def _query_scale(hparams: Hparams) -> float:
@@ -43,27 +46,24 @@ def _query_scale(hparams: Hparams) -> float:
     return hparams.query_scale
 
 
-def _rope(rope: Rope, hparams: Hparams) -> dict[str, Any]:
-    scaling, factor = "none", 1.0
-    yarn = YarnScaling(1.0, hparams.context)
-    original_context = hparams.context
+def _rope(rope: Rope, hparams: Hparams) -> _core.RopeConfig:
+    config = _core.RopeConfig()
+    config.dims = rope.dims
+    config.pairs = _PAIRS[hparams.switches.rope_pairs]
+    config.base = rope.base
+    config.original_context = hparams.context
+    config.attention_factor = rope.attention_factor
     if isinstance(rope.scaling, LinearScaling):
-        scaling, factor = "linear", rope.scaling.factor
+        config.scaling = _core.RopeScaling.LINEAR
+        config.factor = rope.scaling.factor
     elif isinstance(rope.scaling, YarnScaling):
-        yarn = rope.scaling
-        scaling, factor, original_context = "yarn", yarn.factor, yarn.original_context
+        config.scaling = _core.RopeScaling.YARN
+        config.factor = rope.scaling.factor
+        config.original_context = rope.scaling.original_context
+        config.beta_fast = rope.scaling.beta_fast
+        config.beta_slow = rope.scaling.beta_slow
     if isinstance(rope.factors, LongRope):
-        original_context = rope.factors.original_context
-    return {
-        "dims": rope.dims,
-        "pairs": hparams.switches.rope_pairs,
-        "base": rope.base,
-        "scaling": scaling,
-        "factor": factor,
-        "original_context": original_context,
-        "attention_factor": rope.attention_factor,
-        "beta_fast": yarn.beta_fast,
-        "beta_slow": yarn.beta_slow,
-        "freq_factors": rope.freq_factors(),
-        "long_freq_factors": rope.long_freq_factors(),
-    }
+        config.original_context = rope.factors.original_context
+    config.freq_factors = list(rope.freq_factors())
+    config.long_freq_factors = list(rope.long_freq_factors())
+    return config

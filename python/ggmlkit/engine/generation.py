@@ -1,141 +1,101 @@
-"""Generation: prefill the prompt, then decode token by token, up to a stop string."""
+"""Generation in the caller's thread: prefill the prompt, then decode token after token."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ggmlkit.engine.sampling import PENALTY_WINDOW
+from ggmlkit import _core
+from ggmlkit.engine.completion import Completion, Token
 from ggmlkit.errors import ModelError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+NO_NUMBER = (
+    "all logits of the model are NaN; `ggmlkit verify` shows its weights that are not finite"
+)
 
-    from ggmlkit import _core
-    from ggmlkit.arch.hparams import Hparams
-    from ggmlkit.text.tokenizer import Tokenizer
+if TYPE_CHECKING:
+    from ggmlkit.engine.model import Model
+    from ggmlkit.engine.sampling import SamplingParams
+    from ggmlkit.engine.sequence import Adapter
 
 
 @dataclass
 class Stats:
-    """Token counts and times of the last ``generate`` or ``chat``: prefill and decode."""
+    """Work of one generation: the prompt prefilled, then tokens decoded.
+
+    Attributes:
+        prompt_tokens: that were computed.
+        cached_tokens: of the prompt, that the cache held already.
+    """
 
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     prompt_seconds: float = 0.0
     decode_tokens: int = 0
     decode_seconds: float = 0.0
 
     @property
     def prompt_tps(self) -> float:
-        """Prompt tokens per second; 0 before any."""
+        """Prompt tokens a second; 0 before any."""
         return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds else 0.0
 
     @property
     def decode_tps(self) -> float:
-        """Decoded tokens per second; 0 before any."""
+        """Decoded tokens a second; 0 before any."""
         return self.decode_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
-class Decoder(Protocol):
-    """The part of :class:`ggmlkit.Llama` that generation uses."""
+def room_for(model: Model, prompt: list[int], params: SamplingParams) -> int:
+    """Tokens that may follow a prompt.
 
-    stats: Stats
-    config: Hparams
-
-    @property
-    def context(self) -> int: ...
-    @property
-    def tokens(self) -> tuple[int, ...]: ...
-    @property
-    def tokenizer(self) -> Tokenizer: ...
-    def eval(self, tokens: list[int], /) -> NDArray[np.float32]: ...
-    def truncate(self, n: int) -> None: ...
-
-
-def pieces(
-    llama: Decoder,
-    prompt: list[int],
-    sampler: _core.Sampler,
-    max_tokens: int | None,
-    ignore_eos: bool,
-) -> Iterator[str]:
-    """The text that the model generates after ``prompt``, in pieces; updates ``llama.stats``."""
-    llama.stats = stats = Stats()
-    start = time.perf_counter()
-    logits, read = _read(llama, prompt)
-    stats.prompt_tokens = read
-    stats.prompt_seconds = time.perf_counter() - start
-    for token in prompt[-PENALTY_WINDOW:]:
-        sampler.accept(token)
-    ends = sorted(id for id in llama.tokenizer.eog_ids if 0 <= id < llama.config.vocab)
-    text = llama.tokenizer.stream()
-    # The last token needs no room, as no token after it is computed.
-    room = llama.context - len(prompt) + 1
-    limit = room if max_tokens is None else min(max_tokens, room)
-    for written in range(limit):
-        start = time.perf_counter()
-        if written:
-            logits = llama.eval([token])
-        if ignore_eos:
-            logits[ends] = -np.inf
-        token = _sampled(sampler, logits)
-        sampler.accept(token)
-        stats.decode_tokens += 1
-        stats.decode_seconds += time.perf_counter() - start
-        if token in ends:
-            break
-        if piece := text.push(token):
-            yield piece
-    if rest := text.flush():
-        yield rest
-
-
-def _sampled(sampler: _core.Sampler, logits: NDArray[np.float32]) -> int:
-    try:
-        return int(sampler.sample(logits))
-    except ValueError:
+    Raises:
+        ModelError: the prompt does not fit the context.
+    """
+    if len(prompt) > model.context:
         raise ModelError(
-            "all logits of the model are NaN; `ggmlkit verify` shows its weights that are not "
-            "finite"
-        ) from None
+            f"the prompt of {len(prompt)} tokens does not fit the context of {model.context}"
+        )
+    # The last token needs no room: what would follow it is not computed.
+    room = model.context - len(prompt) + 1
+    return room if params.max_tokens is None else min(params.max_tokens, room)
 
 
-def _read(llama: Decoder, prompt: list[int]) -> tuple[NDArray[np.float32], int]:
-    """Logits after ``prompt``, and the number of its tokens that were not in the context yet."""
-    held = llama.tokens
-    same = 0
-    while same < min(len(prompt) - 1, len(held)) and prompt[same] == held[same]:
-        same += 1
-    llama.truncate(same)
-    return llama.eval(prompt[same:]), len(prompt) - same
-
-
-def until(stops: tuple[str, ...], pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces up to the first stop string; text that can be the start of one is held back."""
-    if not stops:
-        yield from pieces
-        return
-    held = ""
-    for piece in pieces:
-        held += piece
-        found = [at for at in (held.find(stop) for stop in stops) if at >= 0]
-        if found:
-            if min(found):
-                yield held[: min(found)]
+def generated(
+    model: Model,
+    prompt: list[int],
+    params: SamplingParams,
+    adapter: Adapter | None,
+    stats: Stats,
+) -> Iterator[Token]:
+    """The tokens that follow a prompt, which fits the context; ``stats`` keeps count."""
+    limit = room_for(model, prompt, params)
+    vocab = model.config.vocab
+    logits = np.empty((1, vocab), np.float32)
+    with model.sequence(prompt, adapter) as sequence:
+        start = time.perf_counter()
+        stats.cached_tokens = len(sequence)
+        stats.prompt_tokens = len(prompt) - len(sequence)
+        new = model.ids(prompt[len(sequence) :])
+        model.append([sequence], [new], ["last"], logits)
+        stats.prompt_seconds = time.perf_counter() - start
+        if limit == 0:
             return
-        keep = max(_overlap(held, stop) for stop in stops)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    if held:
-        yield held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that is a start of ``stop``."""
-    longest = min(len(text), len(stop) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+        completion = Completion(prompt, params, model.tokenizer, limit, vocab)
+        while True:
+            start = time.perf_counter()
+            id = int(_core.sample_rows([completion.sampler], logits)[0])
+            if id < 0:
+                raise ModelError(NO_NUMBER)
+            token = completion.take(id, logits[0])
+            stats.decode_tokens += 1
+            stats.decode_seconds += time.perf_counter() - start
+            yield token
+            if token.finish_reason:
+                return
+            start = time.perf_counter()
+            model.append([sequence], [np.array([id], np.int32)], ["last"], logits)
+            stats.decode_seconds += time.perf_counter() - start

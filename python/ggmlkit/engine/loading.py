@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ggmlkit import _core
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import ROPE_TENSORS
-from ggmlkit.engine.config import decoder_config
+from ggmlkit.engine.config import model_config
 from ggmlkit.engine.fused_tensors import unfused
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
@@ -34,6 +34,8 @@ def naming(file: ModelFile) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
+        if str(error).startswith(str(file.path)):  # an adapter of the same name
+            raise
         raise ModelError(f"{file.path}: {error}") from error
 
 
@@ -60,51 +62,60 @@ def warn_of_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
 
 def load(
     hparams: Hparams, tensors: Mapping[str, Tensor], threads: int, repack: bool
-) -> _core.LlamaSession:
-    """A session with all weights loaded."""
+) -> _core.ModelWeights:
+    """All weights, packed."""
     refuse_unknown(tensors.values())
     try:
-        session = _core.LlamaSession(decoder_config(hparams), threads, repack)
+        weights = _core.ModelWeights(model_config(hparams), threads, repack)
         waiting: list[tuple[Tensor, NDArray[np.uint8]]] = []
         for name, tensor in unfused(tensors, hparams):
             if name in ROPE_TENSORS:
                 continue  # part of the hyper-parameters
             if len(tensor.shape) == 1:
-                session.set_vector(name, tensor.dequantize())
+                weights.set_vector(name, tensor.dequantize())
             elif len(tensor.shape) == 2:
                 rows, cols = tensor.shape
                 data = tensor.data
-                if session.set_matrix(name, tensor.type.index, rows, cols, data):
+                if weights.set_matrix(name, tensor.type.index, rows, cols, data):
                     waiting.append((tensor, data))
                 else:
                     tensor.check()
                 del data  # frees the data of computed tensors
                 if sum(t.nbytes for t, _ in waiting) >= _PACKED_AT_ONCE:
-                    _pack(session, waiting)
+                    _pack(weights, waiting)
             else:
                 raise ModelError(f"tensor {name} of shape {tensor.shape} is not a matrix")
-        _pack(session, waiting)
+        _pack(weights, waiting)
+        weights.finish()
     except ValueError as error:
         raise ModelError(str(error)) from error
     except MemoryError as error:
         raise ModelError("the weights do not fit into memory") from error
-    return session
+    return weights
 
 
-def _pack(session: _core.LlamaSession, waiting: list[tuple[Tensor, NDArray[np.uint8]]]) -> None:
-    session.pack()
+def _pack(weights: _core.ModelWeights, waiting: list[tuple[Tensor, NDArray[np.uint8]]]) -> None:
+    weights.pack()
     for tensor, data in waiting:
         release(data)
         tensor.check()
     waiting.clear()
 
 
-def start(
-    session: _core.LlamaSession, context: int, sequences: int, kv_type: str, activation_bits: int
-) -> None:
-    """Allocate the session's contexts."""
+def new_engine(
+    weights: _core.ModelWeights,
+    context: int,
+    positions: int,
+    kv_type: str,
+    activation_bits: int,
+    prefix_cache: bool,
+    batch_invariant: bool,
+) -> _core.Engine:
+    """Room for sequences of ``context`` tokens, ``positions`` tokens together."""
     try:
-        session.start(context, sequences, kv_type, activation_bits)
+        return _core.Engine(
+            weights, context, positions, kv_type, activation_bits, prefix_cache, batch_invariant
+        )
     except ValueError as error:
         raise ModelError(str(error)) from error
     except MemoryError as error:

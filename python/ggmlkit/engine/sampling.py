@@ -1,21 +1,23 @@
-"""Checks the sampling settings of ``generate`` and ``chat``."""
+"""How tokens are drawn: the settings of ``generate``, ``chat`` and the scheduler, checked."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
 from typing import TypedDict
 
 from ggmlkit import _core
 from ggmlkit.arguments import number, shown, whole
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 
-PENALTY_WINDOW = 64  # recent tokens that the penalties use, as in llama.cpp
+REPEAT_LAST_N = 64  # tokens back that the penalties look at, as in llama.cpp
 _MOST_TOKENS = 2**31 - 1  # more than any vocabulary has
 
 
 class GenerationSettings(TypedDict, total=False):
-    """Settings of :meth:`ggmlkit.Llama.generate`, which :meth:`ggmlkit.Llama.chat` takes too."""
+    """The fields of :class:`SamplingParams`, as keywords."""
 
     max_tokens: int | None
     temperature: float
@@ -23,53 +25,111 @@ class GenerationSettings(TypedDict, total=False):
     top_p: float
     min_p: float
     repeat_penalty: float
+    repeat_last_n: int
     frequency_penalty: float
     presence_penalty: float
     seed: int | None
     stop: str | Sequence[str]
     ignore_eos: bool
+    logit_bias: Mapping[int, float]
+    logprobs: bool
 
 
-def sampler(
-    *,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    min_p: float,
-    repeat_penalty: float,
-    frequency_penalty: float,
-    presence_penalty: float,
-    seed: int | None,
-) -> _core.Sampler:
-    """A sampler with these settings.
+@dataclass(frozen=True)
+class SamplingParams:
+    """What decides which tokens follow a prompt, and where they end.
+
+    Attributes:
+        max_tokens: to generate at most; None: as many as the context has room for.
+        temperature: divides the logits; 0 always takes the likeliest token.
+        top_k: draw among so many likeliest tokens; 0 for all.
+        top_p: draw among the likeliest tokens that together have this probability.
+        min_p: leave out tokens less likely than this share of the likeliest.
+        repeat_penalty: divides the logits of recent tokens (multiplies negative ones).
+        repeat_last_n: how many tokens are recent.
+        frequency_penalty: subtracted for each time a recent token occurred.
+        presence_penalty: subtracted once for a recent token.
+        seed: the same seed gives the same text; None is another one each time.
+        stop: end before the first of these strings.
+        ignore_eos: go on where the model would end, never generating the ending token.
+        logit_bias: added to the logits of tokens, by id; ``-inf``: never this token.
+        logprobs: compute the log-probability of each token.
 
     Raises:
-        ArgumentError: one is out of range, or not a number.
+        ArgumentError: a setting is out of range or of a wrong type.
     """
-    own_seed = int.from_bytes(os.urandom(8), "little") if seed is None else whole(seed, "seed")
-    try:
-        return _core.Sampler(
-            temperature=number(temperature, "temperature", least=0),
-            top_k=min(whole(top_k, "top_k", least=0), _MOST_TOKENS),
-            top_p=number(top_p, "top_p"),
-            min_p=number(min_p, "min_p"),
-            repeat_penalty=number(repeat_penalty, "repeat_penalty"),
-            frequency_penalty=number(frequency_penalty, "frequency_penalty"),
-            presence_penalty=number(presence_penalty, "presence_penalty"),
-            penalty_window=PENALTY_WINDOW,
-            seed=own_seed & (2**64 - 1),
+
+    max_tokens: int | None = None
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = REPEAT_LAST_N
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int | None = None
+    stop: str | Sequence[str] = ()
+    ignore_eos: bool = False
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None:
+            whole(self.max_tokens, "max_tokens", least=0)
+        stop_strings(self.stop)
+        self.new_sampler(())
+
+    def new_sampler(self, ending: Collection[int]) -> _core.Sampler:
+        """What draws the tokens of one sequence; ``ending`` are the model's ending tokens.
+
+        Raises:
+            ArgumentError: a setting is out of range, or not a number.
+        """
+        params = _core.SamplingParams()
+        params.temperature = number(self.temperature, "temperature", least=0)
+        params.top_k = min(whole(self.top_k, "top_k", least=0), _MOST_TOKENS)
+        params.top_p = _within(self.top_p, "top_p", "above 0 and at most 1", lambda v: 0 < v <= 1)
+        params.min_p = _within(self.min_p, "min_p", "between 0 and 1", lambda v: 0 <= v <= 1)
+        params.repeat_penalty = _within(
+            self.repeat_penalty, "repeat_penalty", "above 0", lambda v: v > 0
         )
-    except ArgumentError:
-        raise
-    except ValueError as error:  # the sampler checks some ranges
-        raise ArgumentError(str(error)) from None
+        last_n = whole(self.repeat_last_n, "repeat_last_n", least=0)
+        params.repeat_last_n = min(last_n, _MOST_TOKENS)
+        params.frequency_penalty = number(self.frequency_penalty, "frequency_penalty")
+        params.presence_penalty = number(self.presence_penalty, "presence_penalty")
+        params.seed = self._seed()
+        biases = [(_token(token), _bias(bias)) for token, bias in self.logit_bias.items()]
+        never = [(id, -inf) for id in ending] if self.ignore_eos else []
+        params.logit_bias = biases + never
+        return _core.Sampler(params)
+
+    def _seed(self) -> int:
+        if self.seed is None:
+            return int.from_bytes(os.urandom(8), "little")
+        return whole(self.seed, "seed") & (2**64 - 1)
+
+
+def _within(value: object, name: str, bounds: str, is_inside: Callable[[float], bool]) -> float:
+    found = number(value, name)
+    if not is_inside(found):
+        raise ArgumentError(f"{name} must be {bounds}, not {found:g}")
+    return found
+
+
+def _token(token: object) -> int:
+    return min(whole(token, "a token of logit_bias", least=0), _MOST_TOKENS)
+
+
+def _bias(bias: object) -> float:
+    return -inf if bias == -inf else number(bias, "logit_bias")
 
 
 def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
-    """The stop strings as a tuple.
+    """The strings to end before.
 
     Raises:
-        ArgumentError: one is empty, or not a ``str``.
+        ArgumentError: one is empty, or not text.
     """
     if isinstance(stop, str):
         stops: tuple[object, ...] = (stop,)

@@ -1,0 +1,188 @@
+#include "engine/kv_pool.h"
+
+#include <algorithm>
+
+namespace ggmlkit::engine {
+namespace {
+
+constexpr auto kFull = static_cast<std::size_t>(LayerKind::full);
+constexpr auto kWindowed = static_cast<std::size_t>(LayerKind::windowed);
+
+// Positions behind the window that are kept, so that the last tokens can be forgotten.
+constexpr std::size_t kTruncatable = 256;
+
+}  // namespace
+
+KvPool::KvPool(const Config& c, KvType type, std::size_t positions)
+    : type_(type), total_(pages_for(positions)) {
+  for (std::size_t layer = 0; layer < c.layers; ++layer) {
+    const std::size_t kind = c.window(layer) == 0 ? kFull : kWindowed;
+    places_.push_back({kind, counts_[kind]++});
+    window_ = std::max(window_, c.window(layer));
+  }
+  for (const std::size_t layers : counts_) {
+    pages_.emplace_back(layers, c, type, layers == 0 ? 0 : total_);
+  }
+}
+
+std::size_t KvPool::page_bytes(const Config& c, KvType type) {
+  return KvPages(0, c, type, 0).page_bytes() * c.layers;
+}
+
+std::size_t KvPool::nbytes() const {
+  std::size_t total = 0;
+  for (const KvPages& pages : pages_) total += pages.nbytes();
+  return total;
+}
+
+std::size_t KvPool::free_pages() const {
+  std::size_t least = total_;
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    if (counts_[kind] != 0) least = std::min(least, pages_[kind].free());
+  }
+  return least;
+}
+
+bool KvPool::must_copy(const PageTable& table, std::size_t kind) const {
+  if (counts_[kind] == 0 || table.length % kPage == 0) return false;
+  return pages_[kind].is_shared(table.pages[kind][table.length / kPage]);
+}
+
+std::size_t KvPool::lacking(const PageTable& table, std::size_t n) const {
+  const std::size_t copies = must_copy(table, kFull) || must_copy(table, kWindowed);
+  return pages_for(table.length + n) - pages_for(table.length) + copies;
+}
+
+void KvPool::extend(PageTable& table, std::size_t n) {
+  const std::size_t count = pages_for(table.length + n);
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    if (counts_[kind] == 0) continue;
+    KvPages& pages = pages_[kind];
+    if (must_copy(table, kind)) {
+      PageId& last = table.pages[kind][table.length / kPage];
+      const PageId own = pages.take();
+      pages.copy(last, own);
+      pages.give_back(last);
+      last = own;
+    }
+    while (table.pages[kind].size() < count) table.pages[kind].push_back(pages.take());
+  }
+}
+
+void KvPool::truncate(PageTable& table, std::size_t length) {
+  length = std::min(length, table.length);
+  // Where the next token's window begins.
+  const std::size_t begin = length >= window_ ? length + 1 - window_ : 0;
+  if (begin < table.window_begin) length = 0;
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    std::vector<PageId>& held = table.pages[kind];
+    while (held.size() > pages_for(length)) {
+      if (held.back() != kNoPage) pages_[kind].give_back(held.back());
+      held.pop_back();
+    }
+  }
+  table.length = length;
+  if (length == 0) table.window_begin = 0;
+}
+
+void KvPool::release_behind_window(PageTable& table) {
+  const std::size_t kept = window_ + kTruncatable;
+  if (counts_[kWindowed] == 0 || table.length <= kept) return;
+  const std::size_t first = (table.length - kept) / kPage;
+  for (std::size_t page = table.window_begin / kPage; page < first; ++page) {
+    PageId& id = table.pages[kWindowed][page];
+    pages_[kWindowed].give_back(id);
+    id = kNoPage;
+  }
+  table.window_begin = std::max(table.window_begin, first * kPage);
+}
+
+PageTable KvPool::fork(const PageTable& table) {
+  PageTable same = table;
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    std::vector<PageId>& held = same.pages[kind];
+    // Pages that were taken for tokens yet to come stay with the other.
+    held.resize(std::min(held.size(), pages_for(table.length)));
+    for (const PageId page : held) {
+      if (page != kNoPage) pages_[kind].share(page);
+    }
+  }
+  return same;
+}
+
+Pages KvPool::share(const PageTable& table, std::size_t page) {
+  Pages shared;
+  shared.fill(kNoPage);
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    if (counts_[kind] == 0) continue;
+    shared[kind] = table.pages[kind][page];
+    if (shared[kind] != kNoPage) pages_[kind].share(shared[kind]);
+  }
+  return shared;
+}
+
+void KvPool::give_back(const Pages& pages) {
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    if (pages[kind] != kNoPage) pages_[kind].give_back(pages[kind]);
+  }
+}
+
+void KvPool::adopt(PageTable& table, const std::vector<Pages>& pages) {
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    if (counts_[kind] == 0) continue;
+    for (const Pages& each : pages) {
+      pages_[kind].share(each[kind]);
+      table.pages[kind].push_back(each[kind]);
+    }
+  }
+  table.length = pages.size() * kPage;
+  release_behind_window(table);
+}
+
+std::size_t KvPool::saved_bytes(std::size_t length, std::size_t window_begin) const {
+  std::size_t bytes = 0;
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    const std::size_t pages = length / kPage - first_page(kind, window_begin);
+    bytes += counts_[kind] * pages * pages_[kind].page_bytes();
+  }
+  return bytes;
+}
+
+std::vector<std::byte> KvPool::bytes_of(const PageTable& table) const {
+  const std::size_t full = table.length / kPage;
+  // A window may begin behind the last full page.
+  const std::size_t begin = std::min(table.window_begin, full * kPage);
+  std::vector<std::byte> bytes(saved_bytes(full * kPage, begin));
+  std::byte* to = bytes.data();
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    const KvPages& pages = pages_[kind];
+    for (std::size_t layer = 0; layer < counts_[kind]; ++layer) {
+      for (std::size_t p = first_page(kind, begin); p < full; ++p) {
+        const std::byte* from = pages.page(layer, table.pages[kind][p]);
+        to = std::copy(from, from + pages.page_bytes(), to);
+      }
+    }
+  }
+  return bytes;
+}
+
+void KvPool::restore(PageTable& table, std::size_t length, std::size_t window_begin,
+                     const std::byte* bytes) {
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    if (counts_[kind] == 0) continue;
+    KvPages& pages = pages_[kind];
+    const std::size_t first = first_page(kind, window_begin);
+    std::vector<PageId>& held = table.pages[kind];
+    held.assign(first, kNoPage);
+    while (held.size() < length / kPage) held.push_back(pages.take());
+    for (std::size_t layer = 0; layer < counts_[kind]; ++layer) {
+      for (std::size_t p = first; p < held.size(); ++p, bytes += pages.page_bytes()) {
+        std::copy(bytes, bytes + pages.page_bytes(), pages.keys(layer, held[p], 0));
+      }
+    }
+  }
+  table.length = length;
+  table.window_begin = window_begin;
+}
+
+}  // namespace ggmlkit::engine

@@ -1,0 +1,47 @@
+"""Who watches the activations that enter a model's matrices, such as importance and Hessians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ggmlkit import _core
+from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Is given the names of matrices, and float32 (tokens, columns) that they are multiplied with.
+Observer = Callable[[tuple[str, ...], "NDArray[np.float32]"], object]
+
+_MATRICES = {
+    _core.Input.ATTN_NORM: ("attn_q", "attn_k", "attn_v"),
+    _core.Input.ATTENDED: ("attn_output",),
+    _core.Input.FFN_NORM: ("ffn_gate", "ffn_up"),
+    _core.Input.HIDDEN: ("ffn_down",),
+}
+
+
+class Observing:
+    """Calls an observer as the engine does.
+
+    Attributes:
+        error: that the observer raised.
+    """
+
+    def __init__(self, observer: Observer, has_output: bool) -> None:
+        self._observer = observer
+        self._output = OUTPUT if has_output else EMBEDDINGS  # which is used in its place
+        self.error: BaseException | None = None
+
+    def __call__(self, layer: int, input: _core.Input, x: NDArray[np.float32]) -> None:
+        parts = _MATRICES.get(input)
+        names: tuple[str, ...] = (self._output,)
+        if parts is not None:
+            names = tuple(f"blk.{layer}.{part}.weight" for part in parts)
+        try:
+            self._observer(names, x)
+        except BaseException as error:
+            self.error = error
+            raise

@@ -1,0 +1,122 @@
+"""A prompt that the scheduler generates for, and the stream of its tokens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ggmlkit.engine.completion import Completion, Token
+from ggmlkit.engine.generation import Stats
+from ggmlkit.errors import GgmlkitError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
+    from ggmlkit.engine.sampling import SamplingParams
+    from ggmlkit.engine.sequence import Adapter, Sequence
+
+
+@dataclass(eq=False)
+class Request:
+    """A prompt, what became of it, and who waits for it.
+
+    Attributes:
+        ids: the prompt, then the tokens that were drawn.
+        limit: tokens that may follow.
+        tokens: drawn; None at the end, or what went wrong.
+        given_up: nobody waits for it any more.
+        held: of the ids, that its sequence has computed.
+    """
+
+    ids: list[int]
+    params: SamplingParams
+    adapter: Adapter | None
+    limit: int
+    tokens: SimpleQueue[Token | GgmlkitError | None] = field(default_factory=SimpleQueue)
+    stats: Stats = field(default_factory=Stats)
+    given_up: bool = False
+    sequence: Sequence | None = None
+    completion: Completion | None = None
+    held: int = 0
+    since: float = field(default_factory=time.perf_counter)
+
+    @property
+    def missing(self) -> int:
+        """Ids that are still to be computed."""
+        return len(self.ids) - self.held
+
+    def hold(self, sequence: Sequence) -> None:
+        """Go on with a sequence that has computed a beginning of the ids."""
+        self.sequence = sequence
+        self.held = len(sequence)
+        if self.completion is None:
+            self.stats.cached_tokens = self.held
+            self.stats.prompt_tokens = self.missing
+
+    def let_go(self) -> None:
+        """Give the pages back."""
+        if self.sequence is not None:
+            self.sequence.close()
+            self.sequence = None
+            self.held = 0
+
+    def take(self, token: Token) -> None:
+        """The next token."""
+        self.ids.append(token.id)
+        self.stats.decode_tokens += 1
+        self.stats.decode_seconds = time.perf_counter() - self.since
+        self.tokens.put(token)
+
+
+class Stream:
+    """The tokens of one prompt as they are drawn; :meth:`Scheduler.submit` makes it.
+
+    Iterating gives each :class:`ggmlkit.Token` when it is there. A stream that is closed, or no
+    longer referred to, is given up: its pages go back.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    @property
+    def stats(self) -> Stats:
+        """Its work so far; the prompt's time includes the wait for its turn."""
+        return self._request.stats
+
+    def __iter__(self) -> Iterator[Token]:
+        return self
+
+    def __next__(self) -> Token:
+        found = self._request.tokens.get()
+        if isinstance(found, Token):
+            return found
+        self._request.tokens.put(found)  # for whoever asks again
+        if found is None:
+            raise StopIteration
+        raise found
+
+    def text(self) -> str:
+        """All the text; waits for the end."""
+        return "".join(token.text for token in self)
+
+    def close(self) -> None:
+        """Give it up. Twice is no error."""
+        self._request.given_up = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()

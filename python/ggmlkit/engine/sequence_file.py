@@ -1,0 +1,112 @@
+"""Sequences in files: tokens, and the full pages of their keys and values.
+
+The container is gguf: the tokens are metadata, the pages one tensor of bytes. The tokens behind the
+last full page are computed again when a sequence is loaded, which gives the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ggmlkit import _core
+from ggmlkit.errors import CacheFullError, FormatError, ModelError
+from ggmlkit.io import open as open_file
+from ggmlkit.io import save
+from ggmlkit.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+_TYPE = "sequence"
+_PREFIX = "ggmlkit.sequence."
+_PAGES = "kv_pages"
+_SAMPLE = 4096  # bytes of each end of a tensor that make a model's fingerprint
+
+
+def fingerprint(
+    tensors: Mapping[str, Tensor], settings: Mapping[str, object], adapter: str | None
+) -> str:
+    """What keys and values depend on, as a digest: weights (samples of them), settings, adapter."""
+    digest = hashlib.sha256(repr((sorted(settings.items()), adapter)).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(repr((name, tensor.type.name, tensor.shape)).encode())
+        data = tensor.data
+        digest.update(data[:_SAMPLE].tobytes())
+        digest.update(data[len(data) - min(len(data), _SAMPLE) :].tobytes())
+    return digest.hexdigest()
+
+
+def write(
+    path: str | os.PathLike[str], sequence: _core.Sequence, tokens: NDArray[np.int32], model: str
+) -> None:
+    """A sequence to a file, which is replaced; `model` is the fingerprint."""
+    pages = sequence.save()
+    metadata: dict[str, Any] = {
+        "general.type": _TYPE,
+        f"{_PREFIX}model": model,
+        f"{_PREFIX}window_begin": min(sequence.window_begin, _whole(len(tokens))),
+    }
+    if len(tokens):
+        metadata[f"{_PREFIX}tokens"] = tokens
+    tensors = [Tensor("i8", (pages.size,), pages, _PAGES)] if pages.size else []
+    save(path, tensors, metadata, container="gguf")
+
+
+def read(
+    path: str | os.PathLike[str],
+    engine: _core.Engine,
+    adapter: _core.Adapter | None,
+    model: str,
+) -> tuple[_core.Sequence, NDArray[np.int32]]:
+    """The sequence of the full pages in a file, and all its tokens.
+
+    Raises:
+        FormatError: the file is not a sequence's, or is damaged.
+        ModelError: it is another model's, or was made with other settings or another adapter.
+        CacheFullError: the cache has too few free pages.
+    """
+    with open_file(path) as file:
+        metadata = file.metadata
+        if metadata.get("general.type") != _TYPE:
+            raise FormatError(file.path, None, "the file does not hold a sequence")
+        if metadata.get(f"{_PREFIX}model") != model:
+            raise ModelError(
+                f"{file.path}: the sequence was computed by another model, or with another "
+                "kv_type, activation_bits or adapter"
+            )
+        tokens = _tokens(file.path, metadata)
+        begin = metadata.get(f"{_PREFIX}window_begin")
+        if not isinstance(begin, int) or not 0 <= begin <= len(tokens):
+            raise FormatError(file.path, None, f"{_PREFIX}window_begin is not a position")
+        pages = file[_PAGES].data if _PAGES in file else np.empty(0, np.uint8)
+        try:
+            found = engine.load(adapter, tokens[: _whole(len(tokens))], begin, pages)
+        except _core.OutOfPages as error:
+            raise CacheFullError(str(error)) from None
+        except ValueError as error:
+            raise FormatError(file.path, None, f"{_PAGES}: {error}") from None
+    return found, tokens
+
+
+def _tokens(path: Any, metadata: Mapping[str, Any]) -> NDArray[np.int32]:
+    values = metadata.get(f"{_PREFIX}tokens", ())
+    try:
+        tokens = np.asarray(values)
+        if tokens.size == 0:
+            return np.empty(0, np.int32)
+        if tokens.ndim == 1 and tokens.dtype.kind in "iu":
+            return tokens.astype(np.int32)
+    except (TypeError, ValueError):
+        pass
+    raise FormatError(path, None, f"{_PREFIX}tokens is not a list of token ids")
+
+
+def _whole(tokens: int) -> int:
+    return tokens // _core.KV_PAGE * _core.KV_PAGE

@@ -1,0 +1,51 @@
+"""Token ids that callers give, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ggmlkit.arguments import shown
+from ggmlkit.arrays import integer_row
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, OutOfRangeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ggmlkit.engine.sequence import TokenIds
+    from ggmlkit.text.tokenizer import Tokenizer
+
+
+def token_ids(tokens: TokenIds, vocab: int) -> NDArray[np.int32]:
+    """Ids as the engine takes them: int32 ``(tokens,)``.
+
+    Raises:
+        ArgumentError: they are not whole numbers of a vocabulary of this size, or none.
+    """
+    ids = integer_row(tokens, "tokens")
+    # Checked before narrowing: 2**32 must not turn into token 0.
+    bad = ids[(ids < 0) | (ids >= vocab)]
+    if bad.size:
+        raise OutOfRangeError(f"token {bad[0]} is not in the vocabulary of {vocab} tokens")
+    return ids.astype(np.int32)
+
+
+def prompt_ids(prompt: str | TokenIds, vocab: int, tokenizer: Callable[[], Tokenizer]) -> list[int]:
+    """Ids of a prompt: text, or ids as they are.
+
+    Raises:
+        ArgumentError: it has no tokens, one is outside the vocabulary, or it is another thing.
+    """
+    try:
+        if isinstance(prompt, (bytes, bytearray)):  # which would pass for ids
+            raise TypeError
+        ids = tokenizer().encode(prompt) if isinstance(prompt, str) else list(map(index, prompt))
+    except TypeError:
+        raise ArgumentTypeError(f"prompt must be a str or token ids, not {shown(prompt)}") from None
+    if not ids:
+        raise ArgumentError("there is nothing to continue: the prompt has no tokens")
+    token_ids(ids, vocab)
+    return ids
