@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 import ggmlkit as gk
 from bench import Bench, Outcome, Step
-from ggmlkit.engine.llama import ACTIVATION_BITS
+from ggmlkit.engine.model import ACTIVATION_BITS
 from inputs import REAL
 from measure import OURS, Comparison
 from peers import LLAMA_CPP

@@ -19,6 +19,7 @@ from typing import Any
 
 import builds
 import conversion
+import engine
 import fuzzing
 import ggmlkit
 import grouped
@@ -43,7 +44,7 @@ from shapes import SHAPES
 _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
-    memory, quality, processes, tokenizing, conversion, speed, grouped, products, growth,
+    memory, quality, processes, tokenizing, conversion, speed, engine, grouped, products, growth,
 )  # fmt: skip
 
 

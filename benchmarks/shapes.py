@@ -38,6 +38,7 @@ SHAPES = {
     "213M": Shape(1024, 16, 16, 4, 2816, 32000, tied=True),  # all widths multiples of 256
     "362M": Shape(960, 32, 15, 5, 2560, 49152, tied=True),
     "1.1B": Shape(2048, 22, 32, 4, 5632, 32000, tied=False),  # TinyLlama
+    "7B": Shape(4096, 32, 32, 32, 11008, 32000, tied=False),  # LLaMA
 }
 
 
