@@ -45,6 +45,12 @@ class Picture:
             f'fill="{_INK}">{label}</text>'
         )
 
+    def line(self, x: float, y: float, to_x: float, to_y: float) -> None:
+        """From one point to another."""
+        self.parts.append(
+            f'<path d="M{x:g} {y:g}L{to_x:g} {to_y:g}" stroke="#888888" stroke-width="0.8"/>'
+        )
+
     def svg(self) -> str:
         """The whole document, on a white ground so that it reads on dark pages too."""
         head = (
@@ -151,6 +157,31 @@ def keys() -> Picture:
     return picture
 
 
+def pages() -> Picture:
+    """Pages of the key-value cache that two sequences share, and a step that appends to both."""
+    picture = Picture(770, 250)
+    names = ("positions 0 to 63", "64 to 127", "128 …")
+    wide = 6 * _CELL
+    for y, name in ((30, "sequence a"), (190, "b = a.fork()")):
+        picture.text(10, y + 15, name)
+        for i, label in enumerate(names):
+            picture.box(120 + i * wide, y, wide, label, _PLAIN)
+    picture.text(10, 125, "pages")
+    own = ("page 9", "page 2, a copy")
+    labels = ("page 7, counted twice", "page 4, counted twice", *own)
+    for i, label in enumerate(labels):
+        picture.box(120 + i * (wide + 10), 110, wide, label, _COLOURS[0 if i < 2 else i - 1])
+    picture.text(525, 45, "a step appends 8 tokens here,")
+    picture.text(525, 205, "and 1 token there: b copies its last")
+    picture.text(525, 221, "page first, as a shares it")
+    for i in range(3):
+        x = 120 + (i + 0.5) * wide
+        to = 120 + i * (wide + 10) + wide / 2
+        picture.line(x, 52, to, 110)
+        picture.line(x, 190, to if i < 2 else to + wide + 10, 132)
+    return picture
+
+
 # Fields of a block in order, with their bytes; "d" is a scale and "m" a minimum, both float16.
 Fields = tuple[tuple[str, int], ...]
 FAMILIES: dict[str, dict[str, Fields]] = {
@@ -221,6 +252,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "panel": panel,
     "registers": registers,
     "keys": keys,
+    "pages": pages,
     **{name: partial(blocks, family) for name, family in FAMILIES.items()},
 }
 
