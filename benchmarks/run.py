@@ -22,10 +22,10 @@ import conversion
 import engine
 import fuzzing
 import ggmlkit
-import grouped
 import growth
 import machine
 import memory
+import nested_scales
 import peer_tests
 import peers
 import processes
@@ -44,7 +44,8 @@ from shapes import SHAPES
 _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
-    memory, quality, processes, tokenizing, conversion, speed, engine, grouped, products, growth,
+    memory, quality, processes, tokenizing, conversion, speed, engine, nested_scales, products,
+    growth,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import fuzzing
 import ggmlkit as gk
-import grouped
+import nested_scales
 from conversion import watched
 from fit import fitted, growths
 from inputs import cost
@@ -109,7 +109,7 @@ def test_growth_is_fitted_for_each_system_that_has_two_points() -> None:
 
 
 def test_widths_of_the_grouped_shape_are_whole_blocks() -> None:
-    shape = SHAPES[grouped.SIZE]
+    shape = SHAPES[nested_scales.SIZE]
     assert all(width % 256 == 0 for width in (shape.dim, shape.ffn))
 
 

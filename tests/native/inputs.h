@@ -247,4 +247,11 @@ class Panels {
   std::vector<std::uint32_t> counts_;
 };
 
+// Small whole numbers, which all float types hold: exact in any order of summation.
+inline std::vector<float> small_numbers(std::size_t n, Random& random) {
+  std::vector<float> x(n);
+  for (float& v : x) v = static_cast<float>(whole(random, -16, 16));
+  return x;
+}
+
 }  // namespace ggmlkit::check
