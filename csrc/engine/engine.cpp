@@ -99,6 +99,12 @@ std::size_t Engine::free_positions() {
   return (pool_.free_pages() + prefixes_.evictable()) * kPage;
 }
 
+std::size_t Engine::nbytes() {
+  const std::lock_guard<FairMutex> turn(turn_);
+  const std::lock_guard<std::mutex> pages(pages_);
+  return pool_.nbytes() + decoder_.nbytes();
+}
+
 void Engine::end(Sequence& sequence) { truncate(sequence, 0); }
 
 void Engine::take_pages(const std::vector<Piece>& pieces) {

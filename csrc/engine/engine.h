@@ -117,7 +117,7 @@ class Engine {
   // Those that no sequence holds.
   std::size_t free_positions();
   const Config& config() const { return decoder_.config(); }
-  std::size_t nbytes() const { return pool_.nbytes() + decoder_.nbytes(); }
+  std::size_t nbytes();
   // Gives a sequence's pages back; it is not used after.
   void end(Sequence& sequence);
 
