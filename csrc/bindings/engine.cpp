@@ -270,9 +270,8 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("positions", [](OwningEngine& e) { return e.engine.positions(); })
       .def_property_readonly("free_positions",
                              [](OwningEngine& e) { return e.engine.free_positions(); })
-      .def_property_readonly("nbytes", [](OwningEngine& e) {
-        return unlocked([&] { return e.engine.nbytes(); });
-      });
+      .def_property_readonly(
+          "nbytes", [](OwningEngine& e) { return unlocked([&] { return e.engine.nbytes(); }); });
 }
 
 }  // namespace ggmlkit
