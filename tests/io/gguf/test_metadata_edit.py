@@ -174,7 +174,7 @@ def test_impossible_edits_are_refused(tmp_path: Path) -> None:
         with pytest.raises(gk.ConversionError, match="not a power of two"):
             edit_metadata(path, {"general.alignment": alignment})
     for key in ("\udcff", 5):
-        with pytest.raises(gk.ArgumentError, match="a key of metadata must"):
+        with pytest.raises(gk.ArgumentError, match=r"a key of (metadata|changed) must"):
             edit_metadata(path, {key: "x"})  # type: ignore[dict-item]
     with pytest.raises(gk.ConversionError, match="NoneType"):
         edit_metadata(path, {"n": None})
