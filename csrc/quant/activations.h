@@ -25,8 +25,8 @@ constexpr float kEveryBlock = -1.0f;
 class Activations {
  public:
   // Blocks are quantized in two parts where they are coarser than `coarse`.
-  // Without matrix panels no tokens are converted to bfloat16: then what a token gives is independent
-  // of how many are beside it.
+  // Without matrix panels no tokens are converted to bfloat16: then what a token gives is
+  // independent of how many are beside it.
   explicit Activations(float coarse = kNoBlock, bool has_matrix_panels = true)
       : coarse_(coarse), has_matrix_panels_(has_matrix_panels && coarse != kEveryBlock) {}
 
