@@ -212,8 +212,10 @@ class Scheduler:
 
     def _prefill_tokens(self, decoding: int) -> int:
         most = max(_LEAST_PREFILL, _STEP_TOKENS - decoding)
-        if not decoding or not self._token_time:
+        if not decoding:
             return most
+        if not self._token_time:  # not measured yet
+            return min(most, 2 * _LEAST_PREFILL)
         return max(_LEAST_PREFILL, min(most, int(self._prefill_time / self._token_time)))
 
     def _computed(self, chunks: list[tuple[Request, int]]) -> NDArray[np.float32]:
