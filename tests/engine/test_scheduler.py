@@ -11,7 +11,7 @@ import pytest
 
 import ggmlkit as gk
 from decoder_models import random_adapter, random_model
-from ggmlkit.engine.generation import Stats, generated
+from ggmlkit.engine.generation import Stats, generated, room_for
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.sampling import SamplingParams
 from ggmlkit.engine.scheduler import Scheduler
@@ -32,7 +32,9 @@ def prompts(count: int, longest: int = 300) -> list[list[int]]:
 
 def alone(prompt: list[int], **settings: Any) -> list[int]:
     params = SamplingParams(**{**GREEDY, **settings})
-    return [token.id for token in generated(model(), prompt, params, None, Stats())]
+    engine = model()
+    limit = room_for(engine, prompt, params)
+    return [token.id for token in generated(engine, prompt, params, limit, None, Stats())]
 
 
 def test_each_stream_is_what_it_would_be_alone() -> None:

@@ -68,11 +68,11 @@ def generated(
     model: Model,
     prompt: list[int],
     params: SamplingParams,
+    limit: int,
     adapter: Adapter | None,
     stats: Stats,
 ) -> Iterator[Token]:
-    """The tokens that follow a prompt, which fits the context; ``stats`` keeps count."""
-    limit = room_for(model, prompt, params)
+    """At most ``limit`` tokens that follow a prompt (see `room_for`); ``stats`` keeps count."""
     vocab = model.config.vocab
     logits = np.empty((1, vocab), np.float32)
     with model.sequence(prompt, adapter) as sequence:

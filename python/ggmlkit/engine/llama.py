@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import abc
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -13,22 +12,23 @@ import numpy as np
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arguments import whole
 from ggmlkit.arrays import integer_row
+from ggmlkit.closing import Closing
 from ggmlkit.engine.generation import Stats, generated, room_for
 from ggmlkit.engine.model import Model
-from ggmlkit.engine.sampling import GenerationSettings, SamplingParams
+from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
 from ggmlkit.engine.sequence import Adapter, Chunk, Sequence, TokenIds
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, ModelError, OutOfRangeError
 from ggmlkit.io.base import ModelFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from typing_extensions import Self, Unpack  # in typing from Python 3.11 on
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
     from ggmlkit.conversion.lora.adapter import AdapterPath, Scaled
     from ggmlkit.text.tokenizer import Tokenizer
 
 
-class Llama:
+class Llama(Closing):
     """A LLaMA-family model: generate text, or compute the logits of tokens.
 
     ``with gk.Llama(path) as llm:`` closes it at the end; a closed one raises
@@ -97,17 +97,6 @@ class Llama:
         for sequence in self._sequences:
             sequence.close()
         self.model.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> NoReturn:
         raise ArgumentTypeError("a Llama can't be copied or pickled; open its file again instead")
@@ -266,18 +255,17 @@ class Llama:
             ModelError: the prompt does not fit the context.
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
-        if params is None:
-            params = SamplingParams(**settings)
-        elif settings:
-            raise ArgumentError("give either params or settings by keyword, not both")
+        params = chosen_params(params, settings)
         self.model.check_open()
         ids = self.model.prompt_ids(prompt)
-        room_for(self.model, ids, params)  # refuses at once, not when the first piece is asked for
+        limit = room_for(self.model, ids, params)  # refuses at once, not at the first piece
         self.stats = stats = Stats()
-        return self._texts(ids, params, stats)
+        return self._texts(ids, params, limit, stats)
 
-    def _texts(self, ids: list[int], params: SamplingParams, stats: Stats) -> Iterator[str]:
-        for token in generated(self.model, ids, params, self._adapter, stats):
+    def _texts(
+        self, ids: list[int], params: SamplingParams, limit: int, stats: Stats
+    ) -> Iterator[str]:
+        for token in generated(self.model, ids, params, limit, self._adapter, stats):
             if token.text:
                 yield token.text
 

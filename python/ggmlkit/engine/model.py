@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import abc
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -15,6 +14,7 @@ from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import path_text, thread_count, whole
+from ggmlkit.closing import Closing
 from ggmlkit.engine import sequence_file
 from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_unpacked
 from ggmlkit.engine.observer import Observer, Observing
@@ -32,7 +32,6 @@ from ggmlkit.io.pages import release
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from typing_extensions import Self  # in typing from Python 3.11 on
 
     from ggmlkit.conversion.lora.adapter import AdapterPath, Scaled
     from ggmlkit.text.tokenizer import Tokenizer
@@ -48,7 +47,7 @@ _LOGITS_OF = {
 }  # fmt: skip
 
 
-class Model:
+class Model(Closing):
     """A LLaMA-family model: const weights, and a cache of keys and values for many sequences.
 
     ``with`` closes it; a closed one raises :class:`ggmlkit.ClosedError`. Threads may share it.
@@ -167,17 +166,6 @@ class Model:
         self._tokenizer = None
         if self._owns_file:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> NoReturn:
         raise ArgumentTypeError("a Model can't be copied or pickled; open its file again instead")

@@ -1,4 +1,4 @@
-"""Who watches the activations that enter a model's matrices, such as importance and Hessians."""
+"""Observers: functions that see the activations that enter a model's matrices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Is given the names of matrices, and float32 (tokens, columns) that they are multiplied with.
+# Called with names of matrices and the activations that they multiply: float32 (tokens, columns).
 Observer = Callable[[tuple[str, ...], "NDArray[np.float32]"], object]
 
 _MATRICES = {

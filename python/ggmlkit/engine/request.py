@@ -6,16 +6,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ggmlkit.closing import Closing
 from ggmlkit.engine.completion import Completion, Token
 from ggmlkit.engine.generation import Stats
 from ggmlkit.errors import GgmlkitError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self  # in typing from Python 3.11 on
-
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.sequence import Adapter, Sequence
 
@@ -72,7 +70,7 @@ class Request:
         self.tokens.put(token)
 
 
-class Stream:
+class Stream(Closing):
     """The tokens of one prompt as they are drawn; :meth:`Scheduler.submit` makes it.
 
     Iterating gives each :class:`ggmlkit.Token` when it is there. A stream that is closed, or no
@@ -106,17 +104,6 @@ class Stream:
     def close(self) -> None:
         """Give it up. Twice is no error."""
         self._request.given_up = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()

@@ -110,6 +110,19 @@ class SamplingParams:
         return whole(self.seed, "seed") & (2**64 - 1)
 
 
+def chosen_params(params: SamplingParams | None, settings: GenerationSettings) -> SamplingParams:
+    """``params``, or those of the settings given by keyword.
+
+    Raises:
+        ArgumentError: both are given, or a setting is out of range or of a wrong type.
+    """
+    if params is None:
+        return SamplingParams(**settings)
+    if settings:
+        raise ArgumentError("give either params or settings by keyword, not both")
+    return params
+
+
 def _within(value: object, name: str, bounds: str, is_inside: Callable[[float], bool]) -> float:
     found = number(value, name)
     if not is_inside(found):

@@ -10,22 +10,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ggmlkit import _core
 from ggmlkit.arguments import number, whole
+from ggmlkit.closing import Closing
 from ggmlkit.engine.completion import Completion
 from ggmlkit.engine.generation import NO_NUMBER, room_for
 from ggmlkit.engine.request import Request, Stream
-from ggmlkit.engine.sampling import GenerationSettings, SamplingParams
+from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
 from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, GgmlkitError, ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from typing_extensions import Self, Unpack  # in typing from Python 3.11 on
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
     from ggmlkit.engine.model import Model
     from ggmlkit.engine.sequence import Adapter, LogitsOf, Sequence, TokenIds
@@ -36,7 +36,7 @@ _STEP_TOKENS = 256
 _LEAST_PREFILL = 16
 
 
-class Scheduler:
+class Scheduler(Closing):
     """Generates for many prompts on one model, in a thread of its own.
 
     ``with gk.Scheduler(model) as scheduler:`` closes it at the end. Threads may share it.
@@ -86,10 +86,7 @@ class Scheduler:
             ModelError: the prompt does not fit the context, or the cache.
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
-        if params is None:
-            params = SamplingParams(**settings)
-        elif settings:
-            raise ArgumentError("give either params or settings by keyword, not both")
+        params = chosen_params(params, settings)
         if adapter is not None and adapter.model is not self._model:
             raise ArgumentError("the adapter is another model's; load it from this model")
         ids = self._model.prompt_ids(prompt)
@@ -123,17 +120,6 @@ class Scheduler:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ------------------------------------------------------------- its own thread
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections import abc
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
 
 from ggmlkit import _core
 from ggmlkit.arguments import whole
+from ggmlkit.closing import Closing
 from ggmlkit.errors import ClosedError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Self  # in typing from Python 3.11 on
-
 LogitsOf = Literal["none", "last", "all"]
 TokenIds = Union[abc.Sequence[int], "NDArray[np.integer[Any]]"]
 
@@ -59,7 +57,7 @@ class Adapter:
         return self.compiled.nbytes
 
 
-class Sequence:
+class Sequence(Closing):
     """Tokens, and their keys and values; :meth:`Model.sequence` makes one.
 
     Its pages of the cache go back when it is closed or no longer referred to. One call at a time
@@ -117,17 +115,6 @@ class Sequence:
         if self._compiled is None:
             raise ClosedError("the sequence is closed; start another one")
         return self._compiled
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         if self._compiled is None:

@@ -1,7 +1,8 @@
 """Sequences in files: tokens, and the full pages of their keys and values.
 
-The container is gguf: the tokens are metadata, the pages one tensor of bytes. The tokens behind the
-last full page are computed again when a sequence is loaded, which gives the same bits.
+The file is a gguf file. The tokens are metadata; the pages are one tensor of bytes. Tokens after
+the last full page have no page in the file: they are computed again when the sequence is loaded,
+with the same bits.
 """
 
 from __future__ import annotations

@@ -6,20 +6,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ggmlkit.arguments import counted, text
+from ggmlkit.closing import Closing
 from ggmlkit.errors import ClosedError, MissingTensorError
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
-    from typing_extensions import Self  # in typing from Python 3.11 on
+    pass  # in typing from Python 3.11 on
 
 ByteOrder = Literal["little", "big"]
 
 
-class ModelFile(Mapping[str, Tensor]):
+class ModelFile(Closing, Mapping[str, Tensor]):
     """An open model file: metadata and lazy tensors; a mapping from names to tensors.
 
     Attributes:
@@ -152,17 +152,6 @@ class ModelFile(Mapping[str, Tensor]):
     # Two open files are never equal, even if their content is: identity replaces Mapping's __eq__.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         version = "" if self.version is None else f" v{self.version}"
