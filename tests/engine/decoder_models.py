@@ -77,11 +77,11 @@ class Memory(ModelFile):
 
 
 def random_model(
-    kind: str = "f32", *, tied: bool = True, freqs: bool = False, **keys: Any
+    kind: str = "f32", *, tied: bool = True, freqs: bool = False, ffn: int = 160, **keys: Any
 ) -> Memory:
     """Grouped heads, more head elements than the model's width, heads that are partly rotated."""
     random = np.random.default_rng(5)
-    dim, heads, kv_heads, head_dim, ffn, vocab, layers = 96, 4, 2, 32, 160, 101, 2
+    dim, heads, kv_heads, head_dim, vocab, layers = 96, 4, 2, 32, 101, 2
     metadata: dict[str, Any] = {
         "general.architecture": "llama",
         "llama.block_count": layers,

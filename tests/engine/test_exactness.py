@@ -139,7 +139,10 @@ def test_adapters_of_each_sequence(tmp_path: Any) -> None:
     run(model, 4, paths)
 
 
-@pytest.mark.parametrize("kind", ["f32", "q4_0"])
-def test_few_steps(kind: str) -> None:
-    """Enough for sets of instructions that are emulated (tests/kernels/test_isa.py)."""
-    run(random_model(kind, context_length=CONTEXT), 7, steps=6)
+@pytest.mark.parametrize(("kind", "ffn"), [("f32", 160), ("q4_0", 160), ("q4_0", 2080)])
+def test_few_steps(kind: str, ffn: int) -> None:
+    """Enough for sets of instructions that are emulated (tests/kernels/test_isa.py).
+
+    2080 columns are more than a product of many tokens expands at a time.
+    """
+    run(random_model(kind, context_length=CONTEXT, ffn=ffn), 7, steps=6)

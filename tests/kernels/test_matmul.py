@@ -153,6 +153,19 @@ def test_packed_weights_give_the_same_bits(name: str, tokens: int) -> None:
     assert name in repr(packed)
 
 
+@pytest.mark.parametrize("name", [*TYPES, *GROUPED, "f16", "bf16", "f32"])
+@pytest.mark.parametrize("tokens", [4, 16, 37])
+def test_a_token_is_the_same_among_others(name: str, tokens: int) -> None:
+    """With more columns than any set expands at a time, and some tiles that stand alone."""
+    rng = np.random.default_rng(7)
+    w = gk.PackedMatrix(gk.quantize(rng.standard_normal((59, 3328)), name))
+    x = rng.standard_normal((tokens, 3328)).astype(np.float32)
+    together = gk.matmul(x, w)
+    alone = np.concatenate([gk.matmul(x[t : t + 1], w) for t in range(tokens)])
+    n = matrices.multiplied(tokens)  # in bfloat16, on AMX
+    np.testing.assert_array_equal(together[n:], alone[n:])
+
+
 @pytest.mark.parametrize("name", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"])
 @pytest.mark.parametrize("cols", [1024, 1056, 4256])
 def test_long_rows_as_stored_give_the_bits_of_packed_ones(name: str, cols: int) -> None:

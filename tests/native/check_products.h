@@ -223,7 +223,10 @@ void check_products(Checked& c) {
       check_product(c, type, rows, 32, 18);
     }
     // More blocks than any set expands at a time.
-    for (const std::size_t cols : {1024, 1056, 2080}) check_product(c, type, 9, cols, 37);
+    for (const std::size_t cols : {1024, 1056, 2080}) {
+      check_product(c, type, 9, cols, 37);
+      check_product(c, type, 41, cols, 19);
+    }
     check_product(c, type, 45, 544, 53);  // an odd number of whole panels, and of tiles
     check_product(c, type, 9, 64, 293);   // more tokens than any set takes at a time
   }
@@ -233,7 +236,10 @@ void check_products(Checked& c) {
       check_product(c, type, 13, 512, tokens);
       check_product(c, type, tokens + 16, 256, 3);
     }
-    for (const std::size_t cols : {1024, 1280, 2304}) check_product(c, type, 9, cols, 37);
+    for (const std::size_t cols : {1024, 1280, 2304}) {
+      check_product(c, type, 9, cols, 37);
+      check_product(c, type, 41, cols, 19);
+    }
     check_product(c, type, 45, 768, 53);
   }
   for (const Type type :

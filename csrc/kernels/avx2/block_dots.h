@@ -2,74 +2,28 @@
 // numbers.
 #pragma once
 
-#include <utility>
-
 #include "kernels/avx2/lanes.h"
-#include "kernels/generic/dot_steps.h"
-#include "kernels/generic/tile_weights.h"
+#include "kernels/generic/tile_ranges.h"
 
 namespace ggmlkit::avx2 {
 namespace {
 
 using L = Lanes256;
-template <PackedKind kind>
-using Dot = Maddubs<L, kind>;
-
-constexpr std::size_t kTileRows = L::rows;
-constexpr std::size_t kVector = 4 * kTileRows;
-
 inline __m256i broadcast4(const std::int8_t* a) { return L::broadcast32(load_at<std::int32_t>(a)); }
 
-// f(0), …, f(N - 1) with numbers known to the compiler.
-template <class Function, int... i>
-[[gnu::always_inline]] inline void each(Function f, std::integer_sequence<int, i...>) {
-  (f(std::integral_constant<int, i>()), ...);
-}
-template <int N, class Function>
-[[gnu::always_inline]] inline void each(Function f) {
-  each(f, std::make_integer_sequence<int, N>());
-}
-
-// ---------------------------------------------------------------- where weights come from
-
-// Quads unpacked from a tile at each use.
-template <PackedKind kind>
-struct FromTile {
-  TileBlocks<L, kind> tile;
-
-  template <int k>
-  [[gnu::always_inline]] __m256i quad(std::size_t b) const {
-    return Dot<kind>::weights(tile.template quad<k>(b));
-  }
-};
-
-// Quads expanded to bytes before: eight vectors a block, in order.
-struct FromBytes {
-  const std::byte* quants;
-
-  template <int k>
-  [[gnu::always_inline]] __m256i quad(std::size_t b) const {
-    return L::load(quants + (8 * b + k) * kVector);
-  }
+// What products with packed tiles need to know of this set; see generic/tile_ranges.h.
+struct Avx2 {
+  using Lanes = Lanes256;
+  template <PackedKind kind>
+  using Dot = Maddubs<L, kind>;
+  // Eight sums, the weights of two quads and a broadcast activation fill the sixteen registers.
+  static constexpr int tiles = 2;
+  static constexpr int tokens = 4;
+  static constexpr bool expands_bytes = false;
 };
 
 template <PackedKind kind>
-inline void expand(const FromTile<kind>& from, std::size_t blocks, std::byte* out) {
-  for (std::size_t b = 0; b < blocks; ++b, out += 8 * kVector) {
-    each<8>([&](auto k) {
-      _mm256_store_si256(reinterpret_cast<__m256i*>(out + k * kVector),
-                         from.template quad<decltype(k)::value>(b));
-    });
-  }
-}
-
-// ---------------------------------------------------------------- dot products of one block
-
-// The quads of a part of a block in the order of their unpacking: i and i + 4 share their nibbles.
-template <PackedKind kind>
-constexpr int nth_quad(int part, int i) {
-  return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
-}
+using Dot = Avx2::Dot<kind>;
 
 // What Dot<kind> sums over a part of block b, for R tiles and T tokens from slot s of a panel of W,
 // whose quantized block i it is.
@@ -85,7 +39,7 @@ template <PackedKind kind, int part, int T, int W, class Source, int R>
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) sum[r][t] = start;
   }
-  each<8 / Packed<kind>::parts>([&](auto n) {
+  each<kQuadsOfPart<kind>>([&](auto n) {
     constexpr int k = nth_quad<kind>(part, decltype(n)::value);
     __m256i weights[R];
 #pragma GCC unroll 8

@@ -1,4 +1,4 @@
-// 256-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has eight rows, a
+// 256-bit vectors for kernels/generic/tile_weights.h and tile_ranges.h: a tile has eight rows, a
 // 32-bit lane each.
 #pragma once
 
@@ -19,6 +19,7 @@ struct Lanes256 {
   static Int load(const std::byte* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
+  static void store(std::byte* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   static Int broadcast8(int x) { return _mm256_set1_epi8(static_cast<char>(x)); }
   static Int broadcast16(int x) { return _mm256_set1_epi16(static_cast<short>(x)); }
   static Int broadcast32(std::int32_t x) { return _mm256_set1_epi32(x); }
@@ -74,11 +75,13 @@ struct Lanes256 {
   }
   static Float multiply(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  // The first n floats of a vector; all if it has no more.
+  static Float load(const float* p, std::size_t n) {
+    return n >= rows ? _mm256_loadu_ps(p) : load_some(p, n);
+  }
   static void store(float* p, Float v, std::size_t n) {
     if (n >= rows) return _mm256_storeu_ps(p, v);
-    float lanes[rows];
-    _mm256_storeu_ps(lanes, v);
-    std::memcpy(p, lanes, n * sizeof(float));
+    store_some(p, v, n);
   }
 
   // Holds a sum in its register: the compiler would rather compute all products first, add them as
@@ -86,6 +89,17 @@ struct Lanes256 {
   static void hold(Int& x) { asm("" : "+x"(x)); }
 
  private:
+  // Apart, or every product would have its own copy of these.
+  [[gnu::noinline]] static Float load_some(const float* p, std::size_t n) {
+    float lanes[rows] = {};
+    std::memcpy(lanes, p, n * sizeof(float));
+    return _mm256_loadu_ps(lanes);
+  }
+  [[gnu::noinline]] static void store_some(float* p, Float v, std::size_t n) {
+    float lanes[rows];
+    _mm256_storeu_ps(lanes, v);
+    std::memcpy(p, lanes, n * sizeof(float));
+  }
   static __m128i eight(const std::byte* p) {
     return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   }

@@ -1,4 +1,4 @@
-// 512-bit vectors for kernels/generic/tile_weights.h and tile_matmul.h: a tile has sixteen rows, a
+// 512-bit vectors for kernels/generic/tile_weights.h and tile_ranges.h: a tile has sixteen rows, a
 // 32-bit lane each.
 #pragma once
 
@@ -16,6 +16,7 @@ struct Lanes512 {
 
   static Int zero() { return _mm512_setzero_si512(); }
   static Int load(const std::byte* p) { return _mm512_loadu_si512(p); }
+  static void store(std::byte* p, Int v) { _mm512_storeu_si512(p, v); }
   static Int broadcast8(int x) { return _mm512_set1_epi8(static_cast<char>(x)); }
   static Int broadcast16(int x) { return _mm512_set1_epi16(static_cast<short>(x)); }
   static Int broadcast32(std::int32_t x) { return _mm512_set1_epi32(x); }
@@ -69,9 +70,13 @@ struct Lanes512 {
   }
   static Float multiply(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  // The first n floats of a vector; all if it has no more.
+  static Float load(const float* p, std::size_t n) {
+    return n >= rows ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(first(n), p);
+  }
   static void store(float* p, Float v, std::size_t n) {
     if (n >= rows) return _mm512_storeu_ps(p, v);
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), v);
+    _mm512_mask_storeu_ps(p, first(n), v);
   }
 
   // Holds a sum in its register: the compiler would rather compute all products first, add them as
@@ -83,6 +88,7 @@ struct Lanes512 {
   }
 
  private:
+  static __mmask16 first(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static __m128i sixteen(const std::byte* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }

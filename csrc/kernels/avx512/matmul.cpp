@@ -15,12 +15,13 @@ struct Avx512 {
   using Dot = Maddubs<Lanes, kind>;
   static constexpr int tiles = 2;
   static constexpr int tokens = 8;
+  static constexpr bool expands_bytes = true;
 };
 
 }  // namespace
 
 void fill_matmul(KernelTable& table) {
-  fill_matmul_tiles<Avx512>(table);
+  fill_tile_matmul<Avx512, TileProduct>(table);
   fill_stored_products<Avx512>(table);
 }
 

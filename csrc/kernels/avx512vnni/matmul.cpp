@@ -16,12 +16,13 @@ struct Avx512Vnni {
   using Dot = Dpbusd<Lanes, kind>;
   static constexpr int tiles = 2;
   static constexpr int tokens = 8;
+  static constexpr bool expands_bytes = true;
 };
 
 KernelTable make() {
   KernelTable table = avx512_table();
   table.name = "avx512vnni";
-  fill_matmul_tiles<Avx512Vnni>(table);
+  fill_tile_matmul<Avx512Vnni, TileProduct>(table);
   fill_stored_products<Avx512Vnni>(table);
   return table;
 }

@@ -16,12 +16,13 @@ struct AvxVnni {
   using Dot = Dpbusd<Lanes, kind>;
   static constexpr int tiles = 2;
   static constexpr int tokens = 4;
+  static constexpr bool expands_bytes = true;
 };
 
 KernelTable make() {
   KernelTable table = avx2_table();
   table.name = "avxvnni";
-  fill_matmul_tiles<AvxVnni>(table);
+  fill_tile_matmul<AvxVnni, TileProduct>(table);
   fill_stored_products<AvxVnni>(table);
   return table;
 }

@@ -7,24 +7,12 @@
 
 #include <algorithm>
 #include <type_traits>
-#include <utility>
-
 #include "core/convert.h"
+#include "kernels/generic/each.h"
 #include "kernels/layouts/kv_group.h"
 
 namespace ggmlkit {
 namespace {  // see core/convert.h: nothing here may be shared between instruction sets
-
-// Calls f with 0 … N - 1 as constants: of arrays that no variable ever indexes, the compiler keeps
-// every element in a register.
-template <class F, int... i>
-inline void for_constants(std::integer_sequence<int, i...>, F f) {
-  (f(std::integral_constant<int, i>()), ...);
-}
-template <int N, class F>
-inline void unrolled(F f) {
-  for_constants(std::make_integer_sequence<int, N>(), f);
-}
 
 // Calls f(first row, number of rows as a constant): `most` at a time while there are as many, then
 // what is left.
@@ -66,17 +54,17 @@ struct KvSums {
   static void add_products(Float (&sum)[R][H], Row row, Vector vector) {
     if constexpr (R < H) {
       Float held[R];
-      unrolled<R>([&](auto r) { held[r] = row(r); });
-      unrolled<H>([&](auto h) {
+      each<R>([&](auto r) { held[r] = row(r); });
+      each<H>([&](auto h) {
         const Float v = vector(h);
-        unrolled<R>([&](auto r) { sum[r][h] = V::multiply_add(held[r], v, sum[r][h]); });
+        each<R>([&](auto r) { sum[r][h] = V::multiply_add(held[r], v, sum[r][h]); });
       });
     } else {
       Float held[H];
-      unrolled<H>([&](auto h) { held[h] = vector(h); });
-      unrolled<R>([&](auto r) {
+      each<H>([&](auto h) { held[h] = vector(h); });
+      each<R>([&](auto r) {
         const Float a = row(r);
-        unrolled<H>([&](auto h) { sum[r][h] = V::multiply_add(a, held[h], sum[r][h]); });
+        each<H>([&](auto h) { sum[r][h] = V::multiply_add(a, held[h], sum[r][h]); });
       });
     }
   }
@@ -92,18 +80,18 @@ struct KvSums {
     const std::size_t stride = kv_group_bytes(type, d);
     const auto group_of = [=](int h) { return keys + h / kOfGroup * stride; };
     Float sum[R][H];
-    unrolled<R>([&](auto r) { unrolled<H>([&](auto h) { sum[r][h] = V::broadcast(0.0f); }); });
+    each<R>([&](auto r) { each<H>([&](auto h) { sum[r][h] = V::broadcast(0.0f); }); });
     for (std::size_t j = begin; j < end; ++j) {
       add_products(
           sum, [&](auto r) { return V::broadcast(q[r * d + j]); },
           [&](auto h) { return load(group_of(h), key_at(h % kOfGroup * kLanes, j)); });
     }
-    unrolled<H>([&](auto h) {
+    each<H>([&](auto h) {
       Float scale = V::broadcast(1.0f);
       if constexpr (type == KvType::q8_0) {
         scale = V::halves(group_of(h) + kv_scale_at(h % kOfGroup * kLanes, begin / kBlock, d));
       }
-      unrolled<R>([&](auto r) {
+      each<R>([&](auto r) {
         float* at = scores + r * ld + kLanes * h;
         const Float before = begin == 0 ? V::broadcast(0.0f) : V::load(at);
         V::store(at, V::multiply_add(scale, sum[r][h], before));
@@ -145,8 +133,8 @@ struct KvSums {
     constexpr int blocks = std::max(1, C * kLanes / block);
     const std::size_t stride = kv_group_bytes(type, d);
     Float sum[R][C];
-    unrolled<R>([&](auto r) {
-      unrolled<C>([&](auto c) { sum[r][c] = V::load(out + r * d + column + kLanes * c); });
+    each<R>([&](auto r) {
+      each<C>([&](auto c) { sum[r][c] = V::load(out + r * d + column + kLanes * c); });
     });
     float scales[blocks][kKvGroup];  // of the blocks that the columns fall into
     for (std::size_t first = 0; first < positions; first += kKvGroup, values += stride) {
@@ -168,8 +156,8 @@ struct KvSums {
             });
       }
     }
-    unrolled<R>([&](auto r) {
-      unrolled<C>([&](auto c) { V::store(out + r * d + column + kLanes * c, sum[r][c]); });
+    each<R>([&](auto r) {
+      each<C>([&](auto c) { V::store(out + r * d + column + kLanes * c, sum[r][c]); });
     });
   }
 

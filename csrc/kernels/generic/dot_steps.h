@@ -80,7 +80,8 @@ struct Dpbusd {
     if constexpr (offset == 0) {
       return L::zero();
     } else if constexpr (Packed<kind>::parts == 1) {
-      return L::broadcast32(-offset * a.sum);
+      // A sum fits the lower half of its lane.
+      return L::madd(L::broadcast32(a.sum), L::broadcast32(-offset & 0xffff));
     } else {
       return L::madd(start16<L, kind, offset>(a, part), L::broadcast16(1));
     }

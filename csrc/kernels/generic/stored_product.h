@@ -5,7 +5,7 @@
 // each: between the two stands a small matrix that is transposed. Blocks are added in the order of
 // the packed products, to the same bits.
 //
-// `Set` describes an instruction set: `Lanes` and `Dot<kind>` as in tile_matmul.h, and `Blocks`,
+// `Set` describes an instruction set: `Lanes` and `Dot<kind>` as in tile_ranges.h, and `Blocks`,
 // what its vectors do with a file's blocks (avx2/file_blocks.h).
 #pragma once
 

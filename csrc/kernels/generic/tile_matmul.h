@@ -1,53 +1,34 @@
 // Products with packed tiles on vectors of any width: integer dot products of R tiles with T tokens
-// in registers, scaled once a block.
-//
-// `Set` describes an instruction set: `Lanes`, its vectors; `Dot<kind>`, how it sums products of
-// bytes (kernels/generic/dot_steps.h); `tiles` and `tokens`, how many its registers hold.
+// in registers, scaled once a block or once a part of it. See tile_ranges.h for `Set` and the way
+// through a matrix.
 #pragma once
 
-#include <utility>
-
-#include "core/cpu.h"
-#include "kernels/generic/dot_steps.h"
-#include "kernels/generic/tile_weights.h"
-#include "kernels/simd.h"
+#include "kernels/generic/tile_ranges.h"
 
 namespace ggmlkit {
-namespace {
+namespace {  // see core/convert.h: nothing here may be shared between instruction sets
 
-// R tiles that follow each other.
-template <class L, PackedKind kind, int R>
-struct Tiles {
-  const std::byte* tile;
-  TileLayout at;
-
-  TileBlocks<L, kind> operator[](int r) const {
-    const std::byte* p = tile + r * at.bytes;
-    return {p, p + at.supers_at};
-  }
-};
-
-template <class Set, PackedKind kind, int R, int T, int W>
+template <class Set, PackedKind kind, int T, int W>
 struct TileProduct {
   using L = typename Set::Lanes;
   using Int = typename L::Int;
   using Float = typename L::Float;
   using P = Packed<kind>;
   using Dot = typename Set::template Dot<kind>;
-  using Weights = Tiles<L, kind, R>;
   // Where dots and totals do not both fit the registers, totals live in memory, in the first-level
   // cache: they are touched once per block, dots eight times.
+  template <int R>
   static constexpr bool kTotalsInMemory = 2 * R * T > L::registers - 7;
 
-  // x begins with the quantized block of activations for block b of the weights; `next` is a block
-  // to prefetch, or null.
-  template <int k>
-  [[gnu::always_inline]] static void step(const Weights& w, const ActivationView& x, std::size_t b,
-                                          const std::byte* next, Int (&dot)[R][T]) {
-    if (next != nullptr) prefetch<L, kind, R, k, 8>(next, w.at);
+  // x begins with the panel's quantized block for block b of the range; `next` is a block to
+  // prefetch, or null.
+  template <int k, class Range, int R>
+  [[gnu::always_inline]] static void step(const Range& range, const ActivationView& x,
+                                          std::size_t b, const std::byte* next, Int (&dot)[R][T]) {
+    if (next != nullptr) prefetch<L, kind, R, k, 8>(next, range.at);
     Int q[R];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) q[r] = Dot::weights(w[r].template quad<k>(b));
+    for (int r = 0; r < R; ++r) q[r] = range.weights[r].template quad<k>(b);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
       std::int32_t four;
@@ -58,30 +39,24 @@ struct TileProduct {
     }
   }
 
-  template <std::size_t part>
-  [[gnu::always_inline]] static void dots(const Weights& w, const ActivationView& x, std::size_t b,
-                                          const std::byte* next, Int (&dot)[R][T]) {
+  template <int part, class Range, int R, int... n>
+  [[gnu::always_inline]] static void steps(const Range& range, const ActivationView& x,
+                                           std::size_t b, const std::byte* next, Int (&dot)[R][T],
+                                           std::integer_sequence<int, n...>) {
+    (step<nth_quad<kind>(part, n)>(range, x, b, next, dot), ...);
+  }
+
+  template <int part, class Range, int R>
+  [[gnu::always_inline]] static void dots(const Range& range, const ActivationView& x,
+                                          std::size_t b, const std::byte* next, Int (&dot)[R][T]) {
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
       const Int start = Dot::start(sums_at(x, t), part);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) dot[r][t] = start;
     }
-    if constexpr (P::parts == 1) {
-      step<0>(w, x, b, next, dot);
-      step<4>(w, x, b, next, dot);
-      step<1>(w, x, b, next, dot);
-      step<5>(w, x, b, next, dot);
-      step<2>(w, x, b, next, dot);
-      step<6>(w, x, b, next, dot);
-      step<3>(w, x, b, next, dot);
-      step<7>(w, x, b, next, dot);
-    } else {
-      step<4 * part>(w, x, b, next, dot);
-      step<4 * part + 1>(w, x, b, next, dot);
-      step<4 * part + 2>(w, x, b, next, dot);
-      step<4 * part + 3>(w, x, b, next, dot);
-    }
+    // Without `each`: the compiler keeps sums in memory that a function object refers to.
+    steps<part>(range, x, b, next, dot, std::make_integer_sequence<int, kQuadsOfPart<kind>>());
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 8
@@ -89,26 +64,16 @@ struct TileProduct {
     }
   }
 
-  template <std::size_t part>
-  [[gnu::always_inline]] static void multiply_block(const Weights& w, const ActivationView& x,
-                                                    std::size_t b, const std::byte* next,
-                                                    Float (*&total)[R][T]) {
-    Int dot[R][T];
-    dots<part>(w, x, b, next, dot);
-    if constexpr (kTotalsInMemory) asm("" : "+r"(total));
-    scale_and_add<part>(w, x, b, dot, *total);
-  }
-
-  template <std::size_t part>
-  [[gnu::always_inline]] static void scale_and_add(const Weights& w, const ActivationView& x,
+  template <int part, class Range, int R>
+  [[gnu::always_inline]] static void scale_and_add(const Range& range, const ActivationView& x,
                                                    std::size_t b, const Int (&dot)[R][T],
                                                    Float (&total)[R][T]) {
     Float scales[R];
     Float mins[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      scales[r] = w[r].scale(b, part);
-      if constexpr (P::has_min) mins[r] = w[r].min(b, part);
+      scales[r] = range.tile[r].scale(b, part);
+      if constexpr (P::has_min) mins[r] = range.tile[r].min(b, part);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
@@ -126,91 +91,47 @@ struct TileProduct {
     }
   }
 
-  // x begins with the first of the T tokens, y with the first row of its product; `rows` of the
-  // tiles' rows exist. Weights are prefetched so many bytes `ahead`; 0: not at all.
-  static void run(const Weights& w, std::size_t rows, ActivationView x, float* y, std::size_t ldy,
-                  std::size_t ahead) {
-    const std::size_t count = *x.counts;
+  template <int part, class Range, int R>
+  [[gnu::always_inline]] static void multiply_block(const Range& range, const ActivationView& x,
+                                                    std::size_t b, const std::byte* next,
+                                                    Float (*&total)[R][T]) {
+    Int dot[R][T];
+    dots<part>(range, x, b, next, dot);
+    if constexpr (kTotalsInMemory<R>) asm("" : "+r"(total));
+    scale_and_add<part>(range, x, b, dot, *total);
+  }
+
+  // A function of its own, as its callers would copy it.
+  template <class Source, int R>
+  [[gnu::noinline]] static void run(const BlockRange<Set, kind, Source, R>& range,
+                                    const ActivationView& panel, std::size_t first,
+                                    std::size_t slot) {
+    const std::size_t ahead = Source::is_cached || slot != 0 ? 0 : range.ahead;
     Float room[R][T];
     auto* total = &room;
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
+    for (std::size_t t = 0; t < T; ++t) {
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) room[r][t] = L::zeros();
+      for (std::size_t r = 0; r < R; ++r) room[r][t] = range.begin(first + slot + t, r);
     }
-    for (std::size_t i = 0; i < count; ++i, x = block_at(x, 1, W)) {
-      const std::size_t b = *x.blocks;
+    std::size_t i = quantized_from(panel, range.first_block);
+    const std::size_t end = quantized_from(panel, range.first_block + range.blocks);
+    ActivationView x = slot_at(block_at(panel, i, W), slot);
+    for (; i < end; ++i, x = block_at(x, 1, W)) {
+      const std::size_t b = *x.blocks - range.first_block;
       const std::byte* next =
-          ahead != 0 ? address_ahead<L, kind, R>(w.tile, w.at, b, ahead) : nullptr;
-      multiply_block<0>(w, x, b, next, total);
-      if constexpr (P::parts == 2) multiply_block<1>(w, x, b, next, total);
+          ahead != 0 ? address_ahead<L, kind, R>(range.tile[0].blocks, range.at, b, ahead)
+                     : nullptr;
+      multiply_block<0>(range, x, b, next, total);
+      if constexpr (P::parts == 2) multiply_block<1>(range, x, b, next, total);
     }
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
+    for (std::size_t t = 0; t < T; ++t) {
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        L::store(y + t * ldy + r * L::rows, (*total)[r][t], rows - r * L::rows);
-      }
+      for (std::size_t r = 0; r < R; ++r) range.end(first + slot + t, r, (*total)[r][t]);
     }
   }
 };
-
-// R tiles with all tokens, panel by panel.
-template <class Set, PackedKind kind, int R>
-struct Panels {
-  using Weights = Tiles<typename Set::Lanes, kind, R>;
-
-  template <int W>
-  static void run_one(const Weights& w, std::size_t rows, ActivationView x, float* y,
-                      std::size_t ldy, std::size_t ahead) {
-    constexpr int T = W < Set::tokens ? W : Set::tokens;
-    for (int slot = 0; slot < W; slot += T, y += T * ldy) {
-      TileProduct<Set, kind, R, T, W>::run(w, rows, x, y, ldy, slot == 0 ? ahead : 0);
-      x = slot_at(x, T);
-    }
-  }
-
-  static void run(const Weights& w, std::size_t rows, const ActivationView& x, std::size_t tokens,
-                  float* y, std::size_t ldy) {
-    static_assert(kPanel == 8);
-    // Few tokens read the weights from memory; many find most of them in the cache.
-    const std::size_t ahead = tokens <= kPanel ? stream_prefetch_distance(tokens) : 0;
-    for (std::size_t t = 0; t < tokens;) {
-      const std::size_t width = panel_width(tokens - t);
-      const auto run_width = width == 8   ? run_one<8>
-                             : width == 4 ? run_one<4>
-                             : width == 2 ? run_one<2>
-                                          : run_one<1>;
-      run_width(w, rows, panel_at(x, t), y + t * ldy, ldy, t == 0 ? ahead : 0);
-      t += width;
-    }
-  }
-};
-
-template <class Set, PackedKind kind>
-void matmul_tiles(const std::byte* tiles, std::size_t rows, const ActivationView& x,
-                  std::size_t tokens, float* y, std::size_t ldy) {
-  constexpr std::size_t kRows = Set::Lanes::rows;
-  constexpr std::size_t kGroup = Set::tiles * kRows;
-  const TileLayout at = tile_layout<kind>(kRows, x.cols / kBlock);
-  std::size_t row = 0;
-  for (; row + kGroup <= rows; row += kGroup, tiles += Set::tiles * at.bytes) {
-    Panels<Set, kind, Set::tiles>::run({tiles, at}, kGroup, x, tokens, y + row, ldy);
-  }
-  for (; row < rows; row += kRows, tiles += at.bytes) {
-    Panels<Set, kind, 1>::run({tiles, at}, rows - row, x, tokens, y + row, ldy);
-  }
-}
-
-template <class Set, std::size_t... kind>
-void fill_matmul_tiles(KernelTable& table, std::index_sequence<kind...>) {
-  ((table.matmul[kind] = matmul_tiles<Set, static_cast<PackedKind>(kind)>), ...);
-}
-
-template <class Set>
-void fill_matmul_tiles(KernelTable& table) {
-  fill_matmul_tiles<Set>(table, std::make_index_sequence<kPackedKinds>());
-}
 
 }  // namespace
 }  // namespace ggmlkit

@@ -37,8 +37,8 @@ constexpr int nth_quad(int part, int i) {
   return Packed<kind>::parts == 2 ? 4 * part + i : i / 2 + i % 2 * 4;
 }
 
-// A range of blocks of one tile, and where the product goes: rows ≤ 8 values a token,
-// added to what is there unless this range is the tile's first.
+// A range of blocks of one tile, and where the product goes: rows ≤ 8 values a token, which a range
+// that is not the tile's first goes on with.
 template <PackedKind kind, class Weights>
 struct BlockRange {
   Weights weights;
@@ -49,16 +49,24 @@ struct BlockRange {
   std::size_t rows;
 };
 
-// Stores eight sums a token, from memory: an array of registers that a loop indexes would live
-// there.
+// Eight sums a token before this range, and with it, in memory: an array of registers that a loop
+// indexes would live there.
+template <PackedKind kind, class Weights>
+void load_tokens(const BlockRange<kind, Weights>& range, std::size_t first, std::size_t count,
+                 float (*sums)[kTileRows]) {
+  for (std::size_t t = 0; t < count; ++t) {
+    const float* from = range.y + (first + t) * range.ldy;
+    for (std::size_t r = 0; r < kTileRows; ++r) {
+      sums[t][r] = range.first_block != 0 && r < range.rows ? from[r] : 0.0f;
+    }
+  }
+}
+
 template <PackedKind kind, class Weights>
 void store_tokens(const BlockRange<kind, Weights>& range, std::size_t first, std::size_t count,
                   const float (*sums)[kTileRows]) {
   for (std::size_t t = 0; t < count; ++t) {
-    float* out = range.y + (first + t) * range.ldy;
-    for (std::size_t r = 0; r < range.rows; ++r) {
-      out[r] = range.first_block != 0 ? out[r] + sums[t][r] : sums[t][r];
-    }
+    std::memcpy(range.y + (first + t) * range.ldy, sums[t], range.rows * sizeof(float));
   }
 }
 
@@ -68,8 +76,12 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
 [[gnu::flatten]] void multiply(const BlockRange<kind, Weights>& range, const ActivationView& x,
                                std::size_t first, std::size_t s) {
   using P = Packed<kind>;
+  float sums[T][kTileRows];
+  load_tokens(range, first + s, T, sums);
   float32x4_t total[T][2];
-  for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = vdupq_n_f32(0.0f);
+  for (int t = 0; t < T; ++t) {
+    for (int h = 0; h < 2; ++h) total[t][h] = vld1q_f32(sums[t] + 4 * h);
+  }
   const std::size_t end = quantized_from(x, range.first_block + range.blocks);
   for (std::size_t i = quantized_from(x, range.first_block); i < end; ++i) {
     const std::size_t b = x.blocks[i] - range.first_block;
@@ -96,10 +108,8 @@ template <class Dot, PackedKind kind, int T, int W, class Weights>
       }
     });
   }
-  float sums[T][kTileRows];
   for (int t = 0; t < T; ++t) {
-    vst1q_f32(sums[t], total[t][0]);
-    vst1q_f32(sums[t] + 4, total[t][1]);
+    for (int h = 0; h < 2; ++h) vst1q_f32(sums[t] + 4 * h, total[t][h]);
   }
   store_tokens(range, first + s, T, sums);
 }

@@ -4,8 +4,7 @@
 
 #include <arm_neon.h>
 
-#include <utility>
-
+#include "kernels/generic/each.h"
 #include "kernels/layouts/blocks.h"
 
 namespace ggmlkit::neon {
@@ -52,16 +51,6 @@ template <class Function>
 inline float32x4_t reduced(const Floats& x, Function f) {
   const auto four = [&](int i) { return f(f(x.v[i], x.v[i + 1]), f(x.v[i + 2], x.v[i + 3])); };
   return f(four(0), four(4));
-}
-
-// f(0), …, f(N - 1) with numbers known to the compiler, as the number of a lane must be.
-template <class Function, int... i>
-inline void each(Function f, std::integer_sequence<int, i...>) {
-  (f(std::integral_constant<int, i>()), ...);
-}
-template <int N, class Function>
-inline void each(Function f) {
-  each(f, std::make_integer_sequence<int, N>());
 }
 
 // Four registers of int32 within int8's range to 16 bytes, in order.

@@ -111,7 +111,15 @@ void dot_pairs(const ExpandedBlocks<kind>& w, const ActivationView& x, std::size
   }
 }
 
-// The eight rows of each token, brought together.
+// The eight rows of each token, taken apart and brought together.
+template <int P>
+void scatter_rows(const float (&sums)[2 * P][kTileRows], PairGrid<float32x4_t, P>& total) {
+  for (int p = 0; p < P; ++p) {
+    for (int r = 0; r < 4; ++r) {
+      total[r][p] = vcombine_f32(vld1_f32(sums[2 * p] + 2 * r), vld1_f32(sums[2 * p + 1] + 2 * r));
+    }
+  }
+}
 template <int P>
 void gather_rows(const PairGrid<float32x4_t, P>& total, float (&sums)[2 * P][kTileRows]) {
   for (int p = 0; p < P; ++p) {
@@ -126,10 +134,11 @@ void gather_rows(const PairGrid<float32x4_t, P>& total, float (&sums)[2 * P][kTi
 template <PackedKind kind, int P, int W>
 [[gnu::flatten]] void multiply_pairs(const BlockRange<kind, ExpandedBlocks<kind>>& range,
                                      const ActivationView& x, std::size_t first, std::size_t s) {
+  constexpr std::size_t tokens = std::min(2 * P, W);
+  float sums[2 * P][kTileRows] = {};
+  load_tokens(range, first + s, tokens, sums);
   PairGrid<float32x4_t, P> total;
-  for (auto& rows : total) {
-    for (float32x4_t& v : rows) v = vdupq_n_f32(0.0f);
-  }
+  scatter_rows<P>(sums, total);
   const std::size_t end = quantized_from(x, range.first_block + range.blocks);
   for (std::size_t i = quantized_from(x, range.first_block); i < end; ++i) {
     const std::size_t b = x.blocks[i] - range.first_block;
@@ -156,9 +165,8 @@ template <PackedKind kind, int P, int W>
       }
     });
   }
-  float sums[2 * P][kTileRows];
   gather_rows<P>(total, sums);
-  store_tokens(range, first + s, std::min(2 * P, W), sums);
+  store_tokens(range, first + s, tokens, sums);
 }
 
 template <PackedKind kind>
