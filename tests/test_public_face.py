@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_all_names_are_there() -> None:
     for name in gk.__all__:
         assert getattr(gk, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        gk.nothing  # noqa: B018
+        gk.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_short_names_work(golden: Path, tmp_path: Path) -> None:
@@ -347,6 +348,23 @@ def test_ids_of_any_kind_are_a_prompt(llm: gk.Llama) -> None:
 )
 def test_settings_of_generation(llm: gk.Llama, settings: dict[str, Any]) -> None:
     with pytest.raises(gk.ArgumentError, match=next(iter(settings))):
+        llm.generate("hi", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_predict": 3}, "no setting 'n_predict'; did you mean 'max_tokens'?"),
+        ({"max_new_tokens": 3}, "no setting 'max_new_tokens'; did you mean 'max_tokens'?"),
+        ({"repetition_penalty": 2}, "did you mean 'repeat_penalty'?"),
+        ({"temprature": 1}, "did you mean 'temperature'?"),
+        ({"mirostat": 1}, "no setting 'mirostat'"),
+        ({"params": {"top_k": 1}}, "params must be a gk.SamplingParams, not a dict"),
+    ],
+    ids=str,
+)
+def test_settings_that_are_not_there(llm: gk.Llama, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(gk.ArgumentTypeError, match=re.escape(message)):
         llm.generate("hi", **settings)
 
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from ggmlkit.conversion.export import export
     from ggmlkit.conversion.lora.merge import apply_lora
     from ggmlkit.engine.completion import Token
+    from ggmlkit.engine.generation import Stats
     from ggmlkit.engine.llama import Llama
     from ggmlkit.engine.model import Model
+    from ggmlkit.engine.request import Stream
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.scheduler import Scheduler
-    from ggmlkit.engine.sequence import Chunk, Sequence
+    from ggmlkit.engine.sequence import Adapter, Chunk, Sequence
     from ggmlkit.errors import (
         ArgumentError,
         ArgumentTypeError,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 # The module of each name; "module:name" if it has another name in the module.
 _LAZY = {
+    "Adapter": "ggmlkit.engine.sequence",
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
@@ -78,6 +81,8 @@ _LAZY = {
     "SamplingParams": "ggmlkit.engine.sampling",
     "Scheduler": "ggmlkit.engine.scheduler",
     "Sequence": "ggmlkit.engine.sequence",
+    "Stats": "ggmlkit.engine.generation",
+    "Stream": "ggmlkit.engine.request",
     "Tensor": "ggmlkit.tensor",
     "TensorType": "ggmlkit.types",
     "Token": "ggmlkit.engine.completion",
@@ -107,6 +112,7 @@ _LAZY = {
 _MODULES = ("errors", "types")
 
 __all__ = [
+    "Adapter",
     "ArgumentError",
     "ArgumentTypeError",
     "CacheFullError",
@@ -128,6 +134,8 @@ __all__ = [
     "SamplingParams",
     "Scheduler",
     "Sequence",
+    "Stats",
+    "Stream",
     "Tensor",
     "TensorType",
     "Token",
@@ -158,17 +166,18 @@ __all__ = [
     "verify",
 ]
 
+if not TYPE_CHECKING:  # to a type checker, a name that is not imported above is a fault
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"ggmlkit.{name}")
-    place = _LAZY.get(name)
-    if place is None:
-        raise AttributeError(f"module 'ggmlkit' has no attribute {name!r}")
-    module, _, own_name = place.partition(":")
-    value = getattr(import_module(module), own_name or name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"ggmlkit.{name}")
+        place = _LAZY.get(name)
+        if place is None:
+            raise AttributeError(f"module 'ggmlkit' has no attribute {name!r}")
+        module, _, own_name = place.partition(":")
+        value = getattr(import_module(module), own_name or name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

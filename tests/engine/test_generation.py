@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from decoder_models import TOKENS, fresh, random_model
 from ggmlkit.engine.llama import Llama
+from ggmlkit.errors import ModelError
 
 
 def test_greedy_text_is_what_eval_chooses() -> None:
@@ -111,6 +113,29 @@ def test_a_dropped_generator_gives_its_pages_back() -> None:
     assert llama.model.free_cache_tokens < free
     del texts
     assert llama.model.free_cache_tokens == free
+
+
+def test_tokens_are_those_of_the_text_with_their_probabilities() -> None:
+    llama = fresh(context=64)
+    settings: dict[str, Any] = {"max_tokens": 6, "temperature": 0, "ignore_eos": True}
+    text = "".join(llama.generate([1, 3, 5], **settings))
+    tokens = list(llama.generate_tokens([1, 3, 5], logprobs=True, **settings))
+    assert "".join(token.text for token in tokens) == text
+    assert [token.finish_reason for token in tokens] == [None] * 5 + ["length"]
+    rows = llama.logits([1, 3, 5, *(token.id for token in tokens)])[2:-1].astype(np.float64)
+    expected = (rows - np.log(np.exp(rows).sum(1, keepdims=True))).max(1)
+    np.testing.assert_allclose([token.logprob for token in tokens], expected, atol=1e-4)
+
+
+def test_the_prompt_of_a_chat_is_what_chat_continues(chat_gguf: Path) -> None:
+    llama = Llama(chat_gguf, context=128)
+    messages = [{"role": "user", "content": "Hi"}]
+    ids = llama.model.chat_prompt(messages)
+    assert llama.detokenize(ids) == "user: Hi\nassistant: "
+    settings: dict[str, Any] = {"max_tokens": 6, "temperature": 0, "ignore_eos": True}
+    assert list(llama.chat(messages, **settings)) == list(llama.generate(ids, **settings))
+    with pytest.raises(ModelError, match="no chat template"):
+        fresh().model.chat_prompt(messages)
 
 
 def test_stop_string_ends_the_text_before_it() -> None:

@@ -45,7 +45,9 @@ def test_a_full_cache_changes_nothing() -> None:
     engine = model(cache_tokens=256, context=500)
     first, second = engine.sequence(), engine.sequence()
     engine.step([Chunk(first, TOKENS[:120]), Chunk(second, TOKENS[:60])])
-    with pytest.raises(gk.CacheFullError, match="128 more positions are needed, 64 of 256"):
+    with pytest.raises(
+        gk.CacheFullError, match=r"128 more positions are needed, 64 of 256.*more cache_tokens"
+    ):
         engine.step([Chunk(first, TOKENS[:40]), Chunk(second, TOKENS[:10])])
     assert (len(first), len(second)) == (120, 60)
     second.close()
@@ -222,11 +224,18 @@ def test_impossible_steps_are_refused() -> None:
         ([Chunk(sequence, [101])], "vocabulary"),
         ([Chunk(sequence, [1] * 501)], "do not fit the context of 500"),
         ([Chunk(sequence, [1], "some")], "logits is 'some'"),  # type: ignore[arg-type]
+        ([Chunk(sequence, "text")], "not 'text'; tokenizer.encode gives a text's"),  # type: ignore[arg-type]
+        (Chunk(sequence, [1]), "a batch must be a list of gk.Chunk.*, not a Chunk"),  # type: ignore[list-item]
+        ([(sequence, [1])], "a batch must be a list of gk.Chunk.*, not a tuple"),  # type: ignore[list-item]
+        (None, "a batch must be a list of gk.Chunk.*, not None"),  # type: ignore[list-item]
     ]
     for batch, message in refused:
         with pytest.raises(gk.ArgumentError, match=message):
             engine.step(batch)
     assert engine.step([]) == []
+    for of in (lambda: engine.sequence(adapter="a"), lambda: engine.load_sequence("a", "b")):  # type: ignore[arg-type]
+        with pytest.raises(gk.ArgumentTypeError, match=r"what model\.load_adapter returns, not '"):
+            of()
     sequence.close()
     with pytest.raises(gk.ClosedError):
         len(sequence)

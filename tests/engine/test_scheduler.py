@@ -100,7 +100,7 @@ def test_closing_ends_all_streams() -> None:
     next(stream)
     scheduler.close()
     scheduler.close()
-    with pytest.raises(gk.ClosedError):
+    with pytest.raises(gk.ClosedError, match="closed before this stream ended; read it before"):
         list(stream)
     with pytest.raises(gk.ClosedError):
         scheduler.submit([5])
@@ -123,6 +123,13 @@ def test_threads_may_share_one() -> None:
     assert [found[i] for i in range(len(texts))] == expected
 
 
+def test_it_takes_a_model() -> None:
+    with pytest.raises(gk.ArgumentTypeError, match=r"not a Llama; a Llama's is its \.model"):
+        Scheduler(gk.Llama(GOLDEN / "gguf-v1-f16.bin", context=16))  # type: ignore[arg-type]
+    with pytest.raises(gk.ArgumentTypeError, match=r"not 'm\.gguf'$"):
+        Scheduler("m.gguf")  # type: ignore[arg-type]
+
+
 def test_no_tokens_asked_for() -> None:
     with Scheduler(model()) as scheduler:
         assert list(scheduler.submit([5, 6], max_tokens=0)) == []
@@ -138,3 +145,5 @@ def test_each_prompt_has_its_adapter(tmp_path: Any) -> None:
     adapter = other.load_adapter(paths[0])
     with Scheduler(engine) as scheduler, pytest.raises(gk.ArgumentError, match="another model"):
         scheduler.submit([5], adapter=adapter)
+    with Scheduler(engine) as scheduler, pytest.raises(gk.ArgumentTypeError, match="load_adapter"):
+        scheduler.submit([5], adapter=str(paths[0]))  # type: ignore[arg-type]

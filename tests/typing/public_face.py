@@ -64,3 +64,15 @@ def models(path: str) -> None:
         assert_type(llm.chat([{"role": "user", "content": "Hi"}], top_k=3), Iterator[str])
         llm.chat([], temprature=1)  # type: ignore[call-arg]
         llm.chat([], top_k="3")  # type: ignore[arg-type]
+        assert_type(llm.generate_tokens("a", logprobs=True), Iterator[gk.Token])
+        assert_type(llm.stats, gk.Stats)
+    gk.Lama(path)  # type: ignore[attr-defined]
+
+
+def batches(model: gk.Model, adapters: dict[str, gk.Adapter]) -> None:
+    with model.sequence(adapter=adapters["a"]) as sequence:
+        assert_type(model.step([gk.Chunk(sequence, [1, 2], "all")]), list[Floats])
+    with gk.Scheduler(model) as scheduler:
+        streams = [scheduler.submit(model.chat_prompt([])) for _ in range(2)]
+        assert_type(streams, list[gk.Stream])
+        assert_type([token.logprob for token in streams[0]], list[float | None])

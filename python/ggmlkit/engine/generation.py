@@ -57,7 +57,8 @@ def room_for(model: Model, prompt: list[int], params: SamplingParams) -> int:
     """
     if len(prompt) > model.context:
         raise ModelError(
-            f"the prompt of {len(prompt)} tokens does not fit the context of {model.context}"
+            f"the prompt of {len(prompt)} tokens does not fit the context of {model.context}; "
+            f"context=… sets a longer one (the model was trained for {model.config.context})"
         )
     # The last token needs no room: what would follow it is not computed.
     room = model.context - len(prompt) + 1

@@ -13,11 +13,12 @@ from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arguments import whole
 from ggmlkit.arrays import integer_row
 from ggmlkit.closing import Closing
+from ggmlkit.engine.completion import Token
 from ggmlkit.engine.generation import Stats, generated, room_for
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
 from ggmlkit.engine.sequence import Adapter, Chunk, Sequence, TokenIds
-from ggmlkit.errors import ArgumentError, ArgumentTypeError, ModelError, OutOfRangeError
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, OutOfRangeError
 from ggmlkit.io.base import ModelFile
 
 if TYPE_CHECKING:
@@ -255,19 +256,33 @@ class Llama(Closing):
             ModelError: the prompt does not fit the context.
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
+        tokens = self.generate_tokens(prompt, params, **settings)
+        return (token.text for token in tokens if token.text)
+
+    def generate_tokens(
+        self,
+        prompt: str | TokenIds,
+        params: SamplingParams | None = None,
+        **settings: Unpack[GenerationSettings],
+    ) -> Iterator[Token]:
+        """:meth:`generate`, but for tokens: their ids, log-probabilities, and why the last is last.
+
+        Args:
+            prompt: as for :meth:`generate`; :meth:`ggmlkit.Model.chat_prompt` makes one of chat
+                messages.
+            params: as for :meth:`generate`; with ``logprobs``, each token has its ``logprob``.
+            settings: as for :meth:`generate`.
+
+        Raises:
+            ModelError: the prompt does not fit the context.
+            ArgumentError: a setting or a token is out of range or of a wrong type.
+        """
         params = chosen_params(params, settings)
         self.model.check_open()
         ids = self.model.prompt_ids(prompt)
         limit = room_for(self.model, ids, params)  # refuses at once, not at the first piece
         self.stats = stats = Stats()
-        return self._texts(ids, params, limit, stats)
-
-    def _texts(
-        self, ids: list[int], params: SamplingParams, limit: int, stats: Stats
-    ) -> Iterator[str]:
-        for token in generated(self.model, ids, params, limit, self._adapter, stats):
-            if token.text:
-                yield token.text
+        return generated(self.model, ids, params, limit, self._adapter, stats)
 
     def chat(
         self,
@@ -278,8 +293,7 @@ class Llama(Closing):
         """Answer a conversation, with the model's own chat template.
 
         Args:
-            messages: ``{"role": "system" | "user" | "assistant", "content": text}``, in order. A
-                content may be None, or a list of parts ``{"type": "text", "text": text}``.
+            messages: as for :meth:`ggmlkit.Model.chat_prompt`.
             params: as for :meth:`generate`.
             settings: as for :meth:`generate`.
 
@@ -289,14 +303,4 @@ class Llama(Closing):
             ModelError: the file has no chat template, it fails or takes too much time or memory, or
                 the conversation does not fit.
         """
-        from ggmlkit.text.chat import render  # deferred, like the next: they start processes
-        from ggmlkit.text.messages import text_messages
-
-        template = self.tokenizer.chat_template
-        if template is None:
-            raise ModelError("the file has no chat template; use generate with a text of your own")
-        given = text_messages(messages, template, self.tokenizer)
-        prompt = render(template, given, self.tokenizer, add_generation_prompt=True)
-        # Templates write the special tokens, the first one included where there is to be one.
-        ids = self.tokenize(prompt, add_special=False, parse_special=True)
-        return self.generate(ids, params, **settings)
+        return self.generate(self.model.chat_prompt(messages), params, **settings)

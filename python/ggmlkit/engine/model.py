@@ -16,6 +16,7 @@ from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import path_text, thread_count, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine import sequence_file
+from ggmlkit.engine.batch import LOGITS_OF, cache_full, check_adapter, chunks_of, rows_of
 from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_unpacked
 from ggmlkit.engine.observer import Observer, Observing
 from ggmlkit.engine.sequence import Adapter, Chunk, LogitsOf, Sequence, TokenIds
@@ -23,7 +24,6 @@ from ggmlkit.engine.token_ids import prompt_ids, token_ids
 from ggmlkit.errors import (
     ArgumentError,
     ArgumentTypeError,
-    CacheFullError,
     ClosedError,
     ModelError,
 )
@@ -41,10 +41,6 @@ DEFAULT_CONTEXT = 4096
 _MOST = 2**62  # positions, which no machine has memory for
 KV_TYPES = ("f16", "q8_0")
 ACTIVATION_BITS = (8, 16)
-
-_LOGITS_OF = {
-    "none": _core.LogitsOf.NONE, "last": _core.LogitsOf.LAST, "all": _core.LogitsOf.ALL,
-}  # fmt: skip
 
 
 class Model(Closing):
@@ -272,8 +268,7 @@ class Model(Closing):
         Raises:
             ArgumentError: a token outside the vocabulary, or an adapter of another model.
         """
-        if adapter is not None and adapter.model is not self:
-            raise ArgumentError("the adapter is another model's; load it from this model")
+        check_adapter(adapter, self)
         ids = self.ids(tokens) if len(tokens) else np.empty(0, np.int32)
         compiled = self.engine.sequence(None if adapter is None else adapter.compiled, ids)
         return Sequence(self, compiled, adapter)
@@ -292,6 +287,7 @@ class Model(Closing):
             ModelError: it is another model's, or was made with other settings or another adapter.
             CacheFullError: the cache has too few free pages.
         """
+        check_adapter(adapter, self)
         own = None if adapter is None else adapter.compiled
         compiled, tokens = sequence_file.read(path, self.engine, own, self._fingerprint(adapter))
         sequence = Sequence(self, compiled, adapter)
@@ -346,12 +342,12 @@ class Model(Closing):
     def _stepped(
         self, batch: Iterable[Chunk], columns: int, observer: Observer | None, *, hidden: bool
     ) -> list[NDArray[np.float32]]:
-        chunks = list(batch)
+        chunks = chunks_of(batch)
         ids = [self.ids(chunk.tokens) for chunk in chunks]
         for own in ids:  # before the results take memory
             if own.size > self.context:
                 raise ArgumentError(f"{own.size} tokens do not fit the context of {self.context}")
-        rows = [_rows(chunk, own.size) for chunk, own in zip(chunks, ids, strict=True)]
+        rows = [rows_of(chunk, own.size) for chunk, own in zip(chunks, ids, strict=True)]
         out = np.empty((sum(rows), columns), np.float32)
         self.append(
             [chunk.sequence for chunk in chunks],
@@ -402,13 +398,13 @@ class Model(Closing):
                 [sequence.compiled for sequence in sequences],
                 tokens,
                 [own.size for own in ids],
-                [_LOGITS_OF[each] for each in logits],
+                [LOGITS_OF[each] for each in logits],
                 out,
                 hidden,
                 observing,
             )
         except _core.OutOfPages as error:
-            raise CacheFullError(str(error)) from None
+            raise cache_full(error) from None
         except ValueError as error:
             if observing is not None and observing.error is error:
                 raise
@@ -431,8 +427,19 @@ class Model(Closing):
         """
         return prompt_ids(prompt, self.config.vocab, lambda: self.tokenizer)
 
+    def chat_prompt(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
+        """Token ids that ask for an answer to a conversation, by the model's own chat template.
 
-def _rows(chunk: Chunk, tokens: int) -> int:
-    if chunk.logits not in _LOGITS_OF:
-        raise ArgumentError(f"logits is {chunk.logits!r}, not 'none', 'last' or 'all'")
-    return {"none": 0, "last": 1, "all": tokens}[chunk.logits]
+        For :meth:`Scheduler.submit` and :meth:`Llama.generate`.
+
+        Args:
+            messages: ``{"role": "system" | "user" | "assistant", "content": text}``, in order. A
+                content may be None, or a list of parts ``{"type": "text", "text": text}``.
+
+        Raises:
+            ArgumentError: a message is not a mapping, or a part of a content is not text.
+            ModelError: the file has no chat template, or it fails or takes too much time or memory.
+        """
+        from ggmlkit.text.messages import chat_ids  # deferred: it starts processes
+
+        return chat_ids(messages, self.tokenizer)

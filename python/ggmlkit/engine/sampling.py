@@ -9,11 +9,22 @@ from math import inf
 from typing import TypedDict
 
 from ggmlkit import _core
-from ggmlkit.arguments import number, shown, whole
+from ggmlkit.arguments import did_you_mean, number, shown, whole
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 
 REPEAT_LAST_N = 64  # tokens back that the penalties look at, as in llama.cpp
 _MOST_TOKENS = 2**31 - 1  # more than any vocabulary has
+# Names of llama.cpp, transformers and vLLM, and ours.
+_ELSEWHERE = {
+    "n_predict": "max_tokens",
+    "max_new_tokens": "max_tokens",
+    "max_length": "max_tokens",
+    "n": "max_tokens",
+    "temp": "temperature",
+    "repetition_penalty": "repeat_penalty",
+    "penalty_last_n": "repeat_last_n",
+    "stop_strings": "stop",
+}
 
 
 class GenerationSettings(TypedDict, total=False):
@@ -117,10 +128,23 @@ def chosen_params(params: SamplingParams | None, settings: GenerationSettings) -
         ArgumentError: both are given, or a setting is out of range or of a wrong type.
     """
     if params is None:
+        names = GenerationSettings.__annotations__
+        for name in settings:
+            if name not in names:
+                raise ArgumentTypeError(f"there is no setting {name!r}{_meant(name)}")
         return SamplingParams(**settings)
     if settings:
         raise ArgumentError("give either params or settings by keyword, not both")
+    if not isinstance(params, SamplingParams):
+        raise ArgumentTypeError(f"params must be a gk.SamplingParams, not {shown(params)}")
     return params
+
+
+def _meant(name: str) -> str:
+    """The setting that a name stands for in other libraries, or is like."""
+    if own := _ELSEWHERE.get(name):
+        return f"; did you mean {own!r}?"
+    return did_you_mean(name, GenerationSettings.__annotations__)
 
 
 def _within(value: object, name: str, bounds: str, is_inside: Callable[[float], bool]) -> float:

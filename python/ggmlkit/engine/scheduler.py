@@ -15,25 +15,40 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.arguments import number, whole
+from ggmlkit.arguments import number, shown, whole
 from ggmlkit.closing import Closing
+from ggmlkit.engine.batch import check_adapter
 from ggmlkit.engine.completion import Completion
 from ggmlkit.engine.generation import NO_NUMBER, room_for
+from ggmlkit.engine.model import Model
 from ggmlkit.engine.request import Request, Stream
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
-from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, GgmlkitError, ModelError
+from ggmlkit.errors import (
+    ArgumentTypeError,
+    CacheFullError,
+    ClosedError,
+    GgmlkitError,
+    ModelError,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack  # in typing from Python 3.11 on
 
-    from ggmlkit.engine.model import Model
     from ggmlkit.engine.sequence import Adapter, LogitsOf, Sequence, TokenIds
 
 # Tokens of a step at most: one pass of the engine, so that no step holds it for longer.
 _STEP_TOKENS = 256
 # A part of a prompt that is smaller than this reads all weights for too little.
 _LEAST_PREFILL = 16
+
+
+def _model(value: object) -> Model:
+    """The value, which must be a model; raises ArgumentTypeError."""
+    if isinstance(value, Model):
+        return value
+    hint = "; a Llama's is its .model" if isinstance(getattr(value, "model", None), Model) else ""
+    raise ArgumentTypeError(f"model must be a gk.Model, not {shown(value)}{hint}")
 
 
 class Scheduler(Closing):
@@ -54,7 +69,7 @@ class Scheduler(Closing):
     def __init__(
         self, model: Model, *, max_sequences: int = 64, prefill_time: float = 0.05
     ) -> None:
-        self._model = model
+        self._model = _model(model)
         self._most = whole(max_sequences, "max_sequences", least=1)
         self._prefill_time = number(prefill_time, "prefill_time", least=0)
         self._changed = threading.Condition()
@@ -87,8 +102,7 @@ class Scheduler(Closing):
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
         params = chosen_params(params, settings)
-        if adapter is not None and adapter.model is not self._model:
-            raise ArgumentError("the adapter is another model's; load it from this model")
+        check_adapter(adapter, self._model)
         ids = self._model.prompt_ids(prompt)
         limit = room_for(self._model, ids, params)
         if len(ids) > self._model.cache_tokens:
@@ -132,7 +146,9 @@ class Scheduler(Closing):
             except BaseException as error:  # a defect: nobody may wait for ever
                 self._end_all(ClosedError(f"the scheduler failed: {error!r}"))
                 raise
-        self._end_all(ClosedError("the scheduler is closed"))
+        self._end_all(
+            ClosedError("the scheduler was closed before this stream ended; read it before")
+        )
 
     def _wait_for_work(self) -> bool:
         with self._changed:

@@ -56,6 +56,9 @@ class Adapter:
         """Memory taken."""
         return self.compiled.nbytes
 
+    def __repr__(self) -> str:
+        return f"Adapter({self.nbytes} bytes)"
+
 
 class Sequence(Closing):
     """Tokens, and their keys and values; :meth:`Model.sequence` makes one.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.errors import CacheFullError, FormatError, ModelError
+from ggmlkit.engine.batch import cache_full
+from ggmlkit.errors import FormatError, ModelError
 from ggmlkit.io import open as open_file
 from ggmlkit.io import save
 from ggmlkit.tensor import Tensor
@@ -90,7 +91,7 @@ def read(
         try:
             found = engine.load(adapter, tokens[: _whole(len(tokens))], begin, pages)
         except _core.OutOfPages as error:
-            raise CacheFullError(str(error)) from None
+            raise cache_full(error) from None
         except ValueError as error:
             raise FormatError(file.path, None, f"{_PAGES}: {error}") from None
     return found, tokens

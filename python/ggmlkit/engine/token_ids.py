@@ -25,6 +25,11 @@ def token_ids(tokens: TokenIds, vocab: int) -> NDArray[np.int32]:
     Raises:
         ArgumentError: they are not whole numbers of a vocabulary of this size, or none.
     """
+    given: object = tokens
+    if isinstance(given, str):
+        raise ArgumentTypeError(
+            f"tokens must be token ids, not {shown(given)}; tokenizer.encode gives a text's"
+        )
     ids = integer_row(tokens, "tokens")
     # Checked before narrowing: 2**32 must not turn into token 0.
     bad = ids[(ids < 0) | (ids >= vocab)]

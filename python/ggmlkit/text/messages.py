@@ -14,6 +14,22 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 _PROBE = "ggmlkit probe"  # no template writes this by itself
 
 
+def chat_ids(messages: Iterable[Mapping[str, Any]], tokenizer: Tokenizer) -> list[int]:
+    """Token ids that ask for an answer to a conversation.
+
+    Raises:
+        ArgumentError: as for :func:`text_messages`.
+        ModelError: the file has no chat template, or as :func:`ggmlkit.text.chat.render` does.
+    """
+    template = tokenizer.chat_template
+    if template is None:
+        raise ModelError("the file has no chat template; use generate with a text of your own")
+    given = text_messages(messages, template, tokenizer)
+    prompt = render(template, given, tokenizer, add_generation_prompt=True)
+    # Templates write the special tokens, the first one included where there is to be one.
+    return tokenizer.encode(prompt, add_special=False, parse_special=True)
+
+
 def text_messages(
     messages: Iterable[Mapping[str, Any]], template: str, tokenizer: Tokenizer
 ) -> list[dict[str, Any]]:
