@@ -32,6 +32,8 @@ def text() -> str:
         ["-mg", "0", "-ts", "1,1", "-sm", "none"],
         ["-nkvo", "--no-mmap"],
         ["--numa", "distribute", "--no-warmup"],
+        ["--warmup", "--verbose-prompt", "--check-tensors", "--swa-full"],
+        ["-Cb", "ff", "-np", "1", "--log-colors", "off", "--no-show-timings"],
     ],
     ids=" ".join,
 )
@@ -43,7 +45,14 @@ def test_what_only_sets_speed_is_noted(words: list[str], text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-no-cnv"], ["--no-display-prompt"], ["-ctk", "f16", "-ctv", "f16"], ["-s", "-1"]]
+    "words",
+    [
+        ["-no-cnv"],
+        ["--no-display-prompt"],
+        ["-ctk", "f16", "-ctv", "f16"],
+        ["-s", "-1"],
+        ["--jinja"],
+    ],
 )
 def test_what_means_the_same_is_accepted_without_a_note(words: list[str], text: str) -> None:
     told = ggmlkit(*RUN, *words)
@@ -65,6 +74,13 @@ def test_cache_types_are_one() -> None:
     [
         ("run", ["-sys", "Be brief."], "ggmlkit chat"),
         ("run", ["-st"], "-cnv"),
+        ("run", ["-i"], "-cnv"),
+        ("run", ["-mli"], "-cnv"),
+        ("run", ["--prompt-cache", "a"], "gk.Sequence.save"),
+        ("run", ["--image", "a"], "text models alone"),
+        ("run", ["--typical-p", "1"], "no such sampler"),
+        ("run", ["--reasoning-budget", "0"], "printed as it comes"),
+        ("run", ["--log-file", "a"], "redirect stderr"),
         ("run", ["-hf", "a/b"], "-m hf:OWNER/NAME:FILE"),
         ("run", ["-hff", "b.gguf"], "-m hf:OWNER/NAME:FILE"),
         ("run", ["-mu", "https://a/b"], "download the file"),

@@ -64,6 +64,24 @@ def test_too_many_arguments() -> None:
         found.parsed(["a", "b", "--", "--c"])
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["m.gguf", "-p", "hi"], "m.gguf; give the model with -m and a text with -p"),
+        (["-m", "m.gguf", "two", "words"], "two words; give the model with -m and a text with -p"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_options_take(words: list[str], said: str) -> None:
+    found = Parser("x", "Take options.")
+    found.add_argument("-m", "--model", required=True)
+    found.add_argument("-p", "--prompt")
+    with pytest.raises(UsageError, match=f"^unexpected argument: {said}$"):
+        found.parsed(words)
+    with pytest.raises(UsageError, match=r"^unexpected argument: m\.gguf$"):
+        Parser("x", "Take nothing.").parsed(["m.gguf"])
+
+
 def test_help_is_shown_before_anything_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parser().parsed(["-n", "x", "--help"])

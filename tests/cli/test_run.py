@@ -37,6 +37,14 @@ def test_the_same_seed_gives_the_same_text() -> None:
     assert len({text(seed) for seed in range(4)}) > 1
 
 
+def test_a_text_that_ends_with_the_context_says_so() -> None:
+    words = ["run", "-m", F16, "-p", "Hello", "--ignore-eos", "-t", "1", "-c", "20"]
+    note = "ggmlkit: note: the context of 20 tokens is full; -c sets a longer one"
+    assert note in ggmlkit(*words).stderr
+    assert note in ggmlkit(*words, "-n", "100").stderr
+    assert "note" not in ggmlkit(*words, "-n", "3").stderr
+
+
 def test_run_reads_the_prompt_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "prompt.txt").write_text("Hello")
     arguments = ["-n", "8", "--temp", "0", "-c", "64", "--mlock"]

@@ -30,13 +30,16 @@ _PERFORMANCE = {
     "-ot --override-tensor VALUE": _ON_CPU,
     "-kvo --kv-offload": _ON_CPU,
     "-nkvo --no-kv-offload [VALUE]": _ON_CPU,
+    "--op-offload": _ON_CPU,
     "-nopo --no-op-offload [VALUE]": _ON_CPU,
+    "-fit --fit VALUE": _ON_CPU,
     "-cmoe --cpu-moe": _ON_CPU,
     "-ncmoe --n-cpu-moe VALUE": _ON_CPU,
     "-fa --flash-attn [VALUE]": _OWN_BATCHES,
     "-b --batch-size VALUE": _OWN_BATCHES,
     "-ub --ubatch-size VALUE": _OWN_BATCHES,
     "-dt --defrag-thold VALUE": _OWN_BATCHES,
+    "--swa-full": _OWN_BATCHES,
     "-tb --threads-batch VALUE": _OWN_THREADS,
     "-C --cpu-mask VALUE": _OWN_THREADS,
     "-Cr --cpu-range VALUE": _OWN_THREADS,
@@ -44,6 +47,11 @@ _PERFORMANCE = {
     "--numa VALUE": _OWN_THREADS,
     "--poll VALUE": _OWN_THREADS,
     "--prio VALUE": _OWN_THREADS,
+    "-Cb --cpu-mask-batch VALUE": _OWN_THREADS,
+    "-Crb --cpu-range-batch VALUE": _OWN_THREADS,
+    "--cpu-strict-batch VALUE": _OWN_THREADS,
+    "--poll-batch VALUE": _OWN_THREADS,
+    "--prio-batch VALUE": _OWN_THREADS,
     "-mmp --mmap [VALUE]": _MAPPED,
     "--no-mmap": _MAPPED,
     "-v --verbose --log-verbose": _QUIET,
@@ -52,24 +60,43 @@ _LOGS = {
     "-lv --verbosity --log-verbosity VALUE": _QUIET,
     "-co --color [VALUE]": "has no effect: ggmlkit prints text without colours",
     "--log-disable": _QUIET,
+    "--log-prefix": _QUIET,
+    "--log-timestamps": _QUIET,
+    "--log-colors [VALUE]": _QUIET,
+    "--show-timings": _QUIET,
+    "--no-show-timings": _QUIET,
+    "--verbose-prompt": "has no effect: 'ggmlkit tokenize' prints the tokens of a text",
+    "--check-tensors": "has no effect: 'ggmlkit verify' checks a file",
     "--no-perf": _QUIET,
     "--perf": _QUIET,
+    "-np --parallel VALUE": "has no effect: ggmlkit answers one prompt at a time",
+    "--warmup": "has no effect: ggmlkit does not warm up",
     "--no-warmup": "has no effect: ggmlkit does not warm up",
 }
 
 _NAMED_FILE = "is not an option here: name the model as -m hf:OWNER/NAME:FILE"
+_NO_DRAFT = "is refused: ggmlkit has no speculative decoding"
+_TEXT_ALONE = "is refused: ggmlkit runs text models alone"
 _MODELS = {
     "-hf -hfr --hf-repo VALUE": _NAMED_FILE,
     "-hff --hf-file VALUE": _NAMED_FILE,
     "-hft --hf-token VALUE": "is not an option here: set HF_TOKEN in the environment",
     "-mu --model-url VALUE": "is not an option here: download the file and name it with -m",
-    "-md --model-draft VALUE": "is refused: ggmlkit has no speculative decoding",
-    "-mm --mmproj VALUE": "is refused: ggmlkit runs text models alone",
+    "-md --model-draft --spec-draft-model VALUE": _NO_DRAFT,
+    "--draft --draft-n --draft-max VALUE": _NO_DRAFT,
+    "--draft-min --draft-n-min VALUE": _NO_DRAFT,
+    "--spec-type VALUE": _NO_DRAFT,
+    "-mm --mmproj VALUE": _TEXT_ALONE,
+    "--image --audio --video VALUE": _TEXT_ALONE,
+    "--rpc VALUE": "is refused: ggmlkit computes on this machine alone",
+    "--offline": "is not an option here: set HF_HUB_OFFLINE=1 in the environment",
+    "--control-vector VALUE": "is refused: ggmlkit has no control vectors",
     "--lora-scaled VALUE": "is not an option here: write --lora ADAPTER:SCALE",
     "--override-kv VALUE": "is not an option here: change the file with 'ggmlkit metadata set'",
 }
 _NO_SAMPLER = "is refused: ggmlkit has no such sampler"
 _NO_GRAMMAR = "is refused: ggmlkit cannot constrain its output"
+_THOUGHTS = "is refused: what a model thinks is printed as it comes"
 _POSITIONS = "is refused: the positions are encoded as the file's metadata says"
 _FULL = "is refused: the text ends where the context is full"
 _SHIFTED = "is refused: where the context is full, 'ggmlkit chat' drops the oldest turns"
@@ -80,9 +107,14 @@ _OUTPUT = {
     "-jf --json-schema-file VALUE": _NO_GRAMMAR,
     "--grammar VALUE": _NO_GRAMMAR,
     "--grammar-file VALUE": _NO_GRAMMAR,
+    "-rea --reasoning VALUE": _THOUGHTS,
+    "--reasoning-format VALUE": _THOUGHTS,
+    "--reasoning-budget VALUE": _THOUGHTS,
+    "--log-file VALUE": "is not an option here: redirect stderr to a file",
     "--samplers VALUE": "is refused: the samplers have one order",
     "--sampling-seq --sampler-seq VALUE": "is refused: the samplers have one order",
-    "--typical VALUE": _NO_SAMPLER,
+    "--typical --typical-p VALUE": _NO_SAMPLER,
+    "--tfs VALUE": _NO_SAMPLER,
     "--top-nsigma --top-n-sigma VALUE": _NO_SAMPLER,
     "--mirostat VALUE": _NO_SAMPLER,
     "--mirostat-lr VALUE": _NO_SAMPLER,
@@ -92,15 +124,29 @@ _OUTPUT = {
     "--xtc-probability VALUE": _NO_SAMPLER,
     "--xtc-threshold VALUE": _NO_SAMPLER,
     "--dry-multiplier VALUE": _NO_SAMPLER,
+    "--dry-base VALUE": _NO_SAMPLER,
+    "--dry-allowed-length VALUE": _NO_SAMPLER,
+    "--dry-penalty-last-n VALUE": _NO_SAMPLER,
+    "--dry-sequence-breaker VALUE": _NO_SAMPLER,
+    "--adaptive-target VALUE": _NO_SAMPLER,
+    "--adaptive-decay VALUE": _NO_SAMPLER,
     "--rope-scaling VALUE": _POSITIONS,
     "--rope-scale VALUE": _POSITIONS,
     "--rope-freq-base VALUE": _POSITIONS,
     "--rope-freq-scale VALUE": _POSITIONS,
     "--yarn-orig-ctx VALUE": _POSITIONS,
+    "--yarn-ext-factor VALUE": _POSITIONS,
+    "--yarn-attn-factor VALUE": _POSITIONS,
+    "--yarn-beta-slow VALUE": _POSITIONS,
+    "--yarn-beta-fast VALUE": _POSITIONS,
     "-gan --grp-attn-n VALUE": _POSITIONS,
     "-gaw --grp-attn-w VALUE": _POSITIONS,
 }
 _CONVERSATION = "is refused: 'ggmlkit run' continues a text; converse with 'ggmlkit chat'"
+_NO_PROMPT_CACHE = (
+    "is refused: a prompt is computed each time; in Python, gk.Sequence.save keeps one"
+)
+_WRAPPED = "is refused: only the chat template stands between messages; use 'ggmlkit chat'"
 _LINES = "has no effect: a line that ends with a backslash goes on in the next"
 _TEMPLATE = "is refused: the file's own chat template is used; change tokenizer.chat_template in it"
 
@@ -108,15 +154,18 @@ _TEMPLATE = "is refused: the file's own chat template is used; change tokenizer.
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options of llama-cli and llama-completion that continue a text."""
     _accept(parser, _PERFORMANCE | _LOGS)
-    _accept(parser, {"--no-context-shift": ""})
+    _accept(parser, {"--no-context-shift": "", "--jinja": ""})
     _refuse(parser, _MODELS | _OUTPUT | dict.fromkeys(("--keep VALUE", "--context-shift"), _FULL))
     _refuse(
         parser,
         {
             "-sysf --system-prompt-file VALUE": _CONVERSATION,
-            "-i --interactive": _CONVERSATION,
-            "-if --interactive-first": _CONVERSATION,
-            "--jinja": _CONVERSATION,
+            "--prompt-cache VALUE": _NO_PROMPT_CACHE,
+            "--prompt-cache-all": _NO_PROMPT_CACHE,
+            "--prompt-cache-ro": _NO_PROMPT_CACHE,
+            "--in-prefix VALUE": _WRAPPED,
+            "--in-suffix VALUE": _WRAPPED,
+            "--in-prefix-bos": _WRAPPED,
             "--chat-template VALUE": _CONVERSATION,
             "--chat-template-file VALUE": _CONVERSATION,
             "-bf --binary-file VALUE": "is refused: a prompt must be UTF-8 text; give it with -f",

@@ -273,6 +273,13 @@ def add_conversation(to: Arguments, help: str | None = None) -> None:
     )
 
 
+def add_interactive(to: Arguments) -> None:
+    """llama.cpp's options of a conversation, which have no effect in one."""
+    for names in (("-i", "--interactive"), ("-if", "--interactive-first")):
+        to.add_argument(*names, dest="interactive", action="store_true", help=argparse.SUPPRESS)
+    to.add_argument("-mli", "--multiline-input", action="store_true", help=argparse.SUPPRESS)
+
+
 def add_file(to: Arguments, help: str) -> None:
     """The file with a text."""
     to.add_argument("-f", "--file", type=values.path, metavar="FILE", help=help)

@@ -28,18 +28,36 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             **settings,
         )
+        self._stray = ""  # words that no argument takes
         self.color = False  # Python 3.14 would colour the help
 
     def parsed(self, words: Sequence[str]) -> argparse.Namespace:
         """The values of the words. UsageError for words that don't fit; exits after ``--help``."""
         values = argparse.Namespace(notes=[])
-        _, extra = self.parse_known_args(arranged(self, words), values)
+        found = arranged(self, words)
+        if "--" in found and not arguments_of(self):
+            self._stray = " ".join(found[found.index("--") + 1 :])
+        _, extra = self.parse_known_args(found, values)
+        if self._stray:
+            self.error("")
         if extra:
             raise UsageError(f"unexpected argument: {' '.join(extra)}")
         return values
 
+    def _where_it_belongs(self) -> str:
+        """With which options a command without arguments takes a model and a text."""
+        known = self._option_string_actions
+        ways = [
+            way
+            for option, way in (("--model", "the model with -m"), ("--prompt", "a text with -p"))
+            if option in known
+        ]
+        return f"; give {' and '.join(ways)}" if ways else ""
+
     def error(self, message: str) -> NoReturn:
         """Raise what `argparse` found wrong."""
+        if self._stray:  # rather than the option that it was meant for
+            raise UsageError(f"unexpected argument: {self._stray}{self._where_it_belongs()}")
         # "argument NAME: must be …" becomes a sentence with NAME as its subject.
         subject, colon, rest = message.removeprefix("argument ").partition(": ")
         is_of_one = message.startswith("argument ") and colon

@@ -33,7 +33,9 @@ class Model:
 
     def says(self, conversation: Conversation, text: str, answer: str) -> str:
         self.rest = answer
-        return "".join(conversation.answer(text))
+        said = "".join(conversation.answer(text))
+        conversation.tell_notes()
+        return said
 
     def _generate(self, prompt: list[int], **settings: Any) -> Iterator[str]:
         assert len(prompt) + settings["max_tokens"] <= self.llama.context
@@ -102,6 +104,13 @@ def test_an_answer_longer_than_the_context_says_so(chat_gguf: Path) -> None:
     answer = model.says(talk, "tell", "x" * 200)
     assert 30 < len(answer) < 80
     assert model.notes == ["the context of 80 tokens is full; -c sets a longer one"]
+    model.rest = "x" * 200
+    assert len("".join(talk.answer("tell again"))) > 30
+    assert len(model.notes) == 1 + 1  # that turns were dropped, before the answer
+    talk.tell_notes()
+    assert model.notes[2:] == model.notes[:1]  # behind its line, once
+    talk.tell_notes()
+    assert len(model.notes) == 3
     assert model.says(talk, "and now", "yes") == "yes"
 
 
@@ -151,6 +160,22 @@ def test_retrying_draws_another_answer(chat_gguf: Path) -> None:
     assert [message["content"] for message in talk.messages] == ["one", "1", "two", "3"]
     assert len(set(model.seeds)) > 1
     assert model.prompts[-1] == model.prompts[-2]
+
+
+def test_undoing_forgets_the_last_turn(chat_gguf: Path) -> None:
+    model = Model(chat_gguf, 200)
+    talk = model.conversation("S")
+    assert talk.undo() is None
+    model.says(talk, "one", "1")
+    model.says(talk, "two", "2")
+    assert talk.undo() == "two"
+    assert (talk.asked, talk.system) == ("one", "S")
+    model.says(talk, "three", "3")
+    assert [message["content"] for message in talk.messages] == ["one", "1", "three", "3"]
+    assert "two" not in model.prompts[-1]
+    assert [talk.undo(), talk.undo(), talk.undo()] == ["three", "one", None]
+    model.says(talk, "new", "4")
+    assert model.prompts[-1].strip() == "system: S\nuser: new\nassistant:"
 
 
 def test_a_model_without_a_template_cannot_converse() -> None:

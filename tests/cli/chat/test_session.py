@@ -56,6 +56,17 @@ def test_a_long_conversation_with_a_real_decoder(chat_gguf: Path, kv_type: str) 
     assert "is full" in whole.stderr
 
 
+def test_a_note_has_a_line_of_its_own(chat_gguf: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ggmlkit", "chat", "-m", str(chat_gguf), "-t", "1", "-c", "60"],
+        input="a\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True, timeout=60,
+        encoding="utf-8",
+    )  # fmt: skip
+    assert (
+        "\nggmlkit: note: the context of 60 tokens is full; -c sets a longer one\n" in done.stdout
+    )
+
+
 def test_a_pipe_needs_no_editor(chat_gguf: Path) -> None:
     words = ["chat", "-m", str(chat_gguf), "-t", "1", "-n", "1"]
     code = (

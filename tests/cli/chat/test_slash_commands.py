@@ -38,6 +38,10 @@ def chat(model: Path, *lines: str, options: tuple[str, ...] = ()) -> Result:
         ("/save  a b.json ", ("/save", "a b.json")),
         ("/system two\nlines", ("/system", "two\nlines")),
         ("/nonsense", ("/nonsense", "")),
+        ("/clear", ("/reset", "")),
+        ("/regen", ("/retry", "")),
+        ("/exit", ("/quit", "")),
+        ("/?", ("/help", "")),
         ("/usr/bin is a folder", None),
         ("/* a comment */", None),
         ("// a comment", None),
@@ -84,6 +88,13 @@ def test_system_reset_and_retry(chat_gguf: Path, prompts: list[str]) -> None:
     assert "system prompt: be brief" in done.stderr
 
 
+def test_undo(chat_gguf: Path, prompts: list[str]) -> None:
+    done = chat(chat_gguf, "/undo", "a " * 50, "/undo", "b", "/exit", "never")
+    assert prompts[-1] == "user: b\nassistant:"
+    assert "there is no message to forget" in done.stderr
+    assert f"forgotten: {('a ' * 30)}…\n" in done.stderr
+
+
 def test_save_and_load(chat_gguf: Path, prompts: list[str], tmp_path: Path) -> None:
     file = tmp_path / "talk.json"
     options = ("-sys", r"be\tbrief", "-e")
@@ -122,4 +133,5 @@ def test_run_converses_too(chat_gguf: Path, prompts: list[str]) -> None:
     assert ggmlkit(*words, text="more\n").stdout == "so\nso\n"
     assert prompts[0] == "system: S\nuser: hello\nassistant:"
     assert ggmlkit(*words, "-st", text="more\n").stdout == "so\n"
+    assert ggmlkit(*words, "-i", "-if", "-mli", "--jinja", text="more\n").stdout == "so\nso\n"
     assert "give the prompt" in ggmlkit(*words, "-f", "x", code=2).stderr

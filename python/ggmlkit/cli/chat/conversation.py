@@ -53,6 +53,7 @@ class Conversation:
         self._llama, self._settings, self._note = llama, settings, note
         self._template = template
         self._retries = 0
+        self._late: list[str] = []
         self.system = system
         self.reset()
 
@@ -120,6 +121,28 @@ class Conversation:
         self._retries += 1
         return self.asked
 
+    def undo(self) -> str | None:
+        """Forget the last message that was answered, and its answer; the message, None if none."""
+        if not self.messages:
+            return None
+        text, first = self.messages[-2]["content"], self._first
+        self.resume(self.system, self.messages[:-2])
+        self._first = min(first, len(self.messages))
+        return text
+
+    def tell_notes(self) -> None:
+        """Tell what could not be told within an answer's line."""
+        notes, self._late = self._late, []
+        for each in notes:
+            self._note(each)
+
+    def _tell(self, said: str, written: str) -> None:
+        """Tell it at once, or after the answer where that has begun."""
+        if written:
+            self._late.append(said)
+        else:
+            self._note(said)
+
     def _pieces(self) -> Iterator[str]:
         """The answer to the last message, gone on with where the context was full."""
         left = self._settings["max_tokens"]
@@ -130,7 +153,9 @@ class Conversation:
             if room < 1:
                 if not written:
                     raise too_long(self._llama, "the message", len(prompt))
-                self._note(f"the context of {self.context} tokens is full; -c sets a longer one")
+                self._tell(
+                    f"the context of {self.context} tokens is full; -c sets a longer one", written
+                )
                 return
             most = room if left is None else min(left, room)
             for piece in self._llama.generate(prompt, **self._drawn(most)):
@@ -175,7 +200,8 @@ class Conversation:
 
         first = turns[min(bisect_left(turns, True, key=has_room), len(turns) - 1)]
         dropped, self._first = first - self._first, first
-        self._note(f"the context is full: the model no longer sees the oldest {dropped} messages")
+        said = f"the context is full: the model no longer sees the oldest {dropped} messages"
+        self._tell(said, written)
         return self._encoded(first, written)
 
     def _encoded(self, first: int, written: str = "", *, is_asked: bool = True) -> list[int]:

@@ -127,6 +127,8 @@ class Session:
                 raise
             say_error(error)
             return
+        finally:
+            self._conversation.tell_notes()
         if is_interrupted:
             if not self._is_interactive:
                 raise KeyboardInterrupt

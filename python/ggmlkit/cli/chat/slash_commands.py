@@ -16,12 +16,16 @@ COMMANDS = {
     "/reset": "start again, with the same system prompt",
     "/system": 'show the system prompt; /system TEXT sets it, /system "" removes it',
     "/retry": "answer the last message again",
+    "/undo": "forget the last message and its answer",
     "/save": "/save FILE writes the conversation to a file",
     "/load": "/load FILE goes on with a saved conversation",
     "/quit": "end; so does Ctrl-D",
 }
 _FORM = re.compile(r"(/[^\W\d_][\w-]*|/\?)(?:\s+(.*))?", re.DOTALL)
+_SHOWN = 60  # characters of a message
 _NO_TEXT = '""'
+# What other programs call them.
+_ALSO = {"/?": "/help", "/clear": "/reset", "/regen": "/retry", "/exit": "/quit", "/bye": "/quit"}
 
 
 def split(text: str) -> tuple[str, str] | None:
@@ -31,7 +35,9 @@ def split(text: str) -> tuple[str, str] | None:
     with a space.
     """
     match = _FORM.fullmatch(text.rstrip())
-    return None if match is None else (match[1], (match[2] or "").strip())
+    if match is None:
+        return None
+    return _ALSO.get(match[1], match[1]), (match[2] or "").strip()
 
 
 def run(
@@ -43,7 +49,7 @@ def run(
         GgmlkitError: a file is not a conversation.
         OSError: a file can't be read or written.
     """
-    if name in ("/help", "/?"):
+    if name == "/help":
         _help(say)
     elif name == "/reset":
         conversation.reset()
@@ -55,12 +61,20 @@ def run(
         if text is None:
             say("there is no message to answer again")
         return text
+    elif name == "/undo":
+        text = conversation.undo()
+        say("there is no message to forget" if text is None else f"forgotten: {_beginning(text)}")
     elif name in ("/save", "/load"):
         _transfer(conversation, name, argument, say)
     else:
         meant = did_you_mean(name, COMMANDS) or "; /help lists them"
         say(f"there is no command {name}{meant} (a message may begin with a space)")
     return None
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _help(say: Callable[[str], None]) -> None:

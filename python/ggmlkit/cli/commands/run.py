@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=argparse.SUPPRESS,
     )
     options.add_conversation(text, help=argparse.SUPPRESS)
+    options.add_interactive(text)
     options.add_simple_io(text, argparse.SUPPRESS)
     options.add_sampling(parser.add_argument_group("sampling"))
     model = parser.add_argument_group("model")
@@ -76,10 +77,16 @@ def run(args: argparse.Namespace) -> int:
         from ggmlkit.cli.commands import chat
 
         return chat.run(args)
-    for name, is_given in (("-sys", args.system is not None), ("-st", args.single_turn)):
+    for name, is_given in (
+        ("-sys", args.system is not None),
+        ("-st", args.single_turn),
+        ("-i", args.interactive),
+        ("-mli", args.multiline_input),
+    ):
         if is_given:
             raise UsageError(f"{name} is for a conversation: add -cnv, or use 'ggmlkit chat'")
     from ggmlkit.cli.decoder import open_generator, too_long
+    from ggmlkit.cli.metadata_text import print_notes
     from ggmlkit.cli.stream import print_stream, print_summary
 
     text = prompt_text(args)
@@ -95,6 +102,10 @@ def run(args: argparse.Namespace) -> int:
     if args.display_prompt:
         print(text, end="", flush=True)
     is_interrupted = print_stream(pieces)
+    room = llama.context - len(ids) + 1  # the last token needs no place
+    most = settings["max_tokens"]
+    if llama.stats.decode_tokens == room and (most is None or most > room):
+        print_notes([f"the context of {llama.context} tokens is full; -c sets a longer one"])
     print_summary(llama)
     if is_interrupted:
         raise KeyboardInterrupt
