@@ -82,7 +82,7 @@ def test_a_context_beyond_training_is_a_warning() -> None:
 def test_chat_without_a_template_points_at_run() -> None:
     said = ggmlkit("chat", "-m", F16, text="Hello\n", code=1).stderr
     assert "has no chat template" in said
-    assert "'ggmlkit run' continues a text" in said
+    assert "continue a text with 'ggmlkit run'" in said
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from decoder_models import TOKENS, fresh, random_model
 from ggmlkit.engine.llama import Llama
-from ggmlkit.errors import ModelError
+from ggmlkit.errors import ArgumentTypeError, ModelError
 
 
 def test_greedy_text_is_what_eval_chooses() -> None:
@@ -134,8 +134,13 @@ def test_the_prompt_of_a_chat_is_what_chat_continues(chat_gguf: Path) -> None:
     assert llama.detokenize(ids) == "user: Hi\nassistant: "
     settings: dict[str, Any] = {"max_tokens": 6, "temperature": 0, "ignore_eos": True}
     assert list(llama.chat(messages, **settings)) == list(llama.generate(ids, **settings))
+    plain = fresh().model
     with pytest.raises(ModelError, match="no chat template"):
-        fresh().model.chat_prompt(messages)
+        plain.chat_prompt(messages)
+    own = "{{ messages[0].content }}!"
+    assert plain.chat_prompt(messages, template=own) == plain.tokenizer.encode("Hi!", False)
+    with pytest.raises(ArgumentTypeError, match="template must be a str, not 5"):
+        plain.chat_prompt(messages, template=5)  # type: ignore[arg-type]
 
 
 def test_stop_string_ends_the_text_before_it() -> None:

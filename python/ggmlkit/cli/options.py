@@ -271,6 +271,12 @@ def add_conversation(to: Arguments, help: str | None = None) -> None:
         action="store_true",
         help=help or "End after one answer.",
     )
+    to.add_argument(
+        "--chat-template-file",
+        type=values.path,
+        metavar="FILE",
+        help=help or "jinja2 chat template. Default: the model file's own.",
+    )
 
 
 def add_interactive(to: Arguments) -> None:

@@ -38,7 +38,7 @@ def given_text(args: argparse.Namespace) -> str | None:
         raise UsageError("give the prompt with either -p or -f")
     text = args.prompt
     if args.file is not None:
-        text = _text_of_stdin() if args.file == STDIN else _text_of(args.file)
+        text = _text_of_stdin() if args.file == STDIN else text_of(args.file)
     return unescaped(text) if text is not None and args.escape else text
 
 
@@ -61,7 +61,8 @@ def decoded(data: bytes, source: Path | str, start: int = 0) -> str:
         raise FormatError(source, start + error.start, "a prompt must be UTF-8 text") from None
 
 
-def _text_of(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The text of a file, without a line break at its end; FormatError if it is not UTF-8."""
     return _without_last_break(decoded(file.read_bytes(), file))
 
 

@@ -427,7 +427,9 @@ class Model(Closing):
         """
         return prompt_ids(prompt, self.config.vocab, lambda: self.tokenizer)
 
-    def chat_prompt(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
+    def chat_prompt(
+        self, messages: Iterable[Mapping[str, Any]], *, template: str | None = None
+    ) -> list[int]:
         """Token ids that ask for an answer to a conversation, by the model's own chat template.
 
         For :meth:`Scheduler.submit` and :meth:`Llama.generate`.
@@ -435,11 +437,12 @@ class Model(Closing):
         Args:
             messages: ``{"role": "system" | "user" | "assistant", "content": text}``, in order. A
                 content may be None, or a list of parts ``{"type": "text", "text": text}``.
+            template: a jinja2 template; the default is the file's own.
 
         Raises:
             ArgumentError: a message is not a mapping, or a part of a content is not text.
-            ModelError: the file has no chat template, or it fails or takes too much time or memory.
+            ModelError: there is no chat template, or it fails or takes too much time or memory.
         """
         from ggmlkit.text.messages import chat_ids  # deferred: it starts processes
 
-        return chat_ids(messages, self.tokenizer)
+        return chat_ids(messages, self.tokenizer, template)

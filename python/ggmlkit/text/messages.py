@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ggmlkit.arguments import shown
+from ggmlkit.arguments import text as checked_text
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, ModelError
 from ggmlkit.text.chat import render
 from ggmlkit.text.tokenizer import Tokenizer
@@ -14,16 +15,26 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 _PROBE = "ggmlkit probe"  # no template writes this by itself
 
 
-def chat_ids(messages: Iterable[Mapping[str, Any]], tokenizer: Tokenizer) -> list[int]:
+def chat_ids(
+    messages: Iterable[Mapping[str, Any]], tokenizer: Tokenizer, template: str | None = None
+) -> list[int]:
     """Token ids that ask for an answer to a conversation.
+
+    Args:
+        messages: as for :func:`text_messages`.
+        tokenizer: the model's tokenizer.
+        template: a chat template; the default is the file's own.
 
     Raises:
         ArgumentError: as for :func:`text_messages`.
-        ModelError: the file has no chat template, or as :func:`ggmlkit.text.chat.render` does.
+        ModelError: there is no chat template, or as :func:`ggmlkit.text.chat.render` does.
     """
-    template = tokenizer.chat_template
+    template = tokenizer.chat_template if template is None else checked_text(template, "template")
     if template is None:
-        raise ModelError("the file has no chat template; use generate with a text of your own")
+        raise ModelError(
+            "the file has no chat template; give one to Model.chat_prompt(…, template=…), "
+            "or use generate with a text of your own"
+        )
     given = text_messages(messages, template, tokenizer)
     prompt = render(template, given, tokenizer, add_generation_prompt=True)
     # Templates write the special tokens, the first one included where there is to be one.

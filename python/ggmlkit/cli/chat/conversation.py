@@ -27,6 +27,7 @@ class Conversation:
         settings: of ``Llama.generate``.
         system: the system prompt, or None.
         note: told what the user should know, such as that turns were dropped.
+        template: the chat template; None for the file's own.
 
     Attributes:
         system: the system prompt, or None. The model always sees it.
@@ -34,7 +35,7 @@ class Conversation:
         asked: the last message of the user, answered or not; None before any.
 
     Raises:
-        ModelError: the file has no chat template.
+        ModelError: there is no chat template.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class Conversation:
         settings: dict[str, Any],
         system: str | None,
         note: Callable[[str], None],
+        template: str | None = None,
     ) -> None:
-        template = llama.tokenizer.chat_template
+        template = llama.tokenizer.chat_template if template is None else template
         if template is None:
             raise ModelError(
-                "the model has no chat template, so it can't converse; "
-                "'ggmlkit run' continues a text"
+                "the model has no chat template, so it can't converse; give one with "
+                "--chat-template-file, or continue a text with 'ggmlkit run'"
             )
         self._llama, self._settings, self._note = llama, settings, note
         self._template = template

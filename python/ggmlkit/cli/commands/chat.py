@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from ggmlkit.cli.chat.conversation import Conversation
     from ggmlkit.cli.decoder import open_generator
     from ggmlkit.cli.metadata_text import print_notes
-    from ggmlkit.cli.prompt_text import given_text, unescaped
+    from ggmlkit.cli.prompt_text import given_text, text_of, unescaped
     from ggmlkit.cli.stream import print_summary
     from ggmlkit.text.template.process import RENDERERS
 
@@ -54,10 +54,11 @@ def run(args: argparse.Namespace) -> int:
     system = args.system
     if system is not None and args.escape:
         system = unescaped(system)
+    template = None if args.chat_template_file is None else text_of(args.chat_template_file)
     RENDERERS.prepare()  # while the model is loaded
     llama = open_generator(args)
     settings = options.generation_settings(args, llama.context)
-    conversation = Conversation(llama, settings, system, lambda said: print_notes([said]))
+    conversation = Conversation(llama, settings, system, lambda said: print_notes([said]), template)
     source = session.reader(args.simple_io)
     if session.is_interactive():
         session.say(f"{args.model}, {llama.context} tokens of context; /help, or Ctrl-D to end")
