@@ -320,6 +320,13 @@ def test_prompts_are_text_or_ids(llm: gk.Llama, prompt: Any) -> None:
         llm.generate(prompt)
 
 
+def test_lists_that_are_no_prompt_get_a_hint(llm: gk.Llama) -> None:
+    with pytest.raises(gk.ArgumentTypeError, match=r"not a list of texts; .* gk\.Scheduler$"):
+        llm.generate(["a", "b"])  # type: ignore[list-item]
+    with pytest.raises(gk.ArgumentTypeError, match=r"of messages; Model\.chat_prompt makes"):
+        llm.generate([{"role": "user", "content": "a"}])  # type: ignore[list-item]
+
+
 def test_ids_of_any_kind_are_a_prompt(llm: gk.Llama) -> None:
     texts = {
         "".join(llm.generate(ids, max_tokens=3, temperature=0))

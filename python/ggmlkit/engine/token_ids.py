@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -49,8 +49,20 @@ def prompt_ids(prompt: str | TokenIds, vocab: int, tokenizer: Callable[[], Token
             raise TypeError
         ids = tokenizer().encode(prompt) if isinstance(prompt, str) else list(map(index, prompt))
     except TypeError:
-        raise ArgumentTypeError(f"prompt must be a str or token ids, not {shown(prompt)}") from None
+        raise ArgumentTypeError(
+            f"prompt must be a str or token ids, not {shown(prompt)}{_hint(prompt)}"
+        ) from None
     if not ids:
         raise ArgumentError("there is nothing to continue: the prompt has no tokens")
     token_ids(ids, vocab)
     return ids
+
+
+def _hint(prompt: object) -> str:
+    """The way out for a prompt of a wrong type."""
+    first = next(iter(prompt), None) if isinstance(prompt, (list, tuple)) else None
+    if isinstance(first, str):
+        return " of texts; give one at a time, many at once to gk.Scheduler"
+    if isinstance(first, Mapping):
+        return " of messages; Model.chat_prompt makes a prompt of them"
+    return ""
