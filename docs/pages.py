@@ -137,7 +137,9 @@ def _fails(page: Path, model: Path) -> bool:
 def main() -> int:
     """Run the pages; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, nargs="?", help="the model file that readers start from")
+    parser.add_argument(
+        "model", type=Path, nargs="?", help="the model file that readers start from"
+    )
     parser.add_argument("pages", type=Path, nargs="*", help="default: README.md and docs/*.md")
     parser.add_argument("--here", type=Path, help="run this page alone, in the current folder")
     args = parser.parse_args()
@@ -148,7 +150,10 @@ def main() -> int:
         parser.error("MODEL is missing")
     chosen = [page.resolve() for page in args.pages] or pages()
     failed = [page.name for page in chosen if _fails(page, args.model)]
-    print(f"{len(chosen) - len(failed)} of {len(chosen)} pages ran" + "".join(f"; not {name}" for name in failed))
+    print(
+        f"{len(chosen) - len(failed)} of {len(chosen)} pages ran"
+        + "".join(f"; not {name}" for name in failed)
+    )
     return 1 if failed else 0
 
 
