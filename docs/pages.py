@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_NETWORK = "hf:"
@@ -93,7 +94,7 @@ def run(page: Path, command: Callable[[Sequence[str]], object]) -> None:
 class _Copy(io.StringIO):
     """Passes on what it is given, and keeps it."""
 
-    def __init__(self, to: io.TextIOBase) -> None:
+    def __init__(self, to: TextIO) -> None:
         super().__init__()
         self._to = to
 

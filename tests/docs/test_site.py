@@ -44,7 +44,7 @@ def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
     (tmp_path / "pages" / "index.md").write_text("[a](#a) [b](nothing.md)\n\n# a\n")
     done = built(tmp_path / "site", "--config-file", str(config))
     assert done.returncode == 1, done.stdout + done.stderr
-    (warning,) = re.findall("^WARNING.*", done.stderr, re.MULTILINE)  # the link that works gets none
+    (warning,) = re.findall("^WARNING.*", done.stderr, re.MULTILINE)  # of one link alone
     assert "'nothing.md'" in warning
 
 
