@@ -87,7 +87,7 @@ def run(page: Path, command: Callable[[Sequence[str]], object]) -> None:
             output = _Copy(sys.stdout)
             with contextlib.redirect_stdout(output):
                 code = "\n" * (block.line - 1) + block.text  # so that errors name the page's lines
-                exec(compile(code, str(page), "exec"), names)
+                exec(compile(code, str(page), "exec", dont_inherit=True), names)
             _check_said(block, output.getvalue(), page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codeop
 import importlib.util
 import os
 import re
@@ -80,6 +81,18 @@ def test_pages_say_alike_and_first_how_to_get_the_model() -> None:
     demo = script("examples/demo.py")
     for part in (demo.PACKAGE, demo.WHEEL, Path(demo.MEMBER).name):
         assert part in words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_can_be_pasted_into_an_interpreter(name: str) -> None:
+    for block in pages.blocks(ROOT / name):
+        lines: list[str] = []
+        for line in [*block.text.splitlines(), ""] if block.language == "python" else []:
+            lines.append(line)
+            # A statement with a body ends at an empty line there: without one this is an error.
+            if codeop.compile_command("\n".join(lines), symbol="single") is not None:
+                lines = []
+        assert not any(lines), (block.line, lines)
 
 
 def page_of(folder: Path, *blocks: str) -> Path:
