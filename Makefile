@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench sanitize fuzz peers docs wheel clean
+.PHONY: help venv build demo test lint format bench sanitize fuzz peers docs pages wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
 	@echo "make docs      the documentation as a site in build/site"
+	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make fuzz      damaged files, 20 seconds of each kind: FUZZ_ARGS=\"--target gguf --seconds 600\""
 	@echo "make wheel     build a wheel into dist/"
@@ -114,6 +115,11 @@ endif
 docs: build
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "the site is in build/site"
+
+# As a reader would paste them. The tests do the same on a tiny model.
+pages: build
+	$(BIN)/python examples/demo.py --model-only
+	$(BIN)/python docs/pages.py build/models/SmolLM2-135M-Instruct.Q4_1.gguf $(PAGES)
 
 format: build
 	$(BIN)/ruff check --fix .

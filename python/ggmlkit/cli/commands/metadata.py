@@ -13,7 +13,7 @@ from ggmlkit.cli.usage import UsageError
 EXAMPLES = """\
   ggmlkit metadata get model.gguf llama.context_length
   ggmlkit metadata set model.gguf general.name "My model"
-  ggmlkit metadata set model.gguf my.numbers "[1, 2]" --type u8[]"""
+  ggmlkit metadata set model.gguf my.numbers "[1, 2]" --type 'u8[]'"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
