@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 namespace py = pybind11;
 
@@ -31,7 +32,7 @@ py::array_t<std::int32_t> sample_rows(const std::vector<Sampler*>& samplers,
   std::int32_t* to = tokens.mutable_data();
   const float* from = logits.data();
   const auto vocab = static_cast<std::size_t>(logits.shape(1));
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   engine::sample_rows(samplers, from, vocab, to, ThreadPool::shared());
   return tokens;
 }
@@ -63,7 +64,7 @@ void bind_sampler(py::module_& m) {
         if (token < 0 || static_cast<std::size_t>(token) >= n) {
           throw py::value_error("no logit is that token's");
         }
-        py::gil_scoped_release release;
+        const ReleasedGil release;
         return engine::log_probability(logits.data(), n, token);
       },
       py::arg("logits"), py::arg("token"));

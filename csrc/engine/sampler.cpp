@@ -58,7 +58,8 @@ void Sampler::read(const float* logits, std::size_t n) {
   values_.resize(n);
   for (std::size_t i = 0; i < n; ++i) values_[i] = std::isfinite(logits[i]) ? logits[i] : kNever;
   for (const auto& [token, bias] : params_.logit_bias) {
-    if (token >= 0 && static_cast<std::size_t>(token) < n) at(token) += bias;
+    if (token < 0 || static_cast<std::size_t>(token) >= n || at(token) == kNever) continue;
+    at(token) = std::min(at(token) + bias, std::numeric_limits<float>::max());
   }
 }
 

@@ -14,7 +14,8 @@ from ggmlkit.engine.completion import Completion, Token
 from ggmlkit.errors import ModelError
 
 NO_NUMBER = (
-    "all logits of the model are NaN; `ggmlkit verify` shows its weights that are not finite"
+    "no token can be drawn: all logits of the model are NaN (`ggmlkit verify` shows its weights "
+    "that are not finite), or logit_bias excludes every token"
 )
 
 if TYPE_CHECKING:

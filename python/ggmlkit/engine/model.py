@@ -17,9 +17,17 @@ from ggmlkit.arguments import path_text, thread_count, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine import sequence_file
 from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_unpacked
-from ggmlkit.engine.observer import Observer, Observing
-from ggmlkit.engine.sequence import Adapter, Chunk, LogitsOf, Sequence, TokenIds
-from ggmlkit.engine.token_ids import prompt_ids, token_ids
+from ggmlkit.engine.observer import Observer, Observing, refuse_in_observer
+from ggmlkit.engine.sequence import (
+    Adapter,
+    Chunk,
+    LogitsOf,
+    Sequence,
+    TokenIds,
+    adapter_of,
+    checked_chunks,
+)
+from ggmlkit.engine.token_ids import is_empty, prompt_ids, token_ids
 from ggmlkit.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -102,12 +110,12 @@ class Model(Closing):
         prefix_cache: bool = True,
         batch_invariant: bool = False,
     ) -> None:
-        if kv_type not in KV_TYPES:
+        if not isinstance(kv_type, str) or kv_type not in KV_TYPES:
             raise ArgumentError(f"kv_type is {kv_type!r}, not one of {', '.join(KV_TYPES)}")
         if activation_bits not in ACTIVATION_BITS:
             raise ArgumentError(f"activation_bits is {activation_bits!r}, not 8 or 16")
         if context is not None:
-            context = whole(context, "context", least=1)
+            context = min(whole(context, "context", least=1), _MOST)
         if cache_tokens is not None:
             cache_tokens = whole(cache_tokens, "cache_tokens", least=1)
             if cache_bytes is not None:
@@ -134,7 +142,7 @@ class Model(Closing):
             self.config = from_gguf_keys(metadata, self._tensors)
             length = context or min(self.config.context, DEFAULT_CONTEXT)
             warn_of_unpacked(file, self._tensors)
-            self._weights = load(self.config, self._tensors, count, repack)
+            self._weights = load(self.config, self._tensors, count, bool(repack))
             if cache_bytes is not None:
                 cache_tokens = self._tokens_in(cache_bytes, kv_type)
             self._engine = new_engine(
@@ -142,9 +150,9 @@ class Model(Closing):
                 length,
                 min(cache_tokens or contexts * -(-length // _core.KV_PAGE) * _core.KV_PAGE, _MOST),
                 kv_type,
-                activation_bits,
-                prefix_cache,
-                batch_invariant,
+                int(activation_bits),
+                bool(prefix_cache),
+                bool(batch_invariant),
             )
         release(self._tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
@@ -240,6 +248,7 @@ class Model(Closing):
     @property
     def nbytes(self) -> int:
         """Memory taken beyond the mapped file: packed weights, scratch, and the cache so far."""
+        refuse_in_observer()
         return self._weights.nbytes + self.engine.nbytes
 
     def load_adapter(self, lora: AdapterPath | abc.Sequence[Scaled]) -> Adapter:
@@ -272,10 +281,9 @@ class Model(Closing):
         Raises:
             ArgumentError: a token outside the vocabulary, or an adapter of another model.
         """
-        if adapter is not None and adapter.model is not self:
-            raise ArgumentError("the adapter is another model's; load it from this model")
-        ids = self.ids(tokens) if len(tokens) else np.empty(0, np.int32)
-        compiled = self.engine.sequence(None if adapter is None else adapter.compiled, ids)
+        own = adapter_of(self, adapter)
+        ids = np.empty(0, np.int32) if is_empty(tokens) else self.ids(tokens)
+        compiled = self.engine.sequence(own, ids)
         return Sequence(self, compiled, adapter)
 
     def load_sequence(
@@ -292,8 +300,10 @@ class Model(Closing):
             ModelError: it is another model's, or was made with other settings or another adapter.
             CacheFullError: the cache has too few free pages.
         """
-        own = None if adapter is None else adapter.compiled
-        compiled, tokens = sequence_file.read(path, self.engine, own, self._fingerprint(adapter))
+        own = adapter_of(self, adapter)
+        compiled, tokens = sequence_file.read(
+            path, self.engine, own, self._fingerprint(adapter), self.config.vocab
+        )
         sequence = Sequence(self, compiled, adapter)
         rest = tokens[len(sequence) :]
         if rest.size:
@@ -302,13 +312,14 @@ class Model(Closing):
 
     def save_sequence(self, sequence: Sequence, path: str | os.PathLike[str]) -> None:
         """What :meth:`Sequence.save` does."""
-        compiled = sequence.compiled
-        model = self._fingerprint(sequence.adapter)
-        sequence_file.write(path, compiled, compiled.tokens, model)
+        compiled = sequence.compiled.fork()  # which no other thread goes on with meanwhile
+        sequence_file.write(path, compiled, self._fingerprint(sequence.adapter))
 
     def _fingerprint(self, adapter: Adapter | None) -> str:
         own = None if adapter is None else adapter.digest
-        return sequence_file.fingerprint(self._tensors, self._settings, own)
+        return sequence_file.fingerprint(
+            self.config, self.context, self._tensors, self._settings, own
+        )
 
     def step(
         self, batch: Iterable[Chunk], observer: Observer | None = None
@@ -346,7 +357,7 @@ class Model(Closing):
     def _stepped(
         self, batch: Iterable[Chunk], columns: int, observer: Observer | None, *, hidden: bool
     ) -> list[NDArray[np.float32]]:
-        chunks = list(batch)
+        chunks = checked_chunks(batch)
         ids = [self.ids(chunk.tokens) for chunk in chunks]
         for own in ids:  # before the results take memory
             if own.size > self.context:
@@ -390,6 +401,7 @@ class Model(Closing):
             observer: as for :meth:`step`.
         """
         engine = self.engine
+        refuse_in_observer()
         if not sequences:
             return
         for sequence in sequences:
@@ -433,6 +445,4 @@ class Model(Closing):
 
 
 def _rows(chunk: Chunk, tokens: int) -> int:
-    if chunk.logits not in _LOGITS_OF:
-        raise ArgumentError(f"logits is {chunk.logits!r}, not 'none', 'last' or 'all'")
     return {"none": 0, "last": 1, "all": tokens}[chunk.logits]

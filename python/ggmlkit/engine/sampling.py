@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import copysign, inf
 from typing import TypedDict
 
 from ggmlkit import _core
@@ -14,6 +14,7 @@ from ggmlkit.errors import ArgumentError, ArgumentTypeError
 
 REPEAT_LAST_N = 64  # tokens back that the penalties look at, as in llama.cpp
 _MOST_TOKENS = 2**31 - 1  # more than any vocabulary has
+_LEAST_FLOAT32, _MOST_FLOAT32 = 2.0**-126, 2.0**127 * (2 - 2.0**-23)  # above 0
 
 
 class GenerationSettings(TypedDict, total=False):
@@ -87,7 +88,7 @@ class SamplingParams:
             ArgumentError: a setting is out of range, or not a number.
         """
         params = _core.SamplingParams()
-        params.temperature = number(self.temperature, "temperature", least=0)
+        params.temperature = _float32(number(self.temperature, "temperature", least=0))
         params.top_k = min(whole(self.top_k, "top_k", least=0), _MOST_TOKENS)
         params.top_p = _within(self.top_p, "top_p", "above 0 and at most 1", lambda v: 0 < v <= 1)
         params.min_p = _within(self.min_p, "min_p", "between 0 and 1", lambda v: 0 <= v <= 1)
@@ -96,9 +97,13 @@ class SamplingParams:
         )
         last_n = whole(self.repeat_last_n, "repeat_last_n", least=0)
         params.repeat_last_n = min(last_n, _MOST_TOKENS)
-        params.frequency_penalty = number(self.frequency_penalty, "frequency_penalty")
-        params.presence_penalty = number(self.presence_penalty, "presence_penalty")
+        params.frequency_penalty = _float32(number(self.frequency_penalty, "frequency_penalty"))
+        params.presence_penalty = _float32(number(self.presence_penalty, "presence_penalty"))
         params.seed = self._seed()
+        if not isinstance(self.logit_bias, Mapping):
+            raise ArgumentTypeError(
+                f"logit_bias must be a mapping of token ids, not {shown(self.logit_bias)}"
+            )
         biases = [(_token(token), _bias(bias)) for token, bias in self.logit_bias.items()]
         never = [(id, -inf) for id in ending] if self.ignore_eos else []
         params.logit_bias = biases + never
@@ -127,7 +132,14 @@ def _within(value: object, name: str, bounds: str, is_inside: Callable[[float], 
     found = number(value, name)
     if not is_inside(found):
         raise ArgumentError(f"{name} must be {bounds}, not {found:g}")
-    return found
+    return _float32(found)
+
+
+def _float32(value: float) -> float:
+    """The value as near as float32, which the sampler computes with, has it; only 0 becomes 0."""
+    if not value:
+        return value
+    return copysign(min(max(abs(value), _LEAST_FLOAT32), _MOST_FLOAT32), value)
 
 
 def _token(token: object) -> int:
@@ -135,7 +147,7 @@ def _token(token: object) -> int:
 
 
 def _bias(bias: object) -> float:
-    return -inf if bias == -inf else number(bias, "logit_bias")
+    return -inf if bias == -inf else _float32(number(bias, "logit_bias"))
 
 
 def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:

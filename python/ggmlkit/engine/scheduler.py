@@ -15,19 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.arguments import number, whole
+from ggmlkit.arguments import number, shown, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine.completion import Completion
 from ggmlkit.engine.generation import NO_NUMBER, room_for
+from ggmlkit.engine.model import Model
 from ggmlkit.engine.request import Request, Stream
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
-from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, GgmlkitError, ModelError
+from ggmlkit.engine.sequence import adapter_of
+from ggmlkit.errors import (
+    ArgumentTypeError,
+    CacheFullError,
+    ClosedError,
+    GgmlkitError,
+    ModelError,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack  # in typing from Python 3.11 on
 
-    from ggmlkit.engine.model import Model
     from ggmlkit.engine.sequence import Adapter, LogitsOf, Sequence, TokenIds
 
 # Tokens of a step at most: one pass of the engine, so that no step holds it for longer.
@@ -54,6 +61,8 @@ class Scheduler(Closing):
     def __init__(
         self, model: Model, *, max_sequences: int = 64, prefill_time: float = 0.05
     ) -> None:
+        if not isinstance(model, Model):
+            raise ArgumentTypeError(f"model must be a Model, not {shown(model)}")
         self._model = model
         self._most = whole(max_sequences, "max_sequences", least=1)
         self._prefill_time = number(prefill_time, "prefill_time", least=0)
@@ -87,8 +96,7 @@ class Scheduler(Closing):
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
         params = chosen_params(params, settings)
-        if adapter is not None and adapter.model is not self._model:
-            raise ArgumentError("the adapter is another model's; load it from this model")
+        adapter_of(self._model, adapter)
         ids = self._model.prompt_ids(prompt)
         limit = room_for(self._model, ids, params)
         if len(ids) > self._model.cache_tokens:
@@ -100,6 +108,11 @@ class Scheduler(Closing):
         with self._changed:
             if self._closed:
                 raise ClosedError("the scheduler is closed")
+            if not self._thread.is_alive():
+                raise ClosedError(
+                    "the scheduler's thread is gone, as it failed or the process is a fork; "
+                    "make another scheduler"
+                )
             self._waiting.append(request)
             self._changed.notify()
         return Stream(request)
@@ -178,6 +191,7 @@ class Scheduler(Closing):
                     return
                 request = self._waiting.popleft()
             if request.given_up:
+                self._end(request)
                 continue
             request.hold(self._model.sequence(request.ids, request.adapter))
             self._running.append(request)

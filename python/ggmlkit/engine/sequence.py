@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections import abc
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, get_args
 
 from ggmlkit import _core
-from ggmlkit.arguments import whole
+from ggmlkit.arguments import shown, whole
 from ggmlkit.closing import Closing
-from ggmlkit.errors import ClosedError
+from ggmlkit.engine.observer import refuse_in_observer
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, ClosedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,27 @@ class Chunk:
     logits: LogitsOf = "last"
 
 
+def checked_chunks(batch: abc.Iterable[Chunk]) -> list[Chunk]:
+    """The chunks of a batch.
+
+    Raises:
+        ArgumentError: one of them is something else, or wants logits of unknown tokens.
+    """
+    if not isinstance(batch, abc.Iterable):
+        raise ArgumentTypeError(f"a batch must be a list of chunks, not {shown(batch)}")
+    chunks = list(batch)
+    for chunk in chunks:
+        if not isinstance(chunk, Chunk):
+            raise ArgumentTypeError(f"a batch must be a list of chunks; it has {shown(chunk)}")
+        if not isinstance(chunk.sequence, Sequence):
+            raise ArgumentTypeError(
+                f"a chunk's sequence must be a Sequence, not {shown(chunk.sequence)}"
+            )
+        if not isinstance(chunk.logits, str) or chunk.logits not in get_args(LogitsOf):
+            raise ArgumentError(f"logits is {shown(chunk.logits)}, not 'none', 'last' or 'all'")
+    return chunks
+
+
 class Adapter:
     """LoRA adapters of a model, joined; sequences that have it share it.
 
@@ -55,6 +77,23 @@ class Adapter:
     def nbytes(self) -> int:
         """Memory taken."""
         return self.compiled.nbytes
+
+
+def adapter_of(model: Owner, adapter: Adapter | None) -> _core.Adapter | None:
+    """What is compiled of an adapter, None for None.
+
+    Raises:
+        ArgumentError: it is another model's, or something else.
+    """
+    if adapter is None:
+        return None
+    if not isinstance(adapter, Adapter):
+        raise ArgumentTypeError(
+            f"adapter must be what Model.load_adapter returns, not {shown(adapter)}"
+        )
+    if adapter.model is not model:
+        raise ArgumentError("the adapter is another model's; load it from this model")
+    return adapter.compiled
 
 
 class Sequence(Closing):
@@ -111,7 +150,9 @@ class Sequence(Closing):
 
         Raises:
             ClosedError: it is closed.
+            ModelError: an observer of a step asks for it.
         """
+        refuse_in_observer()
         if self._compiled is None:
             raise ClosedError("the sequence is closed; start another one")
         return self._compiled
