@@ -1,8 +1,9 @@
-"""Functions that see activations while a step is computed, and what they may do meanwhile."""
+"""Functions that a step calls: observers, handlers of signals. What they may do meanwhile."""
 
 from __future__ import annotations
 
 import faulthandler
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -69,3 +70,26 @@ def test_an_observer_is_a_function() -> None:
     engine = Model(random_model(), context=64)
     with pytest.raises(gk.ArgumentError, match="observer must be a function, not 5"):
         engine.step([Chunk(engine.sequence(), [1])], 5)  # type: ignore[arg-type]
+
+
+def test_a_signals_handler_does_not_wait_for_the_step_it_interrupts() -> None:
+    engine = Model(random_model("f32", ffn=4096), context=20_000, contexts=2)
+    (sequence, other), said = (engine.sequence(), engine.sequence()), []
+
+    def handle(*_: object) -> None:
+        try:
+            len(sequence)
+        except gk.ModelError as error:
+            said.append(str(error))
+        engine.step([Chunk(other, [1])])
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        engine.step([Chunk(sequence, [1] * 5000)])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(said) == 1
+    assert "after the step" in said[0]
+    assert (len(sequence), len(other)) == (5000, 1)

@@ -16,8 +16,9 @@ from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import path_text, thread_count, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine import sequence_file
+from ggmlkit.engine.in_step import refuse_in_observer, stepping
 from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_unpacked
-from ggmlkit.engine.observer import Observer, Observing, refuse_in_observer
+from ggmlkit.engine.observer import Observer, Observing
 from ggmlkit.engine.sequence import (
     Adapter,
     Chunk,
@@ -409,16 +410,12 @@ class Model(Closing):
                 raise ArgumentError("a sequence is another model's")
         tokens = ids[0] if len(ids) == 1 else np.concatenate(ids)
         observing = None if observer is None else Observing(observer, OUTPUT in self._tensors)
+        compiled = [sequence.compiled for sequence in sequences]
+        counts = [own.size for own in ids]
+        wanted = [_LOGITS_OF[each] for each in logits]
         try:
-            engine.step(
-                [sequence.compiled for sequence in sequences],
-                tokens,
-                [own.size for own in ids],
-                [_LOGITS_OF[each] for each in logits],
-                out,
-                hidden,
-                observing,
-            )
+            with stepping(sequences):
+                engine.step(compiled, tokens, counts, wanted, out, hidden, observing)
         except _core.OutOfPages as error:
             raise CacheFullError(str(error)) from None
         except ValueError as error:

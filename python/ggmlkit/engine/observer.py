@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ggmlkit import _core
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import shown
-from ggmlkit.errors import ArgumentTypeError, ModelError
+from ggmlkit.engine.in_step import observing
+from ggmlkit.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,22 +24,6 @@ _MATRICES = {
     _core.Input.FFN_NORM: ("ffn_gate", "ffn_up"),
     _core.Input.HIDDEN: ("ffn_down",),
 }
-
-
-_running = threading.local()  # is_observing: whether this thread runs an observer
-
-
-def refuse_in_observer() -> None:
-    """Refuse what would wait for the step that waits for this thread's observer.
-
-    Raises:
-        ModelError: an observer runs in this thread.
-    """
-    if getattr(_running, "is_observing", False):
-        raise ModelError(
-            "an observer can't use models and sequences, as their step waits for it; keep the "
-            "activations, and do the rest after the step"
-        )
 
 
 class Observing:
@@ -64,11 +48,9 @@ class Observing:
         names: tuple[str, ...] = (self._output,)
         if parts is not None:
             names = tuple(f"blk.{layer}.{part}.weight" for part in parts)
-        _running.is_observing = True
-        try:
-            self._observer(names, x)
-        except BaseException as error:
-            self.error = error
-            raise
-        finally:
-            _running.is_observing = False
+        with observing():
+            try:
+                self._observer(names, x)
+            except BaseException as error:
+                self.error = error
+                raise
