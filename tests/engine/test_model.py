@@ -240,6 +240,8 @@ def test_impossible_steps_are_refused() -> None:
     sequence.close()
     with pytest.raises(gk.ClosedError):
         len(sequence)
+    with pytest.raises(gk.ClosedError):
+        engine.step([Chunk(sequence, [1])])
     engine.close()
     with pytest.raises(gk.ClosedError):
         engine.sequence()

@@ -166,3 +166,18 @@ def test_nobody_waits_for_a_scheduler_that_failed(monkeypatch: pytest.MonkeyPatc
         scheduler._thread.join(10)
         with pytest.raises(gk.ClosedError, match="thread is gone"):
             scheduler.submit([5])
+
+
+def test_a_scheduler_that_nobody_refers_to_ends() -> None:
+    engine = model()
+    assert Scheduler(engine).submit([5], **GREEDY).text()
+    scheduler = Scheduler(engine)
+    thread = scheduler._thread
+    stream = scheduler.submit([5], max_tokens=300, ignore_eos=True)
+    del scheduler
+    assert len(list(stream)) == 300
+    assert thread.is_alive()
+    del stream
+    thread.join(10)
+    assert not thread.is_alive()
+    assert engine.free_cache_tokens == engine.cache_tokens

@@ -8,8 +8,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
+from ggmlkit import _core
 from ggmlkit.errors import ModelError
+
+
+class HasCompiled(Protocol):
+    """A sequence."""
+
+    @property
+    def compiled(self) -> _core.Sequence: ...
 
 
 class _Thread(threading.local):
@@ -31,13 +40,15 @@ def observing() -> Iterator[None]:
 
 
 @contextmanager
-def stepping(sequences: Sequence[object]) -> Iterator[None]:
-    """While a step works on sequences."""
+def stepping(sequences: Sequence[HasCompiled]) -> Iterator[list[_core.Sequence]]:
+    """While a step works on sequences: what is compiled of them."""
+    compiled = [sequence.compiled for sequence in sequences]
     before, _this.sequences = _this.sequences, (*_this.sequences, *sequences)
     try:
-        yield
+        yield compiled
     finally:
         _this.sequences = before
+        compiled.clear()  # the traceback of an error must not keep their pages
 
 
 def refuse_in_observer() -> None:

@@ -410,18 +410,17 @@ class Model(Closing):
                 raise ArgumentError("a sequence is another model's")
         tokens = ids[0] if len(ids) == 1 else np.concatenate(ids)
         observing = None if observer is None else Observing(observer, OUTPUT in self._tensors)
-        compiled = [sequence.compiled for sequence in sequences]
         counts = [own.size for own in ids]
         wanted = [_LOGITS_OF[each] for each in logits]
-        try:
-            with stepping(sequences):
+        with stepping(sequences) as compiled:
+            try:
                 engine.step(compiled, tokens, counts, wanted, out, hidden, observing)
-        except _core.OutOfPages as error:
-            raise CacheFullError(str(error)) from None
-        except ValueError as error:
-            if observing is not None and observing.error is error:
-                raise
-            raise ArgumentError(str(error)) from None  # what the engine refuses
+            except _core.OutOfPages as error:
+                raise CacheFullError(str(error)) from None
+            except ValueError as error:
+                if observing is not None and observing.error is error:
+                    raise
+                raise ArgumentError(str(error)) from None  # what the engine refuses
         self._file.check()  # the embeddings, and more without repacking, are read as they are used
 
     def ids(self, tokens: TokenIds) -> NDArray[np.int32]:

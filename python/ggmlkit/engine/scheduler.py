@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,8 @@ _LEAST_PREFILL = 16
 class Scheduler(Closing):
     """Generates for many prompts on one model, in a thread of its own.
 
-    ``with gk.Scheduler(model) as scheduler:`` closes it at the end. Threads may share it.
+    ``with gk.Scheduler(model) as scheduler:`` closes it at the end; so does the end of the last
+    reference to it and to its streams. Threads may share it.
 
     Args:
         model: the model. Its ``cache_tokens`` bound how much text there is at a time.
@@ -66,13 +68,18 @@ class Scheduler(Closing):
         self._model = model
         self._most = whole(max_sequences, "max_sequences", least=1)
         self._prefill_time = number(prefill_time, "prefill_time", least=0)
-        self._changed = threading.Condition()
+        self._changed = changed = threading.Condition()
         self._waiting: deque[Request] = deque()
         self._running: list[Request] = []
         self._closed = False
         self._is_full = False  # until a sequence ends
         self._token_time = 0.0  # of prefilling, measured; 0: not yet
-        self._thread = threading.Thread(target=self._work, name="ggmlkit scheduler", daemon=True)
+        self._thread = threading.Thread(
+            target=_work,
+            args=(weakref.ref(self, lambda _: _wake(changed)), changed),
+            name="ggmlkit scheduler",
+            daemon=True,
+        )
         self._thread.start()
 
     def submit(
@@ -115,7 +122,7 @@ class Scheduler(Closing):
                 )
             self._waiting.append(request)
             self._changed.notify()
-        return Stream(request)
+        return Stream(request, self)
 
     @property
     def running(self) -> int:
@@ -136,22 +143,23 @@ class Scheduler(Closing):
 
     # ------------------------------------------------------------- its own thread
 
-    def _work(self) -> None:
-        while self._wait_for_work():
-            try:
-                self._step()
-            except GgmlkitError as error:
-                self._end_all(error)
-            except BaseException as error:  # a defect: nobody may wait for ever
-                self._end_all(ClosedError(f"the scheduler failed: {error!r}"))
-                raise
-        self._end_all(ClosedError("the scheduler is closed"))
+    def has_work(self) -> bool:
+        """Whether its thread has something to do: a step, or to end."""
+        return bool(self._closed or self._waiting or self._running)
 
-    def _wait_for_work(self) -> bool:
-        with self._changed:
-            while not (self._closed or self._waiting or self._running):
-                self._changed.wait()
-            return not self._closed
+    def work(self) -> bool:
+        """Compute a step; False at the end."""
+        if self._closed:
+            self._end_all(ClosedError("the scheduler is closed"))
+            return False
+        try:
+            self._step()
+        except GgmlkitError as error:
+            self._end_all(error)
+        except BaseException as error:  # a defect: nobody may wait for ever
+            self._end_all(ClosedError(f"the scheduler failed: {error!r}"))
+            raise
+        return True
 
     def _end_all(self, error: GgmlkitError) -> None:
         with self._changed:
@@ -284,3 +292,27 @@ class Scheduler(Closing):
                 request.take(token)
                 if token.finish_reason:
                     self._end(request)
+
+
+def _work(ref: weakref.ref[Scheduler], changed: threading.Condition) -> None:
+    """What the thread does, which does not keep the scheduler."""
+
+    def is_awaited() -> bool:
+        scheduler = ref()
+        if scheduler is not None and scheduler.has_work():
+            return True
+        del scheduler
+        return ref() is None
+
+    is_open = True
+    while is_open:
+        with changed:
+            changed.wait_for(is_awaited)
+        scheduler = ref()
+        is_open = scheduler is not None and scheduler.work()
+        del scheduler
+
+
+def _wake(changed: threading.Condition) -> None:
+    with changed:
+        changed.notify()
