@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "bindings/model_weights.h"
 
 namespace py = pybind11;
@@ -64,7 +65,7 @@ std::shared_ptr<OwningEngine> new_engine(std::shared_ptr<ModelWeights> weights, 
                                   two_parts,
                                   asked > 0 ? std::min(asked, all) : all,
                                   keeps_prefixes};
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   return std::make_shared<OwningEngine>(std::move(weights), settings);
 }
 
@@ -108,7 +109,7 @@ std::vector<Engine::Piece> pieces_of(OwningEngine& of,
 }
 
 bool interrupted() {
-  const py::gil_scoped_acquire acquire;
+  const HeldGil acquire;
   return PyErr_CheckSignals() != 0;
 }
 
@@ -133,7 +134,7 @@ class PythonObserver {
     return [this](std::size_t layer, engine::Input input, const float* x, std::size_t tokens,
                   std::size_t columns) {
       if (error_) return;
-      const py::gil_scoped_acquire acquire;
+      const HeldGil acquire;
       try {
         callback_(layer, input, FloatArray({tokens, columns}, x));
       } catch (const py::error_already_set&) {
@@ -166,7 +167,7 @@ void step(OwningEngine& of, const std::vector<OwningSequence*>& sequences, const
                                 observer.observer(), interrupted,
                                 [&] { return observer.has_failed(); }};
   try {
-    py::gil_scoped_release release;
+    const ReleasedGil release;
     of.engine.step(pieces, results);
   } catch (const engine::Interrupted&) {
     observer.rethrow();
@@ -177,7 +178,7 @@ void step(OwningEngine& of, const std::vector<OwningSequence*>& sequences, const
 // Without the interpreter's lock, as another thread's step may have to end first.
 template <class Work>
 auto unlocked(const Work& work) {
-  const py::gil_scoped_release release;
+  const ReleasedGil release;
   return work();
 }
 

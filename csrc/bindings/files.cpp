@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "core/mapping_guard.h"
 
 namespace py = pybind11;
@@ -12,7 +13,7 @@ namespace {
 
 // A hint: without support by the system or the file system, nothing happens.
 void start_writeback([[maybe_unused]] int descriptor) {
-  py::gil_scoped_release release;
+  const ReleasedGil release;
 #if defined(SYNC_FILE_RANGE_WRITE)
   (void)sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
 #endif

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "core/arena.h"
 #include "core/thread_pool.h"
 
@@ -28,7 +29,7 @@ class PackedMatrix {
     check_size(type, rows, cols, data_);
     const std::byte* in = bytes_of(data_);
     {
-      py::gil_scoped_release release;
+      const ReleasedGil release;
       weights_ = WeightMatrix(type, rows, cols, in, arena_);
       pack({&weights_}, ThreadPool::shared(), threads);
     }
@@ -42,7 +43,7 @@ class PackedMatrix {
     const auto tokens = static_cast<std::size_t>(x.shape(0));
     const float* a = x.data();
     float* out = y.mutable_data();
-    py::gil_scoped_release release;
+    const ReleasedGil release;
     matmul(weights_, a, tokens, out, ThreadPool::shared(), threads);
   }
 
@@ -61,7 +62,7 @@ void matmul_into(std::size_t index, const ByteArray& data, std::size_t rows, std
   const std::byte* in = bytes_of(data);
   const float* a = x.data();
   float* out = y.mutable_data();
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   ThreadPool& pool = ThreadPool::shared();
   Arena arena;
   WeightMatrix w(type, rows, cols, in, arena, Packing::at_use);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "bindings/gil.h"
 #include "engine/adapter.h"
 
 namespace py = pybind11;
@@ -42,7 +43,7 @@ void ModelWeights::set_vector(const std::string& name, const FloatArray& data) {
 void ModelWeights::pack() {
   check_unfinished();
   {
-    py::gil_scoped_release release;
+    const ReleasedGil release;
     weights_.pack(ThreadPool::shared(), threads_);
   }
   unpacked_.clear();
@@ -51,7 +52,7 @@ void ModelWeights::pack() {
 void ModelWeights::finish() {
   check_unfinished();
   {
-    py::gil_scoped_release release;
+    const ReleasedGil release;
     weights_.finish(ThreadPool::shared(), threads_);
   }
   unpacked_.clear();

@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "core/thread_pool.h"
 #include "quant/interleaved.h"
 #include "quant/quantize.h"
@@ -16,7 +17,7 @@ void dequantize_into(std::size_t index, const ByteArray& src, FloatArray dst, in
   if (!can_dequantize(type)) throw py::value_error("no kernel for this type");
   const std::byte* in = bytes_of(src);
   float* out = dst.mutable_data();
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   dequantize(type, in, out, n, ThreadPool::shared(), threads);
 }
 
@@ -33,7 +34,7 @@ std::ptrdiff_t convert_into(std::size_t from, const ByteArray& src, std::size_t 
   }
   const std::byte* in = bytes_of(src);
   auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   return convert(source, in, target, out, n, ThreadPool::shared(), threads);
 }
 
@@ -54,7 +55,7 @@ std::ptrdiff_t convert_weighted_into(std::size_t from, const ByteArray& src, std
   const std::byte* in = bytes_of(src);
   auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
   const float* weights = importance.data();
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   return convert_weighted(source, in, target, out, rows, cols, weights, ThreadPool::shared(),
                           threads);
 }
@@ -62,7 +63,7 @@ std::ptrdiff_t convert_weighted_into(std::size_t from, const ByteArray& src, std
 std::ptrdiff_t first_not_finite_of(const ByteArray& halves) {
   const std::size_t n = static_cast<std::size_t>(halves.size()) / 2;
   const std::byte* in = bytes_of(halves);
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   const std::size_t found = first_not_finite_half(in, n);
   return found == n ? -1 : static_cast<std::ptrdiff_t>(found);
 }
@@ -78,7 +79,7 @@ void put_in_row_order_into(const ByteArray& src, ByteArray dst, std::size_t rows
   }
   const std::byte* in = bytes_of(src);
   auto* out = reinterpret_cast<std::byte*>(dst.mutable_data());
-  py::gil_scoped_release release;
+  const ReleasedGil release;
   put_in_row_order(layout, in, out, bytes / group_bytes, blocks);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "bindings/texts.h"
 #include "text/byte_pairs.h"
 #include "text/sentence_pieces.h"
@@ -56,7 +57,7 @@ Fallback fallback_of(const std::vector<std::pair<int, std::int32_t>>& bytes, std
 TokenVector encode_bytes(const BytePairs& pairs, const py::str& string,
                          const WordSplitter& splitter) {
   const std::string_view text = utf8(string);
-  const py::gil_scoped_release unlocked;
+  const ReleasedGil unlocked;
   TokenVector tokens;
   std::string letters;
   splitter.words(text, [&](std::string_view word) {

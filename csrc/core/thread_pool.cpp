@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <utility>
 
 namespace ggmlkit {
 namespace {
@@ -19,8 +20,9 @@ int cgroup_quota() {
   return std::max(1, static_cast<int>(std::lround(std::strtod(quota.c_str(), nullptr) / period)));
 }
 
-std::unique_ptr<ThreadPool>& shared_slot() {
-  static std::unique_ptr<ThreadPool> pool;
+// Never destroyed: some threads may still compute when the process ends.
+ThreadPool*& shared_slot() {
+  static ThreadPool* pool = nullptr;
   return pool;
 }
 
@@ -28,6 +30,9 @@ std::mutex& shared_mutex() {
   static std::mutex mutex;
   return mutex;
 }
+
+// Whether this thread runs a job: all others may wait for it, so it waits for none.
+thread_local bool is_in_job = false;
 
 }  // namespace
 
@@ -55,7 +60,7 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run(const Job& job, int limit) {
   const int n = limit > 0 ? std::min(limit, size_) : size_;
-  if (n == 1) {
+  if (n == 1 || is_in_job) {
     job(0, 1);
     return;
   }
@@ -65,11 +70,14 @@ void ThreadPool::run(const Job& job, int limit) {
   pending_.store(size_ - 1);
   epoch_.fetch_add(1);
   helpers_.wake();
+  is_in_job = true;
   job(0, n);
+  is_in_job = false;
   caller_.wait([&] { return pending_.load() == 0; });
 }
 
 void ThreadPool::help(int thread) {
+  is_in_job = true;
   for (unsigned seen = 0;;) {
     helpers_.wait([&] { return epoch_.load() != seen; });
     seen = epoch_.load();
@@ -81,13 +89,13 @@ void ThreadPool::help(int thread) {
 
 ThreadPool& ThreadPool::shared() {
   std::lock_guard<std::mutex> lock(shared_mutex());
-  auto& pool = shared_slot();
-  if (!pool) {
-    pool = std::make_unique<ThreadPool>();
+  ThreadPool*& pool = shared_slot();
+  if (pool == nullptr) {
+    pool = new ThreadPool();
     static const int registered = pthread_atfork(nullptr, nullptr, [] {
       // The helpers did not survive the fork: leave the old pool be and make a new one on demand.
       static ThreadPool* abandoned = nullptr;
-      abandoned = shared_slot().release();
+      abandoned = std::exchange(shared_slot(), nullptr);
       (void)abandoned;  // kept reachable, so that leak checkers know it
     });
     (void)registered;

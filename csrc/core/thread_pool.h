@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstddef>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -44,7 +43,8 @@ class ThreadPool {
   int size() const { return size_; }
 
   // Runs job(0 … n-1, n) and returns when all are done. Callers from several threads take turns.
-  // `limit` > 0 uses at most that many threads. A job must not throw.
+  // `limit` > 0 uses at most that many threads. A job must not throw; one that a job runs is
+  // computed by its own thread.
   void run(const Job& job, int limit = 0);
 
   // The process-wide pool, remade in a child after fork.

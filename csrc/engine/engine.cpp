@@ -108,24 +108,20 @@ std::size_t Engine::nbytes() {
 void Engine::end(Sequence& sequence) { truncate(sequence, 0); }
 
 void Engine::take_pages(const std::vector<Piece>& pieces) {
+  std::vector<Growth> growths;
+  growths.reserve(pieces.size());
+  for (const Piece& piece : pieces) growths.push_back({&piece.sequence->pages_, piece.n});
   const std::lock_guard<std::mutex> pages(pages_);
-  std::size_t needed = 0;
-  for (const Piece& piece : pieces) needed += pool_.lacking(piece.sequence->pages_, piece.n);
-  make_room(needed);
-  for (const Piece& piece : pieces) pool_.extend(piece.sequence->pages_, piece.n);
+  make_room([&] { return pool_.lacking(growths); });
+  pool_.extend(growths);
 }
 
-// Gives back pages that no sequence has, as far as they are needed.
-void Engine::make_room(std::size_t pages) {
-  while (pages > pool_.free_pages() && prefixes_.evict()) {
+// Gives back pages that no sequence has, as far as they are needed. A page that only one sequence
+// has after that needs no copy, so what is needed is asked each time.
+void Engine::make_room(const std::function<std::size_t()>& needed) {
+  while (needed() > pool_.free_pages()) {
+    if (!prefixes_.evict()) throw OutOfPages(needed(), pool_.free_pages(), pool_.total_pages());
   }
-  if (pages > pool_.free_pages()) {
-    throw OutOfPages(pages, pool_.free_pages(), pool_.total_pages());
-  }
-}
-
-void Engine::give_up(const std::vector<Piece>& pieces, const std::vector<std::size_t>& lengths) {
-  for (std::size_t i = 0; i < pieces.size(); ++i) truncate_in_use(*pieces[i].sequence, lengths[i]);
 }
 
 void Engine::step(const std::vector<Piece>& pieces, const Results& results) {
@@ -141,6 +137,18 @@ void Engine::step(const std::vector<Piece>& pieces, const Results& results) {
     check_room(piece.n, lengths.back());
   }
   take_pages(pieces);
+  try {
+    compute(pieces, results);
+  } catch (...) {
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      truncate_in_use(*pieces[i].sequence, lengths[i]);
+    }
+    throw;
+  }
+}
+
+// All passes of a step.
+void Engine::compute(const std::vector<Piece>& pieces, const Results& results) {
   std::size_t rows = 0;
   for (Progress at; at.piece < pieces.size();) {
     {
@@ -155,7 +163,6 @@ void Engine::step(const std::vector<Piece>& pieces, const Results& results) {
     const bool is_end = at.piece == pieces.size();
     if ((results.failed && results.failed()) ||
         (!is_end && results.interrupted && results.interrupted())) {
-      give_up(pieces, lengths);
       throw Interrupted();
     }
   }
@@ -182,7 +189,7 @@ std::unique_ptr<Sequence> Engine::load(std::shared_ptr<const Adapter> adapter,
   }
   auto sequence = start(std::move(adapter), {});
   const std::lock_guard<std::mutex> pages(pages_);
-  make_room(pages_for(tokens.size()));
+  make_room([&] { return pages_for(tokens.size()); });
   pool_.restore(sequence->pages_, tokens.size(), window_begin, bytes);
   sequence->tokens_ = tokens;
   // Pages that lack a window can't begin another sequence.

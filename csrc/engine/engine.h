@@ -140,10 +140,10 @@ class Engine {
   };
   void check_room(std::size_t n, std::size_t held) const;
   void take_pages(const std::vector<Piece>& pieces);
-  void make_room(std::size_t pages);
+  void make_room(const std::function<std::size_t()>& needed);
   void fill_pass(const std::vector<Piece>& pieces, Progress& at);
   void append_pass();
-  void give_up(const std::vector<Piece>& pieces, const std::vector<std::size_t>& lengths);
+  void compute(const std::vector<Piece>& pieces, const Results& results);
   std::size_t truncate_in_use(Sequence& sequence, std::size_t length);
 
   std::size_t context_;

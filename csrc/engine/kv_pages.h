@@ -38,6 +38,7 @@ class KvPages {
   void share(PageId page) { ++counts_[page]; }
   void give_back(PageId page);
   bool is_shared(PageId page) const { return counts_[page] > 1; }
+  bool is_shared_by(PageId page, std::size_t count) const { return counts_[page] == count; }
   void copy(PageId from, PageId to);
 
   // A head's keys or values of a page: its groups of kKvGroup positions one after another.

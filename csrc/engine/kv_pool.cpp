@@ -48,9 +48,33 @@ bool KvPool::must_copy(const PageTable& table, std::size_t kind) const {
   return pages_[kind].is_shared(table.pages[kind][table.length / kPage]);
 }
 
-std::size_t KvPool::lacking(const PageTable& table, std::size_t n) const {
-  const std::size_t copies = must_copy(table, kFull) || must_copy(table, kWindowed);
-  return pages_for(table.length + n) - pages_for(table.length) + copies;
+std::size_t KvPool::lacking(const std::vector<Growth>& growths) const {
+  std::size_t more = 0;
+  for (const Growth& each : growths) {
+    more += pages_for(each.table->length + each.n) - pages_for(each.table->length);
+  }
+  return more + std::max(copies(growths, kFull), copies(growths, kWindowed));
+}
+
+// Shared pages that are copied: by all tables that go on, but for the last to have one.
+std::size_t KvPool::copies(const std::vector<Growth>& growths, std::size_t kind) const {
+  std::vector<PageId> shared;
+  for (const Growth& each : growths) {
+    const PageTable& table = *each.table;
+    if (must_copy(table, kind)) shared.push_back(table.pages[kind][table.length / kPage]);
+  }
+  std::sort(shared.begin(), shared.end());
+  std::size_t count = shared.size();
+  for (auto page = shared.begin(); page != shared.end();) {
+    const auto end = std::upper_bound(page, shared.end(), *page);
+    count -= pages_[kind].is_shared_by(*page, static_cast<std::size_t>(end - page));
+    page = end;
+  }
+  return count;
+}
+
+void KvPool::extend(const std::vector<Growth>& growths) {
+  for (const Growth& each : growths) extend(*each.table, each.n);
 }
 
 void KvPool::extend(PageTable& table, std::size_t n) {
@@ -119,6 +143,16 @@ Pages KvPool::share(const PageTable& table, std::size_t page) {
     if (shared[kind] != kNoPage) pages_[kind].share(shared[kind]);
   }
   return shared;
+}
+
+void KvPool::replace(PageTable& table, std::size_t page, const Pages& same) {
+  for (std::size_t kind = 0; kind < kLayerKinds; ++kind) {
+    if (same[kind] == kNoPage || table.pages[kind][page] == kNoPage) continue;
+    PageId& own = table.pages[kind][page];
+    pages_[kind].share(same[kind]);
+    pages_[kind].give_back(own);
+    own = same[kind];
+  }
 }
 
 void KvPool::give_back(const Pages& pages) {

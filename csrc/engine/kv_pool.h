@@ -25,6 +25,12 @@ struct PageTable {
   std::size_t window_begin = 0;  // the first position whose windowed page is held
 };
 
+// Positions that a table is to take.
+struct Growth {
+  PageTable* table;
+  std::size_t n;
+};
+
 class KvPool {
  public:
   // Room for `positions`, of all sequences together.
@@ -40,10 +46,11 @@ class KvPool {
   std::size_t free_pages() const;
   std::size_t total_pages() const { return total_; }
 
-  // Pages that a table lacks for `n` more positions, copies of shared ones included.
-  std::size_t lacking(const PageTable& table, std::size_t n) const;
+  // Pages that tables lack for more positions, copies of shared ones included; of the kind that
+  // lacks most.
+  std::size_t lacking(const std::vector<Growth>& growths) const;
   // Takes them. There must be as many free pages as lack.
-  void extend(PageTable& table, std::size_t n);
+  void extend(const std::vector<Growth>& growths);
 
   // Forgets positions from `length` on. Where windowed pages that the rest needs went back, all
   // positions are forgotten.
@@ -56,6 +63,8 @@ class KvPool {
 
   // One page of a table, counted once more.
   Pages share(const PageTable& table, std::size_t page);
+  // Puts pages of the same contents in the place of a table's own.
+  void replace(PageTable& table, std::size_t page, const Pages& same);
   void give_back(const Pages& pages);
   // Makes full pages the beginning of an empty table, which shares those that it needs.
   void adopt(PageTable& table, const std::vector<Pages>& pages);
@@ -89,6 +98,8 @@ class KvPool {
   }
   // Whether the page that the next position goes to is shared, and so must be copied.
   bool must_copy(const PageTable& table, std::size_t kind) const;
+  std::size_t copies(const std::vector<Growth>& growths, std::size_t kind) const;
+  void extend(PageTable& table, std::size_t n);
 
   KvType type_;
   std::size_t total_;

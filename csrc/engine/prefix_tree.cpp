@@ -43,7 +43,7 @@ PrefixTree::Node* PrefixTree::find(std::uint64_t adapter, const std::vector<std:
 }
 
 PrefixTree::Node* PrefixTree::follow(Node* node, const std::vector<std::int32_t>& tokens,
-                                     const PageTable& table) {
+                                     PageTable& table) {
   while ((node->depth + 1) * kPage <= tokens.size()) {
     Tokens page;
     std::copy_n(tokens.begin() + static_cast<std::ptrdiff_t>(node->depth * kPage), kPage,
@@ -57,6 +57,8 @@ PrefixTree::Node* PrefixTree::follow(Node* node, const std::vector<std::int32_t>
       next->pages = pool_.share(table, node->depth);
       idle_.erase({node->used, node});
       ++unused_;  // until it is entered
+    } else {
+      pool_.replace(table, node->depth, next->pages);
     }
     node = next.get();
     enter(node);

@@ -29,9 +29,10 @@ class PrefixTree {
   // that a token is left to compute. Returns the last page's node, in use, or the root.
   Node* find(std::uint64_t adapter, const std::vector<std::int32_t>& tokens, PageTable& table);
 
-  // Follows a sequence that holds `tokens` from its node on: its full pages become known. Returns
-  // the node of the last, in use instead of the one given.
-  Node* follow(Node* node, const std::vector<std::int32_t>& tokens, const PageTable& table);
+  // Follows a sequence that holds `tokens` from its node on: its full pages become known, and those
+  // that are known already take the place of its own. Returns the node of the last, in use instead
+  // of the one given.
+  Node* follow(Node* node, const std::vector<std::int32_t>& tokens, PageTable& table);
   // The node of the first `length` tokens' full pages, in use instead of the one given.
   Node* back(Node* node, std::size_t length);
   // Another sequence with the same node.

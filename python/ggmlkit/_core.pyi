@@ -3,7 +3,7 @@
 from collections import abc
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,15 +198,34 @@ class Engine:
     @property
     def nbytes(self) -> int: ...
 
+class SamplingStep:
+    __members__: ClassVar[dict[str, SamplingStep]]
+
 class SamplingParams:
+    steps: list[SamplingStep]
     temperature: float
+    dynatemp_range: float
+    dynatemp_exponent: float
     top_k: int
     top_p: float
     min_p: float
+    typical_p: float
+    top_n_sigma: float
+    xtc_probability: float
+    xtc_threshold: float
+    min_keep: int
+    mirostat: int
+    mirostat_tau: float
+    mirostat_eta: float
     repeat_penalty: float
     frequency_penalty: float
     presence_penalty: float
     repeat_last_n: int
+    dry_multiplier: float
+    dry_base: float
+    dry_allowed_length: int
+    dry_penalty_last_n: int
+    dry_sequence_breakers: list[int]
     seed: int
     logit_bias: list[tuple[int, float]]
 
@@ -214,8 +233,13 @@ class Sampler:
     def __init__(self, params: SamplingParams) -> None: ...
     def accept(self, token: int) -> None: ...
 
-def sample_rows(samplers: list[Sampler], logits: NDArray[np.float32]) -> NDArray[np.int32]: ...
+def sample_rows(
+    samplers: list[Sampler],
+    logits: NDArray[np.float32],
+    allowed: NDArray[np.uint32] | None = None,
+) -> NDArray[np.int32]: ...
 def log_probability(logits: NDArray[np.float32], token: int) -> float: ...
+def top_log_probabilities(logits: NDArray[np.float32], top: int) -> list[tuple[int, float]]: ...
 def read_strings(
     data: Any, offset: int, count: int, wide: bool, big_endian: bool
 ) -> tuple[list[str | bytes], int]: ...

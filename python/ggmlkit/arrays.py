@@ -53,7 +53,7 @@ def integer_row(values: Any, name: str) -> NDArray[np.integer[Any]]:
         ArgumentError: it is anything else.
     """
     try:
-        found: NDArray[Any] = np.asarray(values)
+        found = _values(values, name)
     except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors on other devices
         found = np.empty(0, object)
     if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu":

@@ -98,7 +98,7 @@ def test_stop_texts_and_settings_reach_the_model(calls: list[dict[str, Any]]) ->
     assert "repeat_last_n" not in first  # the default is the model's
     assert second["stop"] == ["a", "\n", "c"]
     assert (second["repeat_last_n"], second["max_tokens"]) == (5, None)
-    assert (third["repeat_last_n"], third["seed"]) == (90, 7)
+    assert (third["repeat_last_n"], third["seed"]) == (-1, 7)
     assert "-r/--reverse-prompt/--stop must not be empty" in ggmlkit(*RUN, "-r", "", code=2).stderr
 
 

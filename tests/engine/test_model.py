@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,11 @@ def test_a_sequence_of_another_model_is_refused(tmp_path: Path) -> None:
             other.load_sequence(path)
     with pytest.raises(gk.ModelError, match="another model"):
         engine.load_sequence(path, engine.load_adapter(adapter))
+    with pytest.raises(gk.ModelError, match="sequence of 70 tokens does not fit the context of 69"):
+        model(of, context=69).load_sequence(path)
+    rotated = random_model("q4_0", tied=False, **{"rope.freq_base": 5e5})
+    with pytest.raises(gk.ModelError, match="another model"):
+        model(rotated).load_sequence(path)
     with pytest.raises(gk.CacheFullError):
         model(of, cache_tokens=64).load_sequence(path)  # which needs 64 and a token more
     with pytest.raises(gk.FormatError, match="does not hold a sequence"):
@@ -151,12 +157,16 @@ def test_damaged_sequence_files_are_refused(tmp_path: Path) -> None:
         ({"ggmlkit.sequence.tokens": [1] * 64}, pages),
         ({"ggmlkit.sequence.tokens": ["a"] * 130}, pages),
         ({"ggmlkit.sequence.tokens": [101] * 130}, pages),
+        ({"ggmlkit.sequence.tokens": [*TOKENS[:129], TOKENS[129] ^ 1]}, pages),
+        ({"ggmlkit.sequence.tokens": [*TOKENS[:129], TOKENS[129] + 2**32]}, pages),
+        ({"ggmlkit.sequence.tokens": [*TOKENS[:129], 101]}, pages),
+        ({}, np.concatenate([pages[:-1], pages[-1:] ^ 1])),
     ]
     for change, data in changes:
         bad = tmp_path / "bad.gguf"
         tensor = Tensor("i8", (data.size,), data, "kv_pages")
         gk.save(bad, [tensor], {**metadata, **change}, container="gguf")
-        with pytest.raises(gk.GgmlkitError):
+        with pytest.raises(gk.FormatError):
             engine.load_sequence(bad)
     assert engine.free_cache_tokens >= engine.cache_tokens - 192
 
@@ -239,9 +249,39 @@ def test_impossible_steps_are_refused() -> None:
     sequence.close()
     with pytest.raises(gk.ClosedError):
         len(sequence)
+    with pytest.raises(gk.ClosedError):
+        engine.step([Chunk(sequence, [1])])
     engine.close()
     with pytest.raises(gk.ClosedError):
         engine.sequence()
+
+
+def test_arguments_of_wrong_types_are_refused() -> None:
+    engine = model()
+    sequence = engine.sequence()
+    calls: list[Callable[[Any], object]] = [
+        engine.step,
+        engine.hidden_states,
+        lambda wrong: engine.step([wrong]),
+        lambda wrong: engine.step([Chunk(wrong, [1])]),
+        lambda wrong: engine.step([Chunk(sequence, wrong)]),
+        lambda wrong: engine.step([Chunk(sequence, [1], wrong)]),
+        engine.sequence,
+        lambda wrong: engine.sequence([1], wrong),
+        lambda wrong: engine.load_sequence("s.gguf", wrong),
+        gk.Scheduler,
+        lambda wrong: model(kv_type=wrong),
+        lambda wrong: model(activation_bits=wrong),
+        lambda wrong: gk.SamplingParams(logit_bias=wrong),
+    ]
+    for call in calls:
+        for wrong in (5, [[]], object()):
+            with pytest.raises(gk.ArgumentError):
+                call(wrong)
+    masked = np.ma.MaskedArray([1, 2], [False, True])
+    with pytest.raises(gk.ArgumentError):
+        engine.step([Chunk(sequence, masked)])
+    assert len(sequence) == 0
 
 
 def test_threads_that_step_one_model_take_turns() -> None:

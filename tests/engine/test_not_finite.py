@@ -17,5 +17,5 @@ def test_logits_that_are_nan(golden: Path, tmp_path: Path) -> None:
         tensors = {**file.tensors, name: gk.Tensor("f32", norm.shape, norm.view(np.uint8), name)}
         gk.save(tmp_path / "nan.gguf", tensors, file.metadata)
     llama = gk.Llama(tmp_path / "nan.gguf", threads=1)
-    with pytest.raises(gk.ModelError, match=r"all logits of the model are NaN; `ggmlkit verify`"):
+    with pytest.raises(gk.ModelError, match=r"all logits of the model are NaN \(`ggmlkit verify`"):
         next(llama.generate("a", max_tokens=2))

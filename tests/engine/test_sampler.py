@@ -146,6 +146,12 @@ def test_a_bias_is_added_and_may_ban() -> None:
     assert sampler(temperature=0, logit_bias=[(0, float("-inf")), (99, 1.0)]).sample(LOGITS) == 1
 
 
+def test_a_bias_too_large_for_a_float_is_the_largest() -> None:
+    s = sampler(top_k=3, top_p=1.0, min_p=0.0, logit_bias=[(3, 1e39), (4, 1e39)])
+    logits = np.array([1e30, 1.0, 0.0, 5.0, np.nan], np.float32)
+    assert {s.sample(logits) for _ in range(20)} == {3}
+
+
 def test_rows_have_their_own_samplers() -> None:
     params = _core.SamplingParams()
     params.temperature = 0

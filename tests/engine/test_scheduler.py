@@ -147,3 +147,46 @@ def test_each_prompt_has_its_adapter(tmp_path: Any) -> None:
         scheduler.submit([5], adapter=adapter)
     with Scheduler(engine) as scheduler, pytest.raises(gk.ArgumentTypeError, match="load_adapter"):
         scheduler.submit([5], adapter=str(paths[0]))  # type: ignore[arg-type]
+
+
+def test_a_stream_that_is_closed_before_its_turn_ends_for_who_reads_it() -> None:
+    with Scheduler(model(), max_sequences=1) as scheduler:
+        first = scheduler.submit([5], ignore_eos=True)
+        second = scheduler.submit([6], ignore_eos=True)
+        reader = threading.Thread(target=list, args=(second,), daemon=True)
+        reader.start()
+        second.close()
+        first.close()
+        reader.join(10)
+        assert not reader.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_scheduler_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = model()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "append", fail)
+    with Scheduler(engine) as scheduler:
+        with pytest.raises(gk.ClosedError, match="failed: MemoryError"):
+            scheduler.submit([5]).text()
+        scheduler._thread.join(10)
+        with pytest.raises(gk.ClosedError, match="thread is gone"):
+            scheduler.submit([5])
+
+
+def test_a_scheduler_that_nobody_refers_to_ends() -> None:
+    engine = model()
+    assert Scheduler(engine).submit([5], **GREEDY).text()
+    scheduler = Scheduler(engine)
+    thread = scheduler._thread
+    stream = scheduler.submit([5], max_tokens=300, ignore_eos=True)
+    del scheduler
+    assert len(list(stream)) == 300
+    assert thread.is_alive()
+    del stream
+    thread.join(10)
+    assert not thread.is_alive()
+    assert engine.free_cache_tokens == engine.cache_tokens

@@ -6,10 +6,8 @@ import argparse
 from typing import Any, Protocol
 
 from ggmlkit.cli import values
-from ggmlkit.cli.prompt_text import unescaped
 from ggmlkit.cli.usage import UsageError
 
-_LEAST_PENALTY = 0.01  # logits are divided by it
 _KV_TYPES = ("f16", "q8_0")
 TYPES = (
     "Floats: f32, f16, bf16. Types: q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl, iq4_xs, mxfp4, q6_K, "
@@ -156,75 +154,6 @@ def add_mlock(to: Arguments) -> None:
     to.add_argument("--mlock", action="store_true", help="Keep the model in memory, never swapped.")
 
 
-def add_sampling(to: Arguments) -> None:
-    """How the next token is chosen."""
-    penalty = values.number()
-    to.add_argument(
-        "--temp",
-        "--temperature",
-        type=values.number(0),
-        default=0.8,
-        metavar="T",
-        help="Temperature, at least 0; 0 always takes the likeliest token.",
-    )
-    to.add_argument(
-        "--top-k",
-        type=values.whole_number(0),
-        default=40,
-        metavar="K",
-        help="Sample among the K likeliest tokens; 0: all.",
-    )
-    to.add_argument(
-        "--top-p",
-        type=values.positive_share,
-        default=0.95,
-        metavar="P",
-        help="Sample among the likeliest tokens that together have probability P, above 0 and at "
-        "most 1; 1 disables.",
-    )
-    to.add_argument(
-        "--min-p",
-        type=values.number(0, 1),
-        default=0.05,
-        metavar="P",
-        help="Drop tokens less likely than P times the likeliest, P from 0 to 1; 0 disables.",
-    )
-    to.add_argument(
-        "--repeat-penalty",
-        type=values.number(_LEAST_PENALTY),
-        default=1.0,
-        metavar="X",
-        help=f"Penalty for repeated tokens, at least {_LEAST_PENALTY}; 1 disables.",
-    )
-    to.add_argument(
-        "--repeat-last-n",
-        type=values.whole_number(-1),
-        metavar="N",
-        help="Tokens back that penalties look at; 0: none, -1: the context. Default: 64.",
-    )
-    to.add_argument(
-        "--presence-penalty",
-        type=penalty,
-        default=0.0,
-        metavar="X",
-        help="Subtracted once from the logit of a recent token.",
-    )
-    to.add_argument(
-        "--frequency-penalty",
-        type=penalty,
-        default=0.0,
-        metavar="X",
-        help="Subtracted for each time that a recent token occurred.",
-    )
-    to.add_argument(
-        "-s",
-        "--seed",
-        type=values.seed,
-        metavar="N",
-        help="The same seed gives the same text. Default, or -1: another each time.",
-    )
-
-
 def add_stop(to: Arguments) -> None:
     """Texts that end what is generated."""
     to.add_argument(
@@ -309,21 +238,3 @@ def add_max_tokens(to: Arguments, help: str) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
-
-
-def generation_settings(args: argparse.Namespace, context: int) -> dict[str, Any]:
-    """The settings of `Llama.generate` that options gave, for a context of so many tokens."""
-    recent = {-1: context}.get(args.repeat_last_n, args.repeat_last_n)
-    return {
-        "max_tokens": None if args.max_tokens < 0 else args.max_tokens,
-        "temperature": args.temp,
-        "top_k": args.top_k,
-        "top_p": args.top_p,
-        "min_p": args.min_p,
-        "repeat_penalty": args.repeat_penalty,
-        "presence_penalty": args.presence_penalty,
-        "frequency_penalty": args.frequency_penalty,
-        "seed": args.seed,
-        "stop": list(map(unescaped, args.stop)) if args.escape else args.stop,
-        **({} if recent is None else {"repeat_last_n": recent}),
-    }

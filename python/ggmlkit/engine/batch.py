@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ggmlkit import _core
 from ggmlkit.arguments import shown
-from ggmlkit.engine.sequence import Adapter, Chunk, Owner
+from ggmlkit.engine.sequence import Adapter, Chunk, Owner, Sequence
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, CacheFullError
 
 LOGITS_OF = {
@@ -18,44 +18,49 @@ def chunks_of(batch: Iterable[Chunk]) -> list[Chunk]:
     """The chunks of a step.
 
     Raises:
-        ArgumentTypeError: it is anything else.
+        ArgumentError: one is anything else, of no sequence, or wants logits of unknown tokens.
     """
     wrong: object = batch
     if isinstance(batch, Iterable):
         found = list(batch)
         wrong = next((each for each in found if not isinstance(each, Chunk)), None)
         if wrong is None:
-            return found
+            return list(map(_checked, found))
     raise ArgumentTypeError(
         f"a batch must be a list of gk.Chunk(sequence, tokens), not {shown(wrong)}"
     )
 
 
-def rows_of(chunk: Chunk, tokens: int) -> int:
-    """How many rows a chunk of so many tokens gives.
+def _checked(chunk: Chunk) -> Chunk:
+    if not isinstance(chunk.sequence, Sequence):
+        raise ArgumentTypeError(
+            f"a chunk's sequence must be a gk.Sequence, not {shown(chunk.sequence)}"
+        )
+    if not isinstance(chunk.logits, str) or chunk.logits not in LOGITS_OF:
+        raise ArgumentError(f"logits is {shown(chunk.logits)}, not 'none', 'last' or 'all'")
+    return chunk
 
-    Raises:
-        ArgumentError: its ``logits`` is none of the three words.
-    """
-    if chunk.logits not in LOGITS_OF:
-        raise ArgumentError(f"logits is {chunk.logits!r}, not 'none', 'last' or 'all'")
+
+def rows_of(chunk: Chunk, tokens: int) -> int:
+    """How many rows a chunk of so many tokens gives."""
     return {"none": 0, "last": 1, "all": tokens}[chunk.logits]
 
 
-def check_adapter(adapter: Adapter | None, model: Owner) -> None:
-    """Check that an adapter is of this model.
+def adapter_of(model: Owner, adapter: Adapter | None) -> _core.Adapter | None:
+    """What is compiled of an adapter; None for None.
 
     Raises:
-        ArgumentError: it is another's, or no adapter.
+        ArgumentError: it is another model's, or no adapter.
     """
     if adapter is None:
-        return
+        return None
     if not isinstance(adapter, Adapter):
         raise ArgumentTypeError(
             f"adapter must be what model.load_adapter returns, not {shown(adapter)}"
         )
     if adapter.model is not model:
         raise ArgumentError("the adapter is another model's; load it from this model")
+    return adapter.compiled
 
 
 def cache_full(error: _core.OutOfPages) -> CacheFullError:

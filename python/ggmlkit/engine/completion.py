@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.engine.sampling import SamplingParams, stop_strings
+from ggmlkit.engine.breakers import breaker_tokens
+from ggmlkit.engine.sampling import SamplingParams
+from ggmlkit.engine.sampling_checks import strings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +29,7 @@ class Token:
         id: in the vocabulary.
         text: that is complete with it, as whole characters; may be empty, and of several tokens.
         logprob: natural logarithm of its probability, before any setting; None unless asked for.
+        top_logprobs: the likeliest tokens' ids and theirs, likeliest first; empty unless asked for.
         finish_reason: of the last token alone: "stop" at the model's end or a stop string,
             "length" where no more tokens were asked for, or the context is full.
     """
@@ -33,6 +37,7 @@ class Token:
     id: int
     text: str
     logprob: float | None = None
+    top_logprobs: tuple[tuple[int, float], ...] = ()
     finish_reason: FinishReason | None = None
 
 
@@ -54,19 +59,34 @@ class Completion:
         vocab: int,
     ) -> None:
         self._ending = frozenset(id for id in tokenizer.eog_ids if 0 <= id < vocab)
-        self.sampler = params.new_sampler(self._ending)
-        for token in prompt[len(prompt) - min(len(prompt), params.repeat_last_n) :]:
+        breakers = strings(params.dry_sequence_breakers, "dry_sequence_breakers")
+        self.sampler = params.new_sampler(
+            self._ending, breaker_tokens(tokenizer, breakers) if params.dry_multiplier else ()
+        )
+        for token in prompt[len(prompt) - min(len(prompt), params.recent_tokens) :]:
             self.sampler.accept(token)
         self._text = tokenizer.stream()
-        self._until = StopStrings(stop_strings(params.stop))
-        self._logprobs = params.logprobs
+        self._until = StopStrings(strings(params.stop, "stop"))
+        self._params = params
+        self._allowed = allowed_bits(params.allowed_tokens, vocab)
         self._left = limit
+
+    def prepare(self, ids: Sequence[int], logits: NDArray[np.float32]) -> NDArray[np.uint32] | None:
+        """What the next token may be, as bits (see `allowed_bits`); None: any.
+
+        ``ids`` are all so far; the ``logits`` are changed as the settings want.
+        """
+        if self._params.logits_processor is not None:
+            self._params.logits_processor(tuple(ids), logits)
+        return self._allowed
 
     def take(self, id: int, logits: NDArray[np.float32]) -> Token:
         """The next token, drawn from these logits."""
         self.sampler.accept(id)
         self._left -= 1
-        logprob = _core.log_probability(logits, id) if self._logprobs else None
+        params = self._params
+        logprob = _core.log_probability(logits, id) if params.logprobs else None
+        top = _core.top_log_probabilities(logits, params.top_logprobs)
         is_end = id in self._ending
         text = "" if is_end else self._until.push(self._text.push(id))
         if not self._until.is_found() and (is_end or self._left == 0):
@@ -77,7 +97,36 @@ class Completion:
             reason = "stop"
         elif self._left == 0:
             reason = "length"
-        return Token(id, text, logprob, reason)
+        return Token(id, text, logprob, tuple(top), reason)
+
+
+def allowed_bits(tokens: Collection[int] | None, vocab: int) -> NDArray[np.uint32] | None:
+    """Bit ``i % 32`` of word ``i // 32`` is 1 for each of the tokens; None stays None."""
+    if tokens is None:
+        return None
+    bits = np.zeros((vocab + 31) // 32 * 32, bool)
+    bits[[token for token in tokens if token < vocab]] = True
+    return np.packbits(bits, bitorder="little").view(np.uint32)
+
+
+def drawn(
+    completions: Sequence[Completion],
+    logits: NDArray[np.float32],
+    allowed: Sequence[NDArray[np.uint32] | None],
+) -> list[int]:
+    """A token for each row of logits; -1 where none is left.
+
+    ``allowed`` is what `Completion.prepare` gave for each.
+    """
+    bits: NDArray[np.uint32] | None = None
+    if any(row is not None for row in allowed):
+        words = (logits.shape[1] + 31) // 32
+        bits = np.full((len(completions), words), 2**32 - 1, np.uint32)
+        for to, row in zip(bits, allowed, strict=True):
+            if row is not None:
+                to[:] = row
+    found: list[int] = _core.sample_rows([c.sampler for c in completions], logits, bits).tolist()
+    return found
 
 
 class StopStrings:

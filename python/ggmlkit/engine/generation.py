@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ggmlkit import _core
-from ggmlkit.engine.completion import Completion, Token
+from ggmlkit.engine.completion import Completion, Token, drawn
 from ggmlkit.errors import ModelError
 
-NO_NUMBER = (
-    "all logits of the model are NaN; `ggmlkit verify` shows its weights that are not finite"
+NO_TOKEN = (
+    "no token can be drawn: all logits of the model are NaN (`ggmlkit verify` shows its weights "
+    "that are not finite), or the settings allow no token"
 )
 
 if TYPE_CHECKING:
@@ -86,11 +86,14 @@ def generated(
         if limit == 0:
             return
         completion = Completion(prompt, params, model.tokenizer, limit, vocab)
+        ids = list(prompt)
         while True:
             start = time.perf_counter()
-            id = int(_core.sample_rows([completion.sampler], logits)[0])
+            allowed = completion.prepare(ids, logits[0])
+            (id,) = drawn([completion], logits, [allowed])
             if id < 0:
-                raise ModelError(NO_NUMBER)
+                raise ModelError(NO_TOKEN)
+            ids.append(id)
             token = completion.take(id, logits[0])
             stats.decode_tokens += 1
             stats.decode_seconds += time.perf_counter() - start

@@ -16,11 +16,12 @@ from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import path_text, thread_count, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine import sequence_file
-from ggmlkit.engine.batch import LOGITS_OF, cache_full, check_adapter, chunks_of, rows_of
+from ggmlkit.engine.batch import LOGITS_OF, adapter_of, cache_full, chunks_of, rows_of
+from ggmlkit.engine.in_step import refuse_in_observer, stepping
 from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_unpacked
 from ggmlkit.engine.observer import Observer, Observing
 from ggmlkit.engine.sequence import Adapter, Chunk, LogitsOf, Sequence, TokenIds
-from ggmlkit.engine.token_ids import prompt_ids, token_ids
+from ggmlkit.engine.token_ids import is_empty, prompt_ids, token_ids
 from ggmlkit.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -98,12 +99,12 @@ class Model(Closing):
         prefix_cache: bool = True,
         batch_invariant: bool = False,
     ) -> None:
-        if kv_type not in KV_TYPES:
+        if not isinstance(kv_type, str) or kv_type not in KV_TYPES:
             raise ArgumentError(f"kv_type is {kv_type!r}, not one of {', '.join(KV_TYPES)}")
         if activation_bits not in ACTIVATION_BITS:
             raise ArgumentError(f"activation_bits is {activation_bits!r}, not 8 or 16")
         if context is not None:
-            context = whole(context, "context", least=1)
+            context = min(whole(context, "context", least=1), _MOST)
         if cache_tokens is not None:
             cache_tokens = whole(cache_tokens, "cache_tokens", least=1)
             if cache_bytes is not None:
@@ -130,7 +131,7 @@ class Model(Closing):
             self.config = from_gguf_keys(metadata, self._tensors)
             length = context or min(self.config.context, DEFAULT_CONTEXT)
             warn_of_unpacked(file, self._tensors)
-            self._weights = load(self.config, self._tensors, count, repack)
+            self._weights = load(self.config, self._tensors, count, bool(repack))
             if cache_bytes is not None:
                 cache_tokens = self._tokens_in(cache_bytes, kv_type)
             self._engine = new_engine(
@@ -138,9 +139,9 @@ class Model(Closing):
                 length,
                 min(cache_tokens or contexts * -(-length // _core.KV_PAGE) * _core.KV_PAGE, _MOST),
                 kv_type,
-                activation_bits,
-                prefix_cache,
-                batch_invariant,
+                int(activation_bits),
+                bool(prefix_cache),
+                bool(batch_invariant),
             )
         release(self._tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
@@ -236,6 +237,7 @@ class Model(Closing):
     @property
     def nbytes(self) -> int:
         """Memory taken beyond the mapped file: packed weights, scratch, and the cache so far."""
+        refuse_in_observer()
         return self._weights.nbytes + self.engine.nbytes
 
     def load_adapter(self, lora: AdapterPath | abc.Sequence[Scaled]) -> Adapter:
@@ -268,9 +270,9 @@ class Model(Closing):
         Raises:
             ArgumentError: a token outside the vocabulary, or an adapter of another model.
         """
-        check_adapter(adapter, self)
-        ids = self.ids(tokens) if len(tokens) else np.empty(0, np.int32)
-        compiled = self.engine.sequence(None if adapter is None else adapter.compiled, ids)
+        own = adapter_of(self, adapter)
+        ids = np.empty(0, np.int32) if is_empty(tokens) else self.ids(tokens)
+        compiled = self.engine.sequence(own, ids)
         return Sequence(self, compiled, adapter)
 
     def load_sequence(
@@ -287,9 +289,10 @@ class Model(Closing):
             ModelError: it is another model's, or was made with other settings or another adapter.
             CacheFullError: the cache has too few free pages.
         """
-        check_adapter(adapter, self)
-        own = None if adapter is None else adapter.compiled
-        compiled, tokens = sequence_file.read(path, self.engine, own, self._fingerprint(adapter))
+        own = adapter_of(self, adapter)
+        compiled, tokens = sequence_file.read(
+            path, self.engine, own, self._fingerprint(adapter), self.config.vocab
+        )
         sequence = Sequence(self, compiled, adapter)
         rest = tokens[len(sequence) :]
         if rest.size:
@@ -298,13 +301,14 @@ class Model(Closing):
 
     def save_sequence(self, sequence: Sequence, path: str | os.PathLike[str]) -> None:
         """What :meth:`Sequence.save` does."""
-        compiled = sequence.compiled
-        model = self._fingerprint(sequence.adapter)
-        sequence_file.write(path, compiled, compiled.tokens, model)
+        compiled = sequence.compiled.fork()  # which no other thread goes on with meanwhile
+        sequence_file.write(path, compiled, self._fingerprint(sequence.adapter))
 
     def _fingerprint(self, adapter: Adapter | None) -> str:
         own = None if adapter is None else adapter.digest
-        return sequence_file.fingerprint(self._tensors, self._settings, own)
+        return sequence_file.fingerprint(
+            self.config, self.context, self._tensors, self._settings, own
+        )
 
     def step(
         self, batch: Iterable[Chunk], observer: Observer | None = None
@@ -386,6 +390,7 @@ class Model(Closing):
             observer: as for :meth:`step`.
         """
         engine = self.engine
+        refuse_in_observer()
         if not sequences:
             return
         for sequence in sequences:
@@ -393,22 +398,17 @@ class Model(Closing):
                 raise ArgumentError("a sequence is another model's")
         tokens = ids[0] if len(ids) == 1 else np.concatenate(ids)
         observing = None if observer is None else Observing(observer, OUTPUT in self._tensors)
-        try:
-            engine.step(
-                [sequence.compiled for sequence in sequences],
-                tokens,
-                [own.size for own in ids],
-                [LOGITS_OF[each] for each in logits],
-                out,
-                hidden,
-                observing,
-            )
-        except _core.OutOfPages as error:
-            raise cache_full(error) from None
-        except ValueError as error:
-            if observing is not None and observing.error is error:
-                raise
-            raise ArgumentError(str(error)) from None  # what the engine refuses
+        counts = [own.size for own in ids]
+        wanted = [LOGITS_OF[each] for each in logits]
+        with stepping(sequences) as compiled:
+            try:
+                engine.step(compiled, tokens, counts, wanted, out, hidden, observing)
+            except _core.OutOfPages as error:
+                raise cache_full(error) from None
+            except ValueError as error:
+                if observing is not None and observing.error is error:
+                    raise
+                raise ArgumentError(str(error)) from None  # what the engine refuses
         self._file.check()  # the embeddings, and more without repacking, are read as they are used
 
     def ids(self, tokens: TokenIds) -> NDArray[np.int32]:

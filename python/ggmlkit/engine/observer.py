@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from ggmlkit import _core
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
+from ggmlkit.arguments import shown
+from ggmlkit.engine.in_step import observing
+from ggmlkit.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +31,14 @@ class Observing:
 
     Attributes:
         error: that the observer raised.
+
+    Raises:
+        ArgumentTypeError: the observer is not a function.
     """
 
     def __init__(self, observer: Observer, has_output: bool) -> None:
+        if not callable(observer):
+            raise ArgumentTypeError(f"observer must be a function, not {shown(observer)}")
         self._observer = observer
         self._output = OUTPUT if has_output else EMBEDDINGS  # which is used in its place
         self.error: BaseException | None = None
@@ -40,8 +48,9 @@ class Observing:
         names: tuple[str, ...] = (self._output,)
         if parts is not None:
             names = tuple(f"blk.{layer}.{part}.weight" for part in parts)
-        try:
-            self._observer(names, x)
-        except BaseException as error:
-            self.error = error
-            raise
+        with observing():
+            try:
+                self._observer(names, x)
+            except BaseException as error:
+                self.error = error
+                raise

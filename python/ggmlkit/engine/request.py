@@ -77,8 +77,9 @@ class Stream(Closing):
     longer referred to, is given up: its pages go back.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, owner: object) -> None:
         self._request = request
+        self._owner = owner  # which works as long as it is referred to
 
     @property
     def stats(self) -> Stats:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from ggmlkit import _core
-from ggmlkit.arguments import did_you_mean, number, shown, whole
+from ggmlkit.arguments import did_you_mean, shown, whole
+from ggmlkit.engine.sampler_names import SAMPLERS
+from ggmlkit.engine.sampling_checks import (
+    CHECKS,
+    bias,
+    last_n,
+    steps,
+    strings,
+    token_id,
+    token_ids,
+)
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 REPEAT_LAST_N = 64  # tokens back that the penalties look at, as in llama.cpp
-_MOST_TOKENS = 2**31 - 1  # more than any vocabulary has
+DRY_SEQUENCE_BREAKERS = ("\n", ":", '"', "*")
 # Names of llama.cpp, transformers and vLLM, and ours.
 _ELSEWHERE = {
     "n_predict": "max_tokens",
@@ -24,7 +38,10 @@ _ELSEWHERE = {
     "repetition_penalty": "repeat_penalty",
     "penalty_last_n": "repeat_last_n",
     "stop_strings": "stop",
+    "typ_p": "typical_p",
 }
+
+LogitsProcessor: TypeAlias = "Callable[[Sequence[int], NDArray[np.float32]], None]"
 
 
 class GenerationSettings(TypedDict, total=False):
@@ -32,18 +49,38 @@ class GenerationSettings(TypedDict, total=False):
 
     max_tokens: int | None
     temperature: float
+    dynatemp_range: float
+    dynatemp_exponent: float
     top_k: int
     top_p: float
     min_p: float
+    typical_p: float
+    top_n_sigma: float
+    xtc_probability: float
+    xtc_threshold: float
+    min_keep: int
+    mirostat: int
+    mirostat_tau: float
+    mirostat_eta: float
     repeat_penalty: float
     repeat_last_n: int
     frequency_penalty: float
     presence_penalty: float
+    dry_multiplier: float
+    dry_base: float
+    dry_allowed_length: int
+    dry_penalty_last_n: int
+    dry_sequence_breakers: Sequence[str]
+    samplers: Sequence[str]
     seed: int | None
     stop: str | Sequence[str]
     ignore_eos: bool
     logit_bias: Mapping[int, float]
+    banned_tokens: Collection[int]
+    allowed_tokens: Collection[int] | None
+    logits_processor: LogitsProcessor | None
     logprobs: bool
+    top_logprobs: int
 
 
 @dataclass(frozen=True)
@@ -52,19 +89,49 @@ class SamplingParams:
 
     Attributes:
         max_tokens: to generate at most; None: as many as the context has room for.
-        temperature: divides the logits; 0 always takes the likeliest token.
+        temperature: divides the logits; 0 always takes the likeliest token, whatever the other
+            settings leave out.
+        dynatemp_range: makes the temperature follow the entropy of the probabilities: from
+            ``temperature - range`` (one token is certain) to ``temperature + range`` (all are
+            equal); 0: off.
+        dynatemp_exponent: of the entropy's share of its largest value, in between.
         top_k: draw among so many likeliest tokens; 0 for all.
         top_p: draw among the likeliest tokens that together have this probability.
         min_p: leave out tokens less likely than this share of the likeliest.
+        typical_p: draw among the tokens whose surprise is nearest to the entropy, that together
+            have this probability (locally typical sampling, arXiv 2202.00666).
+        top_n_sigma: leave out tokens whose logit is more than so many standard deviations of the
+            logits below the highest (arXiv 2411.07641); 0: off.
+        xtc_probability: how often all tokens with at least ``xtc_threshold`` are left out but the
+            least likely of them ("exclude top choices").
+        xtc_threshold: a probability; above 0.5 nothing is ever left out.
+        min_keep: tokens that the settings above leave at least.
+        mirostat: 1 or 2: instead of these settings, keep the surprise of the text near
+            ``mirostat_tau`` (arXiv 2007.14966); 0: off.
+        mirostat_tau: bits of surprise a token.
+        mirostat_eta: how fast it is corrected.
         repeat_penalty: divides the logits of recent tokens (multiplies negative ones).
-        repeat_last_n: how many tokens are recent.
+        repeat_last_n: how many tokens are recent, for this and the next two; -1: all.
         frequency_penalty: subtracted for each time a recent token occurred.
         presence_penalty: subtracted once for a recent token.
+        dry_multiplier: penalise a token that would make a repetition of ``n`` tokens longer: its
+            logit loses ``multiplier · base ** (n - allowed_length)`` (DRY); 0: off.
+        dry_base: see there.
+        dry_allowed_length: shorter repetitions are not penalised.
+        dry_penalty_last_n: how far back repetitions are looked for, in tokens; -1: all.
+        dry_sequence_breakers: a token whose text has one of these ends a repetition.
+        samplers: the order in which the settings are applied, of :data:`SAMPLERS`; what is not
+            named is not applied.
         seed: the same seed gives the same text; None is another one each time.
         stop: end before the first of these strings.
         ignore_eos: go on where the model would end, never generating the ending token.
         logit_bias: added to the logits of tokens, by id; ``-inf``: never this token.
+        banned_tokens: ids that are never generated.
+        allowed_tokens: ids that alone may be generated; None: all.
+        logits_processor: called before each token with all ids so far and the logits, float32
+            ``(vocab,)``, which it may change in place. Without it, batches are faster.
         logprobs: compute the log-probability of each token.
+        top_logprobs: also those of so many likeliest tokens.
 
     Raises:
         ArgumentError: a setting is out of range or of a wrong type.
@@ -72,48 +139,87 @@ class SamplingParams:
 
     max_tokens: int | None = None
     temperature: float = 0.8
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
     top_k: int = 40
     top_p: float = 0.95
     min_p: float = 0.05
+    typical_p: float = 1.0
+    top_n_sigma: float = 0.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    min_keep: int = 1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
     repeat_penalty: float = 1.0
     repeat_last_n: int = REPEAT_LAST_N
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_sequence_breakers: Sequence[str] = DRY_SEQUENCE_BREAKERS
+    samplers: Sequence[str] = SAMPLERS
     seed: int | None = None
     stop: str | Sequence[str] = ()
     ignore_eos: bool = False
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    banned_tokens: Collection[int] = ()
+    allowed_tokens: Collection[int] | None = None
+    logits_processor: LogitsProcessor | None = None
     logprobs: bool = False
+    top_logprobs: int = 0
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
             whole(self.max_tokens, "max_tokens", least=0)
-        stop_strings(self.stop)
+        whole(self.top_logprobs, "top_logprobs", least=0)
+        strings(self.stop, "stop")
+        strings(self.dry_sequence_breakers, "dry_sequence_breakers")
+        if self.allowed_tokens is not None:
+            token_ids(self.allowed_tokens, "allowed_tokens")
+        if self.logits_processor is not None and not callable(self.logits_processor):
+            raise ArgumentTypeError(
+                f"logits_processor must be callable, not {shown(self.logits_processor)}"
+            )
         self.new_sampler(())
 
-    def new_sampler(self, ending: Collection[int]) -> _core.Sampler:
-        """What draws the tokens of one sequence; ``ending`` are the model's ending tokens.
+    def new_sampler(self, ending: Collection[int], breakers: Iterable[int] = ()) -> _core.Sampler:
+        """What draws the tokens of one sequence.
+
+        Args:
+            ending: the model's ending tokens.
+            breakers: tokens whose text has a sequence breaker.
 
         Raises:
             ArgumentError: a setting is out of range, or not a number.
         """
         params = _core.SamplingParams()
-        params.temperature = number(self.temperature, "temperature", least=0)
-        params.top_k = min(whole(self.top_k, "top_k", least=0), _MOST_TOKENS)
-        params.top_p = _within(self.top_p, "top_p", "above 0 and at most 1", lambda v: 0 < v <= 1)
-        params.min_p = _within(self.min_p, "min_p", "between 0 and 1", lambda v: 0 <= v <= 1)
-        params.repeat_penalty = _within(
-            self.repeat_penalty, "repeat_penalty", "above 0", lambda v: v > 0
-        )
-        last_n = whole(self.repeat_last_n, "repeat_last_n", least=0)
-        params.repeat_last_n = min(last_n, _MOST_TOKENS)
-        params.frequency_penalty = number(self.frequency_penalty, "frequency_penalty")
-        params.presence_penalty = number(self.presence_penalty, "presence_penalty")
+        for name, check in CHECKS.items():
+            setattr(params, name, check(getattr(self, name), name))
+        params.steps = steps(self.samplers)
+        params.dry_sequence_breakers = list(breakers)
         params.seed = self._seed()
-        biases = [(_token(token), _bias(bias)) for token, bias in self.logit_bias.items()]
-        never = [(id, -inf) for id in ending] if self.ignore_eos else []
-        params.logit_bias = biases + never
+        never = [*token_ids(self.banned_tokens, "banned_tokens")]
+        never += ending if self.ignore_eos else ()
+        if not isinstance(self.logit_bias, Mapping):
+            raise ArgumentTypeError(
+                f"logit_bias must be a mapping of token ids, not {shown(self.logit_bias)}"
+            )
+        biases = self.logit_bias.items()
+        params.logit_bias = [
+            (token_id(token, "logit_bias"), bias(added)) for token, added in biases
+        ]
+        params.logit_bias += [(token, -inf) for token in never]
         return _core.Sampler(params)
+
+    @property
+    def recent_tokens(self) -> int:
+        """Tokens of a prompt that the penalties look at, at most."""
+        dry = last_n(self.dry_penalty_last_n, "dry_penalty_last_n") if self.dry_multiplier else 0
+        return max(last_n(self.repeat_last_n, "repeat_last_n"), dry)
 
     def _seed(self) -> int:
         if self.seed is None:
@@ -145,39 +251,3 @@ def _meant(name: str) -> str:
     if own := _ELSEWHERE.get(name):
         return f"; did you mean {own!r}?"
     return did_you_mean(name, GenerationSettings.__annotations__)
-
-
-def _within(value: object, name: str, bounds: str, is_inside: Callable[[float], bool]) -> float:
-    found = number(value, name)
-    if not is_inside(found):
-        raise ArgumentError(f"{name} must be {bounds}, not {found:g}")
-    return found
-
-
-def _token(token: object) -> int:
-    return min(whole(token, "a token of logit_bias", least=0), _MOST_TOKENS)
-
-
-def _bias(bias: object) -> float:
-    return -inf if bias == -inf else number(bias, "logit_bias")
-
-
-def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
-    """The strings to end before.
-
-    Raises:
-        ArgumentError: one is empty, or not text.
-    """
-    if isinstance(stop, str):
-        stops: tuple[object, ...] = (stop,)
-    elif isinstance(stop, (list, tuple, set, frozenset)):
-        stops = tuple(stop)
-    else:
-        raise ArgumentTypeError(f"stop must be a str or a list of them, not {shown(stop)}")
-    texts = tuple(each for each in stops if isinstance(each, str))
-    if len(texts) < len(stops):
-        wrong = next(each for each in stops if not isinstance(each, str))
-        raise ArgumentTypeError(f"a stop string must be a str, not {shown(wrong)}")
-    if "" in texts:
-        raise ArgumentError("a stop string must not be empty")
-    return texts

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ggmlkit import _core
 from ggmlkit.arguments import number, shown, whole
 from ggmlkit.closing import Closing
-from ggmlkit.engine.batch import check_adapter
-from ggmlkit.engine.completion import Completion
-from ggmlkit.engine.generation import NO_NUMBER, room_for
+from ggmlkit.engine.batch import adapter_of
+from ggmlkit.engine.completion import Completion, drawn
+from ggmlkit.engine.generation import NO_TOKEN, room_for
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.request import Request, Stream
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
@@ -54,7 +54,8 @@ def _model(value: object) -> Model:
 class Scheduler(Closing):
     """Generates for many prompts on one model, in a thread of its own.
 
-    ``with gk.Scheduler(model) as scheduler:`` closes it at the end. Threads may share it.
+    ``with gk.Scheduler(model) as scheduler:`` closes it at the end; so does the end of the last
+    reference to it and to its streams. Threads may share it.
 
     Args:
         model: the model. Its ``cache_tokens`` bound how much text there is at a time.
@@ -72,13 +73,18 @@ class Scheduler(Closing):
         self._model = _model(model)
         self._most = whole(max_sequences, "max_sequences", least=1)
         self._prefill_time = number(prefill_time, "prefill_time", least=0)
-        self._changed = threading.Condition()
+        self._changed = changed = threading.Condition()
         self._waiting: deque[Request] = deque()
         self._running: list[Request] = []
         self._closed = False
         self._is_full = False  # until a sequence ends
         self._token_time = 0.0  # of prefilling, measured; 0: not yet
-        self._thread = threading.Thread(target=self._work, name="ggmlkit scheduler", daemon=True)
+        self._thread = threading.Thread(
+            target=_work,
+            args=(weakref.ref(self, lambda _: _wake(changed)), changed),
+            name="ggmlkit scheduler",
+            daemon=True,
+        )
         self._thread.start()
 
     def submit(
@@ -102,7 +108,7 @@ class Scheduler(Closing):
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
         params = chosen_params(params, settings)
-        check_adapter(adapter, self._model)
+        adapter_of(self._model, adapter)
         ids = self._model.prompt_ids(prompt)
         limit = room_for(self._model, ids, params)
         if len(ids) > self._model.cache_tokens:
@@ -114,9 +120,14 @@ class Scheduler(Closing):
         with self._changed:
             if self._closed:
                 raise ClosedError("the scheduler is closed")
+            if not self._thread.is_alive():
+                raise ClosedError(
+                    "the scheduler's thread is gone, as it failed or the process is a fork; "
+                    "make another scheduler"
+                )
             self._waiting.append(request)
             self._changed.notify()
-        return Stream(request)
+        return Stream(request, self)
 
     @property
     def running(self) -> int:
@@ -137,24 +148,25 @@ class Scheduler(Closing):
 
     # ------------------------------------------------------------- its own thread
 
-    def _work(self) -> None:
-        while self._wait_for_work():
-            try:
-                self._step()
-            except GgmlkitError as error:
-                self._end_all(error)
-            except BaseException as error:  # a defect: nobody may wait for ever
-                self._end_all(ClosedError(f"the scheduler failed: {error!r}"))
-                raise
-        self._end_all(
-            ClosedError("the scheduler was closed before this stream ended; read it before")
-        )
+    def has_work(self) -> bool:
+        """Whether its thread has something to do: a step, or to end."""
+        return bool(self._closed or self._waiting or self._running)
 
-    def _wait_for_work(self) -> bool:
-        with self._changed:
-            while not (self._closed or self._waiting or self._running):
-                self._changed.wait()
-            return not self._closed
+    def work(self) -> bool:
+        """Compute a step; False at the end."""
+        if self._closed:
+            self._end_all(
+                ClosedError("the scheduler was closed before this stream ended; read it before")
+            )
+            return False
+        try:
+            self._step()
+        except GgmlkitError as error:
+            self._end_all(error)
+        except BaseException as error:  # a defect: nobody may wait for ever
+            self._end_all(ClosedError(f"the scheduler failed: {error!r}"))
+            raise
+        return True
 
     def _end_all(self, error: GgmlkitError) -> None:
         with self._changed:
@@ -194,6 +206,7 @@ class Scheduler(Closing):
                     return
                 request = self._waiting.popleft()
             if request.given_up:
+                self._end(request)
                 continue
             request.hold(self._model.sequence(request.ids, request.adapter))
             self._running.append(request)
@@ -271,18 +284,52 @@ class Scheduler(Closing):
         return requests
 
     def _draw(self, requests: list[Request], logits: NDArray[np.float32]) -> None:
-        if not requests:
-            return
-        samplers = [request.completion.sampler for request in requests if request.completion]
-        ids: list[int] = _core.sample_rows(samplers, logits).tolist()
-        for request, id, row in zip(requests, ids, logits, strict=True):
+        wanted: list[tuple[Completion, Request, NDArray[np.float32]]] = []
+        allowed: list[NDArray[np.uint32] | None] = []
+        for request, row in zip(requests, logits, strict=True):
             assert request.completion is not None
             if request.limit == 0:
                 self._end(request)
-            elif id < 0:
-                self._end(request, ModelError(NO_NUMBER))
-            else:
-                token = request.completion.take(id, row)
-                request.take(token)
-                if token.finish_reason:
-                    self._end(request)
+                continue
+            try:
+                allowed.append(request.completion.prepare(request.ids, row))
+            except Exception as error:  # of the caller's own logits_processor
+                self._end(request, ModelError(f"logits_processor failed: {error!r}"))
+                continue
+            wanted.append((request.completion, request, row))
+        if not wanted:
+            return
+        rows = logits if len(wanted) == len(requests) else np.stack([row for *_, row in wanted])
+        ids = drawn([completion for completion, *_ in wanted], rows, allowed)
+        for (completion, request, row), id in zip(wanted, ids, strict=True):
+            if id < 0:
+                self._end(request, ModelError(NO_TOKEN))
+                continue
+            token = completion.take(id, row)
+            request.take(token)
+            if token.finish_reason:
+                self._end(request)
+
+
+def _work(ref: weakref.ref[Scheduler], changed: threading.Condition) -> None:
+    """What the thread does, which does not keep the scheduler."""
+
+    def is_awaited() -> bool:
+        scheduler = ref()
+        if scheduler is not None and scheduler.has_work():
+            return True
+        del scheduler
+        return ref() is None
+
+    is_open = True
+    while is_open:
+        with changed:
+            changed.wait_for(is_awaited)
+        scheduler = ref()
+        is_open = scheduler is not None and scheduler.work()
+        del scheduler
+
+
+def _wake(changed: threading.Condition) -> None:
+    with changed:
+        changed.notify()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
 from ggmlkit import _core
 from ggmlkit.arguments import whole
 from ggmlkit.closing import Closing
+from ggmlkit.engine.in_step import refuse_in_step
 from ggmlkit.errors import ClosedError
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ class Sequence(Closing):
 
         Raises:
             ClosedError: it is closed.
+            ModelError: an observer, or a signal's handler in the middle of its step, asks for it.
         """
+        refuse_in_step(self)
         if self._compiled is None:
             raise ClosedError("the sequence is closed; start another one")
         return self._compiled

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit import _core
+from ggmlkit.arch.rope import LongRope
 from ggmlkit.engine.batch import cache_full
 from ggmlkit.errors import FormatError, ModelError
 from ggmlkit.io import open as open_file
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ggmlkit.arch.hparams import Hparams
+
 _TYPE = "sequence"
 _PREFIX = "ggmlkit.sequence."
 _PAGES = "kv_pages"
@@ -32,10 +35,21 @@ _SAMPLE = 4096  # bytes of each end of a tensor that make a model's fingerprint
 
 
 def fingerprint(
-    tensors: Mapping[str, Tensor], settings: Mapping[str, object], adapter: str | None
+    hparams: Hparams,
+    context: int,
+    tensors: Mapping[str, Tensor],
+    settings: Mapping[str, object],
+    adapter: str | None,
 ) -> str:
-    """What keys and values depend on, as a digest: weights (samples of them), settings, adapter."""
-    digest = hashlib.sha256(repr((sorted(settings.items()), adapter)).encode())
+    """What keys and values depend on, as a digest.
+
+    That is hyper-parameters, weights (samples of them), settings and the adapter; of the context,
+    whether it is longer than the one that rotations were made for.
+    """
+    factors = hparams.rope.factors
+    is_long = isinstance(factors, LongRope) and context > factors.original_context
+    parts = (hparams, is_long, sorted(settings.items()), adapter)
+    digest = hashlib.sha256(repr(parts).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(repr((name, tensor.type.name, tensor.shape)).encode())
@@ -45,14 +59,16 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def write(
-    path: str | os.PathLike[str], sequence: _core.Sequence, tokens: NDArray[np.int32], model: str
-) -> None:
-    """A sequence to a file, which is replaced; `model` is the fingerprint."""
-    pages = sequence.save()
+def write(path: str | os.PathLike[str], sequence: _core.Sequence, model: str) -> None:
+    """A sequence to a file, which is replaced; `model` is the fingerprint.
+
+    No other thread may use the sequence meanwhile.
+    """
+    tokens, pages = sequence.tokens, sequence.save()
     metadata: dict[str, Any] = {
         "general.type": _TYPE,
         f"{_PREFIX}model": model,
+        f"{_PREFIX}digest": _digest(tokens, pages),
         f"{_PREFIX}window_begin": min(sequence.window_begin, _whole(len(tokens))),
     }
     if len(tokens):
@@ -66,12 +82,14 @@ def read(
     engine: _core.Engine,
     adapter: _core.Adapter | None,
     model: str,
+    vocab: int,
 ) -> tuple[_core.Sequence, NDArray[np.int32]]:
     """The sequence of the full pages in a file, and all its tokens.
 
     Raises:
         FormatError: the file is not a sequence's, or is damaged.
-        ModelError: it is another model's, or was made with other settings or another adapter.
+        ModelError: it is another model's, or was made with other settings or another adapter, or
+            is longer than the context.
         CacheFullError: the cache has too few free pages.
     """
     with open_file(path) as file:
@@ -83,11 +101,18 @@ def read(
                 f"{file.path}: the sequence was computed by another model, or with another "
                 "kv_type, activation_bits or adapter"
             )
-        tokens = _tokens(file.path, metadata)
+        tokens = _tokens(file.path, metadata, vocab)
+        if len(tokens) > engine.context:
+            raise ModelError(
+                f"{file.path}: the sequence of {len(tokens)} tokens does not fit the context of "
+                f"{engine.context}"
+            )
         begin = metadata.get(f"{_PREFIX}window_begin")
         if not isinstance(begin, int) or not 0 <= begin <= len(tokens):
             raise FormatError(file.path, None, f"{_PREFIX}window_begin is not a position")
         pages = file[_PAGES].data if _PAGES in file else np.empty(0, np.uint8)
+        if metadata.get(f"{_PREFIX}digest") != _digest(tokens, pages):
+            raise FormatError(file.path, None, f"{_PAGES} or the tokens are damaged")
         try:
             found = engine.load(adapter, tokens[: _whole(len(tokens))], begin, pages)
         except _core.OutOfPages as error:
@@ -97,17 +122,25 @@ def read(
     return found, tokens
 
 
-def _tokens(path: Any, metadata: Mapping[str, Any]) -> NDArray[np.int32]:
+def _digest(tokens: NDArray[np.int32], pages: NDArray[np.uint8]) -> str:
+    """Shows damage, which would give other text without a word."""
+    digest = hashlib.blake2b(tokens.astype("<i4").tobytes(), digest_size=16)
+    digest.update(np.ascontiguousarray(pages).data)
+    return digest.hexdigest()
+
+
+def _tokens(path: Any, metadata: Mapping[str, Any], vocab: int) -> NDArray[np.int32]:
     values = metadata.get(f"{_PREFIX}tokens", ())
     try:
         tokens = np.asarray(values)
         if tokens.size == 0:
             return np.empty(0, np.int32)
-        if tokens.ndim == 1 and tokens.dtype.kind in "iu":
+        is_row = tokens.ndim == 1 and tokens.dtype.kind in "iu"
+        if is_row and tokens.min() >= 0 and tokens.max() < vocab:
             return tokens.astype(np.int32)
     except (TypeError, ValueError):
         pass
-    raise FormatError(path, None, f"{_PREFIX}tokens is not a list of token ids")
+    raise FormatError(path, None, f"{_PREFIX}tokens is not a list of ids in the vocabulary")
 
 
 def _whole(tokens: int) -> int:

@@ -38,6 +38,14 @@ def token_ids(tokens: TokenIds, vocab: int) -> NDArray[np.int32]:
     return ids.astype(np.int32)
 
 
+def is_empty(tokens: TokenIds) -> bool:
+    """Whether they are a row of no tokens."""
+    try:
+        return len(tokens) == 0
+    except TypeError:  # no row at all
+        return False
+
+
 def prompt_ids(prompt: str | TokenIds, vocab: int, tokenizer: Callable[[], Tokenizer]) -> list[int]:
     """Ids of a prompt: text, or ids as they are.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager, suppress
@@ -32,14 +33,17 @@ class MappedFile:
     """A read-only mapping of a whole file.
 
     Raises:
-        FormatError: the file is empty.
+        FormatError: the file is empty, or no file but a pipe or device.
         OSError: it can't be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         with self.path.open("rb") as file:
-            self.size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            self.size = status.st_size
+            if not stat.S_ISREG(status.st_mode):
+                raise FormatError(path, None, "a pipe or device can't be mapped: copy it to a file")
             if self.size == 0:
                 raise FormatError(path, 0, "the file is empty")
             self._map: _GuardedMap | None = _GuardedMap(file.fileno(), 0, access=mmap.ACCESS_READ)

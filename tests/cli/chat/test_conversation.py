@@ -132,6 +132,9 @@ def test_a_message_that_does_not_fit_is_taken_back(chat_gguf: Path) -> None:
         model.says(talk, "q" * 100, "never")
     assert talk.messages == before
     assert talk.asked == "q" * 100
+    assert model.notes == []
+    model.says(talk, "and", "now")
+    assert model.prompts[-1].strip().startswith("user: hi\nassistant: hello\nuser: and")
 
 
 def test_an_answer_that_is_ended_early_is_kept(chat_gguf: Path) -> None:

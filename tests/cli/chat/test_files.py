@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -58,4 +59,19 @@ def test_what_is_no_conversation(tmp_path: Path, text: str) -> None:
     path = tmp_path / "talk.json"
     path.write_bytes(text.encode(errors="surrogatepass"))
     with pytest.raises(FormatError, match=r"talk\.json: "):
+        files.load(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(FormatError, match="must be a file"):
+        files.load(path)
+    with pytest.raises(FormatError, match="not a conversation"):
+        files.save(path, None, TURN)
+
+
+def test_an_error_of_reading_names_the_file() -> None:
+    path = Path("/proc/self/mem")
+    with pytest.raises((OSError, FormatError), match="/proc/self/mem"):
         files.load(path)

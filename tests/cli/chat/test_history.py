@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,11 @@ def test_it_is_kept_the_newest_first(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("name", ["file/history", "folder"])
+@pytest.mark.parametrize("name", ["file/history", "folder", "pipe"])
 def test_without_a_file_it_lasts_for_one_run(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     kept = KeptHistory(tmp_path / name)
     kept.append_string("one")
     assert kept.get_strings() == ["one"]

@@ -201,10 +201,13 @@ class Conversation:
             return self.context - len(self._encoded(place, written)) >= free
 
         first = turns[min(bisect_left(turns, True, key=has_room), len(turns) - 1)]
+        prompt = self._encoded(first, written)
+        if not written and len(prompt) >= self.context:
+            return prompt  # no answer has room, so nothing is dropped for it
         dropped, self._first = first - self._first, first
         said = f"the context is full: the model no longer sees the oldest {dropped} messages"
         self._tell(said, written)
-        return self._encoded(first, written)
+        return prompt
 
     def _encoded(self, first: int, written: str = "", *, is_asked: bool = True) -> list[int]:
         """The tokens of the messages from the ``first`` on."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,7 @@ def load(path: Path) -> tuple[str | None, list[Message]]:
         FormatError: it is not a conversation.
         OSError: it can't be read.
     """
-    with path.open("rb") as file:
-        data = file.read(_LARGEST + 1)
+    data = _bytes_of(path)
     try:
         found = json.loads(data[:_LARGEST].decode())
     except (ValueError, RecursionError):
@@ -58,6 +59,22 @@ def load(path: Path) -> tuple[str | None, list[Message]]:
     if roles != ["user", "assistant"] * (len(roles) // 2):
         raise FormatError(path, None, "after the system prompt, user and assistant must take turns")
     return system, messages
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The beginning of a file. A pipe, on which to wait could last for ever, is none."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FormatError(path, None, "a saved conversation must be a file")
+        try:
+            return file.read(_LARGEST + 1)
+        except OSError as error:
+            error.filename = os.fspath(path)
+            raise
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _message(path: Path, found: Any) -> Message:

@@ -17,6 +17,9 @@ class KeptHistory(FileHistory):
 
     def __init__(self, path: Path) -> None:
         with suppress(OSError):
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                path = Path(os.devnull)
+        with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             _shorten(path)

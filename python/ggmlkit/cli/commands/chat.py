@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ggmlkit.cli import llama_cpp, options
+from ggmlkit.cli import llama_cpp, options, sampling_options
 
 EXAMPLES = """\
   ggmlkit chat -m model.gguf --system "Answer in one sentence."
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_stop(text)
     options.add_simple_io(text, "Read plain lines, without editing them.")
-    options.add_sampling(parser.add_argument_group("sampling"))
+    sampling_options.add_sampling(parser.add_argument_group("sampling"))
     model = parser.add_argument_group("model")
     options.add_context(model)
     options.add_lora(model)
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     template = None if args.chat_template_file is None else text_of(args.chat_template_file)
     RENDERERS.prepare()  # while the model is loaded
     llama = open_generator(args)
-    settings = options.generation_settings(args, llama.context)
+    settings = sampling_options.generation_settings(args)
     conversation = Conversation(llama, settings, system, lambda said: print_notes([said]), template)
     source = session.reader(args.simple_io)
     if session.is_interactive():

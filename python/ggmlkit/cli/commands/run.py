@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ggmlkit.cli import llama_cpp, options
+from ggmlkit.cli import llama_cpp, options, sampling_options
 from ggmlkit.cli.prompt_text import prompt_text
 from ggmlkit.cli.usage import UsageError
 
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_conversation(text, help=argparse.SUPPRESS)
     options.add_interactive(text)
     options.add_simple_io(text, argparse.SUPPRESS)
-    options.add_sampling(parser.add_argument_group("sampling"))
+    sampling_options.add_sampling(parser.add_argument_group("sampling"))
     model = parser.add_argument_group("model")
     options.add_context(model)
     options.add_lora(model)
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     ids = llama.tokenize(text)
     if len(ids) > llama.context:
         raise too_long(llama, "the prompt", len(ids))
-    settings = options.generation_settings(args, llama.context)
+    settings = sampling_options.generation_settings(args)
     try:
         pieces = llama.generate(ids, ignore_eos=args.ignore_eos, **settings)
     except ValueError as error:  # such as an empty prompt
