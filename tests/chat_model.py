@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ggmlkit import io
+from ggmlkit.engine.completion import Token
+from ggmlkit.engine.generation import Stats
+from ggmlkit.engine.llama import Llama
 from paths import GOLDEN
 
 TEMPLATE = (
     "{% for message in messages %}{{ message.role ~ ': ' ~ message.content ~ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
-# Answers with what it was asked, letter by letter, and writes each prompt to a file.
+# Answers with what it was asked, byte by byte, and writes each prompt to a file.
 _ECHO = """\
 import sys, time
-from ggmlkit.engine.generation import Stats
+sys.path.insert(0, {tests!r})
+from chat_model import dictated
 from ggmlkit.engine.llama import Llama
 def generate(self, prompt, *, max_tokens, **settings):
-    self.stats = Stats()
     text = self.detokenize(prompt)
     with open({log!r}, "a") as log:
         print(repr(text), file=log)
     question = text.rpartition("user: ")[2].partition("\\nassistant:")[0]
-    for letter in "You said " + question + ".":
-        self.stats.decode_tokens += 1
+    for token in dictated(self, "You said " + question + ".", max_tokens):
         time.sleep({pause})
-        yield letter
-Llama.generate = generate
+        yield token
+Llama.generate_tokens = generate
 from ggmlkit.cli import main
 sys.argv = {words!r}
 main()
 """
+
+
+def dictated(llama: Llama, text: str | bytes, most: int | None = None) -> Iterator[Token]:
+    """The tokens by which a model says a text: one for each byte, at most so many, then its end."""
+    llama.stats = Stats()
+    for byte in text.encode() if isinstance(text, str) else text:
+        llama.stats.decode_tokens += 1
+        token = llama.tokenizer.token_id(f"<0x{byte:02X}>")
+        assert token is not None
+        is_last = llama.stats.decode_tokens == most
+        yield Token(token, "", finish_reason="length" if is_last else None)
+        if is_last:
+            return
+    llama.stats.decode_tokens += 1
+    yield Token(llama.tokenizer.eos_id or 0, "", finish_reason="stop")
 
 
 def chat_model(folder: Path) -> Path:
@@ -50,4 +68,4 @@ def echo_program(model: Path, log: Path, *options: str, pause: float = 0) -> str
         pause: seconds before each letter.
     """
     words = ["ggmlkit", "chat", "-m", str(model), "-t", "1", *options]
-    return _ECHO.format(log=str(log), pause=pause, words=words)
+    return _ECHO.format(tests=str(Path(__file__).parent), log=str(log), pause=pause, words=words)

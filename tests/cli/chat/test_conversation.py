@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from chat_model import dictated
 from ggmlkit.cli.chat.conversation import Conversation
-from ggmlkit.engine.generation import Stats
+from ggmlkit.engine.completion import Token
 from ggmlkit.engine.llama import Llama
 from ggmlkit.errors import ModelError
 
@@ -18,38 +19,34 @@ SETTINGS: dict[str, Any] = {"max_tokens": None, "seed": 5}
 
 
 class Model:
-    """The tiny model, whose answers are dictated; a letter is a token, roles have about ten."""
+    """The tiny model, whose answers are dictated; a byte is a token, roles have about ten."""
 
     def __init__(self, path: Path, context: int) -> None:
         self.llama = Llama(path, context=context, threads=1)
-        self.llama.generate = self._generate  # type: ignore[method-assign]
+        self.llama.generate_tokens = self._generate  # type: ignore[method-assign]
         self.prompts: list[str] = []
         self.seeds: list[int | None] = []
-        self.rest = self.answer = "ok"
+        self.rest = b""
         self.notes: list[str] = []
 
     def conversation(self, system: str | None = None, **settings: Any) -> Conversation:
         return Conversation(self.llama, SETTINGS | settings, system, self.notes.append)
 
     def says(self, conversation: Conversation, text: str, answer: str) -> str:
-        self.rest = answer
+        self.rest = answer.encode()
         said = "".join(conversation.answer(text))
         conversation.tell_notes()
         return said
 
-    def _generate(self, prompt: list[int], **settings: Any) -> Iterator[str]:
-        assert len(prompt) + settings["max_tokens"] <= self.llama.context
-        self.llama.stats = Stats()
+    def _generate(self, prompt: list[int], **settings: Any) -> Iterator[Token]:
+        most = settings["max_tokens"]
+        assert len(prompt) + most <= self.llama.context
+        assert not settings["stop"]
         self.prompts.append(self.llama.detokenize(prompt))
         self.seeds.append(settings["seed"])
-        for _ in range(settings["max_tokens"]):
-            if self.llama.stats.decode_tokens >= settings["max_tokens"]:
-                return
-            self.llama.stats.decode_tokens += 1  # of the letter, or of the model's end
-            if not self.rest:
-                return
-            letter, self.rest = self.rest[0], self.rest[1:]
-            yield letter
+        for token in dictated(self.llama, self.rest, most):
+            self.rest = self.rest[1:]
+            yield token
 
 
 def test_the_model_sees_the_conversation(chat_gguf: Path) -> None:
@@ -98,13 +95,29 @@ def test_an_answer_goes_on_where_the_context_was_full(chat_gguf: Path) -> None:
     assert talk.messages[-1]["content"] == long
 
 
+@pytest.mark.parametrize("room", range(6))
+def test_characters_and_stop_strings_reach_over_the_border(chat_gguf: Path, room: int) -> None:
+    """Where the context is full within one: whatever the answer's place of it."""
+    model = Model(chat_gguf, 120 + room)
+    talk = model.conversation()
+    model.says(talk, "a" * 20, "b" * 20)
+    long = "wörd € " * 9
+    assert model.says(talk, "tell", long) == long
+    assert len(model.prompts) > 2
+    ending = model.conversation(stop=["STOP"])
+    model.says(ending, "a" * 20, "b" * 20)
+    assert model.says(ending, "tell", "x" * (30 + room) + "y" * 20 + "STOP more") == (
+        "x" * (30 + room) + "y" * 20
+    )
+
+
 def test_an_answer_longer_than_the_context_says_so(chat_gguf: Path) -> None:
     model = Model(chat_gguf, 80)
     talk = model.conversation()
     answer = model.says(talk, "tell", "x" * 200)
     assert 30 < len(answer) < 80
     assert model.notes == ["the context of 80 tokens is full; -c sets a longer one"]
-    model.rest = "x" * 200
+    model.rest = b"x" * 200
     assert len("".join(talk.answer("tell again"))) > 30
     assert len(model.notes) == 1 + 1  # that turns were dropped, before the answer
     talk.tell_notes()
@@ -140,7 +153,7 @@ def test_a_message_that_does_not_fit_is_taken_back(chat_gguf: Path) -> None:
 def test_an_answer_that_is_ended_early_is_kept(chat_gguf: Path) -> None:
     model = Model(chat_gguf, 200)
     talk = model.conversation()
-    model.rest = "a long answer"
+    model.rest = b"a long answer"
     with closing(talk.answer("hi")) as pieces:
         assert next(pieces) + next(pieces) == "a "
     assert [message["content"] for message in talk.messages] == ["hi", "a "]

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from chat_model import dictated
 from command import Result, ggmlkit
 from ggmlkit.cli.chat.slash_commands import COMMANDS, split
+from ggmlkit.engine.completion import Token
 from ggmlkit.engine.llama import Llama
 from paths import GOLDEN
 
@@ -20,11 +22,11 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The prompts that the model got; it answers "so"."""
     found: list[str] = []
 
-    def generate(self: Llama, prompt: list[int], **_: Any) -> Iterator[str]:
+    def generate(self: Llama, prompt: list[int], **_: Any) -> Iterator[Token]:
         found.append(self.detokenize(prompt).strip())
-        yield "so"
+        return dictated(self, "so")
 
-    monkeypatch.setattr(Llama, "generate", generate)
+    monkeypatch.setattr(Llama, "generate_tokens", generate)
     return found
 
 

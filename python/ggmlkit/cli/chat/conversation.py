@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.cli.decoder import too_long
+from ggmlkit.engine.completion import StopStrings
+from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.errors import ModelError
 from ggmlkit.text.chat import render
 
@@ -138,9 +140,9 @@ class Conversation:
         for each in notes:
             self._note(each)
 
-    def _tell(self, said: str, written: str) -> None:
+    def _tell(self, said: str, *, is_begun: bool) -> None:
         """Tell it at once, or after the answer where that has begun."""
-        if written:
+        if is_begun:
             self._late.append(said)
         else:
             self._note(said)
@@ -148,39 +150,49 @@ class Conversation:
     def _pieces(self) -> Iterator[str]:
         """The answer to the last message, gone on with where the context was full."""
         left = self._settings["max_tokens"]
-        written = ""
+        ids: list[int] = []
+        text = self._llama.tokenizer.stream()
+        until = StopStrings(strings(self._settings.get("stop", ()), "stop"))
         while True:
-            prompt = self._prompt(written, left)
+            prompt = self._prompt(ids, left)
             room = self.context - len(prompt)
             if room < 1:
-                if not written:
+                if not ids:
                     raise too_long(self._llama, "the message", len(prompt))
-                self._tell(
-                    f"the context of {self.context} tokens is full; -c sets a longer one", written
-                )
-                return
+                said = f"the context of {self.context} tokens is full; -c sets a longer one"
+                self._tell(said, is_begun=True)
+                break
             most = room if left is None else min(left, room)
-            for piece in self._llama.generate(prompt, **self._drawn(most)):
-                written += piece
-                yield piece
-            made = self._llama.stats.decode_tokens
-            if made < most or most == left:
-                return
-            left = None if left is None else left - made
+            reason = None
+            for token in self._llama.generate_tokens(prompt, **self._drawn(most)):
+                reason = token.finish_reason
+                if reason == "stop":
+                    break
+                ids.append(token.id)
+                if piece := until.push(text.push(token.id)):
+                    yield piece
+                if until.is_found():
+                    return
+            if reason == "stop" or most == left:
+                break
+            left = None if left is None else left - most
+        if rest := until.push(text.flush()) + until.rest():
+            yield rest
 
     def _drawn(self, most: int) -> dict[str, Any]:
         """The settings for at most so many tokens; a seed that is given changes with a retry."""
         seed = self._settings["seed"]
         return self._settings | {
             "max_tokens": most,
+            "stop": (),  # looked for in the whole answer
             "seed": None if seed is None else (seed + self._retries) % 2**64,
         }
 
-    def _prompt(self, written: str, left: int | None) -> list[int]:
+    def _prompt(self, written: list[int], left: int | None) -> list[int]:
         """The tokens before the rest of an answer. Drops turns until there is room, if that helps.
 
         Args:
-            written: the beginning of the answer.
+            written: the tokens that the answer begins with.
             left: the most tokens that may follow, None for any number.
         """
         free = max(1, self.context // _FREE_SHARE)
@@ -206,11 +218,13 @@ class Conversation:
             return prompt  # no answer has room, so nothing is dropped for it
         dropped, self._first = first - self._first, first
         said = f"the context is full: the model no longer sees the oldest {dropped} messages"
-        self._tell(said, written)
+        self._tell(said, is_begun=bool(written))
         return prompt
 
-    def _encoded(self, first: int, written: str = "", *, is_asked: bool = True) -> list[int]:
-        """The tokens of the messages from the ``first`` on."""
+    def _encoded(
+        self, first: int, written: Sequence[int] = (), *, is_asked: bool = True
+    ) -> list[int]:
+        """The tokens of the messages from the ``first`` on, and of the answer so far."""
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
         text = render(
             self._template,
@@ -219,4 +233,5 @@ class Conversation:
             add_generation_prompt=is_asked,
         )
         # Templates write all special tokens, including the first one if the model needs it.
-        return self._llama.tokenize(text + written, add_special=False, parse_special=True)
+        ids = self._llama.tokenize(text, add_special=False, parse_special=True)
+        return [*ids, *written]
