@@ -15,9 +15,12 @@ from bench import Bench, Outcome, Step, compared, few, in_words, ours
 from inputs import REAL, cost
 from measure import OURS, Comparison, Measure, seconds
 from peers import IK_LLAMA, LLAMA_CPP
+from shapes import SHAPES
 
 _PROMPT = "Once upon a time, in a village by the sea,"
 _BIG = 500_000_000  # with more weights, quantizing takes a peer many seconds
+_WIDE = 4096  # columns: packing such a model takes longer than starting a process
+_READING = "dd of the file"
 _STARTS = 3  # of each process in each round: they are short
 
 
@@ -34,6 +37,12 @@ def steps(bench: Bench) -> list[Step]:
             for type, threads in each
         ),
         Step("start first token", partial(_first_token, bench)),
+        *(
+            Step(f"start {size} {type}", partial(_first_token_of_big, bench, size, type))
+            for size in bench.sizes
+            for type in bench.types
+            if SHAPES[size].dim >= _WIDE
+        ),
         Step("start import", partial(_import, bench)),
     ]
 
@@ -103,6 +112,23 @@ def _first_token(bench: Bench) -> Outcome:
     work = f"{REAL} {bench.types[0]}, one token after a prompt"
     return _starts(
         bench, commands, "Start to first token", work, threads, goal=0.5, against=LLAMA_CPP
+    )
+
+
+def _first_token_of_big(bench: Bench, size: str, type: str) -> Outcome:
+    """The same beside reading the file once: packing its weights should hide behind that."""
+    path, threads = bench.inputs.model(size, type), max(bench.threads)
+    options = ["-m", str(path), "-p", "a", "-n", "1", "-t", str(threads), "-c", "64"]
+    commands = {
+        OURS: ours("run", *options),
+        _READING: ["dd", f"if={path}", "of=/dev/null", "bs=1M"],
+    }
+    if LLAMA_CPP in bench.peers.folders:
+        tool = bench.peers.tool(LLAMA_CPP, "llama-completion")
+        commands[LLAMA_CPP] = [tool, "-no-cnv", *options]
+    work = f"{size} {type}, one token after a short prompt"
+    return _starts(
+        bench, commands, "Start to first token", work, threads, goal=1.5, against=_READING
     )
 
 
