@@ -99,6 +99,7 @@ void Candidates::keep_typical(float p) {
     std::size_t place;
   };
   std::vector<Surprise> order;
+  order.reserve(shares.size());
   for (std::size_t i = 0; i < shares.size(); ++i) {
     order.push_back({std::fabs(-std::log(shares[i]) - entropy), i});
   }
@@ -109,6 +110,7 @@ void Candidates::keep_typical(float p) {
   for (double sum = 0; keep < order.size() && sum < p; ++keep) sum += shares[order[keep].place];
   order.resize(std::min(order.size(), at_least(keep)));
   std::vector<Candidate> kept;
+  kept.reserve(order.size());
   for (const Surprise& s : order) kept.push_back(items_[s.place]);
   items_ = std::move(kept);
   is_sorted_ = false;
