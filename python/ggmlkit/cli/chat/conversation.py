@@ -51,8 +51,8 @@ class Conversation:
         template = llama.tokenizer.chat_template if template is None else template
         if template is None:
             raise ModelError(
-                "the model has no chat template, so it can't converse; give one with "
-                "--chat-template-file, or continue a text with 'ggmlkit run'"
+                "the model has no chat template, so it can't converse; name one with "
+                "--chat-template, or continue a text with 'ggmlkit run'"
             )
         self._llama, self._settings, self._note = llama, settings, note
         self._template = template
