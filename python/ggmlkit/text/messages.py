@@ -115,7 +115,7 @@ def text_messages(
 def _without_none(
     messages: list[dict[str, Any]], template: str, tokenizer: Tokenizer
 ) -> list[dict[str, Any]]:
-    """The messages; a content of None is an empty text if the template fails or writes "None"."""
+    """The messages; a content of None is an empty text if the template fails or writes it out."""
     if all(message.get("content", "") is not None for message in messages):
         return messages
     empty = [
@@ -123,13 +123,18 @@ def _without_none(
         for message in messages
     ]
     try:
-        written = render(template, messages, tokenizer).count("None")
+        written = _nones(render(template, messages, tokenizer))
     except ModelError:
         return empty
     try:
-        return messages if written == render(template, empty, tokenizer).count("None") else empty
+        return empty if written > _nones(render(template, empty, tokenizer)) else messages
     except ModelError:
         return messages
+
+
+def _nones(text: str) -> int:
+    """How often a text has None, as jinja2 or JSON writes it."""
+    return text.count("None") + text.count("null")
 
 
 def _as_dict(message: object, place: int) -> dict[str, Any]:
