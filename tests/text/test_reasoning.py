@@ -89,7 +89,8 @@ def test_tags_of_templates_and_prompts() -> None:
 
 def test_hostile_text_takes_linear_time() -> None:
     start = time.process_time()
-    for text in ("<" * 100_000, "<think>" + "</think" * 20_000, " " * 100_000, "<think>" * 20_000):
+    hostile = ["<" * 20_000, "<think>" + "</think" * 4_000, " " * 20_000, "<think>" * 4_000]
+    for text in hostile:
         split = in_pieces(list(text), thinking=False)
         assert len(split.reasoning) + len(split.content) >= len(text) - len("<think>")
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 10
