@@ -78,7 +78,7 @@ def test_content_and_calls(form: str, text: str, content: str, calls: list[ToolC
     expected = (content, calls)
     assert parse_tool_calls(text, form) == expected
     assert in_pieces(form, list(text)) == expected
-    for place in range(min(len(text), 300)):
+    for place in range(min(len(text), 100)):
         assert in_pieces(form, [text[:place], text[place:]]) == expected
 
 
@@ -161,6 +161,7 @@ def test_hostile_text_takes_linear_time(form: str) -> None:
 def test_the_form_of_a_template() -> None:
     assert form_name("… '<tool_call>\\n' …") == "hermes"
     assert form_name("'<tool_call><function=' + name + '><parameter='") is None  # XML
+    assert form_name("'<tool_call><invoke name=' + name") is None
     assert form_name("'[TOOL_CALLS]'") == "mistral"
     assert form_name("{{ '<|python_tag|>' }}") == "llama3"
     assert form_name("""'"parameters": ' … role == 'ipython'""") == "llama3"

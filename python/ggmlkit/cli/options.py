@@ -213,6 +213,11 @@ def add_conversation(to: Arguments, help: str | None = None) -> None:
         metavar="FILE",
         help=help or "The same, always a file.",
     )
+    to.add_argument(
+        "--chat-template-kwargs",
+        metavar="JSON",
+        help=help or "Variables for the chat template, such as '{\"enable_thinking\": false}'.",
+    )
 
 
 def add_interactive(to: Arguments) -> None:

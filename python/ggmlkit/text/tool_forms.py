@@ -47,7 +47,7 @@ _SIGNS: Final = (
     ("mistral", ("[TOOL_CALLS]",), ()),
     ("phi4", ("<|tool_call|>",), ()),
     # Other models write XML between the same marks.
-    ("hermes", ("<tool_call>",), ("<arg_key>", "<parameter=")),
+    ("hermes", ("<tool_call>",), ("<arg_key>", "<parameter=", "<invoke ")),
     ("functionary", ("<function=",), ("<parameter=",)),
     ("llama3", ("<|python_tag|>",), ()),
     ("llama3", ('"parameters":', "ipython"), ()),

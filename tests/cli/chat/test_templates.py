@@ -56,6 +56,19 @@ def test_a_name(prompts: list[str]) -> None:
     ]
 
 
+def test_variables(tmp_path: Path, prompts: list[str]) -> None:
+    file = tmp_path / "a.jinja"
+    file.write_text("{{ messages[-1].content }} {{ enable_thinking }} {{ n + 1 }}")
+    given = ("--chat-template-kwargs", '{"enable_thinking": false, "n": 1}')
+    chat("--chat-template", file, *given, text="rain\n")
+    assert prompts[0].strip() == "rain False 2"
+    for wrong in ("[]", "{", '{"messages": []}'):
+        words = ("--chat-template", file, "--chat-template-kwargs", wrong)
+        assert "--chat-template-kwargs" in chat(*words, code=2).stderr
+    said = ggmlkit("run", "-m", BARE, *given, "-p", "a", code=2).stderr
+    assert "--chat-template-kwargs is for a conversation" in said
+
+
 def test_there_is_a_name_for_files_without_a_template() -> None:
     assert "name one with --chat-template" in chat(code=1).stderr
 

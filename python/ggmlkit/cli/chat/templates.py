@@ -1,9 +1,11 @@
-"""The chat template that the command line names."""
+"""The chat template that the command line names, and its variables."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 from ggmlkit.cli.prompt_text import text_of
 from ggmlkit.cli.usage import UsageError
@@ -32,3 +34,24 @@ def given_template(args: argparse.Namespace) -> NamedTemplate | None:
                 "write a template of your own to a file"
             )
     return None if file is None else NamedTemplate(text_of(file))
+
+
+def given_variables(args: argparse.Namespace) -> dict[str, Any]:
+    """The variables of ``--chat-template-kwargs``.
+
+    Raises:
+        UsageError: they are not a JSON object, or one is what the conversation itself sets.
+    """
+    text = args.chat_template_kwargs
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError("--chat-template-kwargs must be a JSON object, such as '{\"a\": 1}'")
+    for name in ("messages", "add_generation_prompt", "template", "tokenizer"):
+        if name in found:
+            raise UsageError(f"--chat-template-kwargs can't set {name!r}")
+    return found

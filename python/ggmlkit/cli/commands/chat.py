@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Answer messages until the user ends the conversation."""
     from ggmlkit.cli.chat import session
     from ggmlkit.cli.chat.conversation import Conversation
-    from ggmlkit.cli.chat.templates import given_template
+    from ggmlkit.cli.chat.templates import given_template, given_variables
     from ggmlkit.cli.decoder import open_generator
     from ggmlkit.cli.metadata_text import print_notes
     from ggmlkit.cli.prompt_text import given_text, unescaped
@@ -55,14 +55,16 @@ def run(args: argparse.Namespace) -> int:
     system = args.system
     if system is not None and args.escape:
         system = unescaped(system)
-    template = given_template(args)
+    template, variables = given_template(args), given_variables(args)
     RENDERERS.prepare()  # while the model is loaded
     llama = open_generator(args)
     settings = sampling_options.generation_settings(args)
     source = None if template is None else template.source
     if template is not None:
         settings["stop"] = [*settings["stop"], *template.stop]
-    conversation = Conversation(llama, settings, system, lambda said: print_notes([said]), source)
+    conversation = Conversation(
+        llama, settings, system, lambda said: print_notes([said]), source, variables
+    )
     lines = session.reader(args.simple_io)
     if session.is_interactive():
         session.say(f"{args.model}, {llama.context} tokens of context; /help, or Ctrl-D to end")
