@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggmlkit.text.reasoning import (
@@ -54,6 +54,7 @@ def test_what_is_thought(text: str, thinking: bool, expected: tuple[str, str]) -
 PARTS = st.sampled_from(["<think>", "</think>", "<", "think>", "</", "a", " ", "\n", "é"])
 
 
+@settings(deadline=None)
 @given(st.lists(PARTS, max_size=12).map("".join), st.booleans(), st.data())
 def test_cuts_change_nothing_and_nothing_is_lost(
     text: str, thinking: bool, data: st.DataObject

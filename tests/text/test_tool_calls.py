@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggmlkit.errors import ArgumentError
@@ -89,6 +89,7 @@ PARTS = st.sampled_from([
 ])  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMS)), st.lists(PARTS, max_size=14).map("".join), st.data())
 def test_cuts_change_nothing(form: str, text: str, data: st.DataObject) -> None:
     whole = parse_tool_calls(text, form)
@@ -109,6 +110,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["hermes", "llama3", "mistral", "phi4", "json"]),
     st.dictionaries(st.text(max_size=5), VALUES, max_size=3),
@@ -121,6 +123,13 @@ def test_any_arguments_come_back(
     said = {"name": "tool", "arguments": arguments}
     text = "".join(FORMS[form].starts) + json.dumps(said, indent=indent, ensure_ascii=ascii)
     assert in_pieces(form, list(text)) == ("", [ToolCall("tool", arguments)])
+
+
+@pytest.mark.parametrize(("levels", "is_call"), [(50, True), (150, False)])
+def test_arguments_nested_too_deeply_are_content(levels: int, is_call: bool) -> None:
+    text = '{"name": "g", "arguments": {"a": ' + "[" * levels + "]" * levels + "}}"
+    found = parse_tool_calls(text, "json")
+    assert [len(found.calls), found.content] == ([1, ""] if is_call else [0, text])
 
 
 def test_content_comes_at_once_and_a_call_when_it_is_whole() -> None:
