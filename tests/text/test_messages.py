@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.text.chat import CHATML, PLAIN
 from ggmlkit.text.messages import text_messages
+from ggmlkit.text.named_templates import CHATML, PLAIN
 
 TAKES_PARTS = """{% for m in messages %}{{ m.role }}:\
 {% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}\

@@ -132,8 +132,6 @@ _NO_PROMPT_CACHE = (
 )
 _WRAPPED = "is refused: only the chat template stands between messages; use 'ggmlkit chat'"
 _LINES = "has no effect: a line that ends with a backslash goes on in the next"
-_TEMPLATE = "is not an option here: write the template to a file, and give --chat-template-file"
-_VARIABLES = "is refused: a chat template gets no more variables; change it: --chat-template-file"
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -151,8 +149,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
             "--in-prefix VALUE": _WRAPPED,
             "--in-suffix VALUE": _WRAPPED,
             "--in-prefix-bos": _WRAPPED,
-            "--chat-template VALUE": _TEMPLATE,
-            "--chat-template-kwargs VALUE": _VARIABLES,
             "-bf --binary-file VALUE": "is refused: a prompt must be UTF-8 text; give it with -f",
         },
     )
@@ -172,8 +168,6 @@ def add_chat_options(parser: argparse.ArgumentParser) -> None:
             "-no-cnv --no-conversation": "is refused: continue a text with 'ggmlkit run'",
             "-sysf --system-prompt-file VALUE": "is refused: give the text itself with --system",
             "--no-jinja": "is refused: chat templates are jinja2",
-            "--chat-template VALUE": _TEMPLATE,
-            "--chat-template-kwargs VALUE": _VARIABLES,
         },
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ggmlkit.cli import values
 from ggmlkit.cli.usage import UsageError
+from ggmlkit.text.named_templates import template_names
 
 _KV_TYPES = ("f16", "q8_0")
 TYPES = (
@@ -201,10 +202,21 @@ def add_conversation(to: Arguments, help: str | None = None) -> None:
         help=help or "End after one answer.",
     )
     to.add_argument(
+        "--chat-template",
+        metavar="NAME|FILE",
+        help=help
+        or f"Chat template: {template_names()}, or a jinja2 file. Default: the model file's own.",
+    )
+    to.add_argument(
         "--chat-template-file",
         type=values.path,
         metavar="FILE",
-        help=help or "jinja2 chat template. Default: the model file's own.",
+        help=help or "The same, always a file.",
+    )
+    to.add_argument(
+        "--chat-template-kwargs",
+        metavar="JSON",
+        help=help or "Variables for the chat template, such as '{\"enable_thinking\": false}'.",
     )
 
 

@@ -22,12 +22,7 @@ from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_
 from ggmlkit.engine.observer import Observer, Observing
 from ggmlkit.engine.sequence import Adapter, Chunk, LogitsOf, Sequence, TokenIds
 from ggmlkit.engine.token_ids import is_empty, prompt_ids, token_ids
-from ggmlkit.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    ClosedError,
-    ModelError,
-)
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, ClosedError, ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.pages import release
 
@@ -428,16 +423,23 @@ class Model(Closing):
         return prompt_ids(prompt, self.config.vocab, lambda: self.tokenizer)
 
     def chat_prompt(
-        self, messages: Iterable[Mapping[str, Any]], *, template: str | None = None
+        self,
+        messages: Iterable[Mapping[str, Any]],
+        *,
+        template: str | None = None,
+        tools: abc.Sequence[Mapping[str, Any]] | None = None,
+        **variables: object,
     ) -> list[int]:
         """Token ids that ask for an answer to a conversation, by the model's own chat template.
 
         For :meth:`Scheduler.submit` and :meth:`Llama.generate`.
 
         Args:
-            messages: ``{"role": "system" | "user" | "assistant", "content": text}``, in order. A
-                content may be None, or a list of parts ``{"type": "text", "text": text}``.
-            template: a jinja2 template; the default is the file's own.
+            messages: ``{"role": "system" | "user" | "assistant" | "tool", "content": text}``, in
+                order. A content may be None, or a list of parts ``{"type": "text", "text": text}``.
+            template: a jinja2 template, or the name of one, ``"chatml"``; default: the file's own.
+            tools: JSON schemas of functions that the model may call, if the template has tools.
+            variables: more for the template: ``documents=[…]``, ``enable_thinking=False``, ….
 
         Raises:
             ArgumentError: a message is not a mapping, or a part of a content is not text.
@@ -445,4 +447,4 @@ class Model(Closing):
         """
         from ggmlkit.text.messages import chat_ids  # deferred: it starts processes
 
-        return chat_ids(messages, self.tokenizer, template)
+        return chat_ids(messages, self.tokenizer, template, tools=tools, **variables)

@@ -6,39 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ggmlkit.errors import ModelError
+from ggmlkit.text.named_templates import CHATML, LLAMA3, PLAIN
 from ggmlkit.text.template.process import RENDERERS
 from ggmlkit.text.template.values import plain
 from ggmlkit.text.tokenizer import Tokenizer
 
 _MAX_TEMPLATE = 50_000  # characters; the longest in use have about 20 000
-CHATML = """\
-{%- for message in messages -%}
-{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}
-"""
-LLAMA3 = """\
-{{- bos_token -}}
-{%- for message in messages -%}
-{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}
-{{- message['content'] | trim + '<|eot_id|>' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
-{%- endif -%}
-"""
-# For models that were not trained on a chat format: Vicuna's, a simple format that many know.
-PLAIN = """\
-{{- bos_token -}}
-{%- for message in messages -%}
-{%- if message['role'] == 'user' -%}{{ 'USER: ' + message['content'] + '\n' }}
-{%- elif message['role'] == 'assistant' -%}
-{{ 'ASSISTANT: ' + message['content'] + eos_token + '\n' }}
-{%- else -%}{{ message['content'] + '\n\n' }}
-{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}
-"""
 
 
 def render(

@@ -9,36 +9,69 @@ from ggmlkit.arguments import shown
 from ggmlkit.arguments import text as checked_text
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, ModelError
 from ggmlkit.text.chat import render
+from ggmlkit.text.named_templates import TEMPLATES, template_names, template_source
 from ggmlkit.text.tokenizer import Tokenizer
 
+# Names of an assistant's thoughts in a message; templates read the first or the second.
+_REASONING = ("reasoning_content", "thinking", "reasoning")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _PROBE = "ggmlkit probe"  # no template writes this by itself
 
 
 def chat_ids(
-    messages: Iterable[Mapping[str, Any]], tokenizer: Tokenizer, template: str | None = None
+    messages: Iterable[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    template: str | None = None,
+    **variables: object,
 ) -> list[int]:
     """Token ids that ask for an answer to a conversation.
 
     Args:
         messages: as for :func:`text_messages`.
         tokenizer: the model's tokenizer.
-        template: a chat template; the default is the file's own.
+        template: a chat template or the name of a built-in one; the default is the file's own.
+        variables: more variables for the template, such as ``tools``.
 
     Raises:
-        ArgumentError: as for :func:`text_messages`.
+        ArgumentError: as for :func:`text_messages`; no template has this name; a built-in template
+            is given tools or documents, for which it has no place.
         ModelError: there is no chat template, or as :func:`ggmlkit.text.chat.render` does.
     """
-    template = tokenizer.chat_template if template is None else checked_text(template, "template")
-    if template is None:
-        raise ModelError(
-            "the file has no chat template; give one to Model.chat_prompt(…, template=…), "
-            "or use generate with a text of your own"
-        )
-    given = text_messages(messages, template, tokenizer)
-    prompt = render(template, given, tokenizer, add_generation_prompt=True)
+    prompt = chat_text(messages, tokenizer, template, **variables)
     # Templates write the special tokens, the first one included where there is to be one.
     return tokenizer.encode(prompt, add_special=False, parse_special=True)
+
+
+def chat_text(
+    messages: Iterable[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    template: str | None = None,
+    **variables: object,
+) -> str:
+    """The text of :func:`chat_ids`, with the names of special tokens in it."""
+    source = _source(template, tokenizer, variables)
+    given = text_messages(messages, source, tokenizer)
+    wanted = {"add_generation_prompt": True, **variables}
+    return render(source, given, tokenizer, **wanted)  # type: ignore[arg-type]
+
+
+def _source(template: str | None, tokenizer: Tokenizer, variables: Mapping[str, object]) -> str:
+    """The jinja2 text of the template to use, which takes these variables."""
+    if template is None:
+        if tokenizer.chat_template is None:
+            raise ModelError(
+                "the file has no chat template; give one to Model.chat_prompt(…, template=…), "
+                f"such as {template_names()}, or use generate with a text of your own"
+            )
+        return tokenizer.chat_template
+    if checked_text(template, "template") in TEMPLATES:
+        for name in ("tools", "documents"):
+            if variables.get(name):
+                raise ArgumentError(
+                    f"the built-in template {template!r} has no place for {name}: "
+                    "give one of your own"
+                )
+    return template_source(template)
 
 
 def text_messages(
@@ -46,8 +79,9 @@ def text_messages(
 ) -> list[dict[str, Any]]:
     """The messages, with contents in the form that the template takes.
 
-    A content of None becomes an empty text. A list of text parts is joined by newlines; a template
-    that doesn't take plain text gets the list of parts.
+    A content of None becomes an empty text; beside tool calls it stays None if the template knows
+    that. A list of text parts is joined by newlines; a template that doesn't take plain
+    text gets the list of parts. Thoughts of the assistant get all names that templates read.
 
     Args:
         messages: mappings with ``role`` and ``content``, or objects that dict() can convert.
@@ -68,14 +102,39 @@ def text_messages(
     parts = {place: _texts(message.get("content"), place) for place, message in enumerate(found)}
     takes_text = None
     for place, texts in parts.items():
-        if found[place].get("content", "") is None:
+        if found[place].get("content", "") is None and not found[place].get("tool_calls"):
             found[place]["content"] = ""
         elif texts is not None:
             if takes_text is None:
                 takes_text = _takes_text(template, tokenizer)
             listed = [{"type": "text", "text": each} for each in texts]
             found[place]["content"] = "\n".join(texts) if takes_text else listed
-    return found
+    return _without_none(found, template, tokenizer)
+
+
+def _without_none(
+    messages: list[dict[str, Any]], template: str, tokenizer: Tokenizer
+) -> list[dict[str, Any]]:
+    """The messages; a content of None is an empty text if the template fails or writes it out."""
+    if all(message.get("content", "") is not None for message in messages):
+        return messages
+    empty = [
+        {**message, "content": ""} if message.get("content", "") is None else message
+        for message in messages
+    ]
+    try:
+        written = _nones(render(template, messages, tokenizer))
+    except ModelError:
+        return empty
+    try:
+        return empty if written > _nones(render(template, empty, tokenizer)) else messages
+    except ModelError:
+        return messages
+
+
+def _nones(text: str) -> int:
+    """How often a text has None, as jinja2 or JSON writes it."""
+    return text.count("None") + text.count("null")
 
 
 def _as_dict(message: object, place: int) -> dict[str, Any]:
@@ -90,6 +149,9 @@ def _as_dict(message: object, place: int) -> dict[str, Any]:
         ) from None
     if "content" not in found and "tool_calls" not in found:
         raise ArgumentError(f"messages[{place}] has no content")
+    thoughts = next((found[key] for key in _REASONING if found.get(key) is not None), None)
+    if thoughts is not None:
+        found = {"thinking": thoughts, **found, "reasoning_content": thoughts}
     return found
 
 

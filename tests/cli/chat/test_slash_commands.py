@@ -14,7 +14,6 @@ from command import Result, ggmlkit
 from ggmlkit.cli.chat.slash_commands import COMMANDS, split
 from ggmlkit.engine.completion import Token
 from ggmlkit.engine.llama import Llama
-from paths import GOLDEN
 
 
 @pytest.fixture
@@ -129,20 +128,6 @@ def test_the_first_message_and_a_single_turn(
     assert prompts[-1] == "user: all\nof it\nassistant:"
     chat(chat_gguf, "joined\\", "lines")
     assert prompts[-1] == "user: joined\nlines\nassistant:"
-
-
-def test_a_template_of_ones_own(tmp_path: Path, prompts: list[str]) -> None:
-    (tmp_path / "a.jinja").write_text("{{ messages[-1].content }}, please:\n")
-    own = ("--chat-template-file", str(tmp_path / "a.jinja"))
-    bare = GOLDEN / "gguf-v1-f16.bin"
-    assert chat(bare, "rain", options=own).stdout == "so\n"
-    assert ggmlkit("run", "-cnv", "-m", bare, *own, text="sun\n").stdout == "so\n"
-    assert prompts == ["rain, please:", "sun, please:"]
-    assert (
-        "--chat-template-file is for a conversation"
-        in ggmlkit("run", "-m", bare, *own, "-p", "a", code=2).stderr
-    )
-    assert "give one with --chat-template-file" in ggmlkit("chat", "-m", bare, code=1).stderr
 
 
 def test_run_converses_too(chat_gguf: Path, prompts: list[str]) -> None:

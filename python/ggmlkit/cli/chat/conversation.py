@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.cli.decoder import too_long
@@ -30,6 +31,7 @@ class Conversation:
         system: the system prompt, or None.
         note: told what the user should know, such as that turns were dropped.
         template: the chat template; None for the file's own.
+        variables: more variables for the template.
 
     Attributes:
         system: the system prompt, or None. The model always sees it.
@@ -47,15 +49,16 @@ class Conversation:
         system: str | None,
         note: Callable[[str], None],
         template: str | None = None,
+        variables: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         template = llama.tokenizer.chat_template if template is None else template
         if template is None:
             raise ModelError(
-                "the model has no chat template, so it can't converse; give one with "
-                "--chat-template-file, or continue a text with 'ggmlkit run'"
+                "the model has no chat template, so it can't converse; name one with "
+                "--chat-template, or continue a text with 'ggmlkit run'"
             )
         self._llama, self._settings, self._note = llama, settings, note
-        self._template = template
+        self._template, self._variables = template, variables
         self._retries = 0
         self._late: list[str] = []
         self.system = system
@@ -231,6 +234,7 @@ class Conversation:
             [*system, *self.messages[first:]],
             self._llama.tokenizer,
             add_generation_prompt=is_asked,
+            **self._variables,
         )
         # Templates write all special tokens, including the first one if the model needs it.
         ids = self._llama.tokenize(text, add_special=False, parse_special=True)

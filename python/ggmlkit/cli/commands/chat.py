@@ -44,9 +44,10 @@ def run(args: argparse.Namespace) -> int:
     """Answer messages until the user ends the conversation."""
     from ggmlkit.cli.chat import session
     from ggmlkit.cli.chat.conversation import Conversation
+    from ggmlkit.cli.chat.templates import given_template, given_variables
     from ggmlkit.cli.decoder import open_generator
     from ggmlkit.cli.metadata_text import print_notes
-    from ggmlkit.cli.prompt_text import given_text, text_of, unescaped
+    from ggmlkit.cli.prompt_text import given_text, unescaped
     from ggmlkit.cli.stream import print_summary
     from ggmlkit.text.template.process import RENDERERS
 
@@ -54,14 +55,19 @@ def run(args: argparse.Namespace) -> int:
     system = args.system
     if system is not None and args.escape:
         system = unescaped(system)
-    template = None if args.chat_template_file is None else text_of(args.chat_template_file)
+    template, variables = given_template(args), given_variables(args)
     RENDERERS.prepare()  # while the model is loaded
     llama = open_generator(args)
     settings = sampling_options.generation_settings(args)
-    conversation = Conversation(llama, settings, system, lambda said: print_notes([said]), template)
-    source = session.reader(args.simple_io)
+    source = None if template is None else template.source
+    if template is not None:
+        settings["stop"] = [*settings["stop"], *template.stop]
+    conversation = Conversation(
+        llama, settings, system, lambda said: print_notes([said]), source, variables
+    )
+    lines = session.reader(args.simple_io)
     if session.is_interactive():
         session.say(f"{args.model}, {llama.context} tokens of context; /help, or Ctrl-D to end")
-    session.Session(conversation, source).run(first or None, args.single_turn)
+    session.Session(conversation, lines).run(first or None, args.single_turn)
     print_summary(llama)
     return 0

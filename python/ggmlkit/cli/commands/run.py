@@ -80,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     for name, is_given in (
         ("-sys", args.system is not None),
         ("-st", args.single_turn),
+        ("--chat-template", args.chat_template is not None),
+        ("--chat-template-kwargs", args.chat_template_kwargs is not None),
         ("--chat-template-file", args.chat_template_file is not None),
         ("-i", args.interactive),
         ("-mli", args.multiline_input),
