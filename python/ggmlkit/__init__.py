@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
     from ggmlkit.engine.model import Model
     from ggmlkit.engine.request import Stream
+    from ggmlkit.engine.result import GenerationResult, Usage
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.scheduler import Scheduler
     from ggmlkit.engine.sequence import Adapter, Chunk, Sequence
@@ -68,6 +69,7 @@ _LAZY = {
     "ConversionError": "ggmlkit.errors",
     "ConversionWarning": "ggmlkit.arch.hparams",
     "FormatError": "ggmlkit.errors",
+    "GenerationResult": "ggmlkit.engine.result",
     "GgmlkitError": "ggmlkit.errors",
     "HubError": "ggmlkit.errors",
     "ImportanceError": "ggmlkit.errors",
@@ -89,6 +91,7 @@ _LAZY = {
     "Tokenizer": "ggmlkit.text.tokenizer",
     "UnstorableError": "ggmlkit.errors",
     "UnsupportedTypeError": "ggmlkit.errors",
+    "Usage": "ggmlkit.engine.result",
     "apply_delta": "ggmlkit.conversion.delta",
     "apply_lora": "ggmlkit.conversion.lora.merge",
     "compare": "ggmlkit.inspection.compare:compare_files",
@@ -121,6 +124,7 @@ __all__ = [
     "ConversionError",
     "ConversionWarning",
     "FormatError",
+    "GenerationResult",
     "GgmlkitError",
     "HubError",
     "ImportanceError",
@@ -142,6 +146,7 @@ __all__ = [
     "Tokenizer",
     "UnstorableError",
     "UnsupportedTypeError",
+    "Usage",
     "__version__",
     "apply_delta",
     "apply_lora",
