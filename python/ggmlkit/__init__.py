@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
     from ggmlkit.conversion.lora.merge import apply_lora
+    from ggmlkit.engine.choosing import Choice
     from ggmlkit.engine.completion import Token
     from ggmlkit.engine.generation import Stats
     from ggmlkit.engine.llama import Llama
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ggmlkit.engine.result import GenerationResult, Usage
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.scheduler import Scheduler
+    from ggmlkit.engine.scoring import Score
     from ggmlkit.engine.sequence import Adapter, Chunk, Sequence
     from ggmlkit.errors import (
         ArgumentError,
@@ -64,6 +66,7 @@ _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
+    "Choice": "ggmlkit.engine.choosing",
     "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
     "ConversionError": "ggmlkit.errors",
@@ -82,6 +85,7 @@ _LAZY = {
     "PackedMatrix": "ggmlkit.products",
     "SamplingParams": "ggmlkit.engine.sampling",
     "Scheduler": "ggmlkit.engine.scheduler",
+    "Score": "ggmlkit.engine.scoring",
     "Sequence": "ggmlkit.engine.sequence",
     "Stats": "ggmlkit.engine.generation",
     "Stream": "ggmlkit.engine.request",
@@ -119,6 +123,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "CacheFullError",
+    "Choice",
     "Chunk",
     "ClosedError",
     "ConversionError",
@@ -137,6 +142,7 @@ __all__ = [
     "PackedMatrix",
     "SamplingParams",
     "Scheduler",
+    "Score",
     "Sequence",
     "Stats",
     "Stream",

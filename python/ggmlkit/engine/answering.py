@@ -7,15 +7,11 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.closing import Closing
-from ggmlkit.engine.batch_of_prompts import (
-    BatchProgress,
-    checked_prompts,
-    params_of_each,
-    results,
-)
 from ggmlkit.engine.generation import Stats, generated, room_for
+from ggmlkit.engine.prompt_batch import BatchProgress, params_of_each, results
 from ggmlkit.engine.result import GenerationResult, result_of
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
+from ggmlkit.engine.text_lists import ids_of_each
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
@@ -115,7 +111,7 @@ class Answering(Closing):
                 one of ``params`` for each prompt.
         """
         self.model.check_open()
-        ids = checked_prompts(self.model, prompts)
+        ids = ids_of_each(self.model, prompts, "prompts")
         each = params_of_each(params, settings, len(ids))
         return results(self._shared.get(), ids, each, self._adapter, progress)
 

@@ -15,6 +15,7 @@ from ggmlkit.arrays import integer_row
 from ggmlkit.engine.answering import Answering
 from ggmlkit.engine.completion import Token
 from ggmlkit.engine.generation import Stats
+from ggmlkit.engine.measuring import Measuring
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams
 from ggmlkit.engine.sequence import Chunk, Sequence, TokenIds
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
 
 
-class Llama(Answering):
+class Llama(Answering, Measuring):
     """A LLaMA-family model: generate text, or compute the logits of tokens.
 
     ``with gk.Llama(path) as llm:`` closes it at the end; a closed one raises

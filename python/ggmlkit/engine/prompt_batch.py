@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ggmlkit.arguments import check_progress, counted, shown
-from ggmlkit.engine.generation import check_fits
+from ggmlkit.arguments import check_progress, counted
 from ggmlkit.engine.result import GenerationResult, result_of
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
-from ggmlkit.engine.token_ids import prompt_ids
-from ggmlkit.errors import ArgumentError, ArgumentTypeError
+from ggmlkit.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from ggmlkit.engine.model import Model
     from ggmlkit.engine.scheduler import Scheduler
-    from ggmlkit.engine.sequence import Adapter, TokenIds
+    from ggmlkit.engine.sequence import Adapter
 
 BatchProgress = Callable[[int, int], None]  # prompts that are done, and all
-
-
-def checked_prompts(model: Model, prompts: Iterable[str | TokenIds]) -> list[list[int]]:
-    """Token ids of each prompt.
-
-    Raises:
-        ArgumentError: they are no list, or one of them is none.
-        ModelError: one does not fit the context.
-    """
-    if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):
-        raise ArgumentTypeError(f"prompts must be a list of prompts, not {shown(prompts)}")
-    found = []
-    for place, prompt in enumerate(prompts):
-        name = f"prompts[{place}]"
-        ids = prompt_ids(prompt, model.config.vocab, lambda: model.tokenizer, name)
-        check_fits(model, len(ids), name)
-        found.append(ids)
-    return found
 
 
 def params_of_each(
