@@ -149,3 +149,17 @@ def test_a_closed_one_says_so() -> None:
     for work in (llama.complete, lambda text: llama.generate_batch([text])):
         with pytest.raises(gk.ClosedError, match="is closed; open it again"):
             work("hello")
+
+
+def test_the_text_of_a_conversation(chat_gguf: Path) -> None:
+    llama = gk.Llama(chat_gguf)
+    messages = [{"role": "user", "content": "hi"}]
+    text = llama.apply_template(messages, tools=[{"name": "f"}], enable_thinking=False)
+    assert text == "user: hi\nassistant: "
+    ids = llama.tokenize(text, add_special=False, parse_special=True)
+    assert ids == llama.model.chat_prompt(messages)
+    assert llama.apply_template(messages, add_generation_prompt=False) == "user: hi\n"
+    template = "{{ messages[0].content }}{{ mood }}"
+    assert llama.apply_template(messages, template=template, mood="!") == "hi!"
+    with pytest.raises(gk.ModelError, match="the file has no chat template"):
+        fresh().apply_template(messages)

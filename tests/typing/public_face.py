@@ -69,6 +69,7 @@ def models(path: str) -> None:
         assert_type(llm.complete("a", max_tokens=3).text, str)
         assert_type(llm.chat_complete([]).usage, gk.Usage)
         assert_type(llm.generate_batch(["a", [1, 2]], top_k=3), list[gk.GenerationResult])
+        assert_type(llm.apply_template([], tools=[{}], enable_thinking=False), str)
         assert_type(llm.embed(["a"], "last"), Floats)
         assert_type(llm.embed(["a", [1]], pooling="none"), list[Floats])
         assert_type(llm.score("a b").perplexity, float)

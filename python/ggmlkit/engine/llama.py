@@ -237,6 +237,45 @@ class Llama(Answering, Measuring):
             raise OutOfRangeError(f"there is no sequence {number} of {count}")
         return self._sequences[number]
 
+    def apply_template(
+        self,
+        messages: Iterable[Mapping[str, Any]],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        template: str | None = None,
+        **variables: object,
+    ) -> str:
+        """The text that the model's own chat template makes of a conversation.
+
+        It contains the special tokens, so its token ids are ``tokenize(text, add_special=False,
+        parse_special=True)``; :meth:`ggmlkit.Model.chat_prompt` gives those at once.
+
+        Args:
+            messages: as for :meth:`ggmlkit.Model.chat_prompt`.
+            tools: functions that the model may call, each as a mapping (JSON schema).
+            add_generation_prompt: end with the start of the assistant's turn.
+            template: a jinja2 template; the default is the file's own.
+            variables: more for the template, such as ``enable_thinking``. A template ignores what
+                it does not know.
+
+        Raises:
+            ArgumentError: a message or a tool is not a mapping, a part of a content is not text, or
+                a variable is an argument of transformers that no template reads.
+            ModelError: there is no chat template, it fails or takes too much time or memory, or a
+                variable is of a type that it can't get.
+        """
+        from ggmlkit.text.messages import chat_text  # deferred: it starts processes
+
+        return chat_text(
+            messages,
+            self.tokenizer,
+            template,
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            variables=variables,
+        )
+
     # --------------------------------------------------------------- generation
 
     def generate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ggmlkit.arguments import shown
@@ -12,6 +13,20 @@ from ggmlkit.text.chat import render
 from ggmlkit.text.tokenizer import Tokenizer
 
 _TEXT_PARTS = ("text", "input_text", "output_text")
+# Of transformers' apply_chat_template, which would change nothing here.
+_NO_VARIABLES = frozenset(
+    {
+        "continue_final_message",
+        "max_length",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "truncation",
+    }
+)
 _PROBE = "ggmlkit probe"  # no template writes this by itself
 
 
@@ -29,16 +44,73 @@ def chat_ids(
         ArgumentError: as for :func:`text_messages`.
         ModelError: there is no chat template, or as :func:`ggmlkit.text.chat.render` does.
     """
+    prompt = chat_text(messages, tokenizer, template)
+    # Templates write the special tokens, the first one included where there is to be one.
+    return tokenizer.encode(prompt, add_special=False, parse_special=True)
+
+
+def chat_text(
+    messages: Iterable[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    template: str | None = None,
+    *,
+    tools: Iterable[Mapping[str, Any]] | None = None,
+    add_generation_prompt: bool = True,
+    variables: Mapping[str, object] = MappingProxyType({}),
+) -> str:
+    """The text that a chat template makes of a conversation.
+
+    Args:
+        messages: as for :func:`text_messages`.
+        tokenizer: the model's tokenizer.
+        template: a chat template; the default is the file's own.
+        tools: descriptions of functions, as JSON schemas.
+        add_generation_prompt: end with the start of the assistant's turn.
+        variables: more for the template.
+
+    Raises:
+        ArgumentError: as for :func:`text_messages`; tools are no list of mappings, or a variable is
+            an argument of transformers that no template reads.
+        ModelError: there is no chat template, or as :func:`ggmlkit.text.chat.render` does.
+    """
     template = tokenizer.chat_template if template is None else checked_text(template, "template")
     if template is None:
         raise ModelError(
             "the file has no chat template; give one to Model.chat_prompt(…, template=…), "
             "or use generate with a text of your own"
         )
+    if "chat_template" in variables:
+        raise ArgumentTypeError("a template of your own is given as template=…, not chat_template")
+    if wrong := sorted(_NO_VARIABLES.intersection(variables)):
+        raise ArgumentTypeError(
+            f"{wrong[0]} is not an argument of a template: the result is text, and "
+            "Model.chat_prompt gives token ids"
+        )
     given = text_messages(messages, template, tokenizer)
-    prompt = render(template, given, tokenizer, add_generation_prompt=True)
-    # Templates write the special tokens, the first one included where there is to be one.
-    return tokenizer.encode(prompt, add_special=False, parse_special=True)
+    listed = _listed_tools(tools)
+    return render(
+        template,
+        given,
+        tokenizer,
+        add_generation_prompt=bool(add_generation_prompt),
+        tools=listed,
+        **variables,
+    )
+
+
+def _listed_tools(tools: object) -> list[Mapping[str, Any]] | None:
+    """Tools as a template takes them; none are None."""
+    if tools is None:
+        return None
+    wrong = tools
+    if isinstance(tools, Iterable) and not isinstance(tools, (Mapping, str, bytes)):
+        listed = list(tools)
+        wrong = next((each for each in listed if not isinstance(each, Mapping)), None)
+        if wrong is None:
+            return listed or None
+    raise ArgumentTypeError(
+        f"tools must be a list of mappings, each a function's JSON schema, not {shown(wrong)}"
+    )
 
 
 def text_messages(
