@@ -66,18 +66,20 @@ def test_the_loop_is_free_and_streams_have_no_threads() -> None:
 
     async def all_at_once() -> None:
         with gk.Scheduler(llama.model) as scheduler:
-            streams = [scheduler.submit("hello", max_tokens=30, ignore_eos=True) for _ in range(20)]
+            streams = [
+                scheduler.submit("hello", max_tokens=200, ignore_eos=True) for _ in range(20)
+            ]
             clock = asyncio.create_task(ticking())
             lengths = await asyncio.gather(*map(length, streams))
             clock.cancel()
-            assert lengths == [30] * 20
+            assert lengths == [200] * 20
 
     async def length(stream: gk.Stream) -> int:
         return len([token async for token in stream])
 
     asyncio.run(all_at_once())
     assert ticks > 5
-    assert most == before + 1  # the scheduler's
+    assert most <= before + 1  # the scheduler's
 
 
 def test_a_cancelled_task_gives_its_stream_up() -> None:
