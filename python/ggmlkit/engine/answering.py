@@ -62,8 +62,9 @@ class Answering(Closing):
             ModelError: the prompt does not fit the context.
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
-        tokens, self.stats = begun = self._begun(prompt, params, settings)
-        return result_of(tokens, begun[1])  # another thread may have set self.stats meanwhile
+        tokens, stats = self._begun(prompt, params, settings)
+        self.stats = stats  # which another thread's call may set meanwhile
+        return result_of(tokens, stats)
 
     def chat_complete(
         self,

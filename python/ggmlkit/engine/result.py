@@ -50,7 +50,7 @@ class GenerationResult:
 
 
 def result_of(tokens: Iterable[Token], stats: Stats) -> GenerationResult:
-    """The result of a generation that has ended: its tokens, and its work."""
+    """The result of a generation: its tokens, drawn to the end, and its work then."""
     given = tuple(tokens)
     # No token: none was asked for.
     reason = (given[-1].finish_reason if given else None) or "length"
