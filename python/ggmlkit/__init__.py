@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
     from ggmlkit.conversion.lora.merge import apply_lora
+    from ggmlkit.engine.choosing import Choice
     from ggmlkit.engine.completion import Token
     from ggmlkit.engine.generation import Stats
     from ggmlkit.engine.llama import Llama
     from ggmlkit.engine.model import Model
     from ggmlkit.engine.request import Stream
+    from ggmlkit.engine.result import GenerationResult, Usage
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.scheduler import Scheduler
+    from ggmlkit.engine.scoring import Score
     from ggmlkit.engine.sequence import Adapter, Chunk, Sequence
     from ggmlkit.errors import (
         ArgumentError,
@@ -63,11 +66,13 @@ _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
+    "Choice": "ggmlkit.engine.choosing",
     "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
     "ConversionError": "ggmlkit.errors",
     "ConversionWarning": "ggmlkit.arch.hparams",
     "FormatError": "ggmlkit.errors",
+    "GenerationResult": "ggmlkit.engine.result",
     "GgmlkitError": "ggmlkit.errors",
     "HubError": "ggmlkit.errors",
     "ImportanceError": "ggmlkit.errors",
@@ -80,6 +85,7 @@ _LAZY = {
     "PackedMatrix": "ggmlkit.products",
     "SamplingParams": "ggmlkit.engine.sampling",
     "Scheduler": "ggmlkit.engine.scheduler",
+    "Score": "ggmlkit.engine.scoring",
     "Sequence": "ggmlkit.engine.sequence",
     "Stats": "ggmlkit.engine.generation",
     "Stream": "ggmlkit.engine.request",
@@ -89,6 +95,7 @@ _LAZY = {
     "Tokenizer": "ggmlkit.text.tokenizer",
     "UnstorableError": "ggmlkit.errors",
     "UnsupportedTypeError": "ggmlkit.errors",
+    "Usage": "ggmlkit.engine.result",
     "apply_delta": "ggmlkit.conversion.delta",
     "apply_lora": "ggmlkit.conversion.lora.merge",
     "compare": "ggmlkit.inspection.compare:compare_files",
@@ -116,11 +123,13 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "CacheFullError",
+    "Choice",
     "Chunk",
     "ClosedError",
     "ConversionError",
     "ConversionWarning",
     "FormatError",
+    "GenerationResult",
     "GgmlkitError",
     "HubError",
     "ImportanceError",
@@ -133,6 +142,7 @@ __all__ = [
     "PackedMatrix",
     "SamplingParams",
     "Scheduler",
+    "Score",
     "Sequence",
     "Stats",
     "Stream",
@@ -142,6 +152,7 @@ __all__ = [
     "Tokenizer",
     "UnstorableError",
     "UnsupportedTypeError",
+    "Usage",
     "__version__",
     "apply_delta",
     "apply_lora",

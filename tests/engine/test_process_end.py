@@ -88,3 +88,21 @@ def test_a_forked_process_computes_but_has_no_scheduler() -> None:
         """
     )
     assert said.startswith("True\nthe scheduler's thread is gone")
+
+
+def test_a_forked_process_makes_another_scheduler_for_batches() -> None:
+    said = run(
+        """
+        llm = gk.Llama(model.file)
+        def text():
+            return llm.generate_batch(["a"], max_tokens=3, temperature=0)[0].text
+        expected = text()
+        if not (child := os.fork()):
+            signal.alarm(30)
+            print(text() == expected, flush=True)
+            llm.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        """
+    )
+    assert said == "True\n"

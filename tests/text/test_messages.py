@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.text.messages import text_messages
+from ggmlkit.text.messages import chat_text, text_messages
 from ggmlkit.text.named_templates import CHATML, PLAIN
 
 TAKES_PARTS = """{% for m in messages %}{{ m.role }}:\
@@ -79,3 +79,39 @@ def test_no_content_is_an_empty_text(tokenizer: gk.Tokenizer) -> None:
 def test_invalid_messages_are_refused(tokenizer: gk.Tokenizer, messages: Any, message: str) -> None:
     with pytest.raises(gk.ArgumentError, match=message):
         text_messages(messages, CHATML, tokenizer)
+
+
+SHOWS = """{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}\
+{% if tools %}{{ tools | map(attribute='name') | join(',') }};{% endif %}\
+{{ enable_thinking }}{{ tokenizer }}{% if add_generation_prompt %}>{% endif %}"""
+USER = [{"role": "user", "content": "a"}]
+
+
+def test_a_template_gets_tools_and_variables(tokenizer: gk.Tokenizer) -> None:
+    assert chat_text(USER, tokenizer, SHOWS) == "user=a;>"
+    found = chat_text(
+        USER,
+        tokenizer,
+        SHOWS,
+        tools=iter([{"name": "f"}, {"name": "g"}]),
+        add_generation_prompt=False,
+        variables={"enable_thinking": False, "tokenizer": 5},
+    )
+    assert found == "user=a;f,g;False5"
+    assert chat_text(USER, tokenizer, SHOWS, tools=[]) == "user=a;>"
+
+
+def test_wrong_tools_and_variables_get_one_sentence(tokenizer: gk.Tokenizer) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"tools": {"name": "f"}}, "tools must be a list of mappings, each .*, not a dict"),
+        ({"tools": ["f"]}, "not 'f'"),
+        ({"tools": 5}, "not 5"),
+        ({"variables": {"tokenize": True}}, "tokenize is not an argument of a template: .* text"),
+        ({"variables": {"chat_template": "x"}}, "given as template=…, not chat_template"),
+        ({"template": 5}, "template must be a str, not 5"),
+    ]
+    for arguments, message in wrong:
+        with pytest.raises(gk.ArgumentTypeError, match=message):
+            chat_text(USER, tokenizer, **{"template": SHOWS, **arguments})
+    with pytest.raises(gk.ModelError, match="enable_thinking"):
+        chat_text(USER, tokenizer, SHOWS, variables={"enable_thinking": object()})

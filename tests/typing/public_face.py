@@ -66,7 +66,22 @@ def models(path: str) -> None:
         llm.chat([], top_k="3")  # type: ignore[arg-type]
         assert_type(llm.generate_tokens("a", logprobs=True), Iterator[gk.Token])
         assert_type(llm.stats, gk.Stats)
+        assert_type(llm.complete("a", max_tokens=3).text, str)
+        assert_type(llm.chat_complete([]).usage, gk.Usage)
+        assert_type(llm.generate_batch(["a", [1, 2]], top_k=3), list[gk.GenerationResult])
+        assert_type(llm.apply_template([], tools=[{}], enable_thinking=False), str)
+        assert_type(llm.embed(["a"], "last"), Floats)
+        assert_type(llm.embed(["a", [1]], pooling="none"), list[Floats])
+        assert_type(llm.score("a b").perplexity, float)
+        assert_type(llm.choose("a", ["b", "c"]), gk.Choice)
+        llm.generate_batch(["a"], progress=len)  # type: ignore[arg-type]
     gk.Lama(path)  # type: ignore[attr-defined]
+
+
+async def coroutines(llm: gk.Llama, stream: gk.Stream) -> None:
+    assert_type(await llm.acomplete("a", top_k=3), gk.GenerationResult)
+    assert_type([token async for token in llm.agenerate_tokens("a")], list[gk.Token])
+    assert_type([token async for token in stream], list[gk.Token])
 
 
 def batches(model: gk.Model, adapters: dict[str, gk.Adapter]) -> None:

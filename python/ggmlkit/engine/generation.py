@@ -49,17 +49,22 @@ class Stats:
         return self.decode_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
+def check_fits(model: Model, tokens: int, name: str) -> None:
+    """Raise ModelError if so many tokens do not fit the context; ``name`` is what they are."""
+    if tokens > model.context:
+        raise ModelError(
+            f"{name} of {tokens} tokens does not fit the context of {model.context}; "
+            f"context=… sets a longer one (the model was trained for {model.config.context})"
+        )
+
+
 def room_for(model: Model, prompt: list[int], params: SamplingParams) -> int:
     """Tokens that may follow a prompt.
 
     Raises:
         ModelError: the prompt does not fit the context.
     """
-    if len(prompt) > model.context:
-        raise ModelError(
-            f"the prompt of {len(prompt)} tokens does not fit the context of {model.context}; "
-            f"context=… sets a longer one (the model was trained for {model.config.context})"
-        )
+    check_fits(model, len(prompt), "the prompt")
     # The last token needs no room: what would follow it is not computed.
     room = model.context - len(prompt) + 1
     return room if params.max_tokens is None else min(params.max_tokens, room)

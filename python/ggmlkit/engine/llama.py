@@ -12,12 +12,14 @@ import numpy as np
 from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arguments import whole
 from ggmlkit.arrays import integer_row
-from ggmlkit.closing import Closing
+from ggmlkit.engine.answering import Answering
 from ggmlkit.engine.completion import Token
-from ggmlkit.engine.generation import Stats, generated, room_for
+from ggmlkit.engine.generation import Stats
+from ggmlkit.engine.measuring import Measuring
 from ggmlkit.engine.model import Model
-from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
-from ggmlkit.engine.sequence import Adapter, Chunk, Sequence, TokenIds
+from ggmlkit.engine.sampling import GenerationSettings, SamplingParams
+from ggmlkit.engine.sequence import Chunk, Sequence, TokenIds
+from ggmlkit.engine.shared_scheduler import SharedScheduler
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, OutOfRangeError
 from ggmlkit.io.base import ModelFile
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
 
 
-class Llama(Closing):
+class Llama(Answering, Measuring):
     """A LLaMA-family model: generate text, or compute the logits of tokens.
 
     ``with gk.Llama(path) as llm:`` closes it at the end; a closed one raises
@@ -60,8 +62,6 @@ class Llama(Closing):
             ``activation_bits``, or an adapter's scale that is not a number up to a million.
     """
 
-    stats: Stats
-
     def __init__(
         self,
         model: str | os.PathLike[str] | ModelFile,
@@ -86,15 +86,18 @@ class Llama(Closing):
             repack=repack,
             mlock=mlock,
         )
-        self._adapter: Adapter | None = self.model.load_adapter(lora) if lora else None
+        self._adapter = self.model.load_adapter(lora) if lora else None
         self._sequences = [self.model.sequence(adapter=self._adapter) for _ in range(count)]
+        self._shared = SharedScheduler(self.model)
         self.stats = Stats()
 
     def close(self) -> None:
         """Free the weights and caches, and close the file if it was opened here.
 
-        Twice is no error. Work of another thread that has begun goes on to its end.
+        Twice is no error. Work of another thread that has begun goes on to its end, but batches and
+        streams of coroutines end with a ClosedError.
         """
+        self._shared.close()
         for sequence in self._sequences:
             sequence.close()
         self.model.close()
@@ -234,6 +237,45 @@ class Llama(Closing):
             raise OutOfRangeError(f"there is no sequence {number} of {count}")
         return self._sequences[number]
 
+    def apply_template(
+        self,
+        messages: Iterable[Mapping[str, Any]],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        template: str | None = None,
+        **variables: object,
+    ) -> str:
+        """The text that the model's own chat template makes of a conversation.
+
+        It contains the special tokens, so its token ids are ``tokenize(text, add_special=False,
+        parse_special=True)``; :meth:`ggmlkit.Model.chat_prompt` gives those at once.
+
+        Args:
+            messages: as for :meth:`ggmlkit.Model.chat_prompt`.
+            tools: functions that the model may call, each as a mapping (JSON schema).
+            add_generation_prompt: end with the start of the assistant's turn.
+            template: a jinja2 template; the default is the file's own.
+            variables: more for the template, such as ``enable_thinking``. A template ignores what
+                it does not know.
+
+        Raises:
+            ArgumentError: a message or a tool is not a mapping, a part of a content is not text, or
+                a variable is an argument of transformers that no template reads.
+            ModelError: there is no chat template, it fails or takes too much time or memory, or a
+                variable is of a type that it can't get.
+        """
+        from ggmlkit.text.messages import chat_text  # deferred: it starts processes
+
+        return chat_text(
+            messages,
+            self.tokenizer,
+            template,
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            variables=variables,
+        )
+
     # --------------------------------------------------------------- generation
 
     def generate(
@@ -277,12 +319,8 @@ class Llama(Closing):
             ModelError: the prompt does not fit the context.
             ArgumentError: a setting or a token is out of range or of a wrong type.
         """
-        params = chosen_params(params, settings)
-        self.model.check_open()
-        ids = self.model.prompt_ids(prompt)
-        limit = room_for(self.model, ids, params)  # refuses at once, not at the first piece
-        self.stats = stats = Stats()
-        return generated(self.model, ids, params, limit, self._adapter, stats)
+        tokens, self.stats = self._begun(prompt, params, settings)
+        return tokens
 
     def chat(
         self,

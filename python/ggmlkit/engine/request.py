@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from ggmlkit.closing import Closing
 from ggmlkit.engine.completion import Completion, Token
 from ggmlkit.engine.generation import Stats
+from ggmlkit.engine.inbox import Inbox
 from ggmlkit.errors import GgmlkitError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Request:
     params: SamplingParams
     adapter: Adapter | None
     limit: int
-    tokens: SimpleQueue[Token | GgmlkitError | None] = field(default_factory=SimpleQueue)
+    tokens: Inbox[Token | GgmlkitError | None] = field(default_factory=Inbox)
     stats: Stats = field(default_factory=Stats)
     given_up: bool = False
     sequence: Sequence | None = None
@@ -73,8 +73,10 @@ class Request:
 class Stream(Closing):
     """The tokens of one prompt as they are drawn; :meth:`Scheduler.submit` makes it.
 
-    Iterating gives each :class:`ggmlkit.Token` when it is there. A stream that is closed, or no
-    longer referred to, is given up: its pages go back.
+    Iterating, with ``for`` or ``async for``, gives each :class:`ggmlkit.Token` when it is there.
+    ``async for`` blocks no event loop and takes no thread. A stream that is closed, no longer
+    referred to, or whose task is cancelled while it waits for a token, is given up: its pages go
+    back.
     """
 
     def __init__(self, request: Request, owner: object) -> None:
@@ -90,13 +92,33 @@ class Stream(Closing):
         return self
 
     def __next__(self) -> Token:
-        found = self._request.tokens.get()
+        token = self._token(self._request.tokens.get())
+        if token is None:
+            raise StopIteration
+        return token
+
+    def __aiter__(self) -> AsyncIterator[Token]:
+        return self
+
+    async def __anext__(self) -> Token:
+        try:
+            found = await self._request.tokens.get_async()
+        except BaseException:  # the task is cancelled
+            self.close()
+            raise
+        token = self._token(found)
+        if token is None:
+            raise StopAsyncIteration
+        return token
+
+    def _token(self, found: Token | GgmlkitError | None) -> Token | None:
+        """What was found if it is a token, None at the end; raises what went wrong."""
         if isinstance(found, Token):
             return found
         self._request.tokens.put(found)  # for whoever asks again
-        if found is None:
-            raise StopIteration
-        raise found
+        if found is not None:
+            raise found
+        return None
 
     def text(self) -> str:
         """All the text; waits for the end."""

@@ -139,6 +139,11 @@ class Scheduler(Closing):
         """Prompts that wait for their turn."""
         return len(self._waiting)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether it takes prompts: it is not closed, and its thread runs."""
+        return not self._closed and self._thread.is_alive()
+
     def close(self) -> None:
         """End all streams, each with a ClosedError, and the thread. Twice is no error."""
         with self._changed:

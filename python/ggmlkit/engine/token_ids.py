@@ -46,8 +46,13 @@ def is_empty(tokens: TokenIds) -> bool:
         return False
 
 
-def prompt_ids(prompt: str | TokenIds, vocab: int, tokenizer: Callable[[], Tokenizer]) -> list[int]:
-    """Ids of a prompt: text, or ids as they are.
+def prompt_ids(
+    prompt: str | TokenIds,
+    vocab: int,
+    tokenizer: Callable[[], Tokenizer],
+    name: str = "prompt",
+) -> list[int]:
+    """Ids of a prompt: text, or ids as they are. ``name`` is what errors call it.
 
     Raises:
         ArgumentError: it has no tokens, one is outside the vocabulary, or it is another thing.
@@ -58,10 +63,10 @@ def prompt_ids(prompt: str | TokenIds, vocab: int, tokenizer: Callable[[], Token
         ids = tokenizer().encode(prompt) if isinstance(prompt, str) else list(map(index, prompt))
     except TypeError:
         raise ArgumentTypeError(
-            f"prompt must be a str or token ids, not {shown(prompt)}{_hint(prompt)}"
+            f"{name} must be a str or token ids, not {shown(prompt)}{_hint(prompt)}"
         ) from None
     if not ids:
-        raise ArgumentError("there is nothing to continue: the prompt has no tokens")
+        raise ArgumentError(f"{name} has no tokens, so there is nothing to go on from")
     token_ids(ids, vocab)
     return ids
 
@@ -70,7 +75,7 @@ def _hint(prompt: object) -> str:
     """The way out for a prompt of a wrong type."""
     first = next(iter(prompt), None) if isinstance(prompt, (list, tuple)) else None
     if isinstance(first, str):
-        return " of texts; give one at a time, many at once to gk.Scheduler"
+        return " of texts; give one at a time, or many to generate_batch or gk.Scheduler"
     if isinstance(first, Mapping):
         return " of messages; Model.chat_prompt makes a prompt of them"
     return ""

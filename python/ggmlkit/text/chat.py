@@ -18,6 +18,7 @@ def render(
     template: str | None,
     messages: Sequence[Mapping[str, Any]],
     tokenizer: Tokenizer,
+    /,  # a template may have a variable of any name
     add_generation_prompt: bool = True,
     **variables: object,
 ) -> str:

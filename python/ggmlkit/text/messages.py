@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ggmlkit.arguments import shown
@@ -15,6 +16,20 @@ from ggmlkit.text.tokenizer import Tokenizer
 # Names of an assistant's thoughts in a message; templates read the first or the second.
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 _TEXT_PARTS = ("text", "input_text", "output_text")
+# Of transformers' apply_chat_template, which would change nothing here.
+_NO_VARIABLES = frozenset(
+    {
+        "continue_final_message",
+        "max_length",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "truncation",
+    }
+)
 _PROBE = "ggmlkit probe"  # no template writes this by itself
 
 
@@ -37,7 +52,8 @@ def chat_ids(
             is given tools or documents, for which it has no place.
         ModelError: there is no chat template, or as :func:`ggmlkit.text.chat.render` does.
     """
-    prompt = chat_text(messages, tokenizer, template, **variables)
+    tools: Any = variables.pop("tools", None)
+    prompt = chat_text(messages, tokenizer, template, tools=tools, variables=variables)
     # Templates write the special tokens, the first one included where there is to be one.
     return tokenizer.encode(prompt, add_special=False, parse_special=True)
 
@@ -46,13 +62,56 @@ def chat_text(
     messages: Iterable[Mapping[str, Any]],
     tokenizer: Tokenizer,
     template: str | None = None,
-    **variables: object,
+    *,
+    tools: Iterable[Mapping[str, Any]] | None = None,
+    add_generation_prompt: bool = True,
+    variables: Mapping[str, object] = MappingProxyType({}),
 ) -> str:
-    """The text of :func:`chat_ids`, with the names of special tokens in it."""
-    source = _source(template, tokenizer, variables)
+    """The text that a chat template makes of a conversation, with the names of special tokens.
+
+    Args:
+        messages: as for :func:`text_messages`.
+        tokenizer: the model's tokenizer.
+        template: as for :func:`chat_ids`.
+        tools: descriptions of functions, as JSON schemas.
+        add_generation_prompt: end with the start of the assistant's turn.
+        variables: more for the template.
+
+    Raises:
+        ArgumentError: as for :func:`chat_ids`; tools are no list of mappings, or a variable is an
+            argument of transformers that no template reads.
+        ModelError: as for :func:`chat_ids`.
+    """
+    if "chat_template" in variables:
+        raise ArgumentTypeError("a template of your own is given as template=…, not chat_template")
+    if wrong := sorted(_NO_VARIABLES.intersection(variables)):
+        raise ArgumentTypeError(
+            f"{wrong[0]} is not an argument of a template: the result is text, and "
+            "Model.chat_prompt gives token ids"
+        )
+    wanted = {
+        "add_generation_prompt": bool(add_generation_prompt),
+        "tools": _listed_tools(tools),
+        **variables,
+    }
+    source = _source(template, tokenizer, wanted)
     given = text_messages(messages, source, tokenizer)
-    wanted = {"add_generation_prompt": True, **variables}
     return render(source, given, tokenizer, **wanted)  # type: ignore[arg-type]
+
+
+def _listed_tools(tools: object) -> list[Mapping[str, Any]] | None:
+    """Tools as a template takes them; none are None."""
+    if tools is None:
+        return None
+    wrong = tools
+    if isinstance(tools, Iterable) and not isinstance(tools, (Mapping, str, bytes)):
+        listed = list(tools)
+        wrong = next((each for each in listed if not isinstance(each, Mapping)), None)
+        if wrong is None:
+            return listed or None
+    raise ArgumentTypeError(
+        f"tools must be a list of mappings, each a function's JSON schema, not {shown(wrong)}"
+    )
 
 
 def _source(template: str | None, tokenizer: Tokenizer, variables: Mapping[str, object]) -> str:
