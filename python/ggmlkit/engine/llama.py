@@ -14,6 +14,7 @@ from ggmlkit.arguments import whole
 from ggmlkit.arrays import integer_row
 from ggmlkit.closing import Closing
 from ggmlkit.engine.completion import Token
+from ggmlkit.engine.constraint import constraint_of
 from ggmlkit.engine.generation import Stats, generated, room_for
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
@@ -281,8 +282,9 @@ class Llama(Closing):
         self.model.check_open()
         ids = self.model.prompt_ids(prompt)
         limit = room_for(self.model, ids, params)  # refuses at once, not at the first piece
+        constraint = constraint_of(params, self.tokenizer, self.config.vocab)
         self.stats = stats = Stats()
-        return generated(self.model, ids, params, limit, self._adapter, stats)
+        return generated(self.model, ids, params, limit, self._adapter, stats, constraint)
 
     def chat(
         self,
