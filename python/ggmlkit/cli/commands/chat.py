@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     RENDERERS.prepare()  # while the model is loaded
     llama = open_generator(args)
     settings = sampling_options.generation_settings(args)
+    sampling_options.check_grammar(llama, settings)
     conversation = Conversation(llama, settings, system, lambda said: print_notes([said]), template)
     source = session.reader(args.simple_io)
     if session.is_interactive():
