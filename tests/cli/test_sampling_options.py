@@ -95,7 +95,8 @@ def test_the_text_follows_a_grammar(chat_gguf: Path, tmp_path: Path) -> None:
 
 
 def test_an_answer_of_a_form_is_not_begun_anew_where_the_context_is_full(chat_gguf: Path) -> None:
-    words = ["-m", chat_gguf, "-st", "-p", "So", "-n", "90", "-c", "64"]
-    done = ggmlkit("chat", *words, "--grammar", 'root ::= "<" [a-z]{80,90} ">"', "--temp", "1.5")
-    assert done.stdout.count("<") == 1
-    assert "the context of 64 tokens is full" in done.stderr
+    words = ["-m", chat_gguf, "-n", "90", "-c", "110", "--temp", "1.5", "-s", "1"]
+    grammar = 'root ::= "<" [0-9]{45} ">"'
+    done = ggmlkit("chat", *words, "--grammar", grammar, text="a\nb\n/quit\n")
+    assert done.stdout.count("<") == 2  # one of each answer
+    assert "the context of 110 tokens is full" in done.stderr

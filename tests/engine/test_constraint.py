@@ -199,9 +199,19 @@ def test_what_would_be_read_for_ever_is_given_up(
     monkeypatch.setattr(constraint, "_SECONDS", 0.8)
     parts = [{"type": "string", "pattern": "a.{%d}b" % i} for i in range(10, 60)]  # noqa: UP031
     start = time.perf_counter()
-    with pytest.raises(gk.ArgumentError, match="json_schema: it is too complex"):
+    with pytest.raises(gk.ArgumentError, match="json_schema is too complex: reading it takes"):
         llama.generate("a", json_schema={"allOf": parts})
     assert time.perf_counter() - start < 10
+
+
+def test_what_was_given_up_is_read_again_when_asked_again(
+    llama: Llama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(constraint, "_SECONDS", 0.001)
+        with pytest.raises(gk.ArgumentError, match="takes too long"):
+            llama.generate("a", regex="again")
+    assert text_of(llama, regex="again") == ("again", "stop")
 
 
 def test_a_long_chain_of_references_does_not_end_the_process(llama: Llama) -> None:

@@ -124,7 +124,12 @@ def _matcher(grammar: Grammar, tokenizer: Tokenizer, vocab: int) -> LLMatcher:
 
 @lru_cache(maxsize=256)
 def _fault(grammar: Grammar) -> str:
-    """What is wrong with a grammar, found by a process that can be ended; empty if nothing is."""
+    """What is wrong with a grammar, found by a process that can be ended; empty if nothing is.
+
+    Raises:
+        ArgumentError: there was too little time or memory; next time there may be enough.
+    """
+    complex = f"{grammar.field} is too complex: reading it takes too"
     given = {"field": grammar.field, "text": grammar.text, "path": sys.path}
     try:
         done = subprocess.run(
@@ -135,9 +140,13 @@ def _fault(grammar: Grammar) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "it is too complex: reading it takes too long"
+        raise ArgumentError(f"{complex} long") from None
+    except OSError as error:
+        raise ArgumentError(
+            f"{grammar.field}: no process can be started to read it: {error}"
+        ) from None
     if done.returncode:
-        return "it is too complex: reading it takes too much memory"
+        raise ArgumentError(f"{complex} much memory")
     said: str = json.loads(done.stdout)
     return _reason(said, has_place=grammar.field == "grammar")
 

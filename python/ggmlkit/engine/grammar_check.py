@@ -74,7 +74,7 @@ def fault(field: str, text: str) -> str:
     """What is wrong with a grammar, in llguidance's words; empty if nothing is."""
     from llguidance import LLMatcher
 
-    said = ["it needs too much memory"]  # unless the work comes to its end
+    said = ["it can't be read"]  # unless the work comes to its end
 
     def read() -> None:
         try:
