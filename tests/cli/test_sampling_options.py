@@ -46,6 +46,8 @@ def test_without_options_the_defaults_are_those_of_the_library() -> None:
          {"dry_sequence_breakers": ["a", "b"]}),
         ("--samplers top_k;temp", {"samplers": ("top_k", "temperature")}),
         ("-l 15+1 -l 3-inf", {"logit_bias": {15: 1.0, 3: -inf}}),
+        ("--grammar root::=[a-z]+", {"grammar": "root::=[a-z]+"}),
+        ("-j {}", {"json_schema": "{}"}),
         ("--min-keep 2 --repeat-last-n -1", {"min_keep": 2, "repeat_last_n": -1}),
     ],
 )  # fmt: skip
@@ -74,3 +76,27 @@ def test_run_draws_with_them(golden: Path) -> None:
     dry = "--dry-multiplier 9 --dry-allowed-length 0 --dry-sequence-breaker none"
     texts = {ggmlkit(*base, *more.split()).stdout for more in ("", dry, "-l 5+99")}
     assert len(texts) == 3
+
+
+def test_the_text_follows_a_grammar(chat_gguf: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.gbnf").write_text('root ::= "yes" | "no"\n')
+    (tmp_path / "a.json").write_text('{"enum": ["yes", "no"]}')
+    files = ["--grammar-file", str(tmp_path / "a.gbnf")], ["-jf", str(tmp_path / "a.json")]
+    run = ["run", "-m", chat_gguf, "-p", "So", "-n", "40"]
+    assert ggmlkit(*run, *files[0]).stdout.strip() in ("yes", "no")
+    assert ggmlkit(*run, *files[1]).stdout.strip() in ('"yes"', '"no"')
+    chat = ["chat", "-m", chat_gguf, "-st", "-p", "So", "-n", "40"]
+    assert ggmlkit(*chat, *files[0]).stdout.strip() in ("yes", "no")
+    for command in (run, chat):
+        said = ggmlkit(*command, "--grammar", "root ::= word", code=2).stderr
+        assert "grammar: Rule 'word' not found" in said
+        said = ggmlkit(*command, *files[0], *files[1], code=2).stderr
+        assert "give either --grammar-file or --json-schema-file" in said
+
+
+def test_an_answer_of_a_form_is_not_begun_anew_where_the_context_is_full(chat_gguf: Path) -> None:
+    words = ["-m", chat_gguf, "-n", "90", "-c", "110", "--temp", "1.5", "-s", "1"]
+    grammar = 'root ::= "<" [0-9]{45} ">"'
+    done = ggmlkit("chat", *words, "--grammar", grammar, text="a\nb\n/quit\n")
+    assert done.stdout.count("<") == 2  # one of each answer
+    assert "the context of 110 tokens is full" in done.stderr

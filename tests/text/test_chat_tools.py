@@ -166,7 +166,9 @@ def test_text_equals_that_of_transformers(
         tokenize=False,
         **{"add_generation_prompt": True, **variables},
     )
-    assert chat_text(talk, tokenizer, template, **variables) == expected
+    given = dict(variables)
+    named = {name: given.pop(name) for name in ("tools", "add_generation_prompt") if name in given}
+    assert chat_text(talk, tokenizer, template, variables=given, **named) == expected
 
 
 def test_thoughts_have_the_names_that_templates_read(tokenizer: gk.Tokenizer, theirs: Any) -> None:

@@ -95,17 +95,12 @@ _MODELS = {
     "--override-kv VALUE": "is not an option here: change the file with 'ggmlkit metadata set'",
 }
 _NO_SAMPLER = "is refused: ggmlkit has no such sampler"
-_NO_GRAMMAR = "is refused: ggmlkit cannot constrain its output"
 _THOUGHTS = "is refused: what a model thinks is printed as it comes"
 _POSITIONS = "is refused: the positions are encoded as the file's metadata says"
 _FULL = "is refused: the text ends where the context is full"
 _SHIFTED = "is refused: where the context is full, 'ggmlkit chat' drops the oldest turns"
 _OUTPUT = {
     "-sp --special": "is refused: control tokens are never printed",
-    "-j --json-schema VALUE": _NO_GRAMMAR,
-    "-jf --json-schema-file VALUE": _NO_GRAMMAR,
-    "--grammar VALUE": _NO_GRAMMAR,
-    "--grammar-file VALUE": _NO_GRAMMAR,
     "-rea --reasoning VALUE": _THOUGHTS,
     "--reasoning-format VALUE": _THOUGHTS,
     "--reasoning-budget VALUE": _THOUGHTS,

@@ -6,13 +6,17 @@ import argparse
 import re
 from argparse import ArgumentTypeError
 from math import inf
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ggmlkit.cli import values
 from ggmlkit.cli.options import Arguments
-from ggmlkit.cli.prompt_text import unescaped
-from ggmlkit.cli.usage import did_you_mean
+from ggmlkit.cli.prompt_text import text_of, unescaped
+from ggmlkit.cli.usage import UsageError, did_you_mean
 from ggmlkit.engine.sampler_names import SAMPLERS
+
+if TYPE_CHECKING:
+    from ggmlkit.engine.llama import Llama
 
 _LEAST_PENALTY = 0.01  # logits are divided by it
 _NO_BREAKERS = "none"
@@ -206,6 +210,32 @@ def add_sampling(to: Arguments) -> None:
     )
     add("-s", "--seed", type=values.seed, metavar="N",
         help="The same seed gives the same text. Default, or -1: another each time.")  # fmt: skip
+    _add_grammar(to)
+
+
+def _add_grammar(to: Arguments) -> None:
+    """What the text must be like."""
+    to.add_argument(
+        "--grammar",
+        metavar="TEXT",
+        help="Grammar that the text must follow, in llama.cpp's GBNF or in Lark's notation.",
+    )
+    to.add_argument(
+        "--grammar-file", type=values.path, metavar="FILE", help="The same, from a file."
+    )
+    to.add_argument(
+        "-j",
+        "--json-schema",
+        metavar="SCHEMA",
+        help="JSON Schema that the text must fit, as JSON; {} for any JSON.",
+    )
+    to.add_argument(
+        "-jf",
+        "--json-schema-file",
+        type=values.path,
+        metavar="FILE",
+        help="The same, from a file.",
+    )
 
 
 def samplers(text: str) -> tuple[str, ...]:
@@ -252,4 +282,31 @@ def generation_settings(args: argparse.Namespace) -> dict[str, Any]:
     if args.dry_sequence_breakers is not None:
         given = args.dry_sequence_breakers
         settings["dry_sequence_breakers"] = [] if given == [_NO_BREAKERS] else given
-    return settings
+    return settings | _grammar_settings(args)
+
+
+def _grammar_settings(args: argparse.Namespace) -> dict[str, str]:
+    """What the text must be like. UsageError where several options say it."""
+    given = {
+        "--grammar": ("grammar", args.grammar),
+        "--grammar-file": ("grammar", args.grammar_file),
+        "--json-schema": ("json_schema", args.json_schema),
+        "--json-schema-file": ("json_schema", args.json_schema_file),
+    }
+    found = {option: value for option, value in given.items() if value[1] is not None}
+    if len(found) > 1:
+        raise UsageError(f"give either {' or '.join(found)}")
+    return {
+        name: text_of(value) if isinstance(value, Path) else value for name, value in found.values()
+    }
+
+
+def check_grammar(llama: Llama, settings: dict[str, Any]) -> None:
+    """Refuse a grammar before the first message of a chat; raises UsageError."""
+    from ggmlkit.engine.constraint import constraint_of
+    from ggmlkit.engine.sampling import SamplingParams
+
+    try:
+        constraint_of(SamplingParams(**settings), llama.tokenizer, llama.config.vocab)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

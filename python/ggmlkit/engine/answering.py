@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.closing import Closing
+from ggmlkit.engine.constraint import constraint_of
 from ggmlkit.engine.generation import Stats, generated, room_for
 from ggmlkit.engine.prompt_batch import BatchProgress, params_of_each, results
 from ggmlkit.engine.result import GenerationResult, result_of
@@ -42,8 +43,10 @@ class Answering(Closing):
         self.model.check_open()
         ids = self.model.prompt_ids(prompt)
         limit = room_for(self.model, ids, params)  # refuses at once, not at the first piece
+        constraint = constraint_of(params, self.model.tokenizer, self.model.config.vocab)
         stats = Stats()
-        return generated(self.model, ids, params, limit, self._adapter, stats), stats
+        tokens = generated(self.model, ids, params, limit, self._adapter, stats, constraint)
+        return tokens, stats
 
     def complete(
         self,

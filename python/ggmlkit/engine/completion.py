@@ -10,6 +10,7 @@ import numpy as np
 
 from ggmlkit import _core
 from ggmlkit.engine.breakers import breaker_tokens
+from ggmlkit.engine.constraint import Constraint, constraint_of
 from ggmlkit.engine.sampling import SamplingParams
 from ggmlkit.engine.sampling_checks import strings
 
@@ -30,8 +31,9 @@ class Token:
         text: that is complete with it, as whole characters; may be empty, and of several tokens.
         logprob: natural logarithm of its probability, before any setting; None unless asked for.
         top_logprobs: the likeliest tokens' ids and theirs, likeliest first; empty unless asked for.
-        finish_reason: of the last token alone: "stop" at the model's end or a stop string,
-            "length" where no more tokens were asked for, or the context is full.
+        finish_reason: of the last token alone: "stop" at the model's end, a stop string or
+            the end of the grammar, "length" where no more tokens were asked for, or the context is
+            full.
     """
 
     id: int
@@ -48,6 +50,7 @@ class Completion:
         prompt: its token ids.
         limit: tokens that may follow, at least 1.
         vocab: logits in a row.
+        constraint: of the settings; it is made where it isn't given.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Completion:
         tokenizer: Tokenizer,
         limit: int,
         vocab: int,
+        constraint: Constraint | None = None,
     ) -> None:
         self._ending = frozenset(id for id in tokenizer.eog_ids if 0 <= id < vocab)
         breakers = strings(params.dry_sequence_breakers, "dry_sequence_breakers")
@@ -69,16 +73,25 @@ class Completion:
         self._until = StopStrings(strings(params.stop, "stop"))
         self._params = params
         self._allowed = allowed_bits(params.allowed_tokens, vocab)
+        self._constraint = constraint or constraint_of(params, tokenizer, vocab)
+        if self._constraint is not None and params.allowed_tokens is not None:
+            self._allowed = allowed_bits({*params.allowed_tokens, *self._ending}, vocab)
         self._left = limit
 
     def prepare(self, ids: Sequence[int], logits: NDArray[np.float32]) -> NDArray[np.uint32] | None:
         """What the next token may be, as bits (see `allowed_bits`); None: any.
 
         ``ids`` are all so far; the ``logits`` are changed as the settings want.
+
+        Raises:
+            ModelError: the text can't go on as its grammar wants.
         """
         if self._params.logits_processor is not None:
             self._params.logits_processor(tuple(ids), logits)
-        return self._allowed
+        if self._constraint is None:
+            return self._allowed
+        bits = self._constraint.allowed()
+        return bits if self._allowed is None else bits & self._allowed
 
     def take(self, id: int, logits: NDArray[np.float32]) -> Token:
         """The next token, drawn from these logits."""
@@ -89,6 +102,8 @@ class Completion:
         top = _core.top_log_probabilities(logits, params.top_logprobs)
         is_end = id in self._ending
         text = "" if is_end else self._until.push(self._text.push(id))
+        if not is_end and self._constraint is not None:
+            is_end = self._constraint.take(id)
         if not self._until.is_found() and (is_end or self._left == 0):
             text += self._until.push(self._text.flush())
             text += self._until.rest()

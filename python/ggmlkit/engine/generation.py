@@ -18,6 +18,7 @@ NO_TOKEN = (
 )
 
 if TYPE_CHECKING:
+    from ggmlkit.engine.constraint import Constraint
     from ggmlkit.engine.model import Model
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.sequence import Adapter
@@ -77,8 +78,12 @@ def generated(
     limit: int,
     adapter: Adapter | None,
     stats: Stats,
+    constraint: Constraint | None = None,
 ) -> Iterator[Token]:
-    """At most ``limit`` tokens that follow a prompt (see `room_for`); ``stats`` keeps count."""
+    """At most ``limit`` tokens that follow a prompt (see `room_for`); ``stats`` keeps count.
+
+    The ``constraint`` is that of the settings; it is made where it isn't given.
+    """
     vocab = model.config.vocab
     logits = np.empty((1, vocab), np.float32)
     with model.sequence(prompt, adapter) as sequence:
@@ -90,7 +95,7 @@ def generated(
         stats.prompt_seconds = time.perf_counter() - start
         if limit == 0:
             return
-        completion = Completion(prompt, params, model.tokenizer, limit, vocab)
+        completion = Completion(prompt, params, model.tokenizer, limit, vocab, constraint)
         ids = list(prompt)
         while True:
             start = time.perf_counter()

@@ -14,6 +14,7 @@ from ggmlkit.engine.inbox import Inbox
 from ggmlkit.errors import GgmlkitError
 
 if TYPE_CHECKING:
+    from ggmlkit.engine.constraint import Constraint
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.sequence import Adapter, Sequence
 
@@ -25,6 +26,7 @@ class Request:
     Attributes:
         ids: the prompt, then the tokens that were drawn.
         limit: tokens that may follow.
+        constraint: of the settings.
         tokens: drawn; None at the end, or what went wrong.
         given_up: nobody waits for it any more.
         held: of the ids, that its sequence has computed.
@@ -34,6 +36,7 @@ class Request:
     params: SamplingParams
     adapter: Adapter | None
     limit: int
+    constraint: Constraint | None = None
     tokens: Inbox[Token | GgmlkitError | None] = field(default_factory=Inbox)
     stats: Stats = field(default_factory=Stats)
     given_up: bool = False

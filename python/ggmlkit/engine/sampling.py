@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from ggmlkit import _core
 from ggmlkit.arguments import did_you_mean, shown, whole
+from ggmlkit.engine.grammar import Grammar, grammar_of
 from ggmlkit.engine.sampler_names import SAMPLERS
 from ggmlkit.engine.sampling_checks import (
     CHECKS,
@@ -39,6 +40,9 @@ _ELSEWHERE = {
     "penalty_last_n": "repeat_last_n",
     "stop_strings": "stop",
     "typ_p": "typical_p",
+    "guided_json": "json_schema",
+    "guided_regex": "regex",
+    "guided_grammar": "grammar",
 }
 
 LogitsProcessor: TypeAlias = "Callable[[Sequence[int], NDArray[np.float32]], None]"
@@ -78,6 +82,9 @@ class GenerationSettings(TypedDict, total=False):
     logit_bias: Mapping[int, float]
     banned_tokens: Collection[int]
     allowed_tokens: Collection[int] | None
+    json_schema: Mapping[str, Any] | str | None
+    regex: str | None
+    grammar: str | None
     logits_processor: LogitsProcessor | None
     logprobs: bool
     top_logprobs: int
@@ -128,6 +135,11 @@ class SamplingParams:
         logit_bias: added to the logits of tokens, by id; ``-inf``: never this token.
         banned_tokens: ids that are never generated.
         allowed_tokens: ids that alone may be generated; None: all.
+        json_schema: the text is a JSON value that this JSON Schema (a mapping, or JSON) describes;
+            ``{}``: any. This and the next two, of which one may be given, need the extra
+            ``grammar``. With them, a model's ending token comes only where the text may end.
+        regex: the text matches this regular expression as a whole.
+        grammar: the text is one of this grammar, in the notation of Lark or in llama.cpp's GBNF.
         logits_processor: called before each token with all ids so far and the logits, float32
             ``(vocab,)``, which it may change in place. Without it, batches are faster.
         logprobs: compute the log-probability of each token.
@@ -168,6 +180,9 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     banned_tokens: Collection[int] = ()
     allowed_tokens: Collection[int] | None = None
+    json_schema: Mapping[str, Any] | str | None = None
+    regex: str | None = None
+    grammar: str | None = None
     logits_processor: LogitsProcessor | None = None
     logprobs: bool = False
     top_logprobs: int = 0
@@ -185,6 +200,7 @@ class SamplingParams:
                 f"logits_processor must be callable, not {shown(self.logits_processor)}"
             )
         self.new_sampler(())
+        self.wanted_grammar()
 
     def new_sampler(self, ending: Collection[int], breakers: Iterable[int] = ()) -> _core.Sampler:
         """What draws the tokens of one sequence.
@@ -214,6 +230,14 @@ class SamplingParams:
         ]
         params.logit_bias += [(token, -inf) for token in never]
         return _core.Sampler(params)
+
+    def wanted_grammar(self) -> Grammar | None:
+        """What the text must be like; None: it is free.
+
+        Raises:
+            ArgumentError: see :func:`grammar_of`.
+        """
+        return grammar_of(self.json_schema, self.regex, self.grammar)
 
     @property
     def recent_tokens(self) -> int:

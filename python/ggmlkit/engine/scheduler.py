@@ -19,6 +19,7 @@ from ggmlkit.arguments import number, shown, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine.batch import adapter_of
 from ggmlkit.engine.completion import Completion, drawn
+from ggmlkit.engine.constraint import constraint_of
 from ggmlkit.engine.generation import NO_TOKEN, room_for
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.request import Request, Stream
@@ -116,7 +117,8 @@ class Scheduler(Closing):
                 f"the prompt of {len(ids)} tokens does not fit the cache of "
                 f"{self._model.cache_tokens}"
             )
-        request = Request(ids, params, adapter, limit)
+        constraint = constraint_of(params, self._model.tokenizer, self._model.config.vocab)
+        request = Request(ids, params, adapter, limit, constraint)
         with self._changed:
             if self._closed:
                 raise ClosedError("the scheduler is closed")
@@ -284,7 +286,12 @@ class Scheduler(Closing):
                 request.since = now
                 model = self._model
                 request.completion = Completion(
-                    request.ids, request.params, model.tokenizer, request.limit, model.config.vocab
+                    request.ids,
+                    request.params,
+                    model.tokenizer,
+                    request.limit,
+                    model.config.vocab,
+                    request.constraint,
                 )
         return requests
 
@@ -298,6 +305,9 @@ class Scheduler(Closing):
                 continue
             try:
                 allowed.append(request.completion.prepare(request.ids, row))
+            except ModelError as error:  # of its grammar
+                self._end(request, error)
+                continue
             except Exception as error:  # of the caller's own logits_processor
                 self._end(request, ModelError(f"logits_processor failed: {error!r}"))
                 continue

@@ -156,20 +156,20 @@ class Conversation:
         ids: list[int] = []
         text = self._llama.tokenizer.stream()
         until = StopStrings(strings(self._settings.get("stop", ()), "stop"))
+        is_bound = any(self._settings.get(name) is not None for name in ("grammar", "json_schema"))
         while True:
             prompt = self._prompt(ids, left)
             room = self.context - len(prompt)
             if room < 1:
                 if not ids:
                     raise too_long(self._llama, "the message", len(prompt))
-                said = f"the context of {self.context} tokens is full; -c sets a longer one"
-                self._tell(said, is_begun=True)
+                self._tell_full()
                 break
             most = room if left is None else min(left, room)
             reason = None
             for token in self._llama.generate_tokens(prompt, **self._drawn(most)):
                 reason = token.finish_reason
-                if reason == "stop":
+                if reason == "stop" and token.id in self._llama.tokenizer.eog_ids:
                     break
                 ids.append(token.id)
                 if piece := until.push(text.push(token.id)):
@@ -178,9 +178,16 @@ class Conversation:
                     return
             if reason == "stop" or most == left:
                 break
+            if is_bound:  # what goes on would begin its form anew
+                self._tell_full()
+                break
             left = None if left is None else left - most
         if rest := until.push(text.flush()) + until.rest():
             yield rest
+
+    def _tell_full(self) -> None:
+        said = f"the context of {self.context} tokens is full; -c sets a longer one"
+        self._tell(said, is_begun=True)
 
     def _drawn(self, most: int) -> dict[str, Any]:
         """The settings for at most so many tokens; a seed that is given changes with a retry."""

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     source = None if template is None else template.source
     if template is not None:
         settings["stop"] = [*settings["stop"], *template.stop]
+    sampling_options.check_grammar(llama, settings)
     conversation = Conversation(
         llama, settings, system, lambda said: print_notes([said]), source, variables
     )
