@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 from typing import Any
 
 import jsonschema
@@ -225,14 +226,16 @@ def test_a_long_chain_of_references_does_not_end_the_process(llama: Llama) -> No
 @pytest.mark.usefixtures("unchecked")
 def test_a_vocabulary_is_prepared_once_and_let_go() -> None:
     llama = Llama(FILE, context=64)
-    before = len(constraint._tokenizers)
+    kept = weakref.ref(llama.tokenizer)
+    prepared = []
     for text in ("a", "b"):
         assert text_of(llama, regex=text) == (text, "stop")
-    assert len(constraint._tokenizers) == before + 1
+        prepared.append(constraint._tokenizers[llama.tokenizer])
+    assert prepared[0] is prepared[1]
     llama.close()
     del llama
     gc.collect()
-    assert len(constraint._tokenizers) == before
+    assert kept() is None
 
 
 def test_without_llguidance_the_extra_is_named() -> None:
