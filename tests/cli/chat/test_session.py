@@ -58,7 +58,8 @@ def test_a_long_conversation_with_a_real_decoder(chat_gguf: Path, kv_type: str) 
 
 def test_a_note_has_a_line_of_its_own(chat_gguf: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ggmlkit", "chat", "-m", str(chat_gguf), "-t", "1", "-c", "60"],
+        [sys.executable, "-m", "ggmlkit", "chat", "-m", str(chat_gguf), "-t", "1", "-c", "60",
+         "--temp", "0"],
         input="a\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True, timeout=60,
         encoding="utf-8",
     )  # fmt: skip
