@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "kernels/kernel_table.h"
 
@@ -17,6 +18,19 @@ constexpr double kSearchStep = 8.0;
 
 bool likelier(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
+double sum_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+// Of probabilities: the mean of their surprise.
+double entropy_of(const std::vector<double>& shares) {
+  double entropy = 0;
+  for (const double share : shares) {
+    if (share > 0) entropy -= share * std::log(share);
+  }
+  return entropy;
 }
 
 template <class Items>
@@ -54,8 +68,7 @@ void Candidates::keep_top_p(float p) {
   if (p >= 1) return;
   if (!is_listed_) return list_top_p(p);
   sorted();
-  double total = 0;
-  for (const Candidate& c : items_) total += weight(c);
+  const double total = sum_of(weights());
   std::size_t keep = 0;
   for (double sum = 0; keep < items_.size() && sum < p * total; ++keep) sum += weight(items_[keep]);
   items_.resize(std::min(items_.size(), at_least(keep)));
@@ -90,10 +103,7 @@ void Candidates::keep_top_n_sigma(float n) {
 void Candidates::keep_typical(float p) {
   if (p >= 1) return;
   const std::vector<double> shares = probabilities();
-  double entropy = 0;
-  for (const double share : shares) {
-    if (share > 0) entropy -= share * std::log(share);
-  }
+  const double entropy = entropy_of(shares);
   struct Surprise {
     double distance;
     std::size_t place;
@@ -143,11 +153,7 @@ void Candidates::divide(double temperature) {
 double Candidates::entropy_share() {
   const std::vector<double> shares = probabilities();
   if (shares.size() < 2) return 0;
-  double entropy = 0;
-  for (const double share : shares) {
-    if (share > 0) entropy -= share * std::log(share);
-  }
-  return entropy / std::log(static_cast<double>(shares.size()));
+  return entropy_of(shares) / std::log(static_cast<double>(shares.size()));
 }
 
 const std::vector<Candidate>& Candidates::sorted() {
@@ -159,27 +165,16 @@ const std::vector<Candidate>& Candidates::sorted() {
 
 std::vector<double> Candidates::probabilities() {
   sorted();
-  std::vector<double> shares;
-  shares.reserve(items_.size());
-  double total = 0;
-  for (const Candidate& c : items_) {
-    shares.push_back(weight(c));
-    total += shares.back();
-  }
+  std::vector<double> shares = weights();
+  const double total = sum_of(shares);
   for (double& share : shares) share /= total;
   return shares;
 }
 
 std::size_t Candidates::place_at(double u) {
   list();
-  std::vector<double> shares;
-  shares.reserve(items_.size());
-  double total = 0;
-  for (const Candidate& c : items_) {
-    shares.push_back(weight(c));
-    total += shares.back();
-  }
-  double left = u * total;
+  const std::vector<double> shares = weights();
+  double left = u * sum_of(shares);
   for (std::size_t i = 0; i < shares.size(); ++i) {
     left -= shares[i];
     if (left < 0) return i;
@@ -188,6 +183,13 @@ std::size_t Candidates::place_at(double u) {
 }
 
 std::size_t Candidates::at_least(std::size_t n) const { return std::max(n, min_keep_); }
+
+std::vector<double> Candidates::weights() const {
+  std::vector<double> found;
+  found.reserve(items_.size());
+  for (const Candidate& c : items_) found.push_back(weight(c));
+  return found;
+}
 
 double Candidates::weight(const Candidate& c) const { return std::exp(c.logit - highest_); }
 

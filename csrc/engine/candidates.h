@@ -59,6 +59,7 @@ class Candidates {
   std::size_t size() const { return is_listed_ ? items_.size() : values_->size(); }
   std::size_t at_least(std::size_t n) const;
   double weight(const Candidate& c) const;
+  std::vector<double> weights() const;  // of the listed tokens
   void list();
   void list_from(double floor);
   void list_top_k(std::size_t k);

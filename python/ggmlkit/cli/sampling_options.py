@@ -29,10 +29,7 @@ _OTHER_NAMES = {
 
 def add_sampling(to: Arguments) -> None:
     """How the next token is chosen; an option that isn't given leaves the setting's default."""
-
-    def add(*names: str, type: Any, metavar: str, help: str, **settings: Any) -> None:
-        to.add_argument(*names, type=type, metavar=metavar, help=help, **settings)
-
+    add = to.add_argument
     share, penalty, positive = values.number(0, 1), values.number(), values.number(1e-6)
     add(
         "--temp",
