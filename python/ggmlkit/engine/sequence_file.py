@@ -1,8 +1,7 @@
 """Sequences in files: tokens, and the full pages of their keys and values.
 
-The file is a gguf file. The tokens are metadata; the pages are one tensor of bytes. Tokens after
-the last full page have no page in the file: they are computed again when the sequence is loaded,
-with the same bits.
+It is a gguf file: the tokens are in its metadata, and all full pages are one tensor of bytes. The
+tokens after the last full page are computed again when the sequence is loaded, with the same bits.
 """
 
 from __future__ import annotations
