@@ -52,20 +52,18 @@ class Pace:
 
     def learn(self, texts: int, rows: int, tokens: int, seconds: float) -> None:
         """A step of so many texts and rows gave so many tokens."""
-        if rows == texts:
-            self._plain[texts] = _mean(self._plain.get(texts), seconds)
-            self._budget = min(self._budget + _LOSS, _MOST_SAVED)
-            return
-        plain = self._plain.get(texts)
-        if plain is None:
-            return
-        cost = seconds / plain
         own = self._costs.setdefault(texts, {})
-        own[rows] = _mean(own.get(rows), cost)
         for other in own:
             if other != rows:
                 own[other] += _FORGOTTEN * (_guessed(texts, other) - own[other])
-        self._budget = min(self._budget + tokens / texts - cost, _MOST_SAVED)
+        if rows == texts:
+            self._plain[texts] = _mean(self._plain.get(texts), seconds)
+            self._budget = min(self._budget + _LOSS, _MOST_SAVED)
+        elif texts in self._plain:
+            # What takes longer than a step for each row is an accident, such as a busy machine.
+            cost = min(seconds / self._plain[texts], rows / texts)
+            own[rows] = _mean(own.get(rows), cost)
+            self._budget = min(self._budget + tokens / texts - cost, _MOST_SAVED)
 
     def _cost(self, texts: int, rows: int) -> float:
         """Of a step of so many rows, beside one without guesses."""
