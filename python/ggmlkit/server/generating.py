@@ -15,7 +15,7 @@ from ggmlkit.engine.completion import Token
 from ggmlkit.engine.result import Usage
 from ggmlkit.errors import CacheFullError, ClosedError, GgmlkitError
 from ggmlkit.server.answer_reader import PLAIN, AnswerReader, Reading
-from ggmlkit.server.errors import RequestError, as_request_error, bad_request
+from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy
 from ggmlkit.text.tool_calls import ToolCall
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Job:
         choices: answers to each prompt.
         reading: how answers are taken apart.
         client: who asks, for a fair order.
-        seconds: after which the answers end.
+        seconds: after which the answers end, or fail where nothing was generated.
     """
 
     prompts: Sequence[list[int]]
@@ -239,6 +239,8 @@ class Generation:
             if reader.is_full:
                 choice.close()
                 break
+        if self._has_expired() and not any(each.tokens for each in self._choices):
+            raise busy(503, "no token came in the time that an answer may take", "timeout")
         rest = reader.flush()
         if any(rest):
             yield Delta(number, *rest, None)
