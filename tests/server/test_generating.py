@@ -140,7 +140,8 @@ def test_an_answer_that_waits_too_long_is_refused(chat_gguf: Path) -> None:
 
 def test_a_slow_reader_holds_up_nobody(slow: RunningServer) -> None:
     with closing(httpx.Client()) as client, stream(slow, client, max_tokens=300) as response:
-        next(response.iter_lines())  # and then reads nothing
+        lines = response.iter_lines()
+        next(lines)  # and then reads nothing
         start = time.monotonic()
         assert slow.chat(max_tokens=3).status_code == 200
         assert time.monotonic() - start < 2

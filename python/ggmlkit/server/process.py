@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from ggmlkit.io import open as open_file
 from ggmlkit.server.app import create_app
 from ggmlkit.server.keys import is_loopback
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ggmlkit.server.settings import ServerSettings
 
 _INTERRUPTED: Final = 130
+_DOWNLOADED: Final = "hf:"
 _SECONDS_TO_END: Final = 5  # for connections, once their answers have ended
 _KEEP_ALIVE: Final = 75  # seconds, longer than proxies keep a connection
 
@@ -39,9 +41,12 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> int:
         say: is told, in lines, the address and what was loaded.
 
     Raises:
-        GgmlkitError: the first model can't be loaded.
-        OSError: it can't be read, or the address can't be used.
+        GgmlkitError: a file is not a model, or the first model can't be loaded.
+        OSError: a file can't be read, or the address can't be used.
     """
+    for source in settings.models:
+        if not source.path.startswith(_DOWNLOADED):
+            open_file(source.path).close()  # what is missing or damaged is said at once
     failures: list[Exception] = []
     listener = _listener(settings)
     try:
@@ -99,7 +104,8 @@ def _listener(settings: ServerSettings) -> socket.socket:
     try:
         return socket.create_server((host, settings.port), family=family, backlog=2048)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, f"{settings.host}:{settings.port}") from None
+        said = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, said, f"{settings.host}:{settings.port}") from None
 
 
 class _Server(uvicorn.Server):

@@ -59,9 +59,9 @@ def forced_calls(
         answer: JSON Schema of what the answer may be instead.
     """
     grammar = _grammar(chat, functions, parallel, answer)
-    if grammar is not None and len(grammar) <= _LONGEST_GRAMMAR:
+    if len(grammar) <= _LONGEST_GRAMMAR:
         return Forced({"grammar": grammar}, chat.form)
-    key = "parameters" if chat.form == "llama3" else "arguments"
+    key = _key(chat.form)
     kinds = [_call(each, key, f"#/anyOf/{place}") for place, each in enumerate(functions)]
     if answer is not None:
         kinds.append(rebased(answer, f"#/anyOf/{len(kinds)}"))
@@ -74,8 +74,8 @@ def _grammar(
     functions: Sequence[Function],
     parallel: bool,
     answer: Mapping[str, Any] | None,
-) -> str | None:
-    """In Lark's notation; None for forms that are plain JSON."""
+) -> str:
+    """In Lark's notation."""
 
     def mark(text: str) -> str:
         """A mark, which may be a control token."""
@@ -94,10 +94,14 @@ def _grammar(
         calls = "call+" if parallel else "call"
         return _rules(calls, answer, [_function_call(each, mark) for each in functions])
     else:
-        return None
-    return _rules(
-        calls, answer, [f"%json {_text(_call(each, 'arguments', '#'))}" for each in functions]
-    )
+        calls = "call"
+    key = _key(chat.form)
+    return _rules(calls, answer, [f"%json {_text(_call(each, key, '#'))}" for each in functions])
+
+
+def _key(form: str) -> str:
+    """What a form calls the arguments."""
+    return "parameters" if form == "llama3" else "arguments"
 
 
 def _list(parallel: bool) -> str:

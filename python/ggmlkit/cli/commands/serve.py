@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ggmlkit.cli import options, values
+from ggmlkit.cli import llama_cpp, options, values
 from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_decoder(model)
     options.add_mlock(model)
     options.add_threads(model)
+    llama_cpp.add_serve_options(parser)
 
 
 def _add_network(to: options.Arguments) -> None:
@@ -114,6 +115,7 @@ def _add_limits(to: options.Arguments) -> None:
         help="Most tokens of an answer; -1: as many as -c has room for.",
     )
     to.add_argument(
+        "-to",
         "--timeout",
         type=values.number(0.001),
         default=600,
