@@ -92,6 +92,8 @@ def test_cache_types_are_one() -> None:
         ("bench", ["-pg", "512,128"], "-d TOKENS"),
         ("tokenize", ["-p", "x", "y"], "last argument"),
         ("tokenize", ["--ids", "y"], "--json"),
+        ("serve", ["-a", "name"], "-m NAME=FILE"),
+        ("serve", ["--ssl-key-file", "a"], "a proxy with TLS"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

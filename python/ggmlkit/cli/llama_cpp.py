@@ -126,6 +126,9 @@ _NO_PROMPT_CACHE = (
     "is refused: a prompt is computed each time; in Python, gk.Sequence.save keeps one"
 )
 _WRAPPED = "is refused: only the chat template stands between messages; use 'ggmlkit chat'"
+_NO_TLS = "is refused: put a proxy with TLS before the server"
+# What llama-server must be asked for, and is always there.
+_ALWAYS_SERVED = ("--jinja", "--metrics", "-cb --cont-batching", "--cache-prompt", "--warmup")
 _LINES = "has no effect: a line that ends with a backslash goes on in the next"
 
 
@@ -162,6 +165,27 @@ def add_chat_options(parser: argparse.ArgumentParser) -> None:
         {
             "-no-cnv --no-conversation": "is refused: continue a text with 'ggmlkit run'",
             "-sysf --system-prompt-file VALUE": "is refused: give the text itself with --system",
+            "--no-jinja": "is refused: chat templates are jinja2",
+        },
+    )
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-server."""
+    _accept(parser, _PERFORMANCE)
+    _accept(parser, dict.fromkeys(_ALWAYS_SERVED, ""))
+    _accept(parser, {"-nocb --no-cont-batching": "has no effect: answers always share their steps"})
+    _refuse(
+        parser,
+        {
+            "-hf -hfr --hf-repo VALUE": _NAMED_FILE,
+            "-hff --hf-file VALUE": _NAMED_FILE,
+            "-mu --model-url VALUE": _MODELS["-mu --model-url VALUE"],
+            "-mm --mmproj VALUE": _TEXT_ALONE,
+            "-a --alias VALUE": "is not an option here: write -m NAME=FILE",
+            "--lora-scaled VALUE": _MODELS["--lora-scaled VALUE"],
+            "--ssl-key-file VALUE": _NO_TLS,
+            "--ssl-cert-file VALUE": _NO_TLS,
             "--no-jinja": "is refused: chat templates are jinja2",
         },
     )

@@ -220,6 +220,11 @@ def add_conversation(to: Arguments, help: str | None = None) -> None:
         action="store_true",
         help=help or "End after one answer.",
     )
+    add_chat_template(to, help)
+
+
+def add_chat_template(to: Arguments, help: str | None = None) -> None:
+    """How conversations are written for the model; ``help`` hides the options."""
     to.add_argument(
         "--chat-template",
         metavar="NAME|FILE",
