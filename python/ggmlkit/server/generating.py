@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
+from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.completion import Token
 from ggmlkit.engine.result import Usage
+from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.errors import CacheFullError, ClosedError, GgmlkitError
 from ggmlkit.server.answer_reader import PLAIN, AnswerReader, Reading
 from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy
@@ -320,7 +322,11 @@ def _uncancel(task: asyncio.Task[Any] | None) -> None:
 def _submitted(served: ServedModel, choice: _Choice, client: str) -> Stream:
     """The stream of a choice."""
     del client  # the scheduler serves in the order of arrival
-    return served.scheduler.submit(choice.prompt, choice.params, adapter=served.adapter)
+    params = choice.params
+    if params.dry_multiplier:  # found now, the scheduler's thread does not search for them
+        breakers = strings(params.dry_sequence_breakers, "dry_sequence_breakers")
+        breaker_tokens(served.tokenizer, breakers)
+    return served.scheduler.submit(choice.prompt, params, adapter=served.adapter)
 
 
 def _seeded(params: SamplingParams, place: int) -> SamplingParams:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ggmlkit import _core
 from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.closing import Closing
+from ggmlkit.engine.breakers import breaker_tokens
+from ggmlkit.engine.constraint import constraint_of
 from ggmlkit.engine.loading import gguf_view, naming
 from ggmlkit.engine.model import DEFAULT_CONTEXT, Model
+from ggmlkit.engine.sampling import DRY_SEQUENCE_BREAKERS, SamplingParams
 from ggmlkit.engine.scheduler import Scheduler
 from ggmlkit.io import open as open_file
 from ggmlkit.server.chat_form import ChatForm, chat_form
@@ -81,6 +85,12 @@ class ServedModel(Closing):
             self._scheduler.close()
             self.model.close()
             self.model.file.close()
+
+    def warm(self) -> None:
+        """Make what the first request with a grammar, or with DRY, would wait for."""
+        breaker_tokens(self.tokenizer, DRY_SEQUENCE_BREAKERS)
+        if find_spec("llguidance") is not None:
+            constraint_of(SamplingParams(regex="a"), self.tokenizer, self.model.config.vocab)
 
     def described(self) -> str:
         """What was loaded, in a line for people."""

@@ -183,8 +183,8 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     if warning := process.warning_of(settings):
         print(f"ggmlkit: warning: {warning}", file=sys.stderr)
-    process.start_logs()
-    return process.serve(settings, _say)
+    with process.logs_on_stderr():
+        return process.serve(settings, _say)
 
 
 def _say(line: str) -> None:
