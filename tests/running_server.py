@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from ggmlkit.engine.completion import Token
-from ggmlkit.engine.generation import Stats
+from ggmlkit.engine.stats import Stats
 from ggmlkit.server import generating
 from ggmlkit.server.app import create_app
 from ggmlkit.server.loading import ServedModel

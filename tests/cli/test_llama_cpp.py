@@ -83,7 +83,7 @@ def test_cache_types_are_one() -> None:
         ("run", ["-hf", "a/b"], "-m hf:OWNER/NAME:FILE"),
         ("run", ["-hff", "b.gguf"], "-m hf:OWNER/NAME:FILE"),
         ("run", ["-mu", "https://a/b"], "download the file"),
-        ("run", ["--context-shift"], "the context is full"),
+        ("run", ["--spec-type", "draft"], "-md and --no-lookup"),
         ("run", ["--adaptive-target", "2"], "no such sampler"),
         ("run", ["--lora-scaled", "a", "2"], "--lora ADAPTER:SCALE"),
         ("chat", ["-no-cnv"], "ggmlkit run"),

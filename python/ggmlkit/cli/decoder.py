@@ -11,6 +11,8 @@ from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
+    from ggmlkit.engine.model import Model
+    from ggmlkit.engine.speculation.choice import Speculation
     from ggmlkit.errors import ModelError
 
 
@@ -19,7 +21,12 @@ def open_generator(args: argparse.Namespace) -> Llama:
 
     A context longer than the model was trained for is a warning.
     """
-    llama = open_decoder(args, context=args.ctx_size, threads=args.threads)
+    llama = open_decoder(
+        args,
+        context=args.ctx_size,
+        threads=args.threads,
+        speculation=draft_model(args) or ("lookup" if args.lookup else None),
+    )
     if llama.context > llama.config.context:
         print(
             f"ggmlkit: warning: the context of -c {llama.context} is longer than the "
@@ -28,6 +35,15 @@ def open_generator(args: argparse.Namespace) -> Llama:
             file=sys.stderr,
         )
     return llama
+
+
+def draft_model(args: argparse.Namespace) -> Model | None:
+    """The model that guesses for the one that a command generates with, opened; None: none."""
+    if args.draft is None:
+        return None
+    from ggmlkit.engine.model import Model
+
+    return Model(args.draft, context=args.ctx_size, threads=args.threads)
 
 
 def too_long(llama: Llama, what: str, tokens: int) -> ModelError:
@@ -46,6 +62,7 @@ def open_decoder(
     context: int | None,
     threads: int | None,
     sequences: int = 1,
+    speculation: Speculation = None,
 ) -> Llama:
     """The model that a command names, opened; raises as :class:`Llama` does."""
     cached = kv_type(args)
@@ -62,6 +79,7 @@ def open_decoder(
             repack=args.repack,
             mlock=getattr(args, "mlock", False),
             lora=getattr(args, "lora", []),
+            speculation=speculation,
         )
     except ValueError as error:  # such as an adapter's scale out of range
         raise UsageError(str(error)) from None
