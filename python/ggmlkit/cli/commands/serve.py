@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     options.add_lora(model)
     options.add_decoder(model)
+    options.add_speculation(model)
     options.add_mlock(model)
     options.add_threads(model)
     llama_cpp.add_serve_options(parser)
@@ -231,6 +232,8 @@ def _engine(args: argparse.Namespace) -> EngineSettings:
         activation_bits=int(args.activation_bits),
         repack=args.repack,
         mlock=args.mlock,
+        draft=args.draft,
+        lookup=args.lookup,
         lora=tuple((str(path), scale) for path, scale in args.lora),
     )
 
