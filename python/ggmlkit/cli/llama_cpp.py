@@ -69,7 +69,6 @@ _LOGS = {
     "--check-tensors": "has no effect: 'ggmlkit verify' checks a file",
     "--no-perf": _QUIET,
     "--perf": _QUIET,
-    "-np --parallel VALUE": "has no effect: ggmlkit answers one prompt at a time",
     "--warmup": "has no effect: ggmlkit does not warm up",
     "--no-warmup": "has no effect: ggmlkit does not warm up",
 }
@@ -155,6 +154,7 @@ def add_chat_options(parser: argparse.ArgumentParser) -> None:
     _accept(parser, dict.fromkeys(("-cnv --conversation", "-i --interactive"), ""))
     _accept(parser, dict.fromkeys(("-if --interactive-first", "--jinja", "--context-shift"), ""))
     _accept(parser, {"-mli --multiline-input": _LINES})
+    _accept(parser, {"-np --parallel VALUE": "has no effect: a chat answers one prompt at a time"})
     _refuse(parser, _MODELS | _OUTPUT)
     _refuse(parser, dict.fromkeys(("--keep VALUE", "--no-context-shift"), _SHIFTED))
     _refuse(
