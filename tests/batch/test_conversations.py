@@ -13,6 +13,7 @@ from ggmlkit.engine.completion import Token
 from ggmlkit.engine.generation import Stats
 from ggmlkit.engine.llama import Llama
 from ggmlkit.engine.result import GenerationResult, result_of
+from ggmlkit.engine.sampling import SamplingParams
 from ggmlkit.text.named_templates import NamedTemplate
 from ggmlkit.text.tool_calls import ToolCall
 
@@ -36,7 +37,7 @@ def said(llama: Llama, text: str) -> GenerationResult:
 def parts(llama: Llama, template: str, text: str, *, tools: bool = False) -> AnswerParts:
     conversations = Conversations(llama.model, NamedTemplate(template), {})
     prompt = conversations.prompt(USER, TOOLS if tools else None, None)
-    return prompt.parts(said(llama, text))
+    return prompt.parts(said(llama, text), SamplingParams())
 
 
 def test_thoughts_are_split_off_where_the_template_has_them(llama: Llama) -> None:
@@ -49,6 +50,9 @@ def test_thoughts_are_split_off_where_the_template_has_them(llama: Llama) -> Non
     begun = thinking + "<think>\n"
     assert parts(llama, begun, "so\n</think>\n\nYes") == AnswerParts("Yes", "so")
     assert parts(llama, begun, "no end") == AnswerParts("", "no end")
+    prompt = Conversations(llama.model, NamedTemplate(begun), {}).prompt(USER, TOOLS, None)
+    bound = SamplingParams(json_schema={})  # whose text has no marks
+    assert prompt.parts(said(llama, "[1]"), bound) == AnswerParts("[1]")
 
 
 def test_calls_are_found_where_there_are_tools(llama: Llama) -> None:
@@ -83,7 +87,9 @@ def test_marks_that_are_control_tokens_count(chat_gguf: Path, tmp_path: Path) ->
         llama.model, NamedTemplate("{{ messages[0].content }}{# </think> #}"), {}
     )
     prompt = conversations.prompt(USER, None, None)
-    assert prompt.parts(result_of(tokens, Stats())) == AnswerParts(" Yes no", "so")
+    assert prompt.parts(result_of(tokens, Stats()), SamplingParams()) == AnswerParts(
+        " Yes no", "so"
+    )
     # A stop string cut " no" off, which the token before has begun.
     cut = [*tokens[:8], Token(tokens[8].id, "", finish_reason="stop")]
-    assert prompt.parts(result_of(cut, Stats())) == AnswerParts(" Yes", "so")
+    assert prompt.parts(result_of(cut, Stats()), SamplingParams()) == AnswerParts(" Yes", "so")

@@ -70,8 +70,13 @@ class ChatPrompt:
     is_thinking: bool
     form: str | None
 
-    def parts(self, result: GenerationResult) -> AnswerParts:
-        """What an answer to it consists of."""
+    def parts(self, result: GenerationResult, params: SamplingParams) -> AnswerParts:
+        """What an answer to it consists of.
+
+        One that the params keep to a form is content as a whole.
+        """
+        if params.wanted_grammar() is not None:
+            return AnswerParts(result.text)
         tokenizer = self.model.tokenizer
         marks = [*(self.tags or ())]
         if self.form is not None:

@@ -94,7 +94,7 @@ class PlainJob(Job):
         found: dict[str, Any] = {"text": result.text}
         reason: str = result.finish_reason
         if self._chat is not None:
-            parts = self._chat.parts(result)
+            parts = self._chat.parts(result, self._params)
             found["text"] = parts.content
             if parts.reasoning is not None:
                 found["reasoning_content"] = parts.reasoning

@@ -123,7 +123,7 @@ class OpenAIJob(Job):
         if self._chat is None:
             text = {"text": result.text, "logprobs": self._text_logprobs(result)}
             return {"index": place, **text, "finish_reason": reason}
-        parts = self._chat.parts(result)
+        parts = self._chat.parts(result, self._params)
         message: dict[str, Any] = {"role": "assistant", "content": parts.content, "refusal": None}
         if parts.reasoning is not None:
             message["reasoning_content"] = parts.reasoning

@@ -94,7 +94,10 @@ _MODELS = {
     "--override-kv VALUE": "is not an option here: change the file with 'ggmlkit metadata set'",
 }
 _NO_SAMPLER = "is refused: ggmlkit has no such sampler"
-_THOUGHTS = "is refused: what a model thinks is printed as it comes"
+_THOUGHTS = (
+    "is not an option here: --show-thinking prints what a model thinks, and many templates take "
+    "--chat-template-kwargs '{\"enable_thinking\": false}'"
+)
 _POSITIONS = "is refused: the positions are encoded as the file's metadata says"
 _FULL = "is refused: the text ends where the context is full"
 _SHIFTED = "is refused: where the context is full, 'ggmlkit chat' drops the oldest turns"

@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=argparse.SUPPRESS,
     )
     options.add_conversation(text, help=argparse.SUPPRESS)
+    options.add_show_thinking(text, help=argparse.SUPPRESS)
     options.add_interactive(text)
     options.add_simple_io(text, argparse.SUPPRESS)
     _add_jsonl(parser.add_argument_group("many prompts"))
@@ -142,6 +143,7 @@ def _of_conversations(args: argparse.Namespace) -> list[tuple[str, bool]]:
     return [
         ("-sys", args.system is not None),
         ("-st", args.single_turn),
+        ("--show-thinking", args.show_thinking),
         ("-i", args.interactive),
         ("-mli", args.multiline_input),
     ]
