@@ -45,7 +45,7 @@ def test_it_goes_on_wherever_it_was_cut(
     whole = b"".join(lines)
     ends = [sum(map(len, lines[:n])) for n in range(6)]
     path = tmp_path / "out.jsonl"
-    for cut in range(len(whole) + 1):
+    for cut in range(0, len(whole) + 1, 2):
         path.write_bytes(whole[:cut])
         done = sum(end <= cut for end in ends) - 1
         with OutputFile(path) as file:

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from errno import ENOLCK, EOPNOTSUPP
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,9 @@ class OutputFile(Closing):
             fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ArgumentError(f"{self.path} is being written by another process") from None
+        except OSError as error:
+            if error.errno not in (ENOLCK, EOPNOTSUPP):  # of a file system without locks
+                raise
 
     def close(self) -> None:
         """Write it to the disk. Twice is no error."""
