@@ -1,15 +1,18 @@
 """Runs the examples of the pages as a reader would paste them: `make pages`.
 
 Each page runs in a process and a folder of its own, which holds nothing but `model.gguf`. Python
-blocks and `$ ggmlkit` commands run in the order of the page. What a line prints is compared with
-the comment behind it, `print(…)  # so`, in which … stands for any text.
+blocks and `$ ggmlkit` commands run in the order of the page; `$ ggmlkit serve` runs to the end of
+it. What a line prints is compared with the comment behind it, `print(…)  # so`, in which … stands
+for any text.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import io
+import os
 import re
 import shlex
 import shutil
@@ -79,16 +82,46 @@ def run(page: Path, command: Callable[[Sequence[str]], object]) -> None:
         AssertionError: a line prints something else than the page says.
     """
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks(page):
-        if block.language == "console":
-            for words in commands(block):
-                command(words)
-        else:
+    with contextlib.ExitStack() as servers:
+        for block in blocks(page):
+            if block.language == "console":
+                for words in commands(block):
+                    if words[0] == "serve":
+                        servers.enter_context(_served(words))
+                    else:
+                        command(words)
+                continue
             output = _Copy(sys.stdout)
             with contextlib.redirect_stdout(output):
                 code = "\n" * (block.line - 1) + block.text  # so that errors name the page's lines
                 exec(compile(code, str(page), "exec", dont_inherit=True), names)
             _check_said(block, output.getvalue(), page)
+
+
+@contextlib.contextmanager
+def _served(words: Sequence[str]) -> Iterator[None]:
+    """A server that runs for the block, once it has loaded its model.
+
+    Servers of other processes that run pages on this machine wait, as they have the same port.
+    """
+    lock = Path(tempfile.gettempdir()) / f"ggmlkit-pages-{os.getuid()}.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "ggmlkit", *words]
+        server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        try:
+            assert server.stdout is not None
+            for line in server.stdout:
+                if line.startswith("loaded "):
+                    break
+            else:
+                raise AssertionError(f"`ggmlkit {shlex.join(words)}` has ended")
+            yield
+        finally:
+            server.terminate()
+            server.communicate()
 
 
 class _Copy(io.StringIO):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ggmlkit import io
 from ggmlkit.engine.completion import Token
-from ggmlkit.engine.generation import Stats
 from ggmlkit.engine.llama import Llama
+from ggmlkit.engine.stats import Stats
 from paths import GOLDEN
 
 TEMPLATE = (

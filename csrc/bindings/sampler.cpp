@@ -97,7 +97,9 @@ void bind_sampler(py::module_& m) {
       .def_readwrite("logit_bias", &SamplingParams::logit_bias);
   py::class_<Sampler>(m, "Sampler")
       .def(py::init<const SamplingParams&>(), py::arg("params"))
-      .def("accept", &Sampler::accept, py::arg("token"));
+      .def("accept", &Sampler::accept, py::arg("token"))
+      // Another that would draw the same tokens.
+      .def("copy", [](const Sampler& sampler) { return Sampler(sampler); });
   // int32 (rows,) for float32 (rows, vocab) and uint32 (rows, words of 32 bits); -1 for a row where
   // nothing is left.
   m.def("sample_rows", &sample_rows, py::arg("samplers"), py::arg("logits"),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ggmlkit.conversion.lora.merge import apply_lora
     from ggmlkit.engine.choosing import Choice
     from ggmlkit.engine.completion import Token
-    from ggmlkit.engine.generation import Stats
     from ggmlkit.engine.llama import Llama
     from ggmlkit.engine.model import Model
     from ggmlkit.engine.request import Stream
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ggmlkit.engine.scheduler import Scheduler
     from ggmlkit.engine.scoring import Score
     from ggmlkit.engine.sequence import Adapter, Chunk, Sequence
+    from ggmlkit.engine.stats import Stats
     from ggmlkit.errors import (
         ArgumentError,
         ArgumentTypeError,
@@ -87,7 +87,7 @@ _LAZY = {
     "Scheduler": "ggmlkit.engine.scheduler",
     "Score": "ggmlkit.engine.scoring",
     "Sequence": "ggmlkit.engine.sequence",
-    "Stats": "ggmlkit.engine.generation",
+    "Stats": "ggmlkit.engine.stats",
     "Stream": "ggmlkit.engine.request",
     "Tensor": "ggmlkit.tensor",
     "TensorType": "ggmlkit.types",

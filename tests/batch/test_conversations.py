@@ -10,10 +10,10 @@ from chat_model import dictated
 from ggmlkit import io
 from ggmlkit.batch.conversations import AnswerParts, Conversations
 from ggmlkit.engine.completion import Token
-from ggmlkit.engine.generation import Stats
 from ggmlkit.engine.llama import Llama
 from ggmlkit.engine.result import GenerationResult, result_of
 from ggmlkit.engine.sampling import SamplingParams
+from ggmlkit.engine.stats import Stats
 from ggmlkit.text.named_templates import NamedTemplate
 from ggmlkit.text.tool_calls import ToolCall
 

@@ -57,6 +57,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["metadata", "rm", "{file}", "general.name"],
         ["run", "-m", "{file}", "-p", "x"],
         ["chat", "-m", "{file}"],
+        ["serve", "-m", "{file}", "--port", "0"],
         ["bench", "-m", "{file}"],
         ["tokenize", "-m", "{file}", "x"],
     ],

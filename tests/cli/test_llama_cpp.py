@@ -83,7 +83,7 @@ def test_cache_types_are_one() -> None:
         ("run", ["-hf", "a/b"], "-m hf:OWNER/NAME:FILE"),
         ("run", ["-hff", "b.gguf"], "-m hf:OWNER/NAME:FILE"),
         ("run", ["-mu", "https://a/b"], "download the file"),
-        ("run", ["--context-shift"], "the context is full"),
+        ("run", ["--spec-type", "draft"], "-md and --no-lookup"),
         ("run", ["--adaptive-target", "2"], "no such sampler"),
         ("run", ["--lora-scaled", "a", "2"], "--lora ADAPTER:SCALE"),
         ("chat", ["-no-cnv"], "ggmlkit run"),
@@ -92,6 +92,8 @@ def test_cache_types_are_one() -> None:
         ("bench", ["-pg", "512,128"], "-d TOKENS"),
         ("tokenize", ["-p", "x", "y"], "last argument"),
         ("tokenize", ["--ids", "y"], "--json"),
+        ("serve", ["-a", "name"], "-m NAME=FILE"),
+        ("serve", ["--ssl-key-file", "a"], "a proxy with TLS"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from command import ggmlkit
+from ggmlkit import io
 from paths import GOLDEN
 
 F16 = GOLDEN / "gguf-v1-f16.bin"
@@ -116,3 +117,30 @@ def test_bench_measures_behind_a_context_and_several_prompts() -> None:
     results = json.loads(ggmlkit("bench", "-m", F16, *arguments).stdout)
     assert [(r["n_prompt"], r["n_gen"]) for r in results] == [(8, 0), (4, 0), (0, 2)]
     assert {(r["n_depth"], r["n_parallel"]) for r in results} == {(5, 1)}
+
+
+def test_a_full_context_shifts() -> None:
+    more = ["-p", "Hello", "-n", "90", "-c", "40", "--temp", "0", "--ignore-eos"]
+    stopped = ggmlkit("run", "-m", F16, *more)
+    shifted = ggmlkit("run", "-m", F16, *more, "--context-shift", "--keep", "2")
+    assert shifted.stdout.startswith(stopped.stdout.rstrip("\n"))
+    assert "decode: 90 tokens" in shifted.stderr
+    assert "is full" not in shifted.stderr
+
+
+def test_guesses_change_no_text() -> None:
+    more = ["run", "-m", F16, "-p", "a b a b a b", "-n", "60", "--temp", "0", "--ignore-eos"]
+    text = ggmlkit(*more, "--no-lookup").stdout
+    assert ggmlkit(*more).stdout == text
+    assert ggmlkit(*more, "-md", GOLDEN / "gguf-v1-q4_0.bin").stdout == text
+
+
+def test_a_draft_model_with_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.gguf"
+    with io.open(F16) as file:
+        texts = file.metadata["tokenizer.ggml.tokens"]
+        changed = [*texts[:7], "other", *texts[8:]]
+        io.save(other, file.tensors, {**file.metadata, "tokenizer.ggml.tokens": changed})
+    result = ggmlkit("run", "-m", F16, "-p", "a", "-n", "1", "-md", other, code=2)
+    assert "other.gguf has another vocabulary than" in result.stderr
+    assert "token 7" in result.stderr

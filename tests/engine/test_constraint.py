@@ -133,6 +133,32 @@ def test_a_text_that_is_complete_ends_without_an_ending_token(llama: Llama) -> N
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_forced_tokens_take_no_step(llama: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    append = Model.append
+
+    def counted(self: Model, sequences: Any, ids: Any, *rest: Any, **named: Any) -> None:
+        steps.append(sum(own.size for own in ids))
+        append(self, sequences, ids, *rest, **named)
+
+    monkeypatch.setattr(Model, "append", counted)
+    forced: dict[str, Any] = {"regex": "yes, and that is all that there is to be said"}
+    text, reason = text_of(llama, **forced)
+    assert (text, reason) == (forced["regex"], "stop")
+    assert len(steps) == 1
+    steps.clear()
+    # Log-probabilities and settings that choose tokens want each token's logits.
+    for settings in ({"logprobs": True}, {"banned_tokens": [7]}, {"logit_bias": {7: 1.0}}):
+        tokens = list(llama.generate_tokens([1, 5, 6], **{**WILD, **forced, **settings}))
+        assert "".join(token.text for token in tokens) == forced["regex"]
+        assert len(steps) == len(tokens)
+        steps.clear()
+    cut = list(llama.generate_tokens([1, 5, 6], **{**WILD, **forced, "max_tokens": 5}))
+    assert len(cut) == 5
+    assert cut[-1].finish_reason == "length"
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_other_settings_apply_within_the_grammar(llama: Llama) -> None:
     tokenizer = llama.tokenizer
     a, b = (tokenizer.token_id(f"<0x{ord(letter):02X}>") or 0 for letter in "ab")

@@ -11,10 +11,12 @@ import pytest
 
 import ggmlkit as gk
 from decoder_models import random_adapter, random_model
-from ggmlkit.engine.generation import Stats, generated, room_for
+from ggmlkit.engine.full_context import room_for
+from ggmlkit.engine.generation import generated
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.sampling import SamplingParams
 from ggmlkit.engine.scheduler import Scheduler
+from ggmlkit.engine.stats import Stats
 from paths import GOLDEN
 
 GREEDY: dict[str, Any] = {"max_tokens": 20, "temperature": 0, "ignore_eos": True}

@@ -26,6 +26,7 @@ from ggmlkit.text.named_templates import NamedTemplate
 
 if TYPE_CHECKING:
     from ggmlkit.engine.sequence import Adapter
+    from ggmlkit.engine.speculation.choice import Speculation
 
 _FORMAT = 1  # of the output; another one is not gone on with
 # What is held for lines that are answered before an earlier one is.
@@ -100,6 +101,7 @@ class Batch(Closing):
         template: the chat template; None for the file's own.
         variables: more for the template.
         parallel: prompts that are generated for at a time.
+        speculation: as for :class:`ggmlkit.Scheduler`.
 
     Raises:
         ArgumentError: a setting, or ``parallel``, is out of range or of a wrong type.
@@ -114,6 +116,7 @@ class Batch(Closing):
         template: NamedTemplate | None = None,
         variables: Mapping[str, Any] = MappingProxyType({}),
         parallel: int = 16,
+        speculation: Speculation = None,
     ) -> None:
         self._parallel = whole(parallel, "parallel", least=1)
         chosen_params(None, dict(settings))  # type: ignore[arg-type]  # refused at once
@@ -121,7 +124,7 @@ class Batch(Closing):
         self._asking = Asking(model, dict(settings), conversations)
         self._adapter = adapter
         self._key = _key(self._asking, adapter, variables)
-        self._scheduler = Scheduler(model, max_sequences=self._parallel)
+        self._scheduler = Scheduler(model, max_sequences=self._parallel, speculation=speculation)
 
     def close(self) -> None:
         """Give up what is being generated. Twice is no error."""

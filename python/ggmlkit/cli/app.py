@@ -20,6 +20,7 @@ _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "run": "Continue a prompt; the text is printed as it is generated, the speed on stderr.",
     "chat": "Talk with a model; /help lists what can be typed, /quit ends.",
+    "serve": "Answer requests over HTTP, as OpenAI's API does; several at once.",
     "convert": "Turn a checkpoint into a model file.",
     "quantize": "Rewrite a model file with its matrices in another type.",
     "inspect": "Show a file's metadata, its tensors, and how many bytes each type takes.",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
     from ggmlkit.engine.model import Model
     from ggmlkit.engine.sequence import Adapter
+    from ggmlkit.engine.speculation.choice import Speculation
     from ggmlkit.errors import ModelError
 
 
@@ -21,7 +22,12 @@ def open_generator(args: argparse.Namespace) -> Llama:
 
     A context longer than the model was trained for is a warning.
     """
-    llama = open_decoder(args, context=args.ctx_size, threads=args.threads)
+    llama = open_decoder(
+        args,
+        context=args.ctx_size,
+        threads=args.threads,
+        speculation=draft_model(args) or ("lookup" if args.lookup else None),
+    )
     _warn_of_length(llama.model)
     return llama
 
@@ -58,6 +64,15 @@ def _warn_of_length(model: Model) -> None:
         )
 
 
+def draft_model(args: argparse.Namespace) -> Model | None:
+    """The model that guesses for the one that a command generates with, opened; None: none."""
+    if args.draft is None:
+        return None
+    from ggmlkit.engine.model import Model
+
+    return Model(args.draft, context=args.ctx_size, threads=args.threads)
+
+
 def too_long(llama: Llama, what: str, tokens: int) -> ModelError:
     """The error about a prompt of more tokens than the context has."""
     from ggmlkit.errors import ModelError
@@ -74,6 +89,7 @@ def open_decoder(
     context: int | None,
     threads: int | None,
     sequences: int = 1,
+    speculation: Speculation = None,
 ) -> Llama:
     """The model that a command names, opened; raises as :class:`Llama` does."""
     settings = _settings(args)
@@ -86,6 +102,7 @@ def open_decoder(
             sequences=sequences,
             threads=threads,
             lora=getattr(args, "lora", []),
+            speculation=speculation,
             **settings,
         )
     except ValueError as error:  # such as an adapter's scale out of range

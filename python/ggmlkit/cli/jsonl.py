@@ -95,7 +95,7 @@ def _batch(args: argparse.Namespace) -> Batch:
     """What answers, as the options set it."""
     from ggmlkit.batch.batch import Batch
     from ggmlkit.cli.chat.templates import given_template, given_variables
-    from ggmlkit.cli.decoder import open_model
+    from ggmlkit.cli.decoder import draft_model, open_model
     from ggmlkit.text.template.process import RENDERERS
 
     template, variables = given_template(args), given_variables(args)
@@ -110,6 +110,7 @@ def _batch(args: argparse.Namespace) -> Batch:
         template=template,
         variables=variables,
         parallel=parallel,
+        speculation=draft_model(args),
     )
 
 

@@ -73,18 +73,19 @@ _LOGS = {
     "--no-warmup": "has no effect: ggmlkit does not warm up",
 }
 
+_PACED = "has no effect: how many tokens are guessed follows from what that saves"
+_DRAFTS = {
+    "--draft --draft-n --draft-max VALUE": _PACED,
+    "--draft-min --draft-n-min VALUE": _PACED,
+}
 _NAMED_FILE = "is not an option here: name the model as -m hf:OWNER/NAME:FILE"
-_NO_DRAFT = "is refused: ggmlkit has no speculative decoding"
 _TEXT_ALONE = "is refused: ggmlkit runs text models alone"
 _MODELS = {
     "-hf -hfr --hf-repo VALUE": _NAMED_FILE,
     "-hff --hf-file VALUE": _NAMED_FILE,
     "-hft --hf-token VALUE": "is not an option here: set HF_TOKEN in the environment",
     "-mu --model-url VALUE": "is not an option here: download the file and name it with -m",
-    "-md --model-draft --spec-draft-model VALUE": _NO_DRAFT,
-    "--draft --draft-n --draft-max VALUE": _NO_DRAFT,
-    "--draft-min --draft-n-min VALUE": _NO_DRAFT,
-    "--spec-type VALUE": _NO_DRAFT,
+    "--spec-type VALUE": "is not an option here: -md and --no-lookup say how tokens are guessed",
     "-mm --mmproj VALUE": _TEXT_ALONE,
     "--image --audio --video VALUE": _TEXT_ALONE,
     "--rpc VALUE": "is refused: ggmlkit computes on this machine alone",
@@ -99,7 +100,6 @@ _THOUGHTS = (
     "--chat-template-kwargs '{\"enable_thinking\": false}'"
 )
 _POSITIONS = "is refused: the positions are encoded as the file's metadata says"
-_FULL = "is refused: the text ends where the context is full"
 _SHIFTED = "is refused: where the context is full, 'ggmlkit chat' drops the oldest turns"
 _OUTPUT = {
     "-sp --special": "is refused: control tokens are never printed",
@@ -128,14 +128,17 @@ _NO_PROMPT_CACHE = (
     "is refused: a prompt is computed each time; in Python, gk.Sequence.save keeps one"
 )
 _WRAPPED = "is refused: only the chat template stands between messages; use 'ggmlkit chat'"
+_NO_TLS = "is refused: put a proxy with TLS before the server"
+# What llama-server must be asked for, and is always there.
+_ALWAYS_SERVED = ("--jinja", "--metrics", "-cb --cont-batching", "--cache-prompt", "--warmup")
 _LINES = "has no effect: a line that ends with a backslash goes on in the next"
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options of llama-cli and llama-completion that continue a text."""
     _accept(parser, _PERFORMANCE | _LOGS)
-    _accept(parser, {"--no-context-shift": "", "--jinja": ""})
-    _refuse(parser, _MODELS | _OUTPUT | dict.fromkeys(("--keep VALUE", "--context-shift"), _FULL))
+    _accept(parser, _DRAFTS | {"--no-context-shift": "", "--jinja": ""})
+    _refuse(parser, _MODELS | _OUTPUT)
     _refuse(
         parser,
         {
@@ -153,7 +156,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def add_chat_options(parser: argparse.ArgumentParser) -> None:
     """Options of llama-cli that converse."""
-    _accept(parser, _PERFORMANCE | _LOGS)
+    _accept(parser, _PERFORMANCE | _LOGS | _DRAFTS)
     _accept(parser, dict.fromkeys(("-cnv --conversation", "-i --interactive"), ""))
     _accept(parser, dict.fromkeys(("-if --interactive-first", "--jinja", "--context-shift"), ""))
     _accept(parser, {"-mli --multiline-input": _LINES})
@@ -165,6 +168,27 @@ def add_chat_options(parser: argparse.ArgumentParser) -> None:
         {
             "-no-cnv --no-conversation": "is refused: continue a text with 'ggmlkit run'",
             "-sysf --system-prompt-file VALUE": "is refused: give the text itself with --system",
+            "--no-jinja": "is refused: chat templates are jinja2",
+        },
+    )
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-server."""
+    _accept(parser, _PERFORMANCE)
+    _accept(parser, dict.fromkeys(_ALWAYS_SERVED, ""))
+    _accept(parser, {"-nocb --no-cont-batching": "has no effect: answers always share their steps"})
+    _refuse(
+        parser,
+        {
+            "-hf -hfr --hf-repo VALUE": _NAMED_FILE,
+            "-hff --hf-file VALUE": _NAMED_FILE,
+            "-mu --model-url VALUE": _MODELS["-mu --model-url VALUE"],
+            "-mm --mmproj VALUE": _TEXT_ALONE,
+            "-a --alias VALUE": "is not an option here: write -m NAME=FILE",
+            "--lora-scaled VALUE": _MODELS["--lora-scaled VALUE"],
+            "--ssl-key-file VALUE": _NO_TLS,
+            "--ssl-cert-file VALUE": _NO_TLS,
             "--no-jinja": "is refused: chat templates are jinja2",
         },
     )

@@ -62,6 +62,25 @@ def add_threads(to: Arguments) -> None:
     )
 
 
+def add_speculation(to: Arguments) -> None:
+    """How tokens are guessed."""
+    to.add_argument(
+        "-md",
+        "--model-draft",
+        "--spec-draft-model",
+        dest="draft",
+        metavar="FILE",
+        help="A smaller model with the same vocabulary, which guesses the next tokens.",
+    )
+    to.add_argument(
+        "--no-lookup",
+        dest="lookup",
+        action="store_false",
+        help="Guess no tokens from where the last ones occurred before. Guesses change no text, "
+        "and are made as long as they save time.",
+    )
+
+
 def add_json(to: Arguments, help: str = "Print JSON, for programs.") -> None:
     """Whether to print JSON."""
     to.add_argument("--json", action="store_true", help=help)
@@ -201,6 +220,11 @@ def add_conversation(to: Arguments, help: str | None = None) -> None:
         action="store_true",
         help=help or "End after one answer.",
     )
+    add_chat_template(to, help)
+
+
+def add_chat_template(to: Arguments, help: str | None = None) -> None:
+    """How conversations are written for the model; ``help`` hides the options."""
     to.add_argument(
         "--chat-template",
         metavar="NAME|FILE",

@@ -13,18 +13,13 @@ from ggmlkit.cli import values
 from ggmlkit.cli.options import Arguments
 from ggmlkit.cli.prompt_text import text_of, unescaped
 from ggmlkit.cli.usage import UsageError, did_you_mean
-from ggmlkit.engine.sampler_names import SAMPLERS
+from ggmlkit.engine.sampler_names import LLAMA_CPP_NAMES, SAMPLERS
 
 if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
 
 _LEAST_PENALTY = 0.01  # logits are divided by it
 _NO_BREAKERS = "none"
-# llama.cpp's names of samplers that are not ours.
-_OTHER_NAMES = {
-    "typ_p": "typical_p", "typical": "typical_p", "temp": "temperature", "top-k": "top_k",
-    "top-p": "top_p", "min-p": "min_p", "top-n-sigma": "top_n_sigma",
-}  # fmt: skip
 
 
 def add_sampling(to: Arguments) -> None:
@@ -239,7 +234,7 @@ def samplers(text: str) -> tuple[str, ...]:
     """Names of samplers, such as ``top_k;temperature``."""
     found: list[str] = []
     for word in filter(None, map(str.strip, text.split(";"))):
-        name = _OTHER_NAMES.get(word, word)
+        name = LLAMA_CPP_NAMES.get(word, word)
         if name not in SAMPLERS:
             meant = did_you_mean(word, SAMPLERS)
             raise ArgumentTypeError(f"must be names of {', '.join(SAMPLERS)}, not {word!r}{meant}")

@@ -99,6 +99,27 @@ def size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
+def tokens_or_size(text: str) -> tuple[int | None, int | None]:
+    """Tokens, of ``8192``, or bytes, of ``2G``; the other is None."""
+    if text.isascii() and text.isdecimal():
+        return whole_number(1)(text), None
+    try:
+        return None, size(text)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(
+            f"must be tokens, such as 8192, or bytes, such as 2G, not {text!r}"
+        ) from None
+
+
+def named_model(text: str) -> tuple[str, str]:
+    """Name and path of ``NAME=PATH`` or ``PATH``; what exists as a whole is a path."""
+    name, equals, path = text.partition("=")
+    if equals and name and path and not Path(text).exists():
+        return name, path
+    last = text.rpartition(":")[2] if text.startswith("hf:") else text
+    return Path(last).stem, text
+
+
 def type_name(text: str) -> str:
     """A type or mixture that a file can be quantized to, as the field writes it."""
     from ggmlkit.quantization import NAMES

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ggmlkit.closing import Closing
 from ggmlkit.engine.constraint import constraint_of
-from ggmlkit.engine.generation import Stats, generated, room_for
+from ggmlkit.engine.full_context import room_for
+from ggmlkit.engine.generation import generated
 from ggmlkit.engine.prompt_batch import BatchProgress, params_of_each, results
 from ggmlkit.engine.result import GenerationResult, result_of
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
+from ggmlkit.engine.stats import Stats
 from ggmlkit.engine.text_lists import ids_of_each
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ggmlkit.engine.request import Stream
     from ggmlkit.engine.sequence import Adapter, TokenIds
     from ggmlkit.engine.shared_scheduler import SharedScheduler
+    from ggmlkit.engine.speculation.speculator import Speculator
 
 
 class Answering(Closing):
@@ -31,6 +34,7 @@ class Answering(Closing):
     stats: Stats
     _adapter: Adapter | None
     _shared: SharedScheduler
+    _speculator: Speculator | None
 
     def _begun(
         self,
@@ -45,7 +49,9 @@ class Answering(Closing):
         limit = room_for(self.model, ids, params)  # refuses at once, not at the first piece
         constraint = constraint_of(params, self.model.tokenizer, self.model.config.vocab)
         stats = Stats()
-        tokens = generated(self.model, ids, params, limit, self._adapter, stats, constraint)
+        tokens = generated(
+            self.model, ids, params, limit, self._adapter, stats, constraint, self._speculator
+        )
         return tokens, stats
 
     def complete(

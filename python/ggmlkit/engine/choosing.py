@@ -8,7 +8,7 @@ from itertools import takewhile
 from math import exp, fsum, inf
 from typing import TYPE_CHECKING
 
-from ggmlkit.engine.generation import check_fits
+from ggmlkit.engine.full_context import check_fits
 from ggmlkit.engine.log_probabilities import log_probabilities
 from ggmlkit.engine.sequence import Chunk
 from ggmlkit.engine.text_lists import listed, text_ids

@@ -51,6 +51,11 @@ class Completion:
         limit: tokens that may follow, at least 1.
         vocab: logits in a row.
         constraint: of the settings; it is made where it isn't given.
+
+    Attributes:
+        sampler: what draws the tokens.
+        left: tokens that may still follow.
+        constraint: what keeps the text to its grammar; None: it is free.
     """
 
     def __init__(
@@ -73,10 +78,10 @@ class Completion:
         self._until = StopStrings(strings(params.stop, "stop"))
         self._params = params
         self._allowed = allowed_bits(params.allowed_tokens, vocab)
-        self._constraint = constraint or constraint_of(params, tokenizer, vocab)
-        if self._constraint is not None and params.allowed_tokens is not None:
+        self.constraint = constraint or constraint_of(params, tokenizer, vocab)
+        if self.constraint is not None and params.allowed_tokens is not None:
             self._allowed = allowed_bits({*params.allowed_tokens, *self._ending}, vocab)
-        self._left = limit
+        self.left = limit
 
     def prepare(self, ids: Sequence[int], logits: NDArray[np.float32]) -> NDArray[np.uint32] | None:
         """What the next token may be, as bits (see `allowed_bits`); None: any.
@@ -88,29 +93,45 @@ class Completion:
         """
         if self._params.logits_processor is not None:
             self._params.logits_processor(tuple(ids), logits)
-        if self._constraint is None:
+        if self.constraint is None:
             return self._allowed
-        bits = self._constraint.allowed()
+        bits = self.constraint.allowed()
         return bits if self._allowed is None else bits & self._allowed
 
-    def take(self, id: int, logits: NDArray[np.float32]) -> Token:
-        """The next token, drawn from these logits."""
-        self.sampler.accept(id)
-        self._left -= 1
+    def forced(self) -> list[int]:
+        """The next tokens, where the grammar leaves but one text, and the settings agree.
+
+        They need no logits. None where their log-probabilities are wanted, or a setting may change
+        which tokens they are.
+        """
         params = self._params
-        logprob = _core.log_probability(logits, id) if params.logprobs else None
-        top = _core.top_log_probabilities(logits, params.top_logprobs)
+        if self.constraint is None or params.logprobs or params.top_logprobs:
+            return []
+        if self._allowed is not None or params.logits_processor or params.banned_tokens:
+            return []
+        return [] if params.logit_bias else self.constraint.forced()
+
+    def take(self, id: int, logits: NDArray[np.float32] | None) -> Token:
+        """The next token, drawn from these logits; None: it is a forced one."""
+        self.sampler.accept(id)
+        self.left -= 1
+        params = self._params
+        logprob: float | None = None
+        top: list[tuple[int, float]] = []
+        if logits is not None:
+            logprob = _core.log_probability(logits, id) if params.logprobs else None
+            top = _core.top_log_probabilities(logits, params.top_logprobs)
         is_end = id in self._ending
         text = "" if is_end else self._until.push(self._text.push(id))
-        if not is_end and self._constraint is not None:
-            is_end = self._constraint.take(id)
-        if not self._until.is_found() and (is_end or self._left == 0):
+        if not is_end and self.constraint is not None:
+            is_end = self.constraint.take(id)
+        if not self._until.is_found() and (is_end or self.left == 0):
             text += self._until.push(self._text.flush())
             text += self._until.rest()
         reason: FinishReason | None = None
         if is_end or self._until.is_found():
             reason = "stop"
-        elif self._left == 0:
+        elif self.left == 0:
             reason = "length"
         return Token(id, text, logprob, tuple(top), reason)
 
@@ -122,26 +143,6 @@ def allowed_bits(tokens: Collection[int] | None, vocab: int) -> NDArray[np.uint3
     bits = np.zeros((vocab + 31) // 32 * 32, bool)
     bits[[token for token in tokens if token < vocab]] = True
     return np.packbits(bits, bitorder="little").view(np.uint32)
-
-
-def drawn(
-    completions: Sequence[Completion],
-    logits: NDArray[np.float32],
-    allowed: Sequence[NDArray[np.uint32] | None],
-) -> list[int]:
-    """A token for each row of logits; -1 where none is left.
-
-    ``allowed`` is what `Completion.prepare` gave for each.
-    """
-    bits: NDArray[np.uint32] | None = None
-    if any(row is not None for row in allowed):
-        words = (logits.shape[1] + 31) // 32
-        bits = np.full((len(completions), words), 2**32 - 1, np.uint32)
-        for to, row in zip(bits, allowed, strict=True):
-            if row is not None:
-                to[:] = row
-    found: list[int] = _core.sample_rows([c.sampler for c in completions], logits, bits).tolist()
-    return found
 
 
 class StopStrings:

@@ -51,7 +51,8 @@ class Constraint:
         self._field = grammar.field
         self._vocab = vocab
         self._ending = [id for id in tokenizer.eog_ids if 0 <= id < vocab]
-        self._next = self._computed()
+        self._next: NDArray[np.uint32] | None = None
+        self.compute()
 
     def allowed(self) -> NDArray[np.uint32]:
         """The tokens that may come next as bits, as `allowed_bits` has them.
@@ -61,7 +62,8 @@ class Constraint:
         Raises:
             ModelError: going on became too complex, or no token of the vocabulary goes on.
         """
-        if self._matcher.is_error():
+        self.compute()
+        if self._next is None or self._matcher.is_error():
             raise ModelError(
                 f"{self._field} is too complex to go on: {_reason(self._matcher.get_error())}"
             )
@@ -69,15 +71,30 @@ class Constraint:
             raise ModelError(f"no token of the vocabulary goes on as {self._field} wants")
         return self._next
 
+    def compute(self) -> None:
+        """Compute what :meth:`allowed` gives, if it isn't yet. Another thread may do it before."""
+        if self._next is None and not self._matcher.is_error():
+            self._next = self._computed()
+
     def take(self, id: int) -> bool:
         """Go on with a token that was allowed; whether the text is complete, and can't go on."""
         self._matcher.consume_token(id)
+        self._next = None
         if self._matcher.is_error():
             return False
         if self._matcher.is_stopped():
             return True
-        self._next = self._computed()
+        if not self._matcher.is_accepting():
+            return False
+        self.compute()
         return self._may_end and not self._goes_on
+
+    def forced(self) -> list[int]:
+        """The tokens of the text that must come next, where the grammar leaves but one."""
+        if self._matcher.is_error() or self._matcher.is_stopped():
+            return []
+        found: list[int] = self._matcher.compute_ff_tokens()
+        return found if self._vocab not in found else found[: found.index(self._vocab)]
 
     def _computed(self) -> NDArray[np.uint32]:
         words = np.zeros(self._vocab // 32 + 1, np.uint32)

@@ -33,6 +33,14 @@ class Inbox(Generic[T]):
         """Take the oldest; the thread waits for one."""
         return self._items.get()
 
+    def drain(self) -> list[T]:
+        """Take all that are there."""
+        found: list[T] = []
+        with suppress(Empty):
+            while True:
+                found.append(self._items.get_nowait())
+        return found
+
     async def get_async(self) -> T:
         """Take the oldest; the coroutine waits for one. Cancelled, it takes none."""
         import asyncio  # deferred: few programs need it

@@ -14,12 +14,13 @@ from ggmlkit.arguments import whole
 from ggmlkit.arrays import integer_row
 from ggmlkit.engine.answering import Answering
 from ggmlkit.engine.completion import Token
-from ggmlkit.engine.generation import Stats
 from ggmlkit.engine.measuring import Measuring
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams
 from ggmlkit.engine.sequence import Chunk, Sequence, TokenIds
 from ggmlkit.engine.shared_scheduler import SharedScheduler
+from ggmlkit.engine.speculation.choice import Speculation, speculator_of
+from ggmlkit.engine.stats import Stats
 from ggmlkit.errors import ArgumentError, ArgumentTypeError, OutOfRangeError
 from ggmlkit.io.base import ModelFile
 
@@ -53,6 +54,10 @@ class Llama(Answering, Measuring):
             used as they lie in the mapped file, whose memory processes share; slower.
         mlock: keep the weights from being swapped out.
         lora: adapters to apply, see :meth:`ggmlkit.Model.load_adapter`.
+        speculation: compute tokens that are guessed in one step, which changes none of them:
+            "lookup" guesses what followed the last tokens before, in the text or in one generated
+            earlier; a :class:`ggmlkit.Model` with the same vocabulary, a small one, decodes ahead.
+            Guesses are made as long as they save time.
 
     Raises:
         FormatError: the file, or an adapter, is damaged.
@@ -74,6 +79,7 @@ class Llama(Answering, Measuring):
         repack: bool = True,
         mlock: bool = False,
         lora: AdapterPath | abc.Sequence[Scaled] = (),
+        speculation: Speculation = None,
     ) -> None:
         count = whole(sequences, "sequences", least=1)
         self.model = Model(
@@ -88,7 +94,8 @@ class Llama(Answering, Measuring):
         )
         self._adapter = self.model.load_adapter(lora) if lora else None
         self._sequences = [self.model.sequence(adapter=self._adapter) for _ in range(count)]
-        self._shared = SharedScheduler(self.model)
+        self._speculator = speculator_of(speculation, self.model)
+        self._shared = SharedScheduler(self.model, speculation)
         self.stats = Stats()
 
     def close(self) -> None:
@@ -98,6 +105,8 @@ class Llama(Answering, Measuring):
         streams of coroutines end with a ClosedError.
         """
         self._shared.close()
+        if self._speculator:
+            self._speculator.close()
         for sequence in self._sequences:
             sequence.close()
         self.model.close()

@@ -1,22 +1,23 @@
-"""A prompt that the scheduler generates for, and the stream of its tokens."""
+"""A prompt that is generated for, and the stream of its tokens."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ggmlkit.closing import Closing
 from ggmlkit.engine.completion import Completion, Token
-from ggmlkit.engine.generation import Stats
 from ggmlkit.engine.inbox import Inbox
+from ggmlkit.engine.stats import Stats
 from ggmlkit.errors import GgmlkitError
 
 if TYPE_CHECKING:
     from ggmlkit.engine.constraint import Constraint
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.engine.sequence import Adapter, Sequence
+    from ggmlkit.engine.speculation.source import Text
 
 
 @dataclass(eq=False)
@@ -27,9 +28,13 @@ class Request:
         ids: the prompt, then the tokens that were drawn.
         limit: tokens that may follow.
         constraint: of the settings.
+        client: whose it is.
         tokens: drawn; None at the end, or what went wrong.
+        is_over: no token follows.
         given_up: nobody waits for it any more.
+        text: what is guessed about it.
         held: of the ids, that its sequence has computed.
+        leader: another request that computes the ``shared`` tokens that both begin with.
     """
 
     ids: list[int]
@@ -37,13 +42,28 @@ class Request:
     adapter: Adapter | None
     limit: int
     constraint: Constraint | None = None
+    client: Hashable = None
     tokens: Inbox[Token | GgmlkitError | None] = field(default_factory=Inbox)
     stats: Stats = field(default_factory=Stats)
+    is_over: bool = False
     given_up: bool = False
     sequence: Sequence | None = None
     completion: Completion | None = None
+    text: Text | None = None
     held: int = 0
+    leader: Request | None = None
+    shared: int = 0
     since: float = field(default_factory=time.perf_counter)
+    prompt_length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt_length = len(self.ids)
+
+    @property
+    def held_sequence(self) -> Sequence:
+        """The sequence; it must hold one."""
+        assert self.sequence is not None
+        return self.sequence
 
     @property
     def missing(self) -> int:
@@ -52,6 +72,7 @@ class Request:
 
     def hold(self, sequence: Sequence) -> None:
         """Go on with a sequence that has computed a beginning of the ids."""
+        self.let_go()
         self.sequence = sequence
         self.held = len(sequence)
         if self.completion is None:
@@ -65,12 +86,28 @@ class Request:
             self.sequence = None
             self.held = 0
 
-    def take(self, token: Token) -> None:
-        """The next token."""
-        self.ids.append(token.id)
-        self.stats.decode_tokens += 1
+    def forget(self, length: int) -> None:
+        """Keep the first ``length`` of the ids that the sequence has computed."""
+        self.held = self.held_sequence.truncate(length)
+
+    def prompt_computed(self) -> None:
+        """Tokens are drawn from now on."""
+        now = time.perf_counter()
+        self.stats.prompt_seconds = now - self.since
+        self.since = now
+
+    def give(self, tokens: list[Token]) -> None:
+        """The next tokens, which are among the ids."""
+        self.stats.decode_tokens += len(tokens)
         self.stats.decode_seconds = time.perf_counter() - self.since
-        self.tokens.put(token)
+        for token in tokens:
+            self.tokens.put(token)
+
+    def end(self, error: GgmlkitError | None = None) -> None:
+        """No token follows: the text is complete, or something went wrong."""
+        self.is_over = True
+        self.let_go()
+        self.tokens.put(error)
 
 
 class Stream(Closing):

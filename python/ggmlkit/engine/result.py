@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ggmlkit.engine.completion import FinishReason, Token
-from ggmlkit.engine.generation import Stats
+from ggmlkit.engine.stats import Stats
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ _ELSEWHERE = {
     "guided_json": "json_schema",
     "guided_regex": "regex",
     "guided_grammar": "grammar",
+    "n_keep": "keep",
 }
 
 LogitsProcessor: TypeAlias = "Callable[[Sequence[int], NDArray[np.float32]], None]"
@@ -79,6 +80,8 @@ class GenerationSettings(TypedDict, total=False):
     seed: int | None
     stop: str | Sequence[str]
     ignore_eos: bool
+    context_shift: bool
+    keep: int
     logit_bias: Mapping[int, float]
     banned_tokens: Collection[int]
     allowed_tokens: Collection[int] | None
@@ -132,6 +135,9 @@ class SamplingParams:
         seed: the same seed gives the same text; None is another one each time.
         stop: end before the first of these strings.
         ignore_eos: go on where the model would end, never generating the ending token.
+        context_shift: where the context is full, go on without the older half of the tokens behind
+            those that are kept. The others are computed again as the beginning of a text.
+        keep: tokens of the prompt that stay then, the first one always; -1: all.
         logit_bias: added to the logits of tokens, by id; ``-inf``: never this token.
         banned_tokens: ids that are never generated.
         allowed_tokens: ids that alone may be generated; None: all.
@@ -177,6 +183,8 @@ class SamplingParams:
     seed: int | None = None
     stop: str | Sequence[str] = ()
     ignore_eos: bool = False
+    context_shift: bool = False
+    keep: int = 0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     banned_tokens: Collection[int] = ()
     allowed_tokens: Collection[int] | None = None
@@ -191,6 +199,7 @@ class SamplingParams:
         if self.max_tokens is not None:
             whole(self.max_tokens, "max_tokens", least=0)
         whole(self.top_logprobs, "top_logprobs", least=0)
+        whole(self.keep, "keep", least=-1)
         strings(self.stop, "stop")
         strings(self.dry_sequence_breakers, "dry_sequence_breakers")
         if self.allowed_tokens is not None:

@@ -10,38 +10,30 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import deque
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ggmlkit.arguments import number, shown, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine.batch import adapter_of
-from ggmlkit.engine.completion import Completion, drawn
 from ggmlkit.engine.constraint import constraint_of
-from ggmlkit.engine.generation import NO_TOKEN, room_for
+from ggmlkit.engine.decoding import Decoding, Part
+from ggmlkit.engine.full_context import room_for
 from ggmlkit.engine.model import Model
+from ggmlkit.engine.prefill import Prefill
 from ggmlkit.engine.request import Request, Stream
 from ggmlkit.engine.sampling import GenerationSettings, SamplingParams, chosen_params
-from ggmlkit.errors import (
-    ArgumentTypeError,
-    CacheFullError,
-    ClosedError,
-    GgmlkitError,
-    ModelError,
-)
+from ggmlkit.engine.speculation.choice import Speculation, speculator_of
+from ggmlkit.engine.waiting import Waiting
+from ggmlkit.errors import ArgumentTypeError, CacheFullError, ClosedError, GgmlkitError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from typing_extensions import Unpack  # in typing from Python 3.11 on
 
-    from ggmlkit.engine.sequence import Adapter, LogitsOf, Sequence, TokenIds
+    from ggmlkit.engine.sequence import Adapter, TokenIds
 
-# Tokens of a step at most: one pass of the engine, so that no step holds it for longer.
-_STEP_TOKENS = 256
-# A part of a prompt that is smaller than this reads all weights for too little.
-_LEAST_PREFILL = 16
+# Free tokens of the cache that a running sequence should find when another one joins.
+_TOKENS_AHEAD = 64
 
 
 def _model(value: object) -> Model:
@@ -63,23 +55,29 @@ class Scheduler(Closing):
         max_sequences: that are generated for at a time; later prompts wait.
         prefill_time: seconds of a step that may go to prompts while other sequences decode. More
             gives new prompts their first token sooner, and makes gaps in running streams longer.
+        speculation: as for :class:`ggmlkit.Llama`.
 
     Raises:
-        ArgumentError: a number is out of range.
+        ArgumentError: a number is out of range, or a draft model has another vocabulary.
     """
 
     def __init__(
-        self, model: Model, *, max_sequences: int = 64, prefill_time: float = 0.05
+        self,
+        model: Model,
+        *,
+        max_sequences: int = 64,
+        prefill_time: float = 0.05,
+        speculation: Speculation = None,
     ) -> None:
         self._model = _model(model)
         self._most = whole(max_sequences, "max_sequences", least=1)
-        self._prefill_time = number(prefill_time, "prefill_time", least=0)
+        self._prefill = Prefill(number(prefill_time, "prefill_time", least=0))
+        self._decoding = Decoding(model, speculator_of(speculation, model))
         self._changed = changed = threading.Condition()
-        self._waiting: deque[Request] = deque()
+        self._waiting = Waiting()
         self._running: list[Request] = []
         self._closed = False
         self._is_full = False  # until a sequence ends
-        self._token_time = 0.0  # of prefilling, measured; 0: not yet
         self._thread = threading.Thread(
             target=_work,
             args=(weakref.ref(self, lambda _: _wake(changed)), changed),
@@ -94,6 +92,7 @@ class Scheduler(Closing):
         params: SamplingParams | None = None,
         *,
         adapter: Adapter | None = None,
+        client: Hashable = None,
         **settings: Unpack[GenerationSettings],
     ) -> Stream:
         """Generate for a prompt; returns at once.
@@ -103,6 +102,8 @@ class Scheduler(Closing):
             params: the settings, or
             settings: its fields, by keyword.
             adapter: of the model, for this prompt.
+            client: whose prompt it is, anything hashable: where prompts wait, those of different
+                clients take turns.
 
         Raises:
             ModelError: the prompt does not fit the context, or the cache.
@@ -118,7 +119,7 @@ class Scheduler(Closing):
                 f"{self._model.cache_tokens}"
             )
         constraint = constraint_of(params, self._model.tokenizer, self._model.config.vocab)
-        request = Request(ids, params, adapter, limit, constraint)
+        request = Request(ids, params, adapter, limit, constraint, client)
         with self._changed:
             if self._closed:
                 raise ClosedError("the scheduler is closed")
@@ -152,6 +153,7 @@ class Scheduler(Closing):
             self._closed = True
             self._changed.notify()
         self._thread.join()
+        self._decoding.close()
 
     # ------------------------------------------------------------- its own thread
 
@@ -184,146 +186,74 @@ class Scheduler(Closing):
             self._end(request, error)
 
     def _end(self, request: Request, error: GgmlkitError | None = None) -> None:
-        request.let_go()
-        request.tokens.put(error)
-        if request in self._running:
-            self._running.remove(request)
-        self._is_full = False
+        self._decoding.end(request)
+        request.end(error)
 
     def _step(self) -> None:
-        for request in [r for r in self._running if r.given_up]:
-            self._end(request)
+        for request in self._running:
+            if request.given_up:
+                self._end(request)
+        self._leave()
         self._admit()
         while self._running:
-            chunks = self._chunks()
+            parts = self._parts()
+            start = time.perf_counter()
             try:
-                logits = self._computed(chunks)
+                self._decoding.step(parts)
             except CacheFullError as error:
                 self._make_room(error)
                 continue
-            done = [request for request, _ in chunks if request.missing == 0]
-            self._draw(self._prefilled(done), logits)
-            return
+            self._prefill.learn(parts, time.perf_counter() - start)
+            break
+        self._leave()
+
+    def _leave(self) -> None:
+        """Sequences that ended make room."""
+        going_on = [request for request in self._running if not request.is_over]
+        if len(going_on) < len(self._running):
+            self._running, self._is_full = going_on, False
 
     def _admit(self) -> None:
         """Let waiting prompts in."""
         while len(self._running) < self._most and not (self._is_full and self._running):
             with self._changed:
-                if not self._waiting:
+                if not self._waiting or not self._has_room(self._waiting.first()):
                     return
-                request = self._waiting.popleft()
+                request = self._waiting.pop()
             if request.given_up:
                 self._end(request)
                 continue
             request.hold(self._model.sequence(request.ids, request.adapter))
+            self._prefill.follow_another(request, self._running)
             self._running.append(request)
 
-    def _chunks(self) -> list[tuple[Request, int]]:
+    def _has_room(self, request: Request) -> bool:
+        """Whether the cache has room for a prompt, and for what the running sequences go on to."""
+        if not self._running or request.given_up:
+            return True
+        ahead = _TOKENS_AHEAD * (1 + len(self._running))
+        return len(request.ids) + ahead <= self._model.free_cache_tokens
+
+    def _parts(self) -> list[Part]:
         """Which sequences take part in a step, and with how many tokens."""
-        decoding = [r for r in self._running if r.missing == 1]
-        left = self._prefill_tokens(len(decoding))
-        chunks = [(request, 1) for request in decoding]
-        for request in self._running:
-            n = min(left, request.missing)
-            if request.missing > 1 and n > 0:
-                chunks.append((request, n))
-                left -= n
+        parts = [Part(request, 1) for request in self._running if request.missing == 1]
+        parts += self._prefill.parts(self._running, self._model)
         # Sequences of one adapter lie side by side.
-        chunks.sort(key=lambda chunk: id(chunk[0].adapter))
-        return chunks
-
-    def _prefill_tokens(self, decoding: int) -> int:
-        most = max(_LEAST_PREFILL, _STEP_TOKENS - decoding)
-        if not decoding:
-            return most
-        if not self._token_time:  # not measured yet
-            return min(most, 2 * _LEAST_PREFILL)
-        return max(_LEAST_PREFILL, min(most, int(self._prefill_time / self._token_time)))
-
-    def _computed(self, chunks: list[tuple[Request, int]]) -> NDArray[np.float32]:
-        """Logits of the sequences whose ids are all computed then: float32 ``(n, vocab)``."""
-        sequences: list[Sequence] = []
-        ids: list[NDArray[np.int32]] = []
-        wanted: list[LogitsOf] = []
-        for request, n in chunks:
-            assert request.sequence is not None
-            sequences.append(request.sequence)
-            ids.append(np.array(request.ids[request.held : request.held + n], np.int32))
-            wanted.append("last" if n == request.missing else "none")
-        out = np.empty((wanted.count("last"), self._model.config.vocab), np.float32)
-        start = time.perf_counter()
-        self._model.append(sequences, ids, wanted, out)
-        self._measure(sum(n for _, n in chunks), len(chunks), time.perf_counter() - start)
-        for request, n in chunks:
-            request.held += n
-        return out
-
-    def _measure(self, tokens: int, sequences: int, seconds: float) -> None:
-        """Time of a prefilled token, a running mean of steps that are mostly prefill."""
-        if tokens - sequences < _LEAST_PREFILL:
-            return
-        found = seconds / tokens
-        self._token_time = 0.7 * self._token_time + 0.3 * found if self._token_time else found
+        parts.sort(key=lambda part: id(part.request.adapter))
+        return parts
 
     def _make_room(self, error: CacheFullError) -> None:
         """Send the sequence that came last back to wait: it is computed again later."""
         request = self._running[-1]
         if len(self._running) == 1:
             self._end(request, error)
+            self._leave()
             return
         request.let_go()
         self._running.remove(request)
         with self._changed:
-            self._waiting.appendleft(request)
+            self._waiting.put_first(request)
         self._is_full = True
-
-    def _prefilled(self, requests: list[Request]) -> list[Request]:
-        """The same; of those whose prompt was computed now, tokens can be drawn."""
-        for request in requests:
-            if request.completion is None:
-                now = time.perf_counter()
-                request.stats.prompt_seconds = now - request.since
-                request.since = now
-                model = self._model
-                request.completion = Completion(
-                    request.ids,
-                    request.params,
-                    model.tokenizer,
-                    request.limit,
-                    model.config.vocab,
-                    request.constraint,
-                )
-        return requests
-
-    def _draw(self, requests: list[Request], logits: NDArray[np.float32]) -> None:
-        wanted: list[tuple[Completion, Request, NDArray[np.float32]]] = []
-        allowed: list[NDArray[np.uint32] | None] = []
-        for request, row in zip(requests, logits, strict=True):
-            assert request.completion is not None
-            if request.limit == 0:
-                self._end(request)
-                continue
-            try:
-                allowed.append(request.completion.prepare(request.ids, row))
-            except ModelError as error:  # of its grammar
-                self._end(request, error)
-                continue
-            except Exception as error:  # of the caller's own logits_processor
-                self._end(request, ModelError(f"logits_processor failed: {error!r}"))
-                continue
-            wanted.append((request.completion, request, row))
-        if not wanted:
-            return
-        rows = logits if len(wanted) == len(requests) else np.stack([row for *_, row in wanted])
-        ids = drawn([completion for completion, *_ in wanted], rows, allowed)
-        for (completion, request, row), id in zip(wanted, ids, strict=True):
-            if id < 0:
-                self._end(request, ModelError(NO_TOKEN))
-                continue
-            token = completion.take(id, row)
-            request.take(token)
-            if token.finish_reason:
-                self._end(request)
 
 
 def _work(ref: weakref.ref[Scheduler], changed: threading.Condition) -> None:

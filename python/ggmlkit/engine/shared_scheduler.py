@@ -7,13 +7,15 @@ import threading
 from ggmlkit.closing import Closing
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.scheduler import Scheduler
+from ggmlkit.engine.speculation.choice import Speculation
 
 
 class SharedScheduler(Closing):
     """Makes the scheduler of a model, and another where its thread is gone, as in a fork."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, speculation: Speculation = None) -> None:
         self._model = model
+        self._speculation = speculation
         self._scheduler: Scheduler | None = None
         self._lock = threading.Lock()
 
@@ -26,7 +28,7 @@ class SharedScheduler(Closing):
         with self._lock:
             self._model.check_open()
             if self._scheduler is None or not self._scheduler.is_working:
-                self._scheduler = Scheduler(self._model)
+                self._scheduler = Scheduler(self._model, speculation=self._speculation)
             return self._scheduler
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ggmlkit import _core
 from ggmlkit.arguments import shown
-from ggmlkit.engine.generation import check_fits
+from ggmlkit.engine.full_context import check_fits
 from ggmlkit.engine.token_ids import prompt_ids
 from ggmlkit.errors import ArgumentTypeError
 

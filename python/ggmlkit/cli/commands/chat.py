@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_decoder(model)
     options.add_mlock(model)
     options.add_threads(model)
+    options.add_speculation(model)
     llama_cpp.add_chat_options(parser)
 
 

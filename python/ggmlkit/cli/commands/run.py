@@ -49,6 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ignore-eos", action="store_true", help="Go on where the model would end the text."
     )
     text.add_argument(
+        "--context-shift",
+        action="store_true",
+        help="Where the context is full, go on without the older half of the text.",
+    )
+    text.add_argument(
+        "--keep",
+        type=values.whole_number(-1),
+        default=0,
+        metavar="N",
+        help="With --context-shift: tokens of the prompt that stay, the first one always; -1: all.",
+    )
+    text.add_argument(
         "-cnv",
         "--conversation",
         action="store_true",
@@ -73,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_decoder(model)
     options.add_mlock(model)
     options.add_threads(model)
+    options.add_speculation(model)
     llama_cpp.add_run_options(parser)
 
 
@@ -121,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
     if len(ids) > llama.context:
         raise too_long(llama, "the prompt", len(ids))
     settings = sampling_options.generation_settings(args)
+    settings |= {"context_shift": args.context_shift, "keep": args.keep}
     try:
         pieces = llama.generate(ids, ignore_eos=args.ignore_eos, **settings)
     except ValueError as error:  # such as an empty prompt
@@ -130,7 +144,8 @@ def run(args: argparse.Namespace) -> int:
     is_interrupted = print_stream(pieces)
     room = llama.context - len(ids) + 1  # the last token needs no place
     most = settings["max_tokens"]
-    if llama.stats.decode_tokens == room and (most is None or most > room):
+    is_cut = not args.context_shift and llama.stats.decode_tokens == room
+    if is_cut and (most is None or most > room):
         print_notes([f"the context of {llama.context} tokens is full; -c sets a longer one"])
     print_summary(llama)
     if is_interrupted:

@@ -1,0 +1,1 @@
+"""Speculation: tokens that are guessed, then computed in one step instead of one step each."""

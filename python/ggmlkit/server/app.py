@@ -1,0 +1,130 @@
+"""The ASGI application: its endpoints, and what is around them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ggmlkit.errors import GgmlkitError
+from ggmlkit.server import state
+from ggmlkit.server.endpoints import Endpoint
+from ggmlkit.server.errors import RequestError, error_response, internal_error
+from ggmlkit.server.logs import RequestLog
+from ggmlkit.server.models import Models
+from ggmlkit.server.openai import chat, completions, embeddings, models
+from ggmlkit.server.openapi import document
+from ggmlkit.server.serving import Serving
+from ggmlkit.server.settings import ServerSettings
+from ggmlkit.text.template.process import RENDERERS
+
+LOG = logging.getLogger("ggmlkit.server")
+# Other APIs add theirs here.
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *state.ENDPOINTS,
+    *models.ENDPOINTS,
+    *chat.ENDPOINTS,
+    *completions.ENDPOINTS,
+    *embeddings.ENDPOINTS,
+)
+_OTHER_STATUS: Final = {404: "there is no such endpoint", 405: "this endpoint has other methods"}
+
+
+def create_app(
+    settings: ServerSettings,
+    *,
+    say: Callable[[str], None] = LOG.info,
+    on_failure: Callable[[Exception], None] | None = None,
+) -> Starlette:
+    """The application; it loads the first model when it starts, and answers meanwhile.
+
+    Args:
+        say: is told, in a line, what was loaded.
+        on_failure: is told why the first model can't be loaded. Without it, that is logged, and
+            the next request tries again.
+    """
+    serving = Serving(settings, Models(settings, say))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(_load_first(serving, on_failure)),
+            asyncio.create_task(serving.models.unload_idle()),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            serving.expire_all()
+            await serving.models.close()
+
+    middleware = [Middleware(RequestLog, count=serving.metrics.request)]
+    if settings.cors_origins:
+        middleware.append(_cors(settings))
+    openapi = Endpoint("GET", "/openapi.json", _document(ENDPOINTS), "This document.")
+    app = Starlette(
+        routes=[endpoint.route() for endpoint in (*ENDPOINTS, openapi)],
+        middleware=middleware,
+        exception_handlers={HTTPException: _refused, Exception: _failed},
+        lifespan=lifespan,
+    )
+    app.state.serving = serving
+    return app
+
+
+async def _load_first(serving: Serving, on_failure: Callable[[Exception], None] | None) -> None:
+    with suppress(GgmlkitError):  # which a template says when it is used
+        await serving.in_thread(RENDERERS.prepare)
+    try:
+        await serving.models.load_first()
+    except Exception as error:
+        if on_failure is None:
+            LOG.error("the model can't be loaded: %s", error)
+        else:
+            on_failure(error)
+
+
+def _cors(settings: ServerSettings) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["X-Request-Id", "Retry-After"],
+    )
+
+
+def _document(endpoints: tuple[Endpoint, ...]) -> Callable[[Request], Any]:
+    made = partial(document, endpoints)
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(made())
+
+    return openapi
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What starlette refuses, in the API's shape."""
+    assert isinstance(error, HTTPException)
+    message = _OTHER_STATUS.get(error.status_code, "the request is refused")
+    code = "not_found" if error.status_code == 404 else None
+    headers = dict(error.headers or {})
+    found = RequestError(error.status_code, message, code=code, headers=headers)
+    return error_response(found, request.url.path)
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    """A defect outside the endpoints."""
+    return error_response(internal_error(), request.url.path)

@@ -1,0 +1,75 @@
+"""Endpoints: what runs for a path, and what the document of the API says of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ggmlkit.errors import GgmlkitError
+from ggmlkit.server.errors import (
+    RequestError,
+    as_request_error,
+    error_response,
+    internal_error,
+)
+from ggmlkit.server.keys import check_key
+from ggmlkit.server.logs import ENDPOINT
+from ggmlkit.server.serving import serving_of
+
+LOG = logging.getLogger("ggmlkit.server")
+_GONE: Final = 499  # which nobody reads
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What runs for a method and a path.
+
+    Attributes:
+        method: of HTTP.
+        path: as starlette writes it.
+        run: makes the response; RequestErrors are written in the API's shape.
+        summary: what it does, in a line.
+        body: of the request, None without one.
+        answer: of the response, None if it is not JSON of one shape.
+        streams: whether it can answer with server-sent events.
+        is_open: whether it serves without a key.
+    """
+
+    method: str
+    path: str
+    run: Callable[[Request], Awaitable[Response]]
+    summary: str
+    body: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
+    streams: bool = False
+    is_open: bool = False
+
+    def route(self) -> Route:
+        """It as starlette takes it."""
+
+        async def guarded(request: Request) -> Response:
+            request.scope[ENDPOINT] = self.path
+            path = request.url.path
+            try:
+                if not self.is_open:
+                    check_key(request, serving_of(request).settings.keys)
+                return await self.run(request)
+            except RequestError as error:
+                return error_response(error, path)
+            except GgmlkitError as error:
+                LOG.error("%s failed: %s", self.path, error)
+                return error_response(as_request_error(error), path)
+            except ClientDisconnect:
+                return Response(status_code=_GONE)
+            except Exception:
+                LOG.exception("%s failed", self.path)
+                return error_response(internal_error(), path)
+
+        return Route(self.path, guarded, methods=[self.method])

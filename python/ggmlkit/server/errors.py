@@ -1,0 +1,109 @@
+"""What a request is refused with: a status, and what each API writes about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, GgmlkitError, ModelError
+
+RETRY_SECONDS: Final = 2
+
+
+class RequestError(Exception):
+    """A request that is refused, or fails.
+
+    Attributes:
+        status: of HTTP.
+        message: one sentence for the client; never a path of this machine.
+        code: a word for programs, or None.
+        param: the field at fault, or None.
+        headers: of the response.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+
+
+def bad_request(message: str, param: str | None = None, code: str | None = None) -> RequestError:
+    """The request itself is wrong."""
+    return RequestError(400, message, param=param, code=code)
+
+
+def busy(status: int, message: str, code: str) -> RequestError:
+    """The same request may succeed a moment later."""
+    return RequestError(status, message, code=code, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def internal_error() -> RequestError:
+    """A defect of the server, of which the client learns nothing more."""
+    return RequestError(500, "the server failed; its log says more", code="internal_error")
+
+
+def as_request_error(error: GgmlkitError, path: str = "", name: str = "") -> RequestError:
+    """What a client is told about an error of the library.
+
+    Args:
+        path: of the model's file, which the client is not told.
+        name: of the model, which stands for it.
+    """
+    message = str(error).replace(path, name) if path else str(error)
+    if isinstance(error, ClosedError):
+        return busy(503, "the model is being unloaded; try again", "model_unloaded")
+    if isinstance(error, CacheFullError):
+        return busy(503, f"there is no room for the text: {message}", "cache_full")
+    if isinstance(error, (ArgumentError, ModelError)):
+        return bad_request(message)
+    return RequestError(500, f"the model {name} failed", code="model_error")
+
+
+ErrorShape = Callable[[RequestError], dict[str, Any]]
+
+_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+def openai_shape(error: RequestError) -> dict[str, Any]:
+    """An error as OpenAI's API writes it."""
+    kind = "server_error" if error.status >= 500 else "invalid_request_error"
+    return {
+        "error": {
+            "message": error.message,
+            "type": _TYPES.get(error.status, kind),
+            "param": error.param,
+            "code": error.code,
+        }
+    }
+
+
+# By the beginning of a request's path; other APIs add theirs.
+SHAPES: dict[str, ErrorShape] = {}
+
+
+def error_shape(path: str) -> ErrorShape:
+    """How errors of requests to a path are written."""
+    return next((shape for start, shape in SHAPES.items() if path.startswith(start)), openai_shape)
+
+
+def error_response(error: RequestError, path: str) -> Response:
+    """The response to a request to a path."""
+    return JSONResponse(error_shape(path)(error), error.status, headers=error.headers)

@@ -1,0 +1,330 @@
+"""Generates the answers of a request: what the endpoints of all APIs share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from anyio import CapacityLimiter, to_thread
+
+from ggmlkit.engine.completion import Token
+from ggmlkit.engine.result import Usage
+from ggmlkit.errors import CacheFullError, ClosedError, GgmlkitError
+from ggmlkit.server.answer_reader import PLAIN, AnswerReader, Reading
+from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy
+from ggmlkit.text.tool_calls import ToolCall
+
+if TYPE_CHECKING:
+    from ggmlkit.engine.request import Stream
+    from ggmlkit.engine.sampling import SamplingParams
+    from ggmlkit.server.loading import ServedModel
+    from ggmlkit.server.metrics import Metrics
+
+EndReason = Literal["stop", "length", "tool_calls"]
+
+
+class Delta(NamedTuple):
+    """What is new of a choice.
+
+    Attributes:
+        choice: its number; those of the first prompt come first.
+        content: text of the answer.
+        reasoning: text of thoughts.
+        calls: of tools, each whole.
+        token: that was drawn; None for the rest at the end. Its text may be in a later delta.
+    """
+
+    choice: int
+    content: str
+    reasoning: str
+    calls: tuple[ToolCall, ...]
+    token: Token | None
+
+
+class End(NamedTuple):
+    """The end of a choice.
+
+    Attributes:
+        choice: its number.
+        reason: "stop" at the model's end, a stop string or the end of a grammar; "tool_calls" after
+            calls; "length" where no more tokens were asked for, or time or context ended.
+        token: the last one.
+    """
+
+    choice: int
+    reason: EndReason
+    token: Token | None
+
+
+Event = Delta | End
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be generated.
+
+    Attributes:
+        prompts: the token ids of each.
+        params: how tokens are drawn.
+        choices: answers to each prompt.
+        reading: how answers are taken apart.
+        client: who asks, for a fair order.
+        seconds: after which the answers end, or fail where nothing was generated.
+    """
+
+    prompts: Sequence[list[int]]
+    params: SamplingParams
+    choices: int = 1
+    reading: Reading = PLAIN
+    client: str = ""
+    seconds: float | None = None
+
+
+class _Choice:
+    """An answer that is generated."""
+
+    def __init__(self, number: int, prompt: list[int], params: SamplingParams) -> None:
+        self.number, self.prompt, self.params = number, prompt, params
+        self.stream: Stream | None = None
+        self.first: _Choice | None = None  # of the same prompt
+        self.is_begun = asyncio.Event()  # a token was drawn, or none will be
+        self.waiting: asyncio.Task[Any] | None = None  # for a token
+        self.tokens = self.reasoning_tokens = 0
+        self.last_at = time.perf_counter()
+
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+
+
+class Generation:
+    """The answers of one request. Closed, or no longer referred to, it gives its pages back.
+
+    Args:
+        threads: those in which prompts are submitted: a grammar takes time.
+    """
+
+    def __init__(
+        self, served: ServedModel, job: Job, threads: CapacityLimiter, metrics: Metrics
+    ) -> None:
+        self._served, self._job, self._threads, self._metrics = served, job, threads, metrics
+        self._is_expired = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._choices: list[_Choice] = []
+        for prompt in job.prompts:
+            first: _Choice | None = None
+            for place in range(job.choices):
+                number = len(self._choices)
+                choice = _Choice(number, prompt, _seeded(job.params, place))
+                choice.first = first
+                first = first or choice
+                self._choices.append(choice)
+
+    async def start(self) -> None:
+        """Submit the prompts.
+
+        Raises:
+            RequestError: one is too long, or a setting can't be used.
+        """
+        for choice in self._choices:
+            self._check_fits(choice.prompt)
+        if self._job.seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._job.seconds, self.expire)
+        for choice in self._choices:
+            if choice.first is None:
+                await self._submit(choice)
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What comes, of all choices; each ends with an `End`. Leaving it closes the generation.
+
+        Raises:
+            RequestError: the model fails.
+        """
+        try:
+            if len(self._choices) == 1:
+                async for event in self._of(self._choices[0]):
+                    yield event
+            else:
+                async for event in self._of_all():
+                    yield event
+        finally:
+            self.close()
+
+    def expire(self) -> None:
+        """End all answers now, with what there is of them."""
+        self._is_expired = True
+        for choice in self._choices:
+            choice.close()
+            if choice.waiting is not None:
+                choice.waiting.cancel()
+
+    def _has_expired(self) -> bool:
+        return self._is_expired  # which may have changed since it was looked at
+
+    def close(self) -> None:
+        """Give the pages back. Twice is no error."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for choice in self._choices:
+            choice.close()
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens so far; a prompt counts once for all its choices."""
+        firsts = [choice for choice in self._choices if choice.first is None]
+        return Usage(
+            sum(len(choice.prompt) for choice in firsts),
+            sum(choice.stream.stats.cached_tokens for choice in firsts if choice.stream),
+            sum(choice.tokens for choice in self._choices),
+        )
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of thoughts so far."""
+        return sum(choice.reasoning_tokens for choice in self._choices)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Work of the first choice, under llama-server's names."""
+        stream = self._choices[0].stream
+        if stream is None:
+            return {}
+        stats = stream.stats
+        return {
+            "cache_n": stats.cached_tokens,
+            "prompt_n": stats.prompt_tokens,
+            "prompt_ms": round(stats.prompt_seconds * 1e3, 3),
+            "prompt_per_second": round(stats.prompt_tps, 3),
+            "predicted_n": stats.decode_tokens,
+            "predicted_ms": round(stats.decode_seconds * 1e3, 3),
+            "predicted_per_second": round(stats.decode_tps, 3),
+        }
+
+    # ------------------------------------------------------------------ inside
+
+    def _check_fits(self, prompt: list[int]) -> None:
+        model = self._served.model
+        most = min(model.context, model.cache_tokens)
+        if len(prompt) > most:
+            raise bad_request(
+                f"the prompt of {len(prompt)} tokens is longer than the {most} tokens that one "
+                "request may have",
+                code="context_length_exceeded",
+            )
+
+    async def _submit(self, choice: _Choice) -> None:
+        try:
+            choice.stream = await to_thread.run_sync(
+                partial(_submitted, self._served, choice, self._job.client), limiter=self._threads
+            )
+        except GgmlkitError as error:
+            self.close()
+            raise as_request_error(error, self._served.path, self._served.name) from None
+
+    async def _of(self, choice: _Choice) -> AsyncGenerator[Event, None]:
+        """What comes of one choice."""
+        reader = AnswerReader(self._job.reading)
+        number, token = choice.number, None
+        while (found := await self._token(choice)) is not None:
+            token = found
+            content, reasoning, calls = reader.push(token)
+            if reasoning:
+                choice.reasoning_tokens += 1
+            yield Delta(number, content, reasoning, calls, token)
+            if reader.is_full:
+                choice.close()
+                break
+        if self._has_expired() and not any(each.tokens for each in self._choices):
+            raise busy(503, "no token came in the time that an answer may take", "timeout")
+        rest = reader.flush()
+        if any(rest):
+            yield Delta(number, *rest, None)
+        reason: EndReason = (token.finish_reason if token else None) or "length"
+        yield End(number, "tool_calls" if reader.calls else reason, token)
+
+    async def _token(self, choice: _Choice) -> Token | None:
+        """The next token; None at the end."""
+        stream = choice.stream
+        if stream is None or self._is_expired:
+            return None
+        choice.waiting = task = asyncio.current_task()
+        try:
+            token = await stream.__anext__()
+        except StopAsyncIteration:
+            return None
+        except asyncio.CancelledError:
+            if not self._has_expired():
+                raise
+            _uncancel(task)
+            return None
+        except GgmlkitError as error:
+            if isinstance(error, CacheFullError) and choice.tokens:
+                return None  # which ends it as a full context does
+            raise self._failed(error) from None
+        finally:
+            choice.waiting = None
+        now = time.perf_counter()
+        self._metrics.token(now - choice.last_at, is_first=not choice.tokens)
+        choice.last_at = now
+        choice.tokens += 1
+        return token
+
+    def _failed(self, error: GgmlkitError) -> RequestError:
+        if isinstance(error, (CacheFullError, ClosedError)):
+            return as_request_error(error)
+        message = str(error).replace(self._served.path, self._served.name)
+        return RequestError(500, message, code="generation_failed")
+
+    async def _of_all(self) -> AsyncGenerator[Event, None]:
+        """What comes of several choices, as it comes."""
+        queue: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+        tasks = [asyncio.create_task(self._pump(choice, queue)) for choice in self._choices]
+        try:
+            left = len(tasks)
+            while left:
+                found = await queue.get()
+                if isinstance(found, BaseException):
+                    raise found
+                left -= isinstance(found, End)
+                yield found
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _pump(self, choice: _Choice, queue: asyncio.Queue[Event | BaseException]) -> None:
+        try:
+            if choice.first is not None:  # whose computed prompt is then in the cache
+                await choice.first.is_begun.wait()
+                if not self._is_expired:
+                    await self._submit(choice)
+            async for event in self._of(choice):
+                choice.is_begun.set()
+                queue.put_nowait(event)
+        except Exception as error:
+            queue.put_nowait(error)
+
+
+def _uncancel(task: asyncio.Task[Any] | None) -> None:
+    """Take a cancellation of a task back; before Python 3.11 nobody counts them."""
+    uncancel = getattr(task, "uncancel", None)
+    if uncancel is not None:
+        uncancel()
+
+
+def _submitted(served: ServedModel, choice: _Choice, client: str) -> Stream:
+    """The stream of a choice."""
+    del client  # the scheduler serves in the order of arrival
+    return served.scheduler.submit(choice.prompt, choice.params, adapter=served.adapter)
+
+
+def _seeded(params: SamplingParams, place: int) -> SamplingParams:
+    """The params of a prompt's choice: each draws with a seed of its own."""
+    if not place or params.seed is None:
+        return params
+    return replace(params, seed=params.seed + place)

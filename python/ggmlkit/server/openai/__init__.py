@@ -1,0 +1,1 @@
+"""The API of OpenAI: its shapes, and its endpoints."""

@@ -1,0 +1,141 @@
+"""What the endpoints of all APIs share: settings, models, admission, threads, metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+
+from ggmlkit.server.admission import Admission
+from ggmlkit.server.bodies import json_body
+from ggmlkit.server.generating import Generation, Job
+from ggmlkit.server.keys import client_of
+from ggmlkit.server.logs import note
+from ggmlkit.server.metrics import Metrics, Now
+from ggmlkit.server.validation import Body, validated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ggmlkit.server.loading import ServedModel
+    from ggmlkit.server.models import Models
+    from ggmlkit.server.settings import ServerSettings
+
+T = TypeVar("T")
+
+
+class Serving:
+    """A server's parts; ``serving_of(request)`` gives them to an endpoint.
+
+    Attributes:
+        settings: what the server was told.
+        models: by name.
+        admission: which answers may begin.
+        metrics: what is counted.
+        threads: for prompts, whose templates and tokenization take a moment.
+        grammar_threads: for prompts with a grammar, each of which may take seconds.
+        parsers: for large bodies.
+        embedders: for vectors of texts.
+        started_at: seconds since 1970.
+    """
+
+    def __init__(self, settings: ServerSettings, models: Models) -> None:
+        self.settings, self.models = settings, models
+        self.admission = Admission(settings.engine.parallel, settings.limits.waiting)
+        self.metrics = Metrics()
+        self.metrics.registry.register(Now(self._gauges))
+        self.threads = CapacityLimiter(4)
+        self.grammar_threads = CapacityLimiter(2)
+        self.parsers = CapacityLimiter(2)
+        self.embedders = CapacityLimiter(1)
+        self.started_at = int(time.time())
+        self._generations: WeakSet[Generation] = WeakSet()
+
+    async def body(self, request: Request, model: type[Body]) -> Body:
+        """The body of a request; raises RequestError if it is not as the model has it."""
+        return validated(model, await self.json(request))
+
+    async def json(self, request: Request) -> dict[str, Any]:
+        """The JSON object of a request; raises RequestError as :func:`json_body` does."""
+        return await json_body(request, self.settings.limits, self.parsers)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """The result of work that may take a moment."""
+        return await to_thread.run_sync(work, limiter=self.threads)
+
+    @asynccontextmanager
+    async def admitted(
+        self, request: Request, name: str | None, answers: int = 1
+    ) -> AsyncIterator[ServedModel]:
+        """A model that stays loaded for the block, with room for some answers.
+
+        Raises:
+            RequestError: there is no such model, or no room.
+        """
+        source = self.models.source(name)
+        note(request.scope, model=source.name)
+        with self.admission.admitted(source.name, answers):
+            async with self.models.using(source.name) as served:
+                yield served
+
+    @asynccontextmanager
+    async def generation(
+        self, request: Request, served: ServedModel, job: Job
+    ) -> AsyncIterator[Generation]:
+        """The answers of a job, submitted; closed and counted at the end of the block.
+
+        Raises:
+            RequestError: a prompt is too long, or a setting can't be used.
+        """
+        threads = self.threads if job.params.wanted_grammar() is None else self.grammar_threads
+        generation = Generation(served, job, threads, self.metrics)
+        self._generations.add(generation)
+        try:
+            await generation.start()
+            yield generation
+        finally:
+            generation.close()
+            usage = generation.usage
+            self.metrics.used(usage)
+            note(
+                request.scope,
+                prompt_tokens=usage.prompt_tokens,
+                cached_tokens=usage.cached_tokens,
+                tokens=usage.completion_tokens,
+            )
+
+    def most_tokens(self, asked: int | None) -> int | None:
+        """Tokens of an answer for which a request asks for so many; None for any number."""
+        bounds = [each for each in (asked, self.settings.limits.max_tokens) if each is not None]
+        return min(bounds, default=None)
+
+    def client(self, request: Request) -> str:
+        """Who sends a request."""
+        return client_of(request)
+
+    def expire_all(self) -> None:
+        """End all answers now, with what there is of them."""
+        for generation in list(self._generations):
+            generation.expire()
+
+    def _gauges(self) -> Iterable[tuple[str, str, dict[str, float]]]:
+        served = self.models.served
+        waiting = {each.name: float(self.admission.waiting(each.name)) for each in served}
+        running = {each.name: float(each.running) for each in served}
+        used = {
+            each.name: 1 - each.model.free_cache_tokens / each.model.cache_tokens for each in served
+        }
+        yield "batch_size", "Answers that are generated now.", running
+        yield "waiting", "Answers that wait for their turn.", waiting
+        yield "cache_used_ratio", "Share of the cache that answers hold.", used
+
+
+def serving_of(request: Request) -> Serving:
+    """The parts of the server that got a request."""
+    found: Serving = request.app.state.serving
+    return found

@@ -1,0 +1,114 @@
+"""Server-sent events: an answer in parts, as it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ggmlkit.server.disconnects import until_gone
+from ggmlkit.server.errors import RequestError, internal_error, openai_shape
+
+LOG = logging.getLogger("ggmlkit.server")
+
+_QUIET_SECONDS: Final = 15.0  # after which a comment keeps proxies from closing the connection
+_COMMENT: Final = b": waiting\n\n"
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+as_json = _JSON.encode
+DONE: Final = b"data: [DONE]\n\n"
+
+
+def event(value: Mapping[str, Any], name: str | None = None) -> bytes:
+    """An event of a JSON value, with a name where an API has them."""
+    head = f"event: {name}\ndata: " if name else "data: "
+    return f"{head}{as_json(value)}\n\n".encode()
+
+
+def openai_error(error: RequestError) -> bytes:
+    """An event that says what failed, as OpenAI's clients read it."""
+    return event(openai_shape(error))
+
+
+class EventStream(Response):
+    """A response of events, each sent as soon as it is there.
+
+    Events that are there at the same time go out in one write. Where the client goes away, the
+    source is cancelled at once; where it reads slowly, what is written waits for it.
+
+    Args:
+        source: encoded events. It is closed in any case.
+        resources: what the source uses; given back at the end.
+        error: encodes an error, which then is the last event.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        source: AsyncGenerator[bytes, None],
+        resources: AsyncExitStack,
+        error: Callable[[RequestError], bytes] = openai_error,
+    ) -> None:
+        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._source, self._resources, self._error = source, resources, error
+        self._parts: list[bytes] = []
+        self._changed = asyncio.Event()
+        self._is_quiet = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        del scope
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        tasks = [
+            asyncio.create_task(each)
+            for each in (self._read(), self._write(send), until_gone(receive), self._ping())
+        ]
+        _, writing, gone, _ = tasks
+        try:
+            await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._resources.aclose()
+
+    async def _read(self) -> None:
+        try:
+            async with aclosing(self._source) as source:
+                async for part in source:
+                    self._parts.append(part)
+                    self._changed.set()
+        except RequestError as error:
+            self._parts.append(self._error(error))
+        except Exception:
+            LOG.exception("a stream failed")
+            self._parts.append(self._error(internal_error()))
+        self._parts.append(b"")  # the end
+        self._changed.set()
+
+    async def _write(self, send: Send) -> None:
+        """Send what is there until the end."""
+        more = True
+        while more:
+            await self._changed.wait()
+            self._changed.clear()
+            parts, self._parts = self._parts, []
+            self._is_quiet = False
+            more = bool(parts[-1])
+            await send({"type": "http.response.body", "body": b"".join(parts), "more_body": more})
+
+    async def _ping(self) -> None:
+        while True:
+            self._is_quiet = True
+            await asyncio.sleep(_QUIET_SECONDS)
+            if self._is_quiet:
+                self._parts.append(_COMMENT)
+                self._changed.set()

@@ -1,0 +1,51 @@
+"""Checks bodies of requests against their pydantic models; faults become errors of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ggmlkit.server.errors import RequestError, bad_request
+
+Body = TypeVar("Body", bound=BaseModel)
+_LONGEST: Final = 200
+
+
+def validated(model: type[Body], body: dict[str, Any]) -> Body:
+    """The body as a model of pydantic.
+
+    Raises:
+        RequestError: a field is missing, of a wrong type or out of range; it names the field.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _refused(error) from None
+    except RecursionError:
+        raise bad_request("the body is nested too deeply") from None
+
+
+def _refused(error: ValidationError) -> RequestError:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    fault = max(faults, key=lambda each: len(each["loc"]))  # of a union, the one that went furthest
+    first = faults[0]
+    if first["loc"][:1] != fault["loc"][:1]:
+        fault = first
+    place = field_name(fault["loc"])
+    kind = "missing_required_parameter" if fault["type"] == "missing" else "invalid_value"
+    said = fault["msg"].removeprefix("Value error, ")
+    message = f"{place or 'the body'}: {said[:1].lower()}{said[1:]}"
+    return bad_request(message[:_LONGEST], place or None, kind)
+
+
+def field_name(place: Sequence[int | str]) -> str:
+    """A place in a body, such as ``messages[0].role``, without the names of a union's cases."""
+    text = ""
+    for part in place:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part.isidentifier() and part not in ("str", "int", "float", "bool"):
+            text += f".{part}" if text else part
+    return text[:_LONGEST]

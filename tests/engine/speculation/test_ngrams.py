@@ -1,0 +1,48 @@
+"""What followed the last tokens where they occurred before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ggmlkit.engine.speculation.ngrams import Ngrams
+
+
+@pytest.mark.parametrize(
+    ("ids", "text", "expected"),
+    [
+        ([1, 2, 3, 4, 5], [1, 2, 3], (3, [4, 5, 4, 5])),
+        ([1, 2, 3, 4, 5], [9, 1, 2, 3], (3, [4, 5, 4, 5])),
+        ([1, 2, 3, 4, 5], [2, 3], (0, [])),  # too short
+        ([1, 2, 3], [1, 2, 3], (0, [])),  # nothing follows
+        ([], [1, 2, 3], (0, [])),
+        # The longest match counts, then the latest.
+        ([8, 1, 2, 3, 4, 9, 1, 2, 3, 5, 0, 0], [8, 1, 2, 3], (4, [4, 9, 1, 2])),
+        ([1, 2, 3, 4, 9, 1, 2, 3, 5, 6, 7, 8], [1, 2, 3], (3, [5, 6, 7, 8])),
+        ([7, 7, 7, 7], [7, 7, 7], (3, [7, 7, 7, 7])),
+    ],
+)
+def test_followers(ids: list[int], text: list[int], expected: tuple[int, list[int]]) -> None:
+    assert Ngrams(ids).followers(text, 4) == expected
+
+
+def test_pieces_give_what_the_whole_gives() -> None:
+    random = np.random.default_rng(3)
+    ids = random.integers(0, 4, 300).tolist()
+    pieces = Ngrams()
+    for begin in range(0, 300, 7):
+        pieces.extend(ids[begin : begin + 7])
+    for end in range(3, 300):
+        assert pieces.followers(ids[:end], 5) == Ngrams(ids).followers(ids[:end], 5)
+
+
+def test_what_follows_is_what_followed() -> None:
+    random = np.random.default_rng(4)
+    ids = random.integers(0, 5, 400).tolist()
+    found = Ngrams(ids)
+    for end in range(10, 390):
+        length, after = found.followers(ids[:end], 3)
+        assert length >= 3
+        tail = ids[end - length : end]
+        places = [at for at in range(length, 398) if ids[at - length : at] == tail]
+        assert after in [ids[at : at + 3] for at in places]
