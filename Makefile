@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench sanitize fuzz peers docs pages wheel clean
+.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers docs pages wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -25,6 +25,7 @@ help:
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
+	@echo "make soak      the server under 10,000 requests of 64 clients: SOAK_ARGS=\"--hours 2\""
 	@echo "make fuzz      damaged files, 20 seconds of each kind: FUZZ_ARGS=\"--target gguf --seconds 600\""
 	@echo "make wheel     build a wheel into dist/"
 	@echo "make clean     remove build, dist, wheelhouse and .venv"
@@ -136,6 +137,10 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench: build $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+# 10,000 requests of 64 clients; SOAK_ARGS="--hours 2 --record benchmarks/soak.json".
+soak: build
+	$(BIN)/python benchmarks/soak.py $(SOAK_ARGS)
 
 $(VENV)/.peers: $(VENV)/.dev
 	$(PIP) install --group peers
