@@ -107,10 +107,10 @@ def add_decoder(to: Arguments) -> None:
         "than a quarter, with much more error. Default: f16.",
     )
     for names, what in (
-        (("-ctk", "--cache-type-k"), "keys"),
-        (("-ctv", "--cache-type-v"), "values, which q4_0 harms less"),
+        (("-ctk", "--cache-type-k"), "keys alone"),
+        (("-ctv", "--cache-type-v"), "values alone, which q4_0 harms less"),
     ):
-        add_choice(to, *names, choices=_KV_TYPES, help=f"The same, of {what}.")
+        add_choice(to, *names, choices=_KV_TYPES, help=f"Type of cached {what}.")
     add_choice(
         to,
         "--activation-bits",
