@@ -38,7 +38,7 @@ def test_thread_count_does_not_change_a_single_bit() -> None:
 # The differences of rounding itself, in standard deviations, and bytes of 64 elements.
 ROUNDING = {
     "q8_0": (as_q8_0, as_q8_0, 0.04, 68),
-    "q8_0/q4_0": (as_q8_0, as_q4_0, 0.4, 52),
+    "q8_0/q4_0": (as_q8_0, as_q4_0, 0.25, 52),
     "q4_0": (as_q4_0, as_q4_0, 0.5, 36),
 }
 
@@ -54,7 +54,6 @@ def test_a_rounded_cache_equals_the_oracle_that_rounds_and_is_smaller(kv_type: s
     small, large = (Llama(model, kv_type=kind, context=4096) for kind in (kv_type, "f16"))
     got = small.logits(tokens)
     large.logits(tokens)
-    print(rms(exact - rounding) / exact.std(), rms(got - rounding) / rms(exact - rounding))
     assert rms(exact - rounding) < largest * exact.std()
     assert rms(got - rounding) < 0.35 * rms(exact - rounding)
     pages = -(-len(tokens) // 64)  # memory is taken as it is used
