@@ -23,6 +23,7 @@ import engine
 import fuzzing
 import ggmlkit
 import growth
+import kv_types
 import machine
 import memory
 import nested_scales
@@ -46,8 +47,8 @@ from shapes import SHAPES
 _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
-    memory, quality, processes, tokenizing, conversion, speed, engine, speculation, serving,
-    nested_scales, products, growth,
+    memory, quality, processes, tokenizing, conversion, speed, engine, kv_types, speculation,
+    serving, nested_scales, products, growth,
 )  # fmt: skip
 
 

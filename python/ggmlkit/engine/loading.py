@@ -12,6 +12,7 @@ from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import ROPE_TENSORS
 from ggmlkit.engine.config import model_config
 from ggmlkit.engine.fused_tensors import unfused
+from ggmlkit.engine.kv_types import KvTypes
 from ggmlkit.errors import ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf_view import as_gguf
@@ -106,7 +107,7 @@ def new_engine(
     weights: _core.ModelWeights,
     context: int,
     positions: int,
-    kv_type: str,
+    kv_types: KvTypes,
     activation_bits: int,
     prefix_cache: bool,
     batch_invariant: bool,
@@ -114,8 +115,9 @@ def new_engine(
     """Room for sequences of ``context`` tokens, ``positions`` tokens together."""
     try:
         return _core.Engine(
-            weights, context, positions, kv_type, activation_bits, prefix_cache, batch_invariant
-        )
+            weights, context, positions, kv_types.keys, kv_types.values, activation_bits,
+            prefix_cache, batch_invariant,
+        )  # fmt: skip
     except ValueError as error:
         raise ModelError(str(error)) from error
     except MemoryError as error:

@@ -13,6 +13,7 @@ from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.closing import Closing
 from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.constraint import constraint_of
+from ggmlkit.engine.kv_types import KvTypes
 from ggmlkit.engine.loading import gguf_view, naming
 from ggmlkit.engine.model import DEFAULT_CONTEXT, Model
 from ggmlkit.engine.sampling import DRY_SEQUENCE_BREAKERS, SamplingParams
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
 
 # Bytes of 32 cached numbers.
-_BYTES_OF_32: Final = {"f16": 64, "q8_0": 34}
+_BYTES_OF_32: Final = {"f16": 64, "q8_0": 34, "q4_0": 18}
 _CACHE_SHARE: Final = 4  # of the free memory, the part that a cache of no given size may take
 
 
@@ -165,7 +166,8 @@ def _cache_tokens(config: Hparams, engine: EngineSettings) -> int:
     free = available_bytes()
     if free is None:
         return one * engine.parallel
-    numbers = 2 * config.layers * config.kv_heads * config.head_dim
-    token = numbers * _BYTES_OF_32.get(engine.kv_type, 64) // 32
+    types = KvTypes.named(engine.kv_type)
+    bytes_of_32 = _BYTES_OF_32[types.keys] + _BYTES_OF_32[types.values]
+    token = config.layers * config.kv_heads * config.head_dim * bytes_of_32 // 32
     most = free // _CACHE_SHARE // max(1, token) // page * page
     return max(one, min(one * engine.parallel, most))
