@@ -15,6 +15,7 @@ from ggmlkit.server.sse import as_json
 from ggmlkit.server.store.records import Record
 
 LOG = logging.getLogger("ggmlkit.server")
+_BODIES: Final = 8  # as large as these together a conversation may be that is gone on from
 _AT_ONCE: Final = 64 << 10  # bytes that are parsed in the event loop; more in a thread
 
 
@@ -87,7 +88,7 @@ async def items_before(serving: Serving, id: str | None, owner: str) -> list[dic
     """
     if id is None:
         return []
-    most = serving.settings.limits.body_bytes * 2
+    most = serving.settings.limits.body_bytes * _BODIES
     records = await serving.responses.chain(id, owner, most)
     if not records or records[-1].id != id:
         raise bad_request(
