@@ -17,6 +17,7 @@ import pytest
 
 from ggmlkit.errors import FormatError
 from ggmlkit.server.settings import StoreSettings
+from ggmlkit.server.store import in_file
 from ggmlkit.server.store.in_file import FileStore
 from ggmlkit.server.store.opening import opened
 from ggmlkit.server.store.records import OVERHEAD, Record, Room, Store
@@ -27,6 +28,7 @@ LARGE = Room(100, FOREVER)
 ENDLESS = """\
 import asyncio, sys
 from pathlib import Path
+from ggmlkit.server.store import in_file
 from ggmlkit.server.store.in_file import FileStore
 from ggmlkit.server.store.records import Record, Room
 async def main():
@@ -166,11 +168,12 @@ def test_what_is_deleted_is_not_in_the_file(tmp_path: Path) -> None:
 def test_the_event_loop_does_not_wait_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_free = threading.Event()
+    is_begun, is_free = threading.Event(), threading.Event()
     inserted: list[str] = []
     insert = FileStore._insert
 
     def slowly(self: FileStore, each: Record) -> Any:
+        is_begun.set()
         assert is_free.wait(10)
         inserted.append(each.id)
         return insert(self, each)
@@ -180,8 +183,8 @@ def test_the_event_loop_does_not_wait_for_the_disk(
     async def work() -> None:
         async with open_store(tmp_path / "store.db") as store:
             putting = asyncio.create_task(store.put(record("1")))
-            for _ in range(10):
-                await asyncio.sleep(0)
+            while not is_begun.is_set():
+                await asyncio.sleep(0.001)
             putting.cancel()  # its client went away
             is_free.set()
             with pytest.raises(asyncio.CancelledError):
@@ -204,7 +207,8 @@ def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_file, "_LOCKED_SECONDS", 0)
     room = Room(1, FOREVER)
     text = tmp_path / "text"
     text.write_text("no database, but some text that is long enough" * 10)

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _APPLICATION: Final = 0x67_6D_6C_72  # "gmlr", which tells these files from others
 _VERSION: Final = 1
+_LOCKED_SECONDS = 1.0  # to wait for a server that ends
 _WAL_BYTES: Final = 32 << 20  # that the file beside this one keeps
 _AT_ONCE: Final = 64  # records that are looked at together to make room
 _TABLE: Final = """
@@ -92,14 +93,13 @@ class FileStore:
             self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """The result of some work in the store's thread; a transaction is never left half done."""
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        return await asyncio.shield(running)
+        """The result of some work in the store's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     # ------------------------------------------------------------------ in the thread
 
     def _open(self) -> None:
-        self._database = sqlite3.connect(self._path, timeout=1, isolation_level=None)
+        self._database = sqlite3.connect(self._path, timeout=_LOCKED_SECONDS, isolation_level=None)
         try:
             self._prepare()
         except BaseException:
