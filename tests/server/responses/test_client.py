@@ -189,7 +189,11 @@ class Person(BaseModel):
 
 def test_structured_answers(client: openai.OpenAI) -> None:
     found = client.responses.parse(
-        model="tiny", input="hi", text_format=Person, max_output_tokens=200
+        model="tiny",
+        input="hi",
+        text_format=Person,
+        max_output_tokens=200,
+        extra_body={"seed": 1},
     )
     assert found.output_parsed is not None
     assert found.output_parsed.name in ("Ann", "Bob")

@@ -16,7 +16,7 @@ PATH = "/v1/responses"
 
 
 def made(server: RunningServer, key: str = "one", **fields: Any) -> dict[str, Any]:
-    body = {"input": "hi", "max_output_tokens": 2, **fields}
+    body = {"input": "hi", "max_output_tokens": 2, "temperature": 0, **fields}
     response = server.post(PATH, body, headers={"Authorization": f"Bearer {key}"})
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
