@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers docs pages schemas wheel clean
+.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers clients docs pages schemas wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -22,6 +22,7 @@ help:
 	@echo "make format    rewrite the sources so that make lint passes"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
+	@echo "make clients   tests of the server with the client libraries of its APIs, which it installs"
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make schemas   documents of 400 public JSON Schemas, by a real model (half an hour)"
 	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
@@ -155,6 +156,19 @@ $(VENV)/.peers: $(VENV)/.dev
 # Builds llama.cpp from its source release into build/peers (some minutes, the first time).
 peers: build $(VENV)/.peers
 	$(BIN)/python benchmarks/peer_tests.py $(PEERS_ARGS)
+
+# The clients are in an environment of their own, as they ask for versions of their own.
+CLIENTS := build/clients
+
+$(CLIENTS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check -q install --upgrade "pip>=25.1"
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check -q install --group clients
+	touch $@
+
+clients: build $(CLIENTS)/.installed
+	GGMLKIT_PYTHON="$(CURDIR)/$(BIN)/python" $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini \
+		tests/clients $(CLIENTS_ARGS)
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

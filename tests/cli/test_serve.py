@@ -154,6 +154,31 @@ def test_an_address_in_use_is_said(chat_gguf: Path) -> None:
         assert said == f"ggmlkit: 127.0.0.1:{port}: Address already in use\n"
 
 
+def test_responses_outlive_a_server_that_is_killed(chat_gguf: Path, tmp_path: Path) -> None:
+    words = ["-m", chat_gguf, "-c", "512", "--store", tmp_path / "store.db"]
+    body: dict[str, Any] = {"input": "hi", "max_output_tokens": 2}
+    with serving(*words) as (process, url):
+        is_ready(url)
+        first = httpx.post(f"{url}/v1/responses", json=body, timeout=20)
+        process.kill()
+        process.wait()
+    with serving(*words) as (_, url):
+        is_ready(url)
+        again = httpx.get(f"{url}/v1/responses/{first.json()['id']}")
+        assert again.text == first.text
+        body["previous_response_id"] = first.json()["id"]
+        assert httpx.post(f"{url}/v1/responses", json=body, timeout=20).status_code == 200
+
+
+def test_where_responses_are_kept(chat_gguf: Path) -> None:
+    assert settings("-m", "a").store.path is None
+    found = settings("-m", "a", "--store", "b.db", "--store-size", "2G").store
+    assert (found.path, found.size) == ("b.db", 2 * 10**9)
+    said = ggmlkit("serve", "-m", chat_gguf, "--store", chat_gguf, code=1).stderr
+    assert "no file of stored responses" in said
+    assert "Traceback" not in said
+
+
 def test_a_library_that_is_missing_is_named(chat_gguf: Path) -> None:
     code = (
         "import sys\n"

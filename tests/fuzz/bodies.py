@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ggmlkit as gk
+from ggmlkit.server.anthropic.conversation import conversation
+from ggmlkit.server.anthropic.shapes import MessageBody
 from ggmlkit.server.bodies import parsed
 from ggmlkit.server.errors import RequestError
 from ggmlkit.server.openai.shapes import ChatBody, CompletionBody, EmbeddingBody
 from ggmlkit.server.prompts import plain_message
+from ggmlkit.server.responses.items import messages_of, plain_items
+from ggmlkit.server.responses.shapes import ResponseBody
 from ggmlkit.server.sampling_fields import sampling_params, settings_of
 from ggmlkit.server.tool_grammar import rebased
 from ggmlkit.server.validation import validated
@@ -40,9 +46,51 @@ _BODY = {
 }
 
 
-def write_body(path: Path) -> None:
-    """A body with many fields."""
-    path.write_text(json.dumps(_BODY))
+_USE = {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}
+_RESULT = {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "b"}]}
+_MESSAGES_BODY = {
+    "max_tokens": 4,
+    "system": [{"type": "text", "text": "a"}],
+    "messages": [
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "t"}, _USE]},
+        {"role": "user", "content": [_RESULT, {"type": "text", "text": "d"}]},
+    ],
+    "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+    "tool_choice": {"type": "tool", "name": "f"},
+    "thinking": {"type": "enabled", "budget_tokens": 1024},
+    "output_config": {"format": {"type": "json_schema", "schema": {}}},
+}
+_RESPONSES_BODY = {
+    "input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "t"}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "b"},
+    ],
+    "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+    "tool_choice": {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "f"}],
+    },
+    "text": {"format": {"type": "json_schema", "name": "n", "schema": {}}},
+    "metadata": {"a": "b"},
+}
+
+
+def _writer(body: dict[str, Any]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_text(json.dumps(body))
+
+    return write
+
+
+# What writes a body with many fields, of each API.
+KINDS = {
+    "request-body": _writer(_BODY),
+    "messages-body": _writer(_MESSAGES_BODY),
+    "responses-body": _writer(_RESPONSES_BODY),
+}
 
 
 @cache
@@ -57,13 +105,17 @@ def read_body(path: Path) -> None:
         body = parsed(path.read_bytes())
     except RequestError:
         return
-    for shape in (ChatBody, CompletionBody, EmbeddingBody):
+    for shape in (ChatBody, CompletionBody, EmbeddingBody, MessageBody, ResponseBody):
         with suppress(RequestError):
             found = validated(shape, body)
-            if isinstance(found, (ChatBody, CompletionBody)):
+            if not isinstance(found, EmbeddingBody):
                 sampling_params(settings_of(found, _tokenizer()))
             if isinstance(found, ChatBody):
                 for message in found.messages:
                     plain_message(message.model_dump(exclude_unset=True))
                 for tool in found.tools or ():
                     rebased(tool.function.parameters or {}, "#/x")
+            if isinstance(found, MessageBody):
+                conversation(found, {})
+            if isinstance(found, ResponseBody):
+                messages_of(plain_items(found.input))

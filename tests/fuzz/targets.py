@@ -339,8 +339,11 @@ TARGETS = {
                damaged_json),
         Target("adapter_model", "adapter_model.safetensors", checkpoints.peft_folder, run_adapter,
                damaged_header),
-        Target("request-body", "b.json", _file("b.json", bodies.write_body), bodies.read_body,
-               damaged_json, named=False),
+        *(
+            Target(name, "b.json", _file("b.json", write), bodies.read_body, damaged_json,
+                   named=False)
+            for name, write in bodies.KINDS.items()
+        ),
         Target("llama", "m.gguf", _file("m.gguf", seeds.model), run_model),
     )
 }  # fmt: skip

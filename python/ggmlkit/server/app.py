@@ -18,12 +18,14 @@ from starlette.responses import JSONResponse, Response
 
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
+from ggmlkit.server.anthropic import messages
 from ggmlkit.server.endpoints import Endpoint
 from ggmlkit.server.errors import RequestError, error_response, internal_error
 from ggmlkit.server.logs import RequestLog
 from ggmlkit.server.models import Models
 from ggmlkit.server.openai import chat, completions, embeddings, models
 from ggmlkit.server.openapi import document
+from ggmlkit.server.responses import create, kept
 from ggmlkit.server.serving import Serving
 from ggmlkit.server.settings import ServerSettings
 from ggmlkit.server.tracing import Tracing
@@ -40,6 +42,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
     *embeddings.ENDPOINTS,
+    *messages.ENDPOINTS,
+    *create.ENDPOINTS,
+    *kept.ENDPOINTS,
 )
 _OTHER_STATUS: Final = {404: "there is no such endpoint", 405: "this endpoint has other methods"}
 
@@ -77,6 +82,7 @@ def create_app(
             await serving.models.close()
             if tracing is not None:
                 await serving.in_thread(tracing.shutdown)
+            await serving.responses.close()
 
     middleware = [Middleware(RequestLog, count=serving.metrics.request)]
     if tracing is not None:

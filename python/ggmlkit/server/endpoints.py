@@ -40,6 +40,8 @@ class Endpoint:
         answer: of the response, None if it is not JSON of one shape.
         streams: whether it can answer with server-sent events.
         is_open: whether it serves without a key.
+        error: the shape of its errors, None for that of OpenAI's API.
+        query: the parameters behind the path's question mark, None without them.
     """
 
     method: str
@@ -50,6 +52,8 @@ class Endpoint:
     answer: type[BaseModel] | None = None
     streams: bool = False
     is_open: bool = False
+    error: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
 
     def route(self) -> Route:
         """It as starlette takes it."""

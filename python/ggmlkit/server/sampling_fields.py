@@ -144,13 +144,17 @@ def sampling_params(settings: Mapping[str, Any]) -> SamplingParams:
         raise bad_request(str(error), name if name in settings else None) from None
 
 
-def stops_of(stop: str | Iterable[str] | None) -> tuple[str, ...]:
-    """The strings that an answer ends before; empty ones are left out."""
+def stops_of(stop: str | Iterable[str] | None, name: str = "stop") -> tuple[str, ...]:
+    """The strings that an answer ends before; empty ones are left out.
+
+    Args:
+        name: of the field, for errors.
+    """
     given = (stop,) if isinstance(stop, str) else tuple(stop or ())
     found = tuple(text for text in given if text)
     if len(found) > MOST_STOPS or sum(map(len, found)) > _LONGEST_STOPS:
         raise bad_request(
-            f"stop may have {MOST_STOPS} strings, of {_LONGEST_STOPS} characters together", "stop"
+            f"{name} may have {MOST_STOPS} strings, of {_LONGEST_STOPS} characters together", name
         )
     return found
 

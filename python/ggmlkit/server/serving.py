@@ -17,6 +17,7 @@ from ggmlkit.server.generating import Generation, Job
 from ggmlkit.server.keys import client_of
 from ggmlkit.server.logs import note
 from ggmlkit.server.metrics import Metrics, Now
+from ggmlkit.server.store.opening import opened
 from ggmlkit.server.validation import Body, validated
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Serving:
         grammar_threads: for prompts with a grammar, each of which may take seconds.
         parsers: for large bodies.
         embedders: for vectors of texts.
+        responses: that are kept for later requests.
         started_at: seconds since 1970.
     """
 
@@ -53,6 +55,7 @@ class Serving:
         self.grammar_threads = CapacityLimiter(2)
         self.parsers = CapacityLimiter(2)
         self.embedders = CapacityLimiter(1)
+        self.responses = opened(settings.store)
         self.started_at = int(time.time())
         self._generations: WeakSet[Generation] = WeakSet()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MAX_BODY_BYTES = 8 << 20
+STORE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class StoreSettings:
+    """Where responses are kept for later requests. Where there are more, the oldest goes first.
+
+    Attributes:
+        path: of a file of SQLite; None for memory.
+        count: responses at most.
+        size: bytes of them all at most.
+    """
+
+    path: str | None = None
+    count: int = 100_000
+    size: int = STORE_BYTES
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """What a server serves, to whom, and how much of it.
 
@@ -99,6 +115,7 @@ class ServerSettings:
         pooling: how an embedding is made of a text's tokens.
         engine: how models are computed.
         limits: what requests may take.
+        store: where responses are kept.
     """
 
     models: tuple[ModelSource, ...]
@@ -113,3 +130,4 @@ class ServerSettings:
     pooling: Literal["mean", "last"] = "mean"
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)
+    store: StoreSettings = field(default_factory=StoreSettings)

@@ -53,6 +53,7 @@ class EventStream(Response):
         source: encoded events. It is closed in any case.
         resources: what the source uses; given back at the end.
         error: encodes an error, which then is the last event.
+        waiting: what is sent where no event comes for a while.
     """
 
     media_type = "text/event-stream"
@@ -62,10 +63,12 @@ class EventStream(Response):
         source: AsyncGenerator[bytes, None],
         resources: AsyncExitStack,
         error: Callable[[RequestError], bytes] = openai_error,
+        waiting: bytes = _COMMENT,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._source, self._resources, self._error = source, resources, error
+        self._waiting = waiting
         self._parts: list[bytes] = []
         self._changed = asyncio.Event()
         self._is_quiet = False
@@ -117,5 +120,10 @@ class EventStream(Response):
             self._is_quiet = True
             await asyncio.sleep(_QUIET_SECONDS)
             if self._is_quiet:
-                self._parts.append(_COMMENT)
+                self._parts.append(self._waiting)
                 self._changed.set()
+
+
+def json_response(value: Mapping[str, Any]) -> Response:
+    """A response of JSON."""
+    return Response(as_json(value).encode(), media_type="application/json")

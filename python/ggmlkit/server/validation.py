@@ -11,6 +11,7 @@ from ggmlkit.server.errors import RequestError, bad_request
 
 Body = TypeVar("Body", bound=BaseModel)
 _LONGEST: Final = 200
+_CASES: Final = ("str", "int", "float", "bool")  # of unions; others are names of classes
 
 
 def validated(model: type[Body], body: dict[str, Any]) -> Body:
@@ -46,6 +47,6 @@ def field_name(place: Sequence[int | str]) -> str:
     for part in place:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.isidentifier() and part not in ("str", "int", "float", "bool"):
+        elif part.isidentifier() and part not in _CASES and not part[0].isupper():
             text += f".{part}" if text else part
     return text[:_LONGEST]

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_network(parser.add_argument_group("network"))
     _add_limits(parser.add_argument_group("limits"))
+    _add_store(parser.add_argument_group("responses"))
     _add_text(parser.add_argument_group("text"))
     _add_traces(parser.add_argument_group("telemetry"))
     model = parser.add_argument_group("model")
@@ -162,6 +163,24 @@ def _add_traces(to: options.Arguments) -> None:
     )
 
 
+def _add_store(to: options.Arguments) -> None:
+    to.add_argument(
+        "--store",
+        type=values.path,
+        metavar="FILE",
+        help="Keep the responses of /v1/responses in this file of SQLite, which is made if it is "
+        "not there. Default: in memory, until the server ends.",
+    )
+    to.add_argument(
+        "--store-size",
+        type=values.size,
+        default="256M",
+        metavar="SIZE",
+        help="Most bytes of the responses that are kept; where there are more, the oldest go "
+        "first.",
+    )
+
+
 def _add_text(to: options.Arguments) -> None:
     options.add_chat_template(to)
     options.add_choice(
@@ -210,7 +229,7 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         OSError: a file can't be read.
     """
     from ggmlkit.cli.chat.templates import given_template, given_variables
-    from ggmlkit.server.settings import ServerSettings
+    from ggmlkit.server.settings import ServerSettings, StoreSettings
 
     template = given_template(args)
     return ServerSettings(
@@ -226,6 +245,7 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         pooling=args.pooling,
         engine=_engine(args),
         limits=_limits(args),
+        store=StoreSettings(None if args.store is None else str(args.store), size=args.store_size),
     )
 
 

@@ -9,8 +9,6 @@ from math import isfinite
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import Response
-
 from ggmlkit.server.sse import as_json
 
 if TYPE_CHECKING:
@@ -134,8 +132,3 @@ def completion_logprobs(
         "top_logprobs": top,
         "text_offset": offsets,
     }
-
-
-def json_response(value: dict[str, Any]) -> Response:
-    """A response of JSON."""
-    return Response(as_json(value).encode(), media_type="application/json")
