@@ -37,9 +37,10 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     outputs: list[tuple[type[BaseModel], Mode]] = [
         (each.answer, "serialization") for each in endpoints if each.answer is not None
     ]
-    names, schemas = models_json_schema(
-        [*inputs, *outputs, (ErrorShape, "serialization")], ref_template=_PLACE
-    )
+    errors: list[tuple[type[BaseModel], Mode]] = [
+        (each.error or ErrorShape, "serialization") for each in endpoints
+    ]
+    names, schemas = models_json_schema([*inputs, *outputs, *errors], ref_template=_PLACE)
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", each.path)
@@ -69,8 +70,8 @@ def _operation(endpoint: Endpoint, path: str, names: Any) -> dict[str, Any]:
     for status, meaning in _ERRORS.items():
         if status in _OF_BODIES and endpoint.body is None:
             continue
-        model = endpoint.answer if is_health and status == "503" else ErrorShape
-        assert model is not None
+        model = endpoint.answer if is_health and status == "503" else None
+        model = model or endpoint.error or ErrorShape
         responses[status] = {
             "description": meaning,
             "content": {"application/json": schema(model, "serialization")},

@@ -118,6 +118,11 @@ class Serving:
         """Who sends a request."""
         return client_of(request)
 
+    def generations(self, model: str) -> list[Generation]:
+        """The generations of a model that are not closed, those that came first before others."""
+        found = [each for each in self._generations if each.model == model]
+        return sorted(found, key=lambda each: each.started_at)
+
     def expire_all(self) -> None:
         """End all answers now, with what there is of them."""
         for generation in list(self._generations):

@@ -65,13 +65,7 @@ def chat_job(serving: Serving, served: ServedModel, body: ChatBody, client: str)
     """
     own = settings_of(body, served.tokenizer)
     is_bound = any(own.get(name) is not None for name in ("grammar", "json_schema", "regex"))
-    asked = Conversation(
-        [message.model_dump(exclude_unset=True) for message in body.messages],
-        _tools(body),
-        _schema(body),
-        _variables(serving, body),
-    )
-    prompt = chat_prompt(served, asked, is_bound=is_bound)
+    prompt = chat_prompt(served, conversation(serving, body), is_bound=is_bound)
     settings = own | prompt.settings
     settings["stop"] = (*own["stop"], *prompt.settings.get("stop", ()))
     settings["max_tokens"] = serving.most_tokens(body.most_tokens)
@@ -92,6 +86,16 @@ def chat_job(serving: Serving, served: ServedModel, body: ChatBody, client: str)
         reading,
         client,
         serving.settings.limits.seconds,
+    )
+
+
+def conversation(serving: Serving, body: ChatBody) -> Conversation:
+    """What a body says; raises RequestError if a field has no meaning."""
+    return Conversation(
+        [message.model_dump(exclude_unset=True) for message in body.messages],
+        _tools(body),
+        _schema(body),
+        _variables(serving, body),
     )
 
 
