@@ -20,6 +20,7 @@ from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
 from ggmlkit.server.endpoints import Endpoint
 from ggmlkit.server.errors import RequestError, error_response, internal_error
+from ggmlkit.server.llama_server import routes as llama_server
 from ggmlkit.server.logs import RequestLog
 from ggmlkit.server.models import Models
 from ggmlkit.server.openai import chat, completions, embeddings, models
@@ -36,6 +37,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
     *embeddings.ENDPOINTS,
+    *llama_server.ENDPOINTS,
 )
 _OTHER_STATUS: Final = {404: "there is no such endpoint", 405: "this endpoint has other methods"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from anyio import to_thread
 
 from ggmlkit.errors import CacheFullError, GgmlkitError
-from ggmlkit.server.errors import as_request_error
+from ggmlkit.server.errors import as_request_error, busy
 
 if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel
@@ -35,11 +36,14 @@ async def in_parts(
         work: makes a result of each of a few items, in a thread.
 
     Raises:
-        RequestError: there is no room for a long time, or the model fails.
+        RequestError: there is no room for a long time, it takes longer than an answer may, or the
+            model fails.
     """
     found: list[R] = []
-    tries = 0
+    tries, end = 0, time.monotonic() + serving.settings.limits.seconds
     while len(found) < len(items):
+        if time.monotonic() > end:
+            raise busy(503, "the texts took longer than an answer may; send fewer", "timeout")
         part = partial(work, items[len(found) : len(found) + _AT_ONCE])
         try:
             found += await to_thread.run_sync(part, limiter=serving.embedders)

@@ -23,6 +23,7 @@ _ERRORS: Final = {
     "415": "The body is not JSON.",
     "429": "Too many answers wait.",
     "500": "The server failed.",
+    "501": "The model, or this server, can't do this.",
     "503": "The server is loading a model, is full, or is shutting down.",
 }
 _OF_BODIES: Final = frozenset({"408", "413", "415", "429"})

@@ -15,14 +15,17 @@ class LineLimits:
 
     Attributes:
         has_new_line: a line break came.
-        is_over: the answer ends here.
     """
 
     def __init__(self, indent: int, seconds: float) -> None:
         self._indent, self._seconds = indent, seconds
         self._start: float | None = None
         self._found: int | None = None  # indentation of a line that has nothing else yet
-        self.has_new_line = self.is_over = False
+        self.has_new_line = self._has_ended = False
+
+    def has_ended(self) -> bool:
+        """Whether the answer ends here."""
+        return self._has_ended
 
     def push(self, text: str) -> str:
         """The next piece of text, without a line that ends the answer."""
@@ -31,7 +34,7 @@ class LineLimits:
         kept = self._indented(text) if self._indent else text
         has_break = "\n" in kept
         if has_break and self._is_late(self._start):
-            self.is_over = True
+            self._has_ended = True
         self.has_new_line |= has_break
         return kept
 
@@ -45,7 +48,7 @@ class LineLimits:
                 self._found = None if self._found is None else self._found + 1
                 continue
             if self._found is not None and self._found < self._indent:
-                self.is_over = True
+                self._has_ended = True
                 return text[:place]
             self._found = 0 if letter == "\n" else None
         return text

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel
 
 
-
 async def embed(request: Request) -> Response:
     """Make vectors of texts."""
     serving = serving_of(request)
