@@ -21,6 +21,7 @@ from ggmlkit.server import state
 from ggmlkit.server.endpoints import Endpoint
 from ggmlkit.server.errors import RequestError, error_response, internal_error
 from ggmlkit.server.llama_server import routes as llama_server
+from ggmlkit.server.llama_server.metrics import LlamaMetrics
 from ggmlkit.server.logs import RequestLog
 from ggmlkit.server.models import Models
 from ggmlkit.server.openai import chat, completions, embeddings, models
@@ -83,6 +84,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.serving = serving
+    serving.metrics.registry.register(LlamaMetrics(serving))
     return app
 
 

@@ -213,6 +213,11 @@ class Generation:
         """Work of the first choice, under llama-server's names."""
         return {} if self._choices[0].stream is None else timings_of(self.stats(0))
 
+    @property
+    def work(self) -> list[Stats]:
+        """Of each choice that was submitted."""
+        return [choice.stream.stats for choice in self._choices if choice.stream is not None]
+
     def stats(self, number: int) -> Stats:
         """Work of a choice so far."""
         stream = self._choices[number].stream

@@ -102,6 +102,8 @@ class Serving:
             generation.close()
             usage = generation.usage
             self.metrics.used(usage)
+            for stats in generation.work:
+                self.metrics.worked(stats)
             note(
                 request.scope,
                 prompt_tokens=usage.prompt_tokens,

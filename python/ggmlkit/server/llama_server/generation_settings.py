@@ -35,6 +35,7 @@ def sampling_settings(params: SamplingParams) -> dict[str, Any]:
         "n_discard": 0,
         "n_probs": params.top_logprobs,
         "samplers": [_SAMPLER_NAMES.get(name, name) for name in params.samplers],
+        "timings_per_token": False,
         "post_sampling_probs": False,
         "lora": [],
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel
 
 _NEEDED: Final = {"fim_pre": "prefix", "fim_suf": "suffix", "fim_mid": "middle"}
+_MARKS: Final = 4  # tokens: three for the gap, and one that begins all texts
 _MOST_AROUND: Final = 2048  # tokens of both texts, of which the one before has three quarters
 # What llama-server writes where nobody says which project and files these are.
 _PROJECT: Final = "myproject"
@@ -55,7 +56,7 @@ def infill_ids(served: ServedModel, body: InfillBody) -> list[int]:
     most = most_tokens(served)
     asked = most // 4 if body.most_tokens is None else body.most_tokens
     room = most - min(asked, most // 2)
-    quarter = min(_MOST_AROUND, room) // 4
+    quarter = min(_MOST_AROUND, room - _MARKS) // 4
     before = mixed_ids(served, body.input_prefix, add_special=False, parse_special=False)
     after = mixed_ids(served, body.input_suffix, add_special=False, parse_special=False)
     before = before[max(0, len(before) - 3 * quarter) :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from ggmlkit.server.endpoints import Endpoint
 from ggmlkit.server.errors import bad_request
 from ggmlkit.server.llama_server.errors import LlamaError
 from ggmlkit.server.llama_server.mixed_prompts import Mixed, TokenId, mixed_ids
+from ggmlkit.server.logs import note
 from ggmlkit.server.openai.answers import json_response
 from ggmlkit.server.openai.chat import conversation
 from ggmlkit.server.openai.shapes import ChatBody
@@ -22,8 +25,6 @@ from ggmlkit.server.serving import serving_of
 from ggmlkit.server.validation import Many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ggmlkit.server.loading import ServedModel
     from ggmlkit.text.tokenizer import Tokenizer
 
@@ -74,11 +75,26 @@ class TemplateApplied(BaseModel):
     prompt: str
 
 
+@asynccontextmanager
+async def at_hand(request: Request, name: str | None) -> AsyncIterator[ServedModel]:
+    """A model that stays loaded for the block, which generates nothing and so waits for nothing.
+
+    Raises:
+        RequestError: there is no such model, or the server ends.
+    """
+    serving = serving_of(request)
+    source = serving.models.source(name)
+    note(request.scope, model=source.name)
+    serving.admission.check_draining()
+    async with serving.models.using(source.name) as served:
+        yield served
+
+
 async def tokenize(request: Request) -> Response:
     """Token ids of a text."""
     serving = serving_of(request)
     body = await serving.body(request, TokenizeBody)
-    async with serving.admitted(request, body.model) as served:
+    async with at_hand(request, body.model) as served:
         return json_response(await serving.in_thread(partial(_tokenized, served, body)))
 
 
@@ -106,7 +122,7 @@ async def detokenize(request: Request) -> Response:
     """The text of tokens."""
     serving = serving_of(request)
     body = await serving.body(request, DetokenizeBody)
-    async with serving.admitted(request, body.model) as served:
+    async with at_hand(request, body.model) as served:
         work = partial(text_of, served.tokenizer, body.tokens)
         return json_response({"content": await serving.in_thread(work)})
 
@@ -132,7 +148,7 @@ async def apply_template(request: Request) -> Response:
     """A conversation as the model takes it."""
     serving = serving_of(request)
     body = await serving.body(request, ChatBody)
-    async with serving.admitted(request, body.model) as served:
+    async with at_hand(request, body.model) as served:
         work = partial(chat_prompt, served, conversation(serving, body))
         return json_response({"prompt": (await serving.in_thread(work)).text})
 
