@@ -88,9 +88,7 @@ def test_what_is_near_the_gap_stays(gaps: RunningServer) -> None:
     before = "".join(f" a{number}" for number in range(400))
     after = "".join(f" b{number}" for number in range(400))
     extra = [{"text": "".join(f" c{number}" for number in range(400))}]
-    ids = prompt(
-        gaps, input_prefix=before, input_suffix=after, input_extra=extra, n_predict=100
-    )
+    ids = prompt(gaps, input_prefix=before, input_suffix=after, input_extra=extra, n_predict=100)
     room = 512 - 100
     assert room - 4 <= len(ids) <= room
     start, middle = ids.index(PRE), ids.index(SUF)

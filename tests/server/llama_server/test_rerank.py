@@ -110,9 +110,7 @@ def reranker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer
     path = tmp_path_factory.mktemp("rerank") / "reranker.gguf"
     template = "D: {document} Q: {query} A:"
     with io.open(GOLDEN / "gguf-v1-f16.bin") as file:
-        io.save(
-            path, file.tensors, {**file.metadata, "tokenizer.chat_template.rerank": template}
-        )
+        io.save(path, file.tensors, {**file.metadata, "tokenizer.chat_template.rerank": template})
     with running(settings_for(path)) as server:
         yield server
 
