@@ -66,6 +66,29 @@ def test_they_are_loaded_when_they_are_asked_for() -> None:
     asyncio.run(work())
 
 
+def test_a_model_is_prepared_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_QUIET_SECONDS", 0.03)
+    warmed: list[str] = []
+
+    class Warmed(Fake):
+        def warm(self) -> None:
+            warmed.append(self.name)
+
+    async def work() -> None:
+        found, _ = made(load=lambda source, *_, **__: Warmed(source.name))
+        async with found.using("a"):
+            await asyncio.sleep(0.15)
+            assert warmed == []
+        while warmed != ["a"]:
+            await asyncio.sleep(0.01)
+        async with found.using("b"):
+            pass
+        await found.close()
+        assert warmed == ["a"]
+
+    asyncio.run(work())
+
+
 def test_an_unknown_name_is_404() -> None:
     found, _ = made()
     for name in ("d", "", "../a", "/models/a.gguf", "x" * 500):
@@ -102,10 +125,12 @@ def test_idle_ones_are_unloaded_and_used_ones_are_not() -> None:
         await found.load_first()
         idle = asyncio.create_task(found.unload_idle())
         async with found.using("b") as b:
-            await asyncio.sleep(0.2)
+            while found.served != [b]:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
             assert found.served == [b]
-        await asyncio.sleep(0.2)
-        assert found.served == []
+        while found.served:
+            await asyncio.sleep(0.01)
         assert found.is_ready  # a request would load it again
         async with found.using("a") as a:
             assert a.name == "a"
@@ -135,7 +160,7 @@ def test_memory_is_made_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_several_models_over_http(chat_gguf: Path) -> None:
     sources = (ModelSource("one", str(chat_gguf)), ModelSource("two", str(chat_gguf)))
-    settings = settings_for(chat_gguf, models=sources, limits={"idle_seconds": 0.3})
+    settings = settings_for(chat_gguf, models=sources, limits={"idle_seconds": 1.0})
     with running(settings) as server:
         assert len(server.serving.models.served) == 1
         texts = [

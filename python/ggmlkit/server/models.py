@@ -22,6 +22,7 @@ from ggmlkit.server.settings import ModelSource, ServerSettings
 
 LOG = logging.getLogger("ggmlkit.server")
 _SHARE_OF_FILE: Final = 1.2  # memory that a model takes, beside its file's size
+_QUIET_SECONDS: Final = 1.0  # after a request, before a model is prepared for others
 _IDLE_STEPS: Final = 4  # how often an idle model's time is looked at within it
 
 
@@ -134,6 +135,8 @@ class Models:
 
     async def close(self) -> None:
         """Unload all."""
+        for warming in self._warming:
+            warming.cancel()
         await asyncio.gather(*self._warming, return_exceptions=True)
         for entry in self._entries:
             await self._unload(entry)
@@ -175,13 +178,17 @@ class Models:
                 entry.used_at = time.monotonic()
                 seconds = entry.used_at - start
                 self._say(f"loaded {entry.served.described()}, in {seconds:.1f} s")
-                warming = asyncio.create_task(self._warm(entry.served))
+                warming = asyncio.create_task(self._warm(entry, entry.served))
                 self._warming.add(warming)
                 warming.add_done_callback(self._warming.discard)
             return entry.served
 
-    async def _warm(self, served: ServedModel) -> None:
-        """What may be done after the first requests came in."""
+    async def _warm(self, entry: _Entry, served: ServedModel) -> None:
+        """Prepare a model for grammars when nobody waits for it."""
+        while entry.users or time.monotonic() - entry.used_at < _QUIET_SECONDS:
+            await asyncio.sleep(_QUIET_SECONDS)
+        if entry.served is not served:
+            return  # it was unloaded
         try:
             await to_thread.run_sync(served.warm, limiter=self._loaders)
         except GgmlkitError as error:  # which the requests that need it are told
