@@ -7,8 +7,10 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import ggmlkit as gk
 from ggmlkit import io
 from ggmlkit.engine.sequence import Chunk
 from ggmlkit.server.llama_server import ranking
@@ -106,11 +108,16 @@ def test_many_documents_compute_what_they_share_once(
 
 @pytest.fixture(scope="module")
 def reranker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server of a model that has a template for this."""
+    """A server of a model as llama.cpp converts rerankers, with a template and two rows more."""
     path = tmp_path_factory.mktemp("rerank") / "reranker.gguf"
-    template = "D: {document} Q: {query} A:"
+    keys = {
+        "tokenizer.chat_template.rerank": "D: {document} Q: {query} A:",
+        "llama.classifier.output_labels": ["yes", "no"],
+    }
     with io.open(GOLDEN / "gguf-v1-f16.bin") as file:
-        io.save(path, file.tensors, {**file.metadata, "tokenizer.chat_template.rerank": template})
+        rows = gk.quantize(np.ones((2, 64), np.float32), "f16")
+        tensors = {**file.tensors, "cls.output.weight": rows}
+        io.save(path, tensors, {**file.metadata, **keys})
     with running(settings_for(path)) as server:
         yield server
 
