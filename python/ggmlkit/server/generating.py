@@ -239,8 +239,7 @@ class Generation:
     # ------------------------------------------------------------------ inside
 
     def _check_fits(self, prompt: list[int]) -> None:
-        model = self._served.model
-        most = min(model.context, model.cache_tokens)
+        most = self._served.most_tokens
         if len(prompt) > most:
             raise bad_request(
                 f"the prompt of {len(prompt)} tokens is longer than the {most} tokens that one "

@@ -26,7 +26,7 @@ from ggmlkit.server.llama_server.errors import LlamaError, llama_shape, unsuppor
 from ggmlkit.server.llama_server.generation_settings import generation_settings
 from ggmlkit.server.llama_server.line_limits import LineLimits
 from ggmlkit.server.llama_server.lora import check_loras
-from ggmlkit.server.llama_server.mixed_prompts import each_prompt, fitting_ids, most_tokens
+from ggmlkit.server.llama_server.mixed_prompts import each_prompt, fitting_ids
 from ggmlkit.server.llama_server.shapes import (
     AnswerFields,
     NativeCompletionBody,
@@ -76,7 +76,8 @@ async def answered(request: Request, body: AnswerFields, prompts: int, ids: Prom
         client = serving.client(request)
         job = await serving.in_thread(partial(_job, serving, served, body, ids, client))
         generation = await stack.enter_async_context(serving.generation(request, served, job))
-        answers = _Answers(body, served, job, generation)
+        texts = await serving.in_thread(partial(_prompt_texts, served, job))
+        answers = _Answers(body, served, job, generation, texts)
         if body.stream:
             return EventStream(answers.chunks(), stack.pop_all(), _error_event)
         found = await unless_gone(request.receive, answers.wholes())
@@ -106,18 +107,25 @@ def _job(
     )
 
 
+def _prompt_texts(served: ServedModel, job: Job) -> list[str]:
+    """The text of each prompt; takes a moment."""
+    return [text_of(served.tokenizer, prompt) for prompt in job.prompts]
+
+
 @dataclass
 class _Answer:
     """An answer as it is written.
 
     Attributes:
-        prompt: its token ids.
+        prompt: its text.
+        prompt_tokens: of it.
         lines: what its lines may be.
         content: its text so far.
         tokens: so far.
     """
 
-    prompt: list[int]
+    prompt: str
+    prompt_tokens: int
     lines: LineLimits
     content: str = ""
     tokens: list[Token] = field(default_factory=list)
@@ -127,14 +135,19 @@ class _Answers:
     """Writes what is generated."""
 
     def __init__(
-        self, body: AnswerFields, served: ServedModel, job: Job, generation: Generation
+        self,
+        body: AnswerFields,
+        served: ServedModel,
+        job: Job,
+        generation: Generation,
+        texts: list[str],
     ) -> None:
         self._body, self._served, self._job, self._generation = body, served, job, generation
         self._is_silent = body.most_tokens == 0
         indent, seconds = body.n_indent or 0, (body.t_max_predict_ms or 0) / 1e3
         self._answers = [
-            _Answer(prompt, LineLimits(indent, seconds))
-            for prompt in job.prompts
+            _Answer(text, len(prompt), LineLimits(indent, seconds))
+            for text, prompt in zip(texts, job.prompts, strict=True)
             for _ in range(job.choices)
         ]
         self._stops = strings(job.params.stop, "stop")
@@ -184,7 +197,7 @@ class _Answers:
             "stop": False,
             "id_slot": self._slot,
             "tokens_predicted": len(answer.tokens),
-            "tokens_evaluated": len(answer.prompt),
+            "tokens_evaluated": answer.prompt_tokens,
         }
         if self._body.timings_per_token:
             found["timings"] = timings_of(self._generation.stats(delta.choice))
@@ -195,7 +208,7 @@ class _Answers:
     def _final(self, end: End) -> dict[str, Any]:
         answer = self._answers[end.choice]
         stop_type, word = self._stop(answer, end)
-        predicted, evaluated = len(answer.tokens), len(answer.prompt)
+        predicted, evaluated = len(answer.tokens), answer.prompt_tokens
         is_streamed = bool(self._body.stream)
         found = {
             "index": end.choice,
@@ -207,7 +220,7 @@ class _Answers:
             "tokens_predicted": predicted,
             "tokens_evaluated": evaluated,
             "generation_settings": self._settings,
-            "prompt": text_of(self._served.tokenizer, answer.prompt),
+            "prompt": answer.prompt,
             "has_new_line": answer.lines.has_new_line,
             "truncated": stop_type == "limit" and self._is_full(answer),
             "stop_type": stop_type,
@@ -236,7 +249,7 @@ class _Answers:
     def _is_full(self, answer: _Answer) -> bool:
         most = self._job.params.max_tokens
         is_cut = most is None or len(answer.tokens) < most
-        return is_cut and len(answer.prompt) + len(answer.tokens) >= most_tokens(self._served)
+        return is_cut and answer.prompt_tokens + len(answer.tokens) >= self._served.most_tokens
 
     def _ids(self, answer: _Answer) -> list[int]:
         if self._body.stream or not self._body.return_tokens:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from ggmlkit.server.endpoints import Endpoint
 from ggmlkit.server.llama_server.completion import answered
 from ggmlkit.server.llama_server.errors import LlamaError, unsupported
-from ggmlkit.server.llama_server.mixed_prompts import check_fits, mixed_ids, most_tokens
+from ggmlkit.server.llama_server.mixed_prompts import check_fits, mixed_ids
 from ggmlkit.server.llama_server.shapes import InfillBody, NativeCompletions
 from ggmlkit.server.serving import serving_of
 
@@ -53,7 +53,7 @@ def infill_ids(served: ServedModel, body: InfillBody) -> list[int]:
             f"{' or '.join(missing)} token"
         )
     begun = served.tokenizer.encode(body.prompt or "", False, True)
-    most = most_tokens(served)
+    most = served.most_tokens
     asked = most // 4 if body.most_tokens is None else body.most_tokens
     room = most - min(asked, most // 2)
     quarter = min(_MOST_AROUND, room - _MARKS) // 4

@@ -91,11 +91,5 @@ def check_fits(served: ServedModel, ids: list[int], name: str) -> None:
         served.model.ids(ids)
     except GgmlkitError as error:
         raise as_request_error(error, served.path, served.name) from None
-    most = most_tokens(served)
-    if len(ids) > most:
-        raise TooLongError(len(ids), most, name)
-
-
-def most_tokens(served: ServedModel) -> int:
-    """Tokens that one request may have."""
-    return min(served.model.context, served.model.cache_tokens)
+    if len(ids) > served.most_tokens:
+        raise TooLongError(len(ids), served.most_tokens, name)

@@ -15,7 +15,6 @@ from ggmlkit.server.errors import busy
 from ggmlkit.server.llama_server.answers import json_answer
 from ggmlkit.server.llama_server.errors import LlamaError, unsupported
 from ggmlkit.server.llama_server.generation_settings import sampling_settings
-from ggmlkit.server.llama_server.mixed_prompts import most_tokens
 from ggmlkit.server.openai.models import models
 from ggmlkit.server.openai.shapes import ModelList
 from ggmlkit.server.serving import Serving, serving_of
@@ -85,7 +84,7 @@ def _props(serving: Serving, name: str, served: ServedModel | None) -> dict[str,
 
 def context_of(serving: Serving, served: ServedModel | None) -> int:
     """Tokens that a request may have; 0 where that is not known before the model is loaded."""
-    return serving.settings.engine.context or 0 if served is None else most_tokens(served)
+    return serving.settings.engine.context or 0 if served is None else served.most_tokens
 
 
 def _texts(served: ServedModel | None) -> dict[str, Any]:

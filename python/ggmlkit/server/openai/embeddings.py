@@ -63,7 +63,7 @@ def _ids(served: ServedModel, inputs: list[str | list[int]]) -> list[list[int]]:
     Raises:
         RequestError: one is empty, too long, or has a token outside the vocabulary.
     """
-    most = min(served.model.context, served.model.cache_tokens)
+    most = served.most_tokens
     found: list[list[int]] = []
     for place, each in enumerate(inputs):
         try:
