@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,7 +28,11 @@ from ggmlkit.server.openai import chat, completions, embeddings, models
 from ggmlkit.server.openapi import document
 from ggmlkit.server.serving import Serving
 from ggmlkit.server.settings import ServerSettings
+from ggmlkit.server.tracing import Tracing
 from ggmlkit.text.template.process import RENDERERS
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 LOG = logging.getLogger("ggmlkit.server")
 # Other APIs add theirs here.
@@ -48,6 +52,7 @@ def create_app(
     *,
     say: Callable[[str], None] = LOG.info,
     on_failure: Callable[[Exception], None] | None = None,
+    tracing: TracerProvider | None = None,
 ) -> Starlette:
     """The application; it loads the first model when it starts, and answers meanwhile.
 
@@ -55,6 +60,7 @@ def create_app(
         say: is told, in a line, what was loaded.
         on_failure: is told why the first model can't be loaded. Without it, that is logged, and
             the next request tries again.
+        tracing: makes spans of requests; it is shut down at the end.
     """
     serving = Serving(settings, Models(settings, say))
 
@@ -72,8 +78,12 @@ def create_app(
             await asyncio.gather(*tasks, return_exceptions=True)
             serving.expire_all()
             await serving.models.close()
+            if tracing is not None:
+                await serving.in_thread(tracing.shutdown)
 
     middleware = [Middleware(RequestLog, count=serving.metrics.request)]
+    if tracing is not None:
+        middleware.append(Middleware(Tracing, provider=tracing))
     if settings.cors_origins:
         middleware.append(_cors(settings))
     openapi = Endpoint("GET", "/openapi.json", _document(ENDPOINTS), "This document.")

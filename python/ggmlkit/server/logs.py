@@ -26,6 +26,12 @@ def note(scope: Scope, **values: Any) -> None:
     scope.setdefault(_NOTES, {}).update(values)
 
 
+def notes_of(scope: Scope) -> dict[str, Any]:
+    """What was added to the line of a request."""
+    found: dict[str, Any] = scope.get(_NOTES, {})
+    return found
+
+
 class RequestLog:
     """Middleware that gives each request an id, and logs it at its end.
 

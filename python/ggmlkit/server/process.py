@@ -17,6 +17,7 @@ import uvicorn
 from ggmlkit.io import open as open_file
 from ggmlkit.server.app import create_app
 from ggmlkit.server.keys import is_loopback
+from ggmlkit.server.tracing import provider_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,8 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> int:
     failures: list[Exception] = []
     listener = _listener(settings)
     try:
-        app = create_app(settings, say=say, on_failure=failures.append)
+        tracing = provider_from_environment() if settings.traces else None
+        app = create_app(settings, say=say, on_failure=failures.append, tracing=tracing)
         config = uvicorn.Config(
             app,
             ws="none",

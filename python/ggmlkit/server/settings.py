@@ -95,6 +95,7 @@ class ServerSettings:
         chat_template: jinja2; None for the model's own.
         template_stops: texts that end an answer with this template.
         template_variables: for the chat template; a request's own come before them.
+        traces: whether a span of OpenTelemetry is sent for each request.
         pooling: how an embedding is made of a text's tokens.
         engine: how models are computed.
         limits: what requests may take.
@@ -108,6 +109,7 @@ class ServerSettings:
     chat_template: str | None = None
     template_stops: tuple[str, ...] = ()
     template_variables: Mapping[str, Any] = field(default_factory=dict)
+    traces: bool = False
     pooling: Literal["mean", "last"] = "mean"
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_network(parser.add_argument_group("network"))
     _add_limits(parser.add_argument_group("limits"))
     _add_text(parser.add_argument_group("text"))
+    _add_traces(parser.add_argument_group("telemetry"))
     model = parser.add_argument_group("model")
     options.add_lora(model)
     options.add_decoder(model)
@@ -152,6 +153,15 @@ def _add_limits(to: options.Arguments) -> None:
     )
 
 
+def _add_traces(to: options.Arguments) -> None:
+    to.add_argument(
+        "--traces",
+        action="store_true",
+        help="Send a span of OpenTelemetry for each request, to where OTEL_EXPORTER_OTLP_ENDPOINT "
+        "says. Needs the extra telemetry.",
+    )
+
+
 def _add_text(to: options.Arguments) -> None:
     options.add_chat_template(to)
     options.add_choice(
@@ -212,6 +222,7 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         chat_template=None if template is None else template.source,
         template_stops=() if template is None else template.stop,
         template_variables=given_variables(args),
+        traces=args.traces,
         pooling=args.pooling,
         engine=_engine(args),
         limits=_limits(args),
