@@ -14,15 +14,28 @@ from ggmlkit.server.anthropic.conversation import conversation
 from ggmlkit.server.anthropic.shapes import MessageBody
 from ggmlkit.server.bodies import parsed
 from ggmlkit.server.errors import RequestError
+from ggmlkit.server.llama_server.embedding import NativeEmbeddingBody
+from ggmlkit.server.llama_server.rerank import RerankBody
+from ggmlkit.server.llama_server.shapes import InfillBody, NativeCompletionBody
+from ggmlkit.server.llama_server.tokens import DetokenizeBody, TokenizeBody
 from ggmlkit.server.openai.shapes import ChatBody, CompletionBody, EmbeddingBody
 from ggmlkit.server.prompts import plain_message
 from ggmlkit.server.responses.items import messages_of, plain_items
 from ggmlkit.server.responses.shapes import ResponseBody
-from ggmlkit.server.sampling_fields import sampling_params, settings_of
+from ggmlkit.server.sampling_fields import SamplingFields, sampling_params, settings_of
 from ggmlkit.server.tool_grammar import rebased
 from ggmlkit.server.validation import validated
 from paths import GOLDEN
 
+SHAPES = (ChatBody, CompletionBody, EmbeddingBody, MessageBody, ResponseBody)
+NATIVE_SHAPES = (
+    NativeCompletionBody,
+    InfillBody,
+    NativeEmbeddingBody,
+    RerankBody,
+    TokenizeBody,
+    DetokenizeBody,
+)
 _TOOL = {"name": "f", "parameters": {"type": "object", "$defs": {"a": {}}, "$ref": "#/$defs/a"}}
 _CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 _BODY = {
@@ -105,10 +118,10 @@ def read_body(path: Path) -> None:
         body = parsed(path.read_bytes())
     except RequestError:
         return
-    for shape in (ChatBody, CompletionBody, EmbeddingBody, MessageBody, ResponseBody):
+    for shape in (*SHAPES, *NATIVE_SHAPES):
         with suppress(RequestError):
             found = validated(shape, body)
-            if not isinstance(found, EmbeddingBody):
+            if isinstance(found, SamplingFields):
                 sampling_params(settings_of(found, _tokenizer()))
             if isinstance(found, ChatBody):
                 for message in found.messages:

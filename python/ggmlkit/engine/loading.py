@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Bytes of the file that are packed at a time: enough that threads seldom wait at a barrier, but few
 # compared to a model, as they and the packed weights are in memory together.
 _PACKED_AT_ONCE = 32 << 20
+# The rows of the output matrix for a classifier's labels.
+_LABEL_ROWS = "cls.output.weight"
 
 
 @contextmanager
@@ -41,11 +43,18 @@ def naming(file: ModelFile) -> Iterator[None]:
 
 
 def gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Metadata and tensors under gguf's names, whatever the container."""
+    """Metadata and tensors under gguf's names, whatever the container.
+
+    A reranker that says yes or no comes without the copy that it has of two output rows.
+    """
     try:
-        return as_gguf(file)
+        metadata, tensors = as_gguf(file)
     except ConversionError as error:
         raise ModelError(str(error)) from error
+    labels = metadata.get(f"{metadata.get('general.architecture')}.classifier.output_labels")
+    if isinstance(labels, (list, tuple)) and list(labels) == ["yes", "no"]:
+        tensors.pop(_LABEL_ROWS, None)
+    return metadata, tensors
 
 
 def warn_of_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:

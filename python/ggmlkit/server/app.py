@@ -21,6 +21,8 @@ from ggmlkit.server import state
 from ggmlkit.server.anthropic import messages
 from ggmlkit.server.endpoints import Endpoint
 from ggmlkit.server.errors import RequestError, error_response, internal_error
+from ggmlkit.server.llama_server import routes as llama_server
+from ggmlkit.server.llama_server.metrics import LlamaMetrics
 from ggmlkit.server.logs import RequestLog
 from ggmlkit.server.models import Models
 from ggmlkit.server.openai import chat, completions, embeddings, models
@@ -45,6 +47,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *messages.ENDPOINTS,
     *create.ENDPOINTS,
     *kept.ENDPOINTS,
+    *llama_server.ENDPOINTS,
 )
 _OTHER_STATUS: Final = {404: "there is no such endpoint", 405: "this endpoint has other methods"}
 
@@ -97,6 +100,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.serving = serving
+    serving.metrics.registry.register(LlamaMetrics(serving))
     return app
 
 

@@ -38,9 +38,9 @@ class Endpoint:
         summary: what it does, in a line.
         body: of the request, None without one.
         answer: of the response, None if it is not JSON of one shape.
+        error: of the response where it is refused; None for OpenAI's.
         streams: whether it can answer with server-sent events.
         is_open: whether it serves without a key.
-        error: the shape of its errors, None for that of OpenAI's API.
         query: the parameters behind the path's question mark, None without them.
     """
 
@@ -50,9 +50,9 @@ class Endpoint:
     summary: str
     body: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
+    error: type[BaseModel] | None = None
     streams: bool = False
     is_open: bool = False
-    error: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
 
     def route(self) -> Route:

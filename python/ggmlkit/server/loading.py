@@ -82,6 +82,11 @@ class ServedModel(Closing):
         return Scheduler(self.model, max_sequences=self._parallel, speculation=self._guesses)
 
     @property
+    def most_tokens(self) -> int:
+        """Tokens that one request may have."""
+        return min(self.model.context, self.model.cache_tokens)
+
+    @property
     def running(self) -> int:
         """Answers that are generated now."""
         return self._scheduler.running

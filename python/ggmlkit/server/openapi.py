@@ -24,6 +24,7 @@ _ERRORS: Final = {
     "415": "The body is not JSON.",
     "429": "Too many answers wait.",
     "500": "The server failed.",
+    "501": "The model, or this server, can't do this.",
     "503": "The server is loading a model, is full, or is shutting down.",
 }
 _OF_BODIES: Final = frozenset({"408", "413", "415", "429"})
@@ -71,8 +72,8 @@ def _operation(endpoint: Endpoint, path: str, names: Any) -> dict[str, Any]:
     for status, meaning in _ERRORS.items():
         if status in _OF_BODIES and endpoint.body is None:
             continue
-        model = endpoint.answer if is_health and status == "503" else endpoint.error or ErrorShape
-        assert model is not None
+        model = endpoint.answer if is_health and status == "503" else None
+        model = model or endpoint.error or ErrorShape
         responses[str(status_for(int(status), endpoint.path))] = {
             "description": meaning,
             "content": {"application/json": schema(model, "serialization")},

@@ -72,11 +72,13 @@ class ChatPrompt:
     """A conversation as the model takes it.
 
     Attributes:
-        ids: of the prompt's tokens.
+        text: of the prompt.
+        ids: of its tokens.
         reading: of the answer.
         settings: for `SamplingParams`, beside the request's own: stop strings and grammars.
     """
 
+    text: str
     ids: list[int]
     reading: Reading
     settings: dict[str, Any]
@@ -121,7 +123,7 @@ def chat_prompt(served: ServedModel, asked: Conversation, *, is_bound: bool = Fa
         raise bad_request("the chat template makes an empty prompt of these messages", "messages")
     if chat.stops:
         settings["stop"] = chat.stops
-    return ChatPrompt(ids, reading, settings)
+    return ChatPrompt(text, ids, reading, settings)
 
 
 def prompt_text(

@@ -105,6 +105,8 @@ class Serving:
             generation.close()
             usage = generation.usage
             self.metrics.used(usage)
+            for stats in generation.work:
+                self.metrics.worked(stats)
             note(
                 request.scope,
                 prompt_tokens=usage.prompt_tokens,
@@ -120,6 +122,11 @@ class Serving:
     def client(self, request: Request) -> str:
         """Who sends a request."""
         return client_of(request)
+
+    def generations(self, model: str) -> list[Generation]:
+        """The generations of a model that are not closed, those that came first before others."""
+        found = [each for each in self._generations if each.model == model]
+        return sorted(found, key=lambda each: each.started_at)
 
     def expire_all(self) -> None:
         """End all answers now, with what there is of them."""

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, FailFast, ValidationError
 
 from ggmlkit.server.errors import RequestError, bad_request
 
 Body = TypeVar("Body", bound=BaseModel)
+Each = TypeVar("Each")
+
+
+class _FirstFault(FailFast):
+    """FailFast for cases of unions, which must have a hash."""
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+# A list that may be long: of a million faults the first alone is written down.
+Many = Annotated[list[Each], _FirstFault()]
 _LONGEST: Final = 200
 _CASES: Final = ("str", "int", "float", "bool")  # of unions; others are names of classes
 

@@ -65,21 +65,25 @@ def chat_job(serving: Serving, served: ServedModel, body: ChatBody, client: str)
     own = settings_of(body, served.tokenizer)
     if body.logprobs or body.top_logprobs:
         own |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
-    asked = Conversation(
-        [message.model_dump(exclude_unset=True) for message in body.messages],
-        _tools(body),
-        _schema(body),
-        _variables(serving, body),
-    )
     return conversation_job(
         serving,
         served,
-        asked,
+        conversation(serving, body),
         own,
         most_tokens=body.most_tokens,
         client=client,
         choices=body.n or 1,
         splits_thoughts=body.reasoning_format != "none",
+    )
+
+
+def conversation(serving: Serving, body: ChatBody) -> Conversation:
+    """What a body says; raises RequestError if a field has no meaning."""
+    return Conversation(
+        [message.model_dump(exclude_unset=True) for message in body.messages],
+        _tools(body),
+        _schema(body),
+        _variables(serving, body),
     )
 
 
