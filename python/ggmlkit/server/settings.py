@@ -92,6 +92,7 @@ class ServerSettings:
         template_stops: texts that end an answer with this template.
         template_variables: for the chat template; a request's own come before them.
         pooling: how an embedding is made of a text's tokens.
+        page: whether ``/`` has a page for chats.
         engine: how models are computed.
         limits: what requests may take.
     """
@@ -105,5 +106,6 @@ class ServerSettings:
     template_stops: tuple[str, ...] = ()
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     pooling: Literal["mean", "last"] = "mean"
+    page: bool = True
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)
