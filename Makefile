@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench sanitize fuzz peers docs pages wheel clean
+.PHONY: help venv build demo test lint format bench sanitize fuzz peers browser docs pages wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -22,6 +22,7 @@ help:
 	@echo "make format    rewrite the sources so that make lint passes"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
+	@echo "make browser   the server's page in Chromium, which must be there: apt-get install chromium"
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
@@ -144,6 +145,26 @@ $(VENV)/.peers: $(VENV)/.dev
 # Builds llama.cpp from its source release into build/peers (some minutes, the first time).
 peers: build $(VENV)/.peers
 	$(BIN)/python benchmarks/peer_tests.py $(PEERS_ARGS)
+
+# Playwright has an environment of its own, and drives the system's Chromium; it downloads none.
+CHROMIUM ?= chromium
+BROWSER  := build/browser
+
+$(BROWSER)/.created: pyproject.toml
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/python -m pip --disable-pip-version-check -q install --upgrade "pip>=25.1"
+	$(BROWSER)/bin/python -m pip --disable-pip-version-check -q install --group browser
+	touch $@
+
+# PICTURES=1: take the pictures of docs/serve.md anew.
+browser: build $(BROWSER)/.created
+	@command -v "$(CHROMIUM)" >/dev/null || \
+		{ echo "make browser needs Chromium: apt-get install chromium, or set CHROMIUM="; exit 1; }
+	$(BIN)/python examples/demo.py --model-only
+	CHROMIUM="$$(command -v "$(CHROMIUM)")" GGMLKIT_PYTHON="$(CURDIR)/$(BIN)/python" \
+		$(BROWSER)/bin/python $(if $(PICTURES),tests/browser/pictures.py,-m pytest \
+		--confcutdir tests/browser -o pythonpath=tests/browser -p no:cacheprovider \
+		tests/browser $(PYTEST_ARGS))
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

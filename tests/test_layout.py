@@ -6,7 +6,18 @@ from paths import ROOT
 
 TESTS = ROOT / "tests"
 # Folders that mirror no single source: those beside the two trees, and special kinds of tests.
-APART = {"benchmarks", "data", "docs", "exploits", "fuzz", "native", "peers", "typing", "vendor"}
+APART = {
+    "benchmarks",
+    "browser",
+    "data",
+    "docs",
+    "exploits",
+    "fuzz",
+    "native",
+    "peers",
+    "typing",
+    "vendor",
+}
 LONGEST = 450
 
 

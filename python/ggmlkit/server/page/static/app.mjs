@@ -182,9 +182,11 @@ export class App {
     } else this.titles();
   }
 
-  // What is not saved yet of answers that are being written, when the page goes away.
-  saveRunning() {
+  // The page goes away: saves what there is of answers that are being written, and stops them. The
+  // browser would break them off, which would look like a failure when the chat is opened again.
+  leave() {
     for (const { chat } of this.answers.running.values()) this.save(chat, true);
+    this.answers.stopAll();
   }
 
   remove(chat) {

@@ -15,7 +15,7 @@ startChatMenu(app);
 startAllChats(app);
 byId("new").addEventListener("click", () => app.openNew());
 byId("settings-button").addEventListener("click", () => app.openSettings());
-addEventListener("pagehide", () => app.saveRunning());
+addEventListener("pagehide", () => app.leave());
 addEventListener("storage", (event) => {
   if (ChatStore.isItem(event.key)) app.storeChanged();
 });
