@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 from playwright.sync_api import expect
 
@@ -54,6 +55,20 @@ def test_an_answer_is_streamed_and_can_be_stopped(tab: Tab, echo: Server) -> Non
     expect(tab.page.locator(".below").last).to_contain_text("Stopped.")
     expect(tab.page.locator("#text")).to_be_focused()
     assert tab.ask("quick") == "quick"
+
+
+def test_a_stopped_answer_gives_its_room_back(tab: Tab, real: Server) -> None:
+    tab.open(real)
+    tab.send("Count from one to a thousand, in words.")
+    expect(tab.page.locator(".assistant > .text")).not_to_be_empty()
+    tab.page.press("#text", "Escape")
+    end = time.monotonic() + 5
+    while (
+        'ggmlkit_batch_size{model="SmolLM2"} 0.0'
+        not in urlopen(f"{real.url}metrics").read().decode()
+    ):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_message_is_edited_and_answered_from_there(tab: Tab, echo: Server) -> None:
@@ -200,10 +215,13 @@ def test_a_deleted_chat_does_not_come_back(tab: Tab, echo: Server) -> None:
     expect(tab.page.locator("#chats li")).to_have_count(0)
 
 
-def test_two_tabs_see_each_others_chats(tab: Tab, echo: Server) -> None:
+def test_two_tabs_see_each_others_chats_and_leave_each_other_alone(tab: Tab, echo: Server) -> None:
     tab.open(echo)
+    tab.ask("mine")
+    tab.page.get_by_role("button", name="Edit").click()
     other = Tab(tab.page.context.new_page())
     other.open(echo)
     other.ask("from the other")
-    expect(tab.page.locator("#chats li")).to_have_text(["from the other"])
+    expect(tab.page.locator("#chats li")).to_have_text(["from the other", "mine"])
+    expect(tab.page.get_by_label("Edit message")).to_be_visible()
     other.check()

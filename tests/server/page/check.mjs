@@ -17,5 +17,6 @@ function moduleOf(name) {
 }
 
 await moduleOf(first).link((specifier) => moduleOf(path.basename(specifier)));
-for (const name of others) new vm.Script(readFileSync(path.join(folder, name), "utf8"), { filename: name });
+for (const name of others)
+  new vm.Script(readFileSync(path.join(folder, name), "utf8"), { filename: name });
 console.log([...modules.keys()].sort().join(" "));

@@ -11,7 +11,8 @@ function streamed(...events) {
   return new Response(events.map((event) => `data: ${event}\n\n`).join(""));
 }
 
-const delta = (of, finish_reason = null) => JSON.stringify({ model: "m", choices: [{ delta: of, finish_reason }] });
+const delta = (of, finish_reason = null) =>
+  JSON.stringify({ model: "m", choices: [{ delta: of, finish_reason }] });
 
 async function answered(respond) {
   const chat = newChat();
@@ -31,7 +32,15 @@ async function answered(respond) {
 test("an answer is put together of its parts", async () => {
   const usage = JSON.stringify({ choices: [], usage: { completion_tokens: 2, prompt_tokens: 1 } });
   const { message, failure, requests } = await answered(() =>
-    streamed(delta({ role: "assistant", content: "" }), delta({ reasoning_content: "hm" }), delta({ content: "x" }), delta({ content: "y" }), delta({}, "stop"), usage, "[DONE]"),
+    streamed(
+      delta({ role: "assistant", content: "" }),
+      delta({ reasoning_content: "hm" }),
+      delta({ content: "x" }),
+      delta({ content: "y" }),
+      delta({}, "stop"),
+      usage,
+      "[DONE]",
+    ),
   );
   assert.equal(failure, null);
   assert.equal(message.content, "xy");
@@ -55,7 +64,9 @@ test("failures keep what there is of the answer", async () => {
   assert.equal(broken.message.content, "x");
   assert.match(broken.message.error, /broke off/);
   assert.match((await answered(() => streamed(error))).message.error, /No room/);
-  const page = await answered(() => new Response("<html>", { status: 502, statusText: "Bad Gateway" }));
+  const page = await answered(
+    () => new Response("<html>", { status: 502, statusText: "Bad Gateway" }),
+  );
   assert.match(page.message.error, /Bad Gateway/);
   const gone = await answered(() => Promise.reject(new TypeError("fetch failed")));
   assert.match(gone.message.error, /can't be reached/);
@@ -76,5 +87,10 @@ test("a stopped answer is no failure", async () => {
   };
   const failure = await answers.add(chat, (_, message) => message.content && answers.stop(chat));
   assert.equal(failure, null);
-  assert.deepEqual(chat.messages.at(-1), { role: "assistant", content: "x", end: "stopped", model: "m" });
+  assert.deepEqual(chat.messages.at(-1), {
+    role: "assistant",
+    content: "x",
+    end: "stopped",
+    model: "m",
+  });
 });

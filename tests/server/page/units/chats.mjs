@@ -1,16 +1,41 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ChatStore, MOST_CHARACTERS, StoreFullError, chatOf, newChat, titleOf } from "../../../../python/ggmlkit/server/page/static/chats.mjs";
-import { chatAsMarkdown, chatsAsJson, chatsOfJson, fileName } from "../../../../python/ggmlkit/server/page/static/exports.mjs";
+import {
+  ChatStore,
+  MOST_CHARACTERS,
+  StoreFullError,
+  chatOf,
+  newChat,
+  titleOf,
+} from "../../../../python/ggmlkit/server/page/static/chats.mjs";
+import {
+  chatAsMarkdown,
+  chatsAsJson,
+  chatsOfJson,
+  fileName,
+} from "../../../../python/ggmlkit/server/page/static/exports.mjs";
 import { MemoryStorage } from "../../../../python/ggmlkit/server/page/static/storage.mjs";
 
-const STATS = { tokens: 3, promptTokens: 4, cachedTokens: 2, tokensPerSecond: 9.5, firstSeconds: 0.1 };
+const STATS = {
+  tokens: 3,
+  promptTokens: 4,
+  cachedTokens: 2,
+  tokensPerSecond: 9.5,
+  firstSeconds: 0.1,
+};
 
 function chat(text = "Hello\nthere") {
   const made = newChat("Be brief.");
   made.messages.push(
     { role: "user", content: text },
-    { role: "assistant", content: "**Hi**", reasoning: "hm\nyes", model: "m", end: "length", stats: STATS },
+    {
+      role: "assistant",
+      content: "**Hi**",
+      reasoning: "hm\nyes",
+      model: "m",
+      end: "length",
+      stats: STATS,
+    },
   );
   return made;
 }
@@ -22,7 +47,10 @@ test("a chat is kept, found again, renamed and removed", () => {
   two.updated = one.updated + 1;
   store.save(one);
   store.save(two);
-  assert.deepEqual(new ChatStore(storage).list.map(({ title }) => title), ["two", "one"]);
+  assert.deepEqual(
+    new ChatStore(storage).list.map(({ title }) => title),
+    ["two", "one"],
+  );
   assert.deepEqual(new ChatStore(storage).get(one.id), one);
   one.title = "mine";
   store.save(one);
@@ -49,7 +77,12 @@ test("what is kept is bounded, and what was kept stays", () => {
 test("what is damaged is not shown, and can be cleared", () => {
   const storage = new MemoryStorage();
   storage.setItem("other", "1");
-  for (const [id, text] of Object.entries({ a: "{", b: "null", c: '{"version":1}', d: '{"version":2,"id":"d","messages":[]}' })) {
+  for (const [id, text] of Object.entries({
+    a: "{",
+    b: "null",
+    c: '{"version":1}',
+    d: '{"version":2,"id":"d","messages":[]}',
+  })) {
     storage.setItem(`ggmlkit.chat.${id}`, text);
   }
   const store = new ChatStore(storage);
@@ -77,12 +110,25 @@ test("what is imported has nothing but the fields of a chat", () => {
   const found = chatOf(JSON.parse(JSON.stringify(made)));
   assert.equal(found.more, undefined);
   assert.deepEqual(Object.keys(found.messages[0]), ["role", "content"]);
-  assert.deepEqual(Object.keys(found.messages[1]), ["role", "content", "reasoning", "model", "end"]);
+  assert.deepEqual(Object.keys(found.messages[1]), [
+    "role",
+    "content",
+    "reasoning",
+    "model",
+    "end",
+  ]);
 });
 
 test("files of others are refused with a sentence", () => {
   const damaged = chatsAsJson([{ ...chat(), messages: [{ role: "system", content: "x" }] }]);
-  for (const text of ["", "{", "[]", "{}", '{"kind":"ggmlkit chats","version":9,"chats":[]}', damaged]) {
+  for (const text of [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"kind":"ggmlkit chats","version":9,"chats":[]}',
+    damaged,
+  ]) {
     assert.throws(() => chatsOfJson(text), /^Error: [A-Z].*\.$/);
   }
 });

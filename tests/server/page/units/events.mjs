@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventReader } from "../../../../python/ggmlkit/server/page/static/events.mjs";
 
-const STREAM = 'data: {"a":"é😀"}\n\n: waiting\n\ndata:b\r\n\r\nevent: x\ndata: c\ndata: d\n\ndata: [DONE]\n\ndata: cut';
+const STREAM =
+  'data: {"a":"é😀"}\n\n: waiting\n\ndata:b\r\n\r\nevent: x\ndata: c\ndata: d\n\ndata: [DONE]\n\ndata: cut';
 const EVENTS = ['{"a":"é😀"}', "b", "c\nd", "[DONE]"];
 
 test("events are the same however the bytes are cut", () => {
@@ -10,7 +11,8 @@ test("events are the same however the bytes are cut", () => {
   for (const size of [1, 2, 3, 7, bytes.length]) {
     const reader = new EventReader();
     const found = [];
-    for (let at = 0; at < bytes.length; at += size) found.push(...reader.push(bytes.slice(at, at + size)));
+    for (let at = 0; at < bytes.length; at += size)
+      found.push(...reader.push(bytes.slice(at, at + size)));
     assert.deepEqual(found, EVENTS, `pieces of ${size}`);
   }
 });

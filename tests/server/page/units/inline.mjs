@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inlineNodes, plainText, safeHref } from "../../../../python/ggmlkit/server/page/static/inline.mjs";
+import {
+  inlineNodes,
+  plainText,
+  safeHref,
+} from "../../../../python/ggmlkit/server/page/static/inline.mjs";
 
 // Nodes in short: texts as they are, others as [type, ...children].
 function short(nodes) {
@@ -15,7 +19,20 @@ function short(nodes) {
 
 const CASES = [
   ["plain <b>text</b> & more", ["plain <b>text</b> & more"]],
-  ["*a* _b_ **c** __d__ ~~e~~", [["emphasis", "a"], " ", ["emphasis", "b"], " ", ["strong", "c"], " ", ["strong", "d"], " ", ["strike", "e"]]],
+  [
+    "*a* _b_ **c** __d__ ~~e~~",
+    [
+      ["emphasis", "a"],
+      " ",
+      ["emphasis", "b"],
+      " ",
+      ["strong", "c"],
+      " ",
+      ["strong", "d"],
+      " ",
+      ["strike", "e"],
+    ],
+  ],
   ["**a *b* c**", [["strong", "a ", ["emphasis", "b"], " c"]]],
   ["***a***", [["emphasis", ["strong", "a"]]]],
   ["**open and *half", ["**open and *half"]],
@@ -27,31 +44,60 @@ const CASES = [
   ["`a*b*` ``c`d`` `open", [["code", "a*b*"], " ", ["code", "c`d"], " `open"]],
   ["a  \nb\nc", ["a", ["break"], "b", ["break"], "c"]],
   ["[a *b*](https://x.y/z)", [["link", "https://x.y/z", "a ", ["emphasis", "b"]]]],
-  ['[a](https://x.y "title") [b](<https://x.y/a b>)', [["link", "https://x.y/", "a"], " ", ["link", "https://x.y/a%20b", "b"]]],
+  [
+    '[a](https://x.y "title") [b](<https://x.y/a b>)',
+    [["link", "https://x.y/", "a"], " ", ["link", "https://x.y/a%20b", "b"]],
+  ],
   ["[a](https://x.y/b_(c))", [["link", "https://x.y/b_(c)", "a"]]],
   ["[a](page.md) [b] [c]", ["[a](page.md) [b] [c]"]],
   ["![a](https://x.y/p.png)", [["link", "https://x.y/p.png", "a"]]],
   ["[![a](https://i.j/p.png)](https://x.y)", [["link", "https://x.y/", "a"]]],
-  ["<https://x.y> <a@b.c> <b>", [["link", "https://x.y/", "https://x.y"], " ", ["link", "mailto:a@b.c", "a@b.c"], " <b>"]],
-  ["see https://x.y/a_b_c. (http://u.v)", ["see ", ["link", "https://x.y/a_b_c", "https://x.y/a_b_c"], ". (", ["link", "http://u.v/", "http://u.v"], ")"]],
+  [
+    "<https://x.y> <a@b.c> <b>",
+    [["link", "https://x.y/", "https://x.y"], " ", ["link", "mailto:a@b.c", "a@b.c"], " <b>"],
+  ],
+  [
+    "see https://x.y/a_b_c. (http://u.v)",
+    [
+      "see ",
+      ["link", "https://x.y/a_b_c", "https://x.y/a_b_c"],
+      ". (",
+      ["link", "http://u.v/", "http://u.v"],
+      ")",
+    ],
+  ],
   ["**https://x.y**", [["strong", ["link", "https://x.y/", "https://x.y"]]]],
   ["[https://x.y](https://u.v)", [["link", "https://u.v/", "https://x.y"]]],
 ];
 
 for (const [text, expected] of CASES) {
-  test(`inline ${JSON.stringify(text)}`, () => assert.deepEqual(short(inlineNodes(text)), expected));
+  test(`inline ${JSON.stringify(text)}`, () =>
+    assert.deepEqual(short(inlineNodes(text)), expected));
 }
 
 test("only the web and mail are linked", () => {
   const refused = [
-    "javascript:alert(1)", "JaVaScRiPt:alert(1)", " javascript:alert(1)", "java\nscript:alert(1)",
-    "data:text/html,<script>alert(1)</script>", "vbscript:x", "file:///etc/passwd", "blob:x",
-    "//x.y", "/v1/models", "#a", "",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    " javascript:alert(1)",
+    "java\nscript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+    "file:///etc/passwd",
+    "blob:x",
+    "//x.y",
+    "/v1/models",
+    "#a",
+    "",
   ];
   for (const address of refused) {
     assert.equal(safeHref(address), null, address);
     const nodes = inlineNodes(`[a](${address}) [b](<${address}>) <${address}>`);
-    assert.deepEqual(nodes.filter((node) => node.type === "link").map((node) => node.href), [], address);
+    assert.deepEqual(
+      nodes.filter((node) => node.type === "link").map((node) => node.href),
+      [],
+      address,
+    );
   }
   assert.equal(safeHref("mailto:a@b.c"), "mailto:a@b.c");
 });
@@ -64,7 +110,24 @@ test("no text is lost", () => {
 });
 
 test("what a model may write takes a moment and nests little", () => {
-  const parts = ["*", "**a ", "*a b* ", "[", "![", "](", "`", "`a``", "<", "http://", "~~a", "_a_b", "\\", "[a](<", "](a '", "*_"];
+  const parts = [
+    "*",
+    "**a ",
+    "*a b* ",
+    "[",
+    "![",
+    "](",
+    "`",
+    "`a``",
+    "<",
+    "http://",
+    "~~a",
+    "_a_b",
+    "\\",
+    "[a](<",
+    "](a '",
+    "*_",
+  ];
   for (const part of parts) {
     const start = performance.now();
     const nodes = inlineNodes(part.repeat(20000 / part.length));
@@ -72,6 +135,7 @@ test("what a model may write takes a moment and nests little", () => {
     JSON.stringify(nodes);
   }
   const nested = inlineNodes("*a ".repeat(5000) + "b* ".repeat(5000));
-  const depth = (all) => Math.max(0, ...all.map((node) => (node.children ? 1 + depth(node.children) : 0)));
+  const depth = (all) =>
+    Math.max(0, ...all.map((node) => (node.children ? 1 + depth(node.children) : 0)));
   assert.ok(depth(nested) <= 20);
 });

@@ -14,7 +14,13 @@ function short(all) {
       case "quote":
         return ["quote", ...short(block.blocks)];
       case "list":
-        return [block.start ?? "-", block.isTight ? "tight" : "loose", ...block.items.map((item) => (item.isDone === null ? short(item.blocks) : [item.isDone, ...short(item.blocks)]))];
+        return [
+          block.start ?? "-",
+          block.isTight ? "tight" : "loose",
+          ...block.items.map((item) =>
+            item.isDone === null ? short(item.blocks) : [item.isDone, ...short(item.blocks)],
+          ),
+        ];
       case "table":
         return ["table", block.aligns, block.head, ...block.rows];
       default:
@@ -36,16 +42,28 @@ const CASES = [
   ["> a\n> > b\nlazy\n\nc", [["quote", "a", ["quote", "b\nlazy"]], "c"]],
   ["- a\n- b", [["-", "tight", ["a"], ["b"]]]],
   ["- a\n\n- b", [["-", "loose", ["a"], ["b"]]]],
-  ["* a\n- b", [["-", "tight", ["a"]], ["-", "tight", ["b"]]]],
+  [
+    "* a\n- b",
+    [
+      ["-", "tight", ["a"]],
+      ["-", "tight", ["b"]],
+    ],
+  ],
   ["3. a\n4. b", [[3, "tight", ["a"], ["b"]]]],
   ["1. a\n  - b\n  - c\n2. d", [[1, "tight", ["a", ["-", "tight", ["b"], ["c"]]], ["d"]]]],
-  ["1. a\n\n   b\n\n   ```\n   c\n   ```\n2. d", [[1, "loose", ["a", "b", ["code", "", "c"]], ["d"]]]],
+  [
+    "1. a\n\n   b\n\n   ```\n   c\n   ```\n2. d",
+    [[1, "loose", ["a", "b", ["code", "", "c"]], ["d"]]],
+  ],
   ["- a\nlazy\n\nb", [["-", "tight", ["a\nlazy"]], "b"]],
   ["- [ ] a\n- [x] b", [["-", "tight", [false, "a"], [true, "b"]]]],
   ["text\n- a", ["text", ["-", "tight", ["a"]]]],
   ["in\n1986. was", ["in\n1986. was"]],
   ["-", [["-", "tight", []]]],
-  ["|a|b|\n|:-|-:|\n|1|`x|y`|\n|2\\|3|\n\nc", [["table", ["left", "right"], ["a", "b"], ["1", "`x|y`"], ["2|3"]], "c"]],
+  [
+    "|a|b|\n|:-|-:|\n|1|`x|y`|\n|2\\|3|\n\nc",
+    [["table", ["left", "right"], ["a", "b"], ["1", "`x|y`"], ["2|3"]], "c"],
+  ],
   ["a | b\n- | :-:\n1 | 2", [["table", [null, "center"], ["a", "b"], ["1", "2"]]]],
   ["a | b\n--", ["a | b\n--"]],
   ["<script>alert(1)</script>\n\n<b>x</b>", ["<script>alert(1)</script>", "<b>x</b>"]],
@@ -67,7 +85,22 @@ test("blocks that are whole stay as they are while a text grows", () => {
 });
 
 test("what a model may write takes a moment and nests little", () => {
-  const parts = ["> ", "- ", "1. ", "|", "|-\n", "- a\n  ", "> - ", "```\n", "# ", "-  ", "\t", "  ", "- a\n\n", "|".repeat(100) + "\n"];
+  const parts = [
+    "> ",
+    "- ",
+    "1. ",
+    "|",
+    "|-\n",
+    "- a\n  ",
+    "> - ",
+    "```\n",
+    "# ",
+    "-  ",
+    "\t",
+    "  ",
+    "- a\n\n",
+    "|".repeat(100) + "\n",
+  ];
   for (const part of parts) {
     const start = performance.now();
     const found = blocks(part.repeat(20000 / part.length));

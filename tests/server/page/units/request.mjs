@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { newChat } from "../../../../python/ggmlkit/server/page/static/chats.mjs";
 import { failureOf } from "../../../../python/ggmlkit/server/page/static/failures.mjs";
-import { requestBody, statsOf, statsText } from "../../../../python/ggmlkit/server/page/static/request.mjs";
+import {
+  requestBody,
+  statsOf,
+  statsText,
+} from "../../../../python/ggmlkit/server/page/static/request.mjs";
 
 test("a request has the messages, the model and the settings", () => {
   const chat = newChat("Be brief.");

@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FIELDS, Settings, faultOf } from "../../../../python/ggmlkit/server/page/static/settings.mjs";
+import {
+  FIELDS,
+  Settings,
+  faultOf,
+} from "../../../../python/ggmlkit/server/page/static/settings.mjs";
 import { MemoryStorage } from "../../../../python/ggmlkit/server/page/static/storage.mjs";
 
 const field = (name) => FIELDS.find((each) => each.name === name);
 
 test("fields say what is wrong", () => {
-  for (const text of ["", " ", "0", "0.7", "1e1"]) assert.equal(faultOf(field("temperature"), text), null, text);
-  for (const text of ["-1", "x", "1,5", "Infinity", "NaN"]) assert.match(faultOf(field("temperature"), text), /number from 0 to 100\.$/);
+  for (const text of ["", " ", "0", "0.7", "1e1"])
+    assert.equal(faultOf(field("temperature"), text), null, text);
+  for (const text of ["-1", "x", "1,5", "Infinity", "NaN"])
+    assert.match(faultOf(field("temperature"), text), /number from 0 to 100\.$/);
   assert.match(faultOf(field("top_k"), "1.5"), /whole number/);
   assert.match(faultOf(field("top_p"), "1.1"), /from 0 to 1/);
 });
@@ -29,7 +35,10 @@ test("settings are kept, the key only in the session", () => {
 
 test("what is kept is checked", () => {
   const storage = new MemoryStorage();
-  storage.setItem("ggmlkit.settings", '{"temperature":"x","top_k":-1,"min_p":0.5,"system":3,"other":1}');
+  storage.setItem(
+    "ggmlkit.settings",
+    '{"temperature":"x","top_k":-1,"min_p":0.5,"system":3,"other":1}',
+  );
   assert.deepEqual(new Settings(storage, new MemoryStorage()).values, { min_p: 0.5 });
   storage.setItem("ggmlkit.settings", "{");
   assert.deepEqual(new Settings(storage, new MemoryStorage()).values, {});

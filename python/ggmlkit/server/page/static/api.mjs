@@ -39,6 +39,8 @@ export async function* answer(body, key, signal) {
 }
 
 async function send(path, key, options) {
+  // What else stands in a key can't be in a header, and fetch would fail as if there was no server.
+  if (/[^\x20-\xff]/.test(key)) throw new ApiError("the key has letters that no key can have", 401);
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   let response;
   try {

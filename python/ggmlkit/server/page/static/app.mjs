@@ -16,7 +16,8 @@ import { Settings } from "./settings.mjs";
 const OPEN_PLACE = "ggmlkit.open";
 const SAVE_MS = 1000;
 const FULL =
-  "There is no room to keep this chat: the browser keeps 500 chats, or 4.5 million characters, for this page. Export and delete some.";
+  "There is no room to keep this chat: the browser keeps 500 chats, or 4.5 million characters, " +
+  "for this page. Export and delete some.";
 
 export class App {
   constructor(storage, session) {
@@ -81,10 +82,10 @@ export class App {
   }
 
   titles() {
-    const isKept = this.store.list.some(({ id }) => id === this.shown.id);
+    const isBegun = this.shown.messages.length > 0;
     byId("title").textContent = titleOf(this.shown);
-    byId("menu").hidden = !isKept;
-    document.title = isKept ? `${titleOf(this.shown)} · ggmlkit` : "ggmlkit";
+    byId("menu").hidden = !isBegun;
+    document.title = isBegun ? `${titleOf(this.shown)} · ggmlkit` : "ggmlkit";
     this.list.update(this.store.list, this.shown.id);
   }
 
@@ -172,10 +173,10 @@ export class App {
     }
   }
 
-  // Another tab has changed what is stored.
-  storeChanged() {
+  // Another tab has changed an item of the store, or cleared it (null).
+  storeChanged(key) {
     this.store.read();
-    const stored = this.store.get(this.shown.id);
+    const stored = ChatStore.isItemOf(key, this.shown.id) ? this.store.get(this.shown.id) : null;
     if (stored && !this.answers.isRunning(this.shown)) {
       this.shown = stored;
       this.refresh();

@@ -14,7 +14,8 @@ export class StoreFullError extends Error {}
 
 export function newChat(system = "") {
   const now = Date.now();
-  return { version: VERSION, id: newId(), title: "", created: now, updated: now, system, messages: [] };
+  const times = { created: now, updated: now };
+  return { version: VERSION, id: newId(), title: "", ...times, system, messages: [] };
 }
 
 export function newId() {
@@ -49,7 +50,8 @@ export function chatOf(value) {
 }
 
 function messageOf(value) {
-  if (!["user", "assistant"].includes(value?.role) || typeof value.content !== "string") return null;
+  if (!["user", "assistant"].includes(value?.role)) return null;
+  if (typeof value.content !== "string") return null;
   const found = { role: value.role, content: value.content };
   if (value.role === "user") return found;
   for (const name of ["reasoning", "model", "error"]) {
@@ -65,7 +67,10 @@ function statsOf(value) {
   const names = ["tokens", "promptTokens", "cachedTokens", "tokensPerSecond"];
   if (!names.every((name) => Number.isFinite(value[name]))) return null;
   const stats = Object.fromEntries(names.map((name) => [name, value[name]]));
-  return { ...stats, firstSeconds: Number.isFinite(value.firstSeconds) ? value.firstSeconds : null };
+  return {
+    ...stats,
+    firstSeconds: Number.isFinite(value.firstSeconds) ? value.firstSeconds : null,
+  };
 }
 
 function textOf(value) {
@@ -144,8 +149,13 @@ export class ChatStore {
     this.read();
   }
 
+  // Whether a key of the storage is one of the store's; null, of a storage that was cleared, is all.
   static isItem(key) {
     return key === null || key.startsWith(PREFIX);
+  }
+
+  static isItemOf(key, id) {
+    return key === null || key === PREFIX + id;
   }
 }
 

@@ -45,8 +45,10 @@ export class Composer {
     if (hadFocus) this.focus();
   }
 
+  // On a phone the field would bring up the keyboard, over the half of the page.
   focus() {
-    this.field.focus();
+    if (matchMedia("(pointer: coarse)").matches) byId("messages").focus();
+    else this.field.focus();
   }
 
   fit() {

@@ -41,6 +41,8 @@ function quoted(text) {
 
 // A name for a file of a chat: letters and digits of its title.
 export function fileName(chat, suffix) {
-  const words = titleOf(chat).toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-");
+  const words = titleOf(chat)
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, "-");
   return `${words.replace(/^-+|-+$/g, "").slice(0, 60) || "chat"}.${suffix}`;
 }

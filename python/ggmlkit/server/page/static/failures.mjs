@@ -9,14 +9,16 @@ export function failureOf(error) {
   }
   if (error.code === "context_length_exceeded") {
     const way = "Begin a new chat, or edit an earlier message to shorten this one.";
-    return { text: `This chat is longer than what the model can take. ${said} ${way}`, action: null };
+    const text = `This chat is longer than what the model can take. ${said} ${way}`;
+    return { text, action: null };
   }
   return { text: [head(error.status), said].filter(Boolean).join(" "), action: null };
 }
 
 function head(status) {
   if (status === 0) return "The server can't be reached. Is it still running?";
-  if (status === 429 || status === 503) return "The server can't answer now. Try again in a moment.";
+  if (status === 429 || status === 503)
+    return "The server can't answer now. Try again in a moment.";
   return status >= 500 ? "The server failed." : "The server refused this.";
 }
 

@@ -91,7 +91,8 @@ class Scanner {
 
   escape() {
     const next = this.text[this.at + 1] ?? "";
-    if (next === "\n") this.at += 1; // the break comes next
+    if (next === "\n")
+      this.at += 1; // the break comes next
     else if (PUNCTUATION.test(next)) {
       this.plain += next;
       this.at += 2;

@@ -37,7 +37,11 @@ export class ListView {
     const items = summaries.map(({ id, title }) => {
       const isCurrent = id === current ? "true" : null;
       const attributes = { "data-chat": id, "aria-current": isCurrent, title };
-      return element("li", {}, button(title, () => this.open(id), attributes));
+      return element(
+        "li",
+        {},
+        button(title, () => this.open(id), attributes),
+      );
     });
     byId("chats").replaceChildren(...items);
     if (focused) byId("chats").querySelector(`[data-chat="${focused}"]`)?.focus();

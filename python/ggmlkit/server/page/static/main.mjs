@@ -17,7 +17,7 @@ byId("new").addEventListener("click", () => app.openNew());
 byId("settings-button").addEventListener("click", () => app.openSettings());
 addEventListener("pagehide", () => app.leave());
 addEventListener("storage", (event) => {
-  if (ChatStore.isItem(event.key)) app.storeChanged();
+  if (ChatStore.isItem(event.key)) app.storeChanged(event.key);
 });
 addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;

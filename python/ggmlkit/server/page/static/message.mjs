@@ -34,7 +34,8 @@ export class MessageView {
   buttons() {
     const copy = copyButton(() => this.message.content, "Copy", { "aria-label": "Copy message" });
     if (this.message.role === "assistant") {
-      return [copy, button("Answer again", () => this.actions.again(this.message), { class: "changes" })];
+      const again = () => this.actions.again(this.message);
+      return [copy, button("Answer again", again, { class: "changes" })];
     }
     this.editButton = button("Edit", () => this.edit(), { class: "changes" });
     return [copy, this.editButton];

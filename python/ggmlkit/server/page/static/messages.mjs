@@ -19,7 +19,8 @@ export class MessagesView {
     for (const view of this.views.values()) view.element.remove();
     this.views.clear();
     this.running(isRunning);
-    for (const message of chat.messages) this.add(message, isRunning && message === chat.messages.at(-1));
+    const last = chat.messages.at(-1);
+    for (const message of chat.messages) this.add(message, isRunning && message === last);
     this.hello.hidden = chat.messages.length > 0;
     this.lock(isRunning);
     this.toEnd();

@@ -13,7 +13,8 @@ export class ModelChoice {
   // Asks the server which there are; throws ApiError.
   async load() {
     const names = await models(this.settings.key);
-    const chosen = names.includes(this.settings.values.model) ? this.settings.values.model : names[0];
+    const { model } = this.settings.values;
+    const chosen = names.includes(model) ? model : names[0];
     const options = names.map((name) => element("option", { value: name }, name));
     this.select.replaceChildren(...options);
     this.select.value = chosen;

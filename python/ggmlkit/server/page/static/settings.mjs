@@ -2,13 +2,62 @@
 
 // A field's value goes into requests under its name. An empty field leaves it to the server.
 export const FIELDS = [
-  { name: "temperature", label: "Temperature", min: 0, max: 100, step: 0.1, hint: "Higher is more varied; 0 takes the likeliest token." },
-  { name: "top_p", label: "Top-p", min: 0, max: 1, step: 0.05, hint: "Only the likeliest tokens that sum to this probability." },
-  { name: "top_k", label: "Top-k", min: 0, max: 1000000, step: 1, hint: "Only so many of the likeliest tokens; 0: all." },
-  { name: "min_p", label: "Min-p", min: 0, max: 1, step: 0.05, hint: "Only tokens at least so likely, as a share of the likeliest." },
-  { name: "repeat_penalty", label: "Repeat penalty", min: 0.01, max: 100, step: 0.05, hint: "Penalty for repeated tokens; 1: none." },
-  { name: "max_tokens", label: "Max tokens", min: 1, max: 10000000, step: 1, hint: "Most tokens of an answer." },
-  { name: "seed", label: "Seed", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, hint: "The same seed gives the same answer." },
+  {
+    name: "temperature",
+    label: "Temperature",
+    min: 0,
+    max: 100,
+    step: 0.1,
+    hint: "Higher is more varied; 0 takes the likeliest token.",
+  },
+  {
+    name: "top_p",
+    label: "Top-p",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    hint: "Only the likeliest tokens that sum to this probability.",
+  },
+  {
+    name: "top_k",
+    label: "Top-k",
+    min: 0,
+    max: 1000000,
+    step: 1,
+    hint: "Only so many of the likeliest tokens; 0: all.",
+  },
+  {
+    name: "min_p",
+    label: "Min-p",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    hint: "Only tokens at least so likely, as a share of the likeliest.",
+  },
+  {
+    name: "repeat_penalty",
+    label: "Repeat penalty",
+    min: 0.01,
+    max: 100,
+    step: 0.05,
+    hint: "Penalty for repeated tokens; 1: none.",
+  },
+  {
+    name: "max_tokens",
+    label: "Max tokens",
+    min: 1,
+    max: 10000000,
+    step: 1,
+    hint: "Most tokens of an answer.",
+  },
+  {
+    name: "seed",
+    label: "Seed",
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    step: 1,
+    hint: "The same seed gives the same answer.",
+  },
 ];
 
 const PLACE = "ggmlkit.settings";
@@ -64,7 +113,8 @@ function checked(values) {
   const found = {};
   for (const field of FIELDS) {
     const value = values[field.name];
-    if (typeof value === "number" && faultOf(field, String(value)) === null) found[field.name] = value;
+    if (typeof value !== "number" || faultOf(field, String(value)) !== null) continue;
+    found[field.name] = value;
   }
   for (const name of ["system", "model"]) {
     if (typeof values[name] === "string") found[name] = values[name];
