@@ -27,6 +27,8 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 MODEL = os.environ.get("BROWSER_MODEL") or str(
     ROOT / "build/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 )
+# A name of this machine that the browser takes for another one.
+FAR_NAME = "far.test"
 ECHO = str(Path(__file__).with_name("echo_server.py"))
 
 
@@ -100,7 +102,8 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     assert CHROMIUM, "there is no chromium: apt-get install chromium, or set CHROMIUM"
-    found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    args = ["--no-sandbox", f"--host-resolver-rules=MAP {FAR_NAME} 127.0.0.1"]
+    found = playwright.chromium.launch(executable_path=CHROMIUM, args=args)
     yield found
     found.close()
 

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from conftest import Server, Tab
+from conftest import FAR_NAME, Server, Tab
 
 SAMPLE = """# A heading
 
@@ -32,7 +32,6 @@ def add(a, b):
 
 def findings(page: Page) -> list[str]:
     """What axe finds that is serious or critical."""
-    # The page's policy lets no text become code, except from here.
     found: dict[str, Any] = Axe().run(page).response
     return [
         f"{each['id']}: {node['html']} {node['failureSummary']}"
@@ -45,9 +44,7 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_nothing_serious(browser: Browser, echo: Server, theme: Any, width: int) -> None:
-    context = browser.new_context(
-        color_scheme=theme, viewport={"width": width, "height": 740}, bypass_csp=True
-    )
+    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 740})
     tab = Tab(context.new_page())
     page = tab.page
     tab.open(echo)
@@ -185,6 +182,19 @@ def test_code_is_copied(tab: Tab, echo: Server) -> None:
     tab.page.get_by_role("button", name="Copy message").last.click()
     expect(tab.page.get_by_text("Copied")).to_have_count(2)
     assert tab.page.evaluate("navigator.clipboard.readText()") == SAMPLE
+
+
+def test_a_page_that_is_neither_local_nor_https(tab: Tab, echo: Server) -> None:
+    page = tab.page
+    page.goto(echo.url.replace("127.0.0.1", FAR_NAME))
+    page.wait_for_selector("#model option", state="attached")
+    assert not page.evaluate("isSecureContext")
+    assert tab.ask("`code`") == "code"
+    page.get_by_role("button", name="Copy message").last.click()
+    expect(page.get_by_text("Copied")).to_have_count(1)
+    page.focus("#text")
+    page.keyboard.press("Control+V")
+    expect(page.locator("#text")).to_have_value("`code`")
 
 
 def test_a_phone_has_room_for_all(browser: Browser, echo: Server) -> None:

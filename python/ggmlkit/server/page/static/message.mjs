@@ -16,7 +16,7 @@ export class MessageView {
     this.message = message;
     this.actions = actions;
     const isUser = message.role === "user";
-    this.text = element("div", { class: "text" });
+    this.text = element("div", { class: "text", dir: "auto" });
     this.below = element("p", { class: "below" });
     this.tools = element("div", { class: "tools" }, ...this.buttons());
     this.element = element(
@@ -68,7 +68,7 @@ export class MessageView {
   }
 
   edit() {
-    const field = element("textarea", { rows: "3", "aria-label": "Edit message" });
+    const field = element("textarea", { rows: "3", dir: "auto", "aria-label": "Edit message" });
     field.value = this.message.content;
     const close = () => {
       form.remove();
@@ -105,6 +105,8 @@ export class MessageView {
 
 // Whether a key sends a text. On a phone Enter is a new line: there is no Shift+Enter.
 export function sends(event) {
-  const isEnter = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+  // 229: Safari's Enter that ends a composed word.
+  const isComposing = event.isComposing || event.keyCode === 229;
+  const isEnter = event.key === "Enter" && !event.shiftKey && !isComposing;
   return isEnter && !matchMedia("(pointer: coarse)").matches;
 }

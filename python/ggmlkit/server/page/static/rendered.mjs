@@ -40,7 +40,7 @@ function blockElement(block) {
     case "table":
       return tableElement(block);
     default:
-      return element("p", {}, ...inline(block.text));
+      return element("p", { dir: "auto" }, ...inline(block.text));
   }
 }
 
@@ -66,7 +66,7 @@ function codeElement({ language, text }) {
     element("span", {}, language),
     copyButton(() => text, "Copy", { "aria-label": "Copy code" }),
   );
-  const pre = element("pre", { tabindex: "0" }, element("code", {}, text));
+  const pre = element("pre", { tabindex: "0", dir: "ltr" }, element("code", {}, text));
   return element("div", { class: "code" }, head, pre);
 }
 
