@@ -24,6 +24,9 @@ def last_request(tab: Tab) -> dict[str, object]:
 def test_a_real_model_answers(tab: Tab, real: Server) -> None:
     tab.open(real)
     assert tab.page.locator("#model").input_value() == "SmolLM2"
+    tab.page.click("#settings-button")
+    tab.page.get_by_label("Temperature").fill("0")
+    tab.page.click("#settings-save")
     text = tab.ask("What is the capital of France? Answer in one word.")
     assert "Paris" in text
     below = tab.page.locator(".below").last.inner_text()
