@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench sanitize fuzz peers browser docs pages wheel clean
+.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers browser docs pages schemas wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -24,8 +24,10 @@ help:
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
 	@echo "make browser   the server's page in Chromium, which must be there: apt-get install chromium"
 	@echo "make docs      the documentation as a site in build/site"
+	@echo "make schemas   documents of 400 public JSON Schemas, by a real model (half an hour)"
 	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
 	@echo "make sanitize  tests under AddressSanitizer, UBSan and ThreadSanitizer"
+	@echo "make soak      the server under 10,000 requests of 64 clients: SOAK_ARGS=\"--hours 2\""
 	@echo "make fuzz      damaged files, 20 seconds of each kind: FUZZ_ARGS=\"--target gguf --seconds 600\""
 	@echo "make wheel     build a wheel into dist/"
 	@echo "make clean     remove build, dist, wheelhouse and .venv"
@@ -126,6 +128,11 @@ pages: build
 	$(BIN)/python examples/demo.py --model-only
 	$(BIN)/python docs/pages.py build/models/SmolLM2-135M-Instruct.Q4_1.gguf $(PAGES)
 
+# Each document that max_tokens did not cut must be valid: SCHEMAS="--seeds 3".
+schemas: build
+	$(BIN)/python examples/demo.py --model-only
+	$(BIN)/python benchmarks/json_schemas.py build/models/SmolLM2-135M-Instruct.Q4_1.gguf $(SCHEMAS)
+
 format: build
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -137,6 +144,10 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench: build $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+# 10,000 requests of 64 clients; SOAK_ARGS="--hours 2 --record benchmarks/soak.json".
+soak: build
+	$(BIN)/python benchmarks/soak.py $(SOAK_ARGS)
 
 $(VENV)/.peers: $(VENV)/.dev
 	$(PIP) install --group peers

@@ -31,6 +31,7 @@ import peers
 import processes
 import products
 import quality
+import serving
 import speculation
 import speed
 import store
@@ -45,8 +46,8 @@ from shapes import SHAPES
 _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
-    memory, quality, processes, tokenizing, conversion, speed, engine, speculation, nested_scales,
-    products, growth,
+    memory, quality, processes, tokenizing, conversion, speed, engine, speculation, serving,
+    nested_scales, products, growth,
 )  # fmt: skip
 
 

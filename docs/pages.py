@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MethodType
 from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,6 +84,7 @@ def run(page: Path, command: Callable[[Sequence[str]], object]) -> None:
     """
     names: dict[str, object] = {"__name__": "__main__"}
     with contextlib.ExitStack() as servers:
+        servers.callback(_close, names)
         for block in blocks(page):
             if block.language == "console":
                 for words in commands(block):
@@ -96,6 +98,14 @@ def run(page: Path, command: Callable[[Sequence[str]], object]) -> None:
                 code = "\n" * (block.line - 1) + block.text  # so that errors name the page's lines
                 exec(compile(code, str(page), "exec", dont_inherit=True), names)
             _check_said(block, output.getvalue(), page)
+
+
+def _close(names: dict[str, object]) -> None:
+    """Close what a page leaves open, such as connections to a server."""
+    for value in names.values():
+        close = getattr(value, "close", None)
+        if isinstance(close, MethodType):
+            close()
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def generate(self, prompt, *, max_tokens, **settings):
     with open({log!r}, "a") as log:
         print(repr(text), file=log)
     question = text.rpartition("user: ")[2].partition("\\nassistant:")[0]
-    for token in dictated(self, "You said " + question + ".", max_tokens):
+    for token in dictated(self, {thought!r} + "You said " + question + ".", max_tokens):
         time.sleep({pause})
         yield token
 Llama.generate_tokens = generate
@@ -59,13 +59,15 @@ def chat_model(folder: Path) -> Path:
     return path
 
 
-def echo_program(model: Path, log: Path, *options: str, pause: float = 0) -> str:
+def echo_program(model: Path, log: Path, *options: str, pause: float = 0, thought: str = "") -> str:
     """The code of a chat whose model repeats what the user says.
 
     Args:
         log: the file that gets each prompt, one a line.
         options: more words of the command line.
         pause: seconds before each letter.
+        thought: comes before the answer.
     """
     words = ["ggmlkit", "chat", "-m", str(model), "-t", "1", *options]
-    return _ECHO.format(tests=str(Path(__file__).parent), log=str(log), pause=pause, words=words)
+    tests = str(Path(__file__).parent)
+    return _ECHO.format(tests=tests, log=str(log), pause=pause, thought=thought, words=words)

@@ -32,7 +32,8 @@ def test_a_real_model_answers(tab: Tab, real: Server) -> None:
     below = tab.page.locator(".below").last.inner_text()
     for word in ("tokens/s", "first after", "prompt: "):
         assert word in below
-    tab.ask("And of Italy?")
+    tab.ask("And of Italy? " + "Say it in one word, please. " * 10)
+    tab.ask("And of Spain?")  # the cache keeps 64 tokens at a time
     assert "from the cache" in tab.page.locator(".below").last.inner_text()
 
 

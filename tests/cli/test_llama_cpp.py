@@ -78,7 +78,7 @@ def test_cache_types_are_one() -> None:
         ("run", ["-mli"], "-cnv"),
         ("run", ["--prompt-cache", "a"], "gk.Sequence.save"),
         ("run", ["--image", "a"], "text models alone"),
-        ("run", ["--reasoning-budget", "0"], "printed as it comes"),
+        ("run", ["--reasoning-budget", "0"], "--show-thinking prints"),
         ("run", ["--log-file", "a"], "redirect stderr"),
         ("run", ["-hf", "a/b"], "-m hf:OWNER/NAME:FILE"),
         ("run", ["-hff", "b.gguf"], "-m hf:OWNER/NAME:FILE"),

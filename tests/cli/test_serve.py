@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,7 +153,32 @@ def test_a_wrong_command_line_is_2(words: list[str], said: str) -> None:
 
 
 def test_an_address_in_use_is_said(chat_gguf: Path) -> None:
-    with serving("-m", chat_gguf) as (_, url):
-        port = url.rpartition(":")[2]
-        said = ggmlkit("serve", "-m", chat_gguf, "--port", port, code=1).stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = ggmlkit("serve", "-m", chat_gguf, "--port", str(port), code=1).stderr
         assert said == f"ggmlkit: 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_a_library_that_is_missing_is_named(chat_gguf: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['uvicorn'] = None\n"
+        "from ggmlkit.cli.app import run\n"
+        f"sys.exit(run(['serve', '-m', {str(chat_gguf)!r}, '--port', '0']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "serving needs the extra server, the package uvicorn" in done.stderr
+    assert 'pip install ".[server]"' in done.stderr
+
+
+def test_other_commands_load_none_of_its_libraries() -> None:
+    code = (
+        "import sys, ggmlkit, ggmlkit.cli.app as app\n"
+        "app.program(app.COMMANDS)\n"
+        "ggmlkit.Llama\n"
+        "names = {'starlette', 'uvicorn', 'pydantic', 'prometheus_client', 'asyncio'}\n"
+        "sys.exit(', '.join(names & sys.modules.keys()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == ""

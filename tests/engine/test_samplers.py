@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 import ggmlkit as gk
 import sampling_definitions as defined
+from decoder_models import fresh
 from ggmlkit import _core
+from ggmlkit.engine import breakers
+from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.sampler_names import SAMPLERS
 from ggmlkit.engine.sampling import SamplingParams
 
@@ -221,3 +224,12 @@ def test_the_likeliest_tokens_have_the_log_probabilities_of_softmax() -> None:
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(gk.ArgumentError, match=reason):
         SamplingParams(**changes)
+
+
+def test_a_few_sets_of_sequence_breakers_are_kept() -> None:
+    tokenizer = fresh().tokenizer
+    assert breaker_tokens(tokenizer, ("a",)) == breaker_tokens(tokenizer, ("a", "a"))
+    for number in range(100):
+        ids = breaker_tokens(tokenizer, (f"{number}",))
+        assert all(f"{number}"[-1:].encode() in tokenizer.token_bytes(id) for id in ids)
+    assert len(breakers._kept[tokenizer]._found) == breakers._MOST_SETS

@@ -40,6 +40,20 @@ def test_who_was_sent_back_is_first() -> None:
     assert order(waiting) == [3, 2, 1]
 
 
+def test_who_is_given_up_leaves() -> None:
+    waiting = Waiting()
+    requests = [request(id, "ab"[id % 2]) for id in range(6)]
+    for each in requests[:4]:
+        waiting.append(each)
+    for each in requests[4:]:
+        waiting.put_first(each)
+    assert not waiting.take_given_up()
+    for id in (0, 3, 4):
+        requests[id].given_up = True
+    assert {each.ids[0] for each in waiting.take_given_up()} == {0, 3, 4}
+    assert order(waiting) == [5, 2, 1]
+
+
 def test_cleared() -> None:
     waiting = Waiting()
     waiting.append(request(1))

@@ -29,7 +29,7 @@ def test_answers_are_counted_by_model() -> None:
 
 
 def test_a_full_queue_is_429(chat_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dictate(monkeypatch, "hello" * 5, pause=0.05)
+    dictate(monkeypatch, "hello" * 2, pause=0.04)
     settings = settings_for(chat_gguf, engine={"parallel": 1}, limits={"waiting": 1})
     with running(settings) as server:
         threads = [threading.Thread(target=server.chat) for _ in range(2)]
@@ -48,7 +48,7 @@ def test_a_full_queue_is_429(chat_gguf: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_server_that_ends_refuses_with_503(
     chat_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dictate(monkeypatch, "hello" * 4, pause=0.05)
+    dictate(monkeypatch, "hello" * 2, pause=0.04)
     with running(settings_for(chat_gguf)) as server:
         found = []
         thread = threading.Thread(target=lambda: found.append(server.chat()))
@@ -60,4 +60,4 @@ def test_a_server_that_ends_refuses_with_503(
         assert refused.headers["Retry-After"]
         assert server.client.get("/health").json() == {"status": "shutting down"}
         thread.join()
-        assert found[0].json()["choices"][0]["message"]["content"] == "hello" * 4
+        assert found[0].json()["choices"][0]["message"]["content"] == "hello" * 2

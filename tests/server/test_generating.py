@@ -177,7 +177,7 @@ def test_a_scheduler_that_failed_is_replaced(
 ) -> None:
     served = server.served
     with monkeypatch.context() as patch:
-        patch.setattr("ggmlkit.engine.scheduler.drawn", lambda *_: [int("x")])
+        patch.setattr(served.scheduler._decoding, "step", lambda _: 1 / 0)
         patch.setattr(threading, "excepthook", lambda _: None)
         assert server.chat().status_code == 503
     until(lambda: not served._scheduler.is_working)

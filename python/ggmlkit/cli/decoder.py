@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ggmlkit.cli.options import kv_type
 from ggmlkit.cli.usage import UsageError
@@ -12,6 +12,7 @@ from ggmlkit.cli.usage import UsageError
 if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
     from ggmlkit.engine.model import Model
+    from ggmlkit.engine.sequence import Adapter
     from ggmlkit.engine.speculation.choice import Speculation
     from ggmlkit.errors import ModelError
 
@@ -27,14 +28,40 @@ def open_generator(args: argparse.Namespace) -> Llama:
         threads=args.threads,
         speculation=draft_model(args) or ("lookup" if args.lookup else None),
     )
-    if llama.context > llama.config.context:
+    _warn_of_length(llama.model)
+    return llama
+
+
+def open_model(args: argparse.Namespace, parallel: int) -> tuple[Model, Adapter | None]:
+    """The model that a command answers many prompts with, and its adapter; as `open_generator`.
+
+    The cache has room for a quarter of the contexts, as few prompts need a whole one.
+    """
+    settings = _settings(args)
+    from ggmlkit.engine.model import Model
+
+    try:
+        model = Model(
+            args.model,
+            context=args.ctx_size,
+            contexts=1 + -(-parallel // 4),
+            threads=args.threads,
+            **settings,
+        )
+        _warn_of_length(model)
+        return model, model.load_adapter(args.lora) if args.lora else None
+    except ValueError as error:  # such as an adapter's scale out of range
+        raise UsageError(str(error)) from None
+
+
+def _warn_of_length(model: Model) -> None:
+    if model.context > model.config.context:
         print(
-            f"ggmlkit: warning: the context of -c {llama.context} is longer than the "
-            f"{llama.config.context} tokens that the model was trained for; text beyond them may "
+            f"ggmlkit: warning: the context of -c {model.context} is longer than the "
+            f"{model.config.context} tokens that the model was trained for; text beyond them may "
             "make no sense",
             file=sys.stderr,
         )
-    return llama
 
 
 def draft_model(args: argparse.Namespace) -> Model | None:
@@ -65,7 +92,7 @@ def open_decoder(
     speculation: Speculation = None,
 ) -> Llama:
     """The model that a command names, opened; raises as :class:`Llama` does."""
-    cached = kv_type(args)
+    settings = _settings(args)
     from ggmlkit.engine.llama import Llama
 
     try:
@@ -74,12 +101,19 @@ def open_decoder(
             context=context,
             sequences=sequences,
             threads=threads,
-            kv_type=cached,
-            activation_bits=int(args.activation_bits),
-            repack=args.repack,
-            mlock=getattr(args, "mlock", False),
             lora=getattr(args, "lora", []),
             speculation=speculation,
+            **settings,
         )
     except ValueError as error:  # such as an adapter's scale out of range
         raise UsageError(str(error)) from None
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """How the model is computed. UsageError where options contradict each other."""
+    return {
+        "kv_type": kv_type(args),
+        "activation_bits": int(args.activation_bits),
+        "repack": args.repack,
+        "mlock": getattr(args, "mlock", False),
+    }

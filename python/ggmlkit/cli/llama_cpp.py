@@ -69,7 +69,6 @@ _LOGS = {
     "--check-tensors": "has no effect: 'ggmlkit verify' checks a file",
     "--no-perf": _QUIET,
     "--perf": _QUIET,
-    "-np --parallel VALUE": "has no effect: ggmlkit answers one prompt at a time",
     "--warmup": "has no effect: ggmlkit does not warm up",
     "--no-warmup": "has no effect: ggmlkit does not warm up",
 }
@@ -96,7 +95,10 @@ _MODELS = {
     "--override-kv VALUE": "is not an option here: change the file with 'ggmlkit metadata set'",
 }
 _NO_SAMPLER = "is refused: ggmlkit has no such sampler"
-_THOUGHTS = "is refused: what a model thinks is printed as it comes"
+_THOUGHTS = (
+    "is not an option here: --show-thinking prints what a model thinks, and many templates take "
+    "--chat-template-kwargs '{\"enable_thinking\": false}'"
+)
 _POSITIONS = "is refused: the positions are encoded as the file's metadata says"
 _SHIFTED = "is refused: where the context is full, 'ggmlkit chat' drops the oldest turns"
 _OUTPUT = {
@@ -158,6 +160,7 @@ def add_chat_options(parser: argparse.ArgumentParser) -> None:
     _accept(parser, dict.fromkeys(("-cnv --conversation", "-i --interactive"), ""))
     _accept(parser, dict.fromkeys(("-if --interactive-first", "--jinja", "--context-shift"), ""))
     _accept(parser, {"-mli --multiline-input": _LINES})
+    _accept(parser, {"-np --parallel VALUE": "has no effect: a chat answers one prompt at a time"})
     _refuse(parser, _MODELS | _OUTPUT)
     _refuse(parser, dict.fromkeys(("--keep VALUE", "--no-context-shift"), _SHIFTED))
     _refuse(

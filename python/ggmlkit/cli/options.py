@@ -244,6 +244,15 @@ def add_chat_template(to: Arguments, help: str | None = None) -> None:
     )
 
 
+def add_show_thinking(to: Arguments, help: str | None = None) -> None:
+    """Whether a conversation shows thoughts; ``help`` hides it."""
+    to.add_argument(
+        "--show-thinking",
+        action="store_true",
+        help=help or "Show what the model thinks before it answers; /think changes it.",
+    )
+
+
 def add_interactive(to: Arguments) -> None:
     """llama.cpp's options of a conversation, which have no effect in one."""
     for names in (("-i", "--interactive"), ("-if", "--interactive-first")):

@@ -63,7 +63,23 @@ def _joined(parser: argparse.ArgumentParser, word: str, left: deque[str]) -> lis
     if not equals:
         if option.nargs == "?" and not (left and left[0] in (option.choices or ())):
             return [name]
+        if isinstance(option.nargs, int):
+            return [name, *_values(option, name, left)]
         if not left:
             raise UsageError(f"{name} needs a value")
         value = left.popleft()
+    elif isinstance(option.nargs, int):
+        raise UsageError(f"{name} takes {option.nargs} values: leave the = out")
     return [f"{name}={value}"]
+
+
+def _values(option: argparse.Action, name: str, left: deque[str]) -> list[str]:
+    """The values of an option that takes several."""
+    assert isinstance(option.nargs, int)
+    found = [left.popleft() for _ in range(min(option.nargs, len(left)))]
+    # `argparse` would take these for options.
+    if len(found) < option.nargs or any(len(v) > 1 and v.startswith("-") for v in found):
+        raise UsageError(
+            f"{name} needs {option.nargs} values: {' and '.join(option.metavar or ())}"
+        )
+    return found

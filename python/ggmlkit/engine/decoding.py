@@ -13,6 +13,7 @@ from ggmlkit.closing import Closing
 from ggmlkit.engine.completion import Completion
 from ggmlkit.engine.drawing import Turn, draw
 from ggmlkit.engine.full_context import shifted
+from ggmlkit.engine.inbox import wake
 from ggmlkit.engine.masks import computing_masks
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Decoding(Closing):
         draw([turn for _, turn in turns], logits)
         for part, turn in turns:
             self._take(part, turn)
+        wake(part.request.tokens for part, _ in turns)
         if self._speculator and is_plain and turns:
             tokens = sum(len(turn.tokens) for _, turn in turns)
             seconds = time.perf_counter() - start

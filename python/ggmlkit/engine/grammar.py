@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ggmlkit.arguments import shown, stored_text
+from ggmlkit.engine.json_schema import kept_schema
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 
 GrammarField = Literal["json_schema", "regex", "grammar"]
@@ -49,37 +50,39 @@ def grammar_of(json_schema: object, regex: object, grammar: object) -> Grammar |
     if json_schema is not None:
         found.append(Grammar("json_schema", _schema_text(json_schema)))
     if regex is not None:
-        found.append(Grammar("regex", stored_text(regex, "regex")))
+        found.append(Grammar("regex", _bounded(stored_text(regex, "regex"), "regex")))
     if grammar is not None:
-        found.append(Grammar("grammar", stored_text(grammar, "grammar")))
+        found.append(Grammar("grammar", _bounded(stored_text(grammar, "grammar"), "grammar")))
     if len(found) > 1:
         raise ArgumentError(f"give {' or '.join(each.field for each in found)}, not both at once")
     for each in found:
-        if len(each.text) > _LONGEST[each.field]:
-            raise ArgumentError(
-                f"{each.field} has {len(each.text)} characters; {_LONGEST[each.field]} is the most"
-            )
         if each.field == "grammar" and len(_RULE.findall(each.text)) > _MOST_RULES:
             raise ArgumentError(f"grammar has more than {_MOST_RULES} rules, too many to read")
     return found[0] if found else None
 
 
+def _bounded(text: str, field: GrammarField) -> str:
+    """The text; raises ArgumentError if it is too long."""
+    if len(text) > _LONGEST[field]:
+        raise ArgumentError(f"{field} has {len(text)} characters; {_LONGEST[field]} is the most")
+    return text
+
+
 def _schema_text(schema: object) -> str:
-    """A JSON Schema as JSON; its keys keep their order."""
+    """A JSON Schema as JSON, as the grammar library can keep it; its keys keep their order."""
     if isinstance(schema, Mapping):
         try:
-            return stored_text(json.dumps(dict(schema), allow_nan=False), "json_schema")
+            text = json.dumps(dict(schema), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ArgumentError(f"json_schema can't be written as JSON: {error}") from None
+        return kept_schema(_bounded(text, "json_schema"))
     if not isinstance(schema, str):
         raise ArgumentTypeError(f"json_schema must be a mapping or JSON, not {shown(schema)}")
-    text = stored_text(schema, "json_schema")
-    if len(text) > _LONGEST["json_schema"]:
-        return text  # which is refused
+    text = _bounded(stored_text(schema, "json_schema"), "json_schema")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArgumentError(f"json_schema is not JSON: {error}") from None
     if not isinstance(found, (dict, bool)):
         raise ArgumentError(f"json_schema must be a JSON object, not {shown(found)}")
-    return text
+    return kept_schema(text)

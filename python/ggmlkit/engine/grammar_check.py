@@ -24,8 +24,24 @@ _LIMITS = {"initial_lexer_fuel": 200_000, "max_lexer_states": 50_000, "verbose_e
 _STACK_BYTES = 256 << 20
 _STACK_SIZE = threading.Lock()
 _MEMORY_BYTES = 2 << 30
-# A small model can repeat white space for ever.
-_JSON = {"whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,20}"}
+_JSON = {
+    # A small model can repeat white space for ever.
+    "whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,20}",
+    # Without \u: with it, a name in "properties" has a second spelling, whose value is then free.
+    "json_allowed_escapes": 'nrbtf\\"',
+}
+_OTHERS_WORDS = (
+    (re.compile(r"\s*while processing (\S+)$"), r" (in \1)"),
+    (
+        re.compile(r"^oneOf constraints are not supported\..*? with anyOf"),
+        "oneOf is not supported where two of its schemas may fit one value; anyOf is",
+    ),
+    (re.compile(r"^Unimplemented keys: \[(.*?)\]"), r"not supported: \1"),
+    (
+        re.compile(r"^Resource '(.*)' is not present in a registry.*"),
+        r"'\1' is outside the schema, and is not fetched",
+    ),
+)
 _GBNF_RULE = re.compile(r"^[ \t]*[\w-]+\s*::=", re.MULTILINE)
 
 
@@ -85,7 +101,14 @@ def fault(field: str, text: str) -> str:
             said[0] = str(error)
 
     on_deep_stack(read)
-    return "" if said[0].startswith("WARNING") else said[0]
+    return "" if said[0].startswith("WARNING") else _in_our_words(said[0])
+
+
+def _in_our_words(said: str) -> str:
+    """What llguidance says, without advice that only its own interface can take."""
+    for theirs, ours in _OTHERS_WORDS:
+        said = theirs.sub(ours, said)
+    return said
 
 
 def main() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,11 +24,18 @@ class Inbox(Generic[T]):
 
     def put(self, item: T) -> None:
         """Put one in."""
+        self.add(item)
+        wake([self])
+
+    def add(self, item: T) -> None:
+        """Put one in; coroutines that wait for it see it after the next :func:`wake`."""
         self._items.put(item)
+
+    def take_waiting(self) -> set[asyncio.Future[None]]:
+        """What coroutines wait with; they are not waited with any more."""
         with self._lock:
             waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            _wake(future)
+        return waiting
 
     def get(self) -> T:
         """Take the oldest; the thread waits for one."""
@@ -59,11 +67,18 @@ class Inbox(Generic[T]):
                     self._waiting.discard(future)
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    with suppress(RuntimeError):  # its loop is closed: nobody waits
-        future.get_loop().call_soon_threadsafe(_resolve, future)
+def wake(inboxes: Iterable[Inbox[Any]]) -> None:
+    """Wake the coroutines that wait for something in one of these; each event loop only once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for inbox in inboxes:
+        for future in inbox.take_waiting():
+            by_loop.setdefault(future.get_loop(), []).append(future)
+    for loop, futures in by_loop.items():
+        with suppress(RuntimeError):  # it is closed: nobody waits
+            loop.call_soon_threadsafe(_resolve, futures)
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -286,7 +286,7 @@ class Model(Closing):
         """
         own = adapter_of(self, adapter)
         compiled, tokens = sequence_file.read(
-            path, self.engine, own, self._fingerprint(adapter), self.config.vocab
+            path, self.engine, own, self.fingerprint(adapter), self.config.vocab
         )
         sequence = Sequence(self, compiled, adapter)
         rest = tokens[len(sequence) :]
@@ -297,9 +297,14 @@ class Model(Closing):
     def save_sequence(self, sequence: Sequence, path: str | os.PathLike[str]) -> None:
         """What :meth:`Sequence.save` does."""
         compiled = sequence.compiled.fork()  # which no other thread goes on with meanwhile
-        sequence_file.write(path, compiled, self._fingerprint(sequence.adapter))
+        sequence_file.write(path, compiled, self.fingerprint(sequence.adapter))
 
-    def _fingerprint(self, adapter: Adapter | None) -> str:
+    def fingerprint(self, adapter: Adapter | None = None) -> str:
+        """A digest of what the keys and values of a sequence depend on, beside its tokens.
+
+        That is hyper-parameters, weights (samples of them), ``kv_type``, ``activation_bits`` and
+        the adapter.
+        """
         own = None if adapter is None else adapter.digest
         return sequence_file.fingerprint(
             self.config, self.context, self._tensors, self._settings, own

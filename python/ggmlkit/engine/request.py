@@ -97,11 +97,11 @@ class Request:
         self.since = now
 
     def give(self, tokens: list[Token]) -> None:
-        """The next tokens, which are among the ids."""
+        """The next tokens, which are among the ids; coroutines see them after a `wake`."""
         self.stats.decode_tokens += len(tokens)
         self.stats.decode_seconds = time.perf_counter() - self.since
         for token in tokens:
-            self.tokens.put(token)
+            self.tokens.add(token)
 
     def end(self, error: GgmlkitError | None = None) -> None:
         """No token follows: the text is complete, or something went wrong."""

@@ -190,9 +190,11 @@ class Scheduler(Closing):
         request.end(error)
 
     def _step(self) -> None:
-        for request in self._running:
-            if request.given_up:
-                self._end(request)
+        with self._changed:
+            given_up = self._waiting.take_given_up()
+        given_up += [request for request in self._running if request.given_up]
+        for request in given_up:
+            self._end(request)
         self._leave()
         self._admit()
         while self._running:
@@ -220,16 +222,13 @@ class Scheduler(Closing):
                 if not self._waiting or not self._has_room(self._waiting.first()):
                     return
                 request = self._waiting.pop()
-            if request.given_up:
-                self._end(request)
-                continue
             request.hold(self._model.sequence(request.ids, request.adapter))
             self._prefill.follow_another(request, self._running)
             self._running.append(request)
 
     def _has_room(self, request: Request) -> bool:
         """Whether the cache has room for a prompt, and for what the running sequences go on to."""
-        if not self._running or request.given_up:
+        if not self._running:
             return True
         ahead = _TOKENS_AHEAD * (1 + len(self._running))
         return len(request.ids) + ahead <= self._model.free_cache_tokens

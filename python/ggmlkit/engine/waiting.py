@@ -52,6 +52,20 @@ class Waiting:
             del self._of[client]
         return request
 
+    def take_given_up(self) -> list[Request]:
+        """Take out those that nobody waits for any more."""
+        found = [request for request in self if request.given_up]
+        if found:
+            kept = [request for request in self if not request.given_up]
+            before = {request for request in self._first if not request.given_up}
+            self.clear()
+            for request in kept:
+                if request in before:
+                    self._first.append(request)
+                else:
+                    self.append(request)
+        return found
+
     def clear(self) -> None:
         """Take all out."""
         self._first.clear()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
+from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.completion import Token
 from ggmlkit.engine.result import Usage
+from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.errors import CacheFullError, ClosedError, GgmlkitError
 from ggmlkit.server.answer_reader import PLAIN, AnswerReader, Reading
 from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy
@@ -90,8 +92,7 @@ class _Choice:
     def __init__(self, number: int, prompt: list[int], params: SamplingParams) -> None:
         self.number, self.prompt, self.params = number, prompt, params
         self.stream: Stream | None = None
-        self.first: _Choice | None = None  # of the same prompt
-        self.is_begun = asyncio.Event()  # a token was drawn, or none will be
+        self.is_first = True  # of its prompt
         self.waiting: asyncio.Task[Any] | None = None  # for a token
         self.tokens = self.reasoning_tokens = 0
         self.last_at = time.perf_counter()
@@ -116,12 +117,9 @@ class Generation:
         self._timer: asyncio.TimerHandle | None = None
         self._choices: list[_Choice] = []
         for prompt in job.prompts:
-            first: _Choice | None = None
             for place in range(job.choices):
-                number = len(self._choices)
-                choice = _Choice(number, prompt, _seeded(job.params, place))
-                choice.first = first
-                first = first or choice
+                choice = _Choice(len(self._choices), prompt, _seeded(job.params, place))
+                choice.is_first = not place
                 self._choices.append(choice)
 
     async def start(self) -> None:
@@ -135,9 +133,8 @@ class Generation:
         if self._job.seconds is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._job.seconds, self.expire)
-        for choice in self._choices:
-            if choice.first is None:
-                await self._submit(choice)
+        for choice in self._choices:  # the scheduler computes what they begin with once
+            await self._submit(choice)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What comes, of all choices; each ends with an `End`. Leaving it closes the generation.
@@ -176,7 +173,7 @@ class Generation:
     @property
     def usage(self) -> Usage:
         """The tokens so far; a prompt counts once for all its choices."""
-        firsts = [choice for choice in self._choices if choice.first is None]
+        firsts = [choice for choice in self._choices if choice.is_first]
         return Usage(
             sum(len(choice.prompt) for choice in firsts),
             sum(choice.stream.stats.cached_tokens for choice in firsts if choice.stream),
@@ -299,12 +296,7 @@ class Generation:
 
     async def _pump(self, choice: _Choice, queue: asyncio.Queue[Event | BaseException]) -> None:
         try:
-            if choice.first is not None:  # whose computed prompt is then in the cache
-                await choice.first.is_begun.wait()
-                if not self._is_expired:
-                    await self._submit(choice)
             async for event in self._of(choice):
-                choice.is_begun.set()
                 queue.put_nowait(event)
         except Exception as error:
             queue.put_nowait(error)
@@ -319,8 +311,11 @@ def _uncancel(task: asyncio.Task[Any] | None) -> None:
 
 def _submitted(served: ServedModel, choice: _Choice, client: str) -> Stream:
     """The stream of a choice."""
-    del client  # the scheduler serves in the order of arrival
-    return served.scheduler.submit(choice.prompt, choice.params, adapter=served.adapter)
+    params = choice.params
+    if params.dry_multiplier:  # found now, the scheduler's thread does not search for them
+        breakers = strings(params.dry_sequence_breakers, "dry_sequence_breakers")
+        breaker_tokens(served.tokenizer, breakers)
+    return served.scheduler.submit(choice.prompt, params, adapter=served.adapter, client=client)
 
 
 def _seeded(params: SamplingParams, place: int) -> SamplingParams:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ggmlkit import _core
 from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.closing import Closing
+from ggmlkit.engine.breakers import breaker_tokens
+from ggmlkit.engine.constraint import constraint_of
 from ggmlkit.engine.loading import gguf_view, naming
 from ggmlkit.engine.model import DEFAULT_CONTEXT, Model
+from ggmlkit.engine.sampling import DRY_SEQUENCE_BREAKERS, SamplingParams
 from ggmlkit.engine.scheduler import Scheduler
 from ggmlkit.io import open as open_file
 from ggmlkit.server.chat_form import ChatForm, chat_form
@@ -20,6 +24,7 @@ from ggmlkit.server.memory import available_bytes
 if TYPE_CHECKING:
     from ggmlkit.arch.hparams import Hparams
     from ggmlkit.engine.sequence import Adapter
+    from ggmlkit.engine.speculation.choice import Speculation
     from ggmlkit.io.base import ModelFile
     from ggmlkit.server.settings import EngineSettings, ModelSource, ServerSettings
     from ggmlkit.text.tokenizer import Tokenizer
@@ -46,15 +51,17 @@ class ServedModel(Closing):
         source: ModelSource,
         model: Model,
         adapter: Adapter | None,
-        parallel: int,
+        draft: Model | None,
+        settings: EngineSettings,
         chat: ChatForm | None,
     ) -> None:
         self.name, self.path = source.name, str(model.file.path)
         self.model, self.adapter, self.chat = model, adapter, chat
         self.loaded_at = int(time.time())
-        self._parallel = parallel
+        self._parallel, self._draft = settings.parallel, draft
+        self._guesses: Speculation = draft or ("lookup" if settings.lookup else None)
         self._lock = threading.Lock()
-        self._scheduler = Scheduler(model, max_sequences=parallel)
+        self._scheduler = self._new_scheduler()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -67,8 +74,11 @@ class ServedModel(Closing):
         with self._lock:
             if not self._scheduler.is_working:
                 self.model.check_open()
-                self._scheduler = Scheduler(self.model, max_sequences=self._parallel)
+                self._scheduler = self._new_scheduler()
             return self._scheduler
+
+    def _new_scheduler(self) -> Scheduler:
+        return Scheduler(self.model, max_sequences=self._parallel, speculation=self._guesses)
 
     @property
     def running(self) -> int:
@@ -81,6 +91,14 @@ class ServedModel(Closing):
             self._scheduler.close()
             self.model.close()
             self.model.file.close()
+            if self._draft is not None:
+                self._draft.close()
+
+    def warm(self) -> None:
+        """Make what the first request with a grammar, or with DRY, would wait for."""
+        breaker_tokens(self.tokenizer, DRY_SEQUENCE_BREAKERS)
+        if find_spec("llguidance") is not None:
+            constraint_of(SamplingParams(regex="a"), self.tokenizer, self.model.config.vocab)
 
     def described(self) -> str:
         """What was loaded, in a line for people."""
@@ -107,12 +125,14 @@ def loaded(source: ModelSource, settings: ServerSettings, *, is_first: bool) -> 
     file = open_file(source.path)
     try:
         model = _model(file, engine)
-        adapter = None
+        adapter = draft = None
         if engine.lora and is_first:
             adapter = model.load_adapter([(Path(path), scale) for path, scale in engine.lora])
+        if engine.draft is not None and is_first:
+            draft = Model(engine.draft, context=engine.context, threads=engine.threads)
         with naming(file):
             chat = chat_form(model.tokenizer, settings.chat_template, settings.template_stops)
-        return ServedModel(source, model, adapter, engine.parallel, chat)
+        return ServedModel(source, model, adapter, draft, engine, chat)
     except BaseException:
         file.close()
         raise

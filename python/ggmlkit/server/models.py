@@ -22,6 +22,7 @@ from ggmlkit.server.settings import ModelSource, ServerSettings
 
 LOG = logging.getLogger("ggmlkit.server")
 _SHARE_OF_FILE: Final = 1.2  # memory that a model takes, beside its file's size
+_QUIET_SECONDS: Final = 1.0  # after a request, before a model is prepared for others
 _IDLE_STEPS: Final = 4  # how often an idle model's time is looked at within it
 
 
@@ -30,6 +31,7 @@ class _Entry:
     """A model that may be loaded.
 
     Attributes:
+        was_loaded: at least once.
         users: requests that use it now.
         used_at: when the last of them ended, by ``time.monotonic``.
     """
@@ -37,6 +39,7 @@ class _Entry:
     source: ModelSource
     is_first: bool
     served: ServedModel | None = None
+    was_loaded: bool = False
     users: int = 0
     used_at: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -70,6 +73,7 @@ class Models:
             for name in (*entry.source.aliases, entry.source.name)
         }
         self._loaders = CapacityLimiter(1)
+        self._warming: set[asyncio.Task[None]] = set()
 
     @property
     def sources(self) -> Sequence[ModelSource]:
@@ -84,7 +88,7 @@ class Models:
     @property
     def is_ready(self) -> bool:
         """Whether the first model is loaded, or was."""
-        return self._entries[0].served is not None or self._entries[0].used_at > 0
+        return self._entries[0].was_loaded
 
     def source(self, name: str | None) -> ModelSource:
         """The model with a name; of requests without one, the first.
@@ -126,11 +130,14 @@ class Models:
             await asyncio.sleep(seconds / _IDLE_STEPS)
             end = time.monotonic() - seconds
             for entry in self._entries:
-                if entry.is_idle and entry.used_at < end:
-                    await self._unload(entry)
+                if entry.used_at < end:
+                    await self._unload_if_idle(entry)
 
     async def close(self) -> None:
         """Unload all."""
+        for warming in self._warming:
+            warming.cancel()
+        await asyncio.gather(*self._warming, return_exceptions=True)
         for entry in self._entries:
             await self._unload(entry)
 
@@ -167,10 +174,25 @@ class Models:
                     partial(self._load, entry.source, self._settings, is_first=entry.is_first),
                     limiter=self._loaders,
                 )
+                entry.was_loaded = True
                 entry.used_at = time.monotonic()
                 seconds = entry.used_at - start
                 self._say(f"loaded {entry.served.described()}, in {seconds:.1f} s")
+                warming = asyncio.create_task(self._warm(entry, entry.served))
+                self._warming.add(warming)
+                warming.add_done_callback(self._warming.discard)
             return entry.served
+
+    async def _warm(self, entry: _Entry, served: ServedModel) -> None:
+        """Prepare a model for grammars when nobody waits for it."""
+        while entry.users or time.monotonic() - entry.used_at < _QUIET_SECONDS:
+            await asyncio.sleep(_QUIET_SECONDS)
+        if entry.served is not served:
+            return  # it was unloaded
+        try:
+            await to_thread.run_sync(served.warm, limiter=self._loaders)
+        except GgmlkitError as error:  # which the requests that need it are told
+            LOG.info("%s is not prepared for grammars: %s", served.name, error)
 
     async def _make_room(self, entry: _Entry) -> None:
         """Unload what was used longest ago until there is memory for another model."""
@@ -179,7 +201,12 @@ class Models:
             idle = [each for each in self._entries if each.is_idle]
             if not idle:
                 return  # perhaps it suffices
-            await self._unload(min(idle, key=lambda each: each.used_at))
+            await self._unload_if_idle(min(idle, key=lambda each: each.used_at))
+
+    async def _unload_if_idle(self, entry: _Entry) -> None:
+        async with entry.lock:  # nobody loads it again before its memory is free
+            if entry.is_idle:
+                await self._unload(entry)
 
     async def _unload(self, entry: _Entry) -> None:
         served, entry.served = entry.served, None

@@ -71,15 +71,22 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> int:
     return 0
 
 
-def start_logs(*, is_verbose: bool = False) -> None:
-    """Write the server's log to stderr: a line for each request, and what fails."""
+@contextmanager
+def logs_on_stderr() -> Iterator[None]:
+    """Writes the server's log to stderr: a line for each request, and what fails."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger("ggmlkit.server")
+    log, of_uvicorn = logging.getLogger("ggmlkit.server"), logging.getLogger("uvicorn")
+    levels = log.level, of_uvicorn.level
     log.addHandler(handler)
-    log.setLevel(logging.DEBUG if is_verbose else logging.INFO)
-    log.propagate = False
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    log.setLevel(logging.INFO)
+    of_uvicorn.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(levels[0])
+        of_uvicorn.setLevel(levels[1])
 
 
 def warning_of(settings: ServerSettings) -> str | None:

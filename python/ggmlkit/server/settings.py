@@ -41,6 +41,8 @@ class EngineSettings:
         repack: see :class:`ggmlkit.Model`.
         mlock: see :class:`ggmlkit.Model`.
         lora: adapters of the first model, each a path and a scale.
+        draft: file of a smaller model that guesses for the first one.
+        lookup: whether tokens are guessed from where the last ones occurred before.
     """
 
     context: int | None = None
@@ -53,6 +55,8 @@ class EngineSettings:
     repack: bool = True
     mlock: bool = False
     lora: tuple[tuple[str, float], ...] = ()
+    draft: str | None = None
+    lookup: bool = True
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,15 @@ _QUIET_SECONDS: Final = 15.0  # after which a comment keeps proxies from closing
 _COMMENT: Final = b": waiting\n\n"
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
-as_json = _JSON.encode
+# Some clients take these for ends of lines.
+_BREAKS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 DONE: Final = b"data: [DONE]\n\n"
+
+
+def as_json(value: object) -> str:
+    """A value as JSON in one line, with characters beyond ASCII as they are."""
+    text = _JSON.encode(value)
+    return text if text.isascii() else text.translate(_BREAKS)
 
 
 def event(value: Mapping[str, Any], name: str | None = None) -> bytes:

@@ -30,6 +30,8 @@ _NO_VARIABLES = frozenset(
         "truncation",
     }
 )
+# Variables of a template that the conversation itself sets.
+RESERVED_VARIABLES = ("messages", "add_generation_prompt", "template", "tokenizer")
 _PROBE = "ggmlkit probe"  # no template writes this by itself
 
 

@@ -54,6 +54,11 @@ class ReasoningSplitter:
         self._is_done = False  # thoughts can no longer begin or end
         self._held = ""
 
+    @property
+    def is_thinking(self) -> bool:
+        """Whether thoughts have begun, and not ended."""
+        return self._is_thinking
+
     def push(self, piece: str) -> Split:
         """The parts that are certain with the next piece; what may begin a tag is held back."""
         if self._is_done:

@@ -34,7 +34,7 @@ class Model:
 
     def says(self, conversation: Conversation, text: str, answer: str) -> str:
         self.rest = answer.encode()
-        said = "".join(conversation.answer(text))
+        said = "".join(piece.text for piece in conversation.answer(text))
         conversation.tell_notes()
         return said
 
@@ -118,7 +118,7 @@ def test_an_answer_longer_than_the_context_says_so(chat_gguf: Path) -> None:
     assert 30 < len(answer) < 80
     assert model.notes == ["the context of 80 tokens is full; -c sets a longer one"]
     model.rest = b"x" * 200
-    assert len("".join(talk.answer("tell again"))) > 30
+    assert sum(len(piece.text) for piece in talk.answer("tell again")) > 30
     assert len(model.notes) == 1 + 1  # that turns were dropped, before the answer
     talk.tell_notes()
     assert model.notes[2:] == model.notes[:1]  # behind its line, once
@@ -155,7 +155,7 @@ def test_an_answer_that_is_ended_early_is_kept(chat_gguf: Path) -> None:
     talk = model.conversation()
     model.rest = b"a long answer"
     with closing(talk.answer("hi")) as pieces:
-        assert next(pieces) + next(pieces) == "a "
+        assert next(pieces).text + next(pieces).text == "a "
     assert [message["content"] for message in talk.messages] == ["hi", "a "]
     with closing(talk.answer("nothing came")):
         pass

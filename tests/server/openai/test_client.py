@@ -127,7 +127,7 @@ class Person(BaseModel):
 
 def test_structured_answers(client: openai.OpenAI) -> None:
     found = client.chat.completions.parse(
-        model="tiny", messages=MESSAGES, response_format=Person, max_tokens=200
+        model="tiny", messages=MESSAGES, response_format=Person, max_tokens=400
     )
     parsed = found.choices[0].message.parsed
     assert parsed is not None

@@ -5,21 +5,37 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggmlkit.cli.decoder import too_long
 from ggmlkit.engine.completion import StopStrings
 from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.errors import ModelError
 from ggmlkit.text.chat import render
+from ggmlkit.text.marked_text import marked_stream
+from ggmlkit.text.reasoning import ReasoningSplitter, Split, is_thinking, reasoning_tags
 
 if TYPE_CHECKING:
     from ggmlkit.engine.llama import Llama
 
 Message = dict[str, str]
 
+
+class Piece(NamedTuple):
+    """A piece of an answer.
+
+    Attributes:
+        text: as the model writes it.
+        parts: what of it is thought, and what is said; some may come with the next piece.
+    """
+
+    text: str
+    parts: Split
+
+
 # Of the context, what an answer should find free before older turns are dropped for it.
 _FREE_SHARE = 4
+_LAST_TOKENS = 16  # of a prompt, which hold the mark of begun thoughts
 
 
 class Conversation:
@@ -32,11 +48,13 @@ class Conversation:
         note: told what the user should know, such as that turns were dropped.
         template: the chat template; None for the file's own.
         variables: more variables for the template.
+        shows_thoughts: see below.
 
     Attributes:
         system: the system prompt, or None. The model always sees it.
         messages: all of them, without the system prompt; dropped ones too.
         asked: the last message of the user, answered or not; None before any.
+        shows_thoughts: the user sees what the model thinks.
 
     Raises:
         ModelError: there is no chat template.
@@ -50,6 +68,8 @@ class Conversation:
         note: Callable[[str], None],
         template: str | None = None,
         variables: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        shows_thoughts: bool = False,
     ) -> None:
         template = llama.tokenizer.chat_template if template is None else template
         if template is None:
@@ -59,6 +79,9 @@ class Conversation:
             )
         self._llama, self._settings, self._note = llama, settings, note
         self._template, self._variables = template, variables
+        self._tags = reasoning_tags(template)
+        self._splitter: ReasoningSplitter | None = None
+        self.shows_thoughts = shows_thoughts
         self._retries = 0
         self._late: list[str] = []
         self.system = system
@@ -90,11 +113,17 @@ class Conversation:
         except ModelError:  # a template that refuses these messages says so when they are answered
             return 0
 
-    def answer(self, text: str) -> Generator[str, None, None]:
+    @property
+    def has_thoughts(self) -> bool:
+        """Whether the chat template is one of a model that thinks before it answers."""
+        return self._tags is not None
+
+    def answer(self, text: str) -> Generator[Piece, None, None]:
         """Send a message; yields the pieces of the answer.
 
         A message without an answer, because of an error or of an end before the first piece, is
-        taken back; ``asked`` keeps it. Of an answer that is ended early, what came is kept.
+        taken back; ``asked`` keeps it. Of an answer that is ended early, what came is kept. The
+        messages have the thoughts too: what the model sees of them is the template's rule.
 
         Raises:
             ModelError: the message alone doesn't fit the context, or the template refuses it.
@@ -102,17 +131,31 @@ class Conversation:
         self.asked, self._is_answered = text, False
         self.messages.append({"role": "user", "content": text})
         written, is_done = "", False
+        self._splitter = None
         try:
             for piece in self._pieces():
                 written += piece
-                yield piece
+                yield Piece(piece, self._split(piece))
             is_done = True
+            yield Piece("", self._split(None))
         finally:
             if written or is_done:
+                written += self._missing_end()
                 self.messages.append({"role": "assistant", "content": written})
                 self._is_answered = True
             else:
                 self.messages.pop()
+
+    def _split(self, piece: str | None) -> Split:
+        """The parts that a piece of an answer makes certain; None is its end."""
+        if self._splitter is None:
+            return Split("", piece or "")
+        return self._splitter.flush() if piece is None else self._splitter.push(piece)
+
+    def _missing_end(self) -> str:
+        """The mark that thoughts lack which were cut, so that the template can tell them."""
+        is_cut = self._splitter is not None and self._splitter.is_thinking
+        return self._tags.end if is_cut and self._tags is not None else ""
 
     def take_back(self) -> str | None:
         """Remove the last message of the user and its answer; the message, None if there is none.
@@ -154,11 +197,13 @@ class Conversation:
         """The answer to the last message, gone on with where the context was full."""
         left = self._settings["max_tokens"]
         ids: list[int] = []
-        text = self._llama.tokenizer.stream()
+        text = marked_stream(self._llama.tokenizer, self._tags or ())
         until = StopStrings(strings(self._settings.get("stop", ()), "stop"))
-        is_bound = any(self._settings.get(name) is not None for name in ("grammar", "json_schema"))
+        is_bound = self._is_bound()
         while True:
             prompt = self._prompt(ids, left)
+            if not ids:
+                self._begin_parts(prompt)
             room = self.context - len(prompt)
             if room < 1:
                 if not ids:
@@ -184,6 +229,17 @@ class Conversation:
             left = None if left is None else left - most
         if rest := until.push(text.flush()) + until.rest():
             yield rest
+
+    def _is_bound(self) -> bool:
+        """Whether the answer is kept to a form, in which there are no thoughts."""
+        return any(self._settings.get(name) is not None for name in ("grammar", "json_schema"))
+
+    def _begin_parts(self, prompt: Sequence[int]) -> None:
+        """Tell thoughts from the rest of an answer to a prompt."""
+        if self._tags is not None and not self._is_bound():
+            end = self._llama.tokenizer.decode(prompt[-_LAST_TOKENS:], special=True)
+            thinking = is_thinking(end, self._tags)
+            self._splitter = ReasoningSplitter(thinking=thinking, tags=self._tags)
 
     def _tell_full(self) -> None:
         said = f"the context of {self.context} tokens is full; -c sets a longer one"

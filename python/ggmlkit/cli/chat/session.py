@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
 from typing import Protocol
 
 from ggmlkit.cli.app import say_error
 from ggmlkit.cli.chat import slash_commands
-from ggmlkit.cli.chat.conversation import Conversation
+from ggmlkit.cli.chat.conversation import Conversation, Piece
 from ggmlkit.cli.chat.interrupts import Interrupts
 from ggmlkit.cli.chat.lines import Lines
+from ggmlkit.cli.chat.thoughts import without_thoughts
 from ggmlkit.cli.stream import print_stream
 from ggmlkit.errors import GgmlkitError
 
@@ -112,11 +114,21 @@ class Session:
         self._guarded_answer(again)
         return True
 
+    def _shown(self, pieces: Iterator[Piece]) -> Generator[str, None, None]:
+        """What of the pieces of an answer the user sees."""
+        if self._conversation.shows_thoughts:
+            return (piece.text for piece in pieces)
+        return without_thoughts(pieces)
+
     def _guarded_answer(self, text: str) -> None:
         """Answer; an error or Ctrl-C doesn't end a conversation that somebody types."""
         try:
-            with closing(self._conversation.answer(text)) as pieces, self._interrupts.allowed():
-                is_interrupted = print_stream(pieces)
+            with (
+                closing(self._conversation.answer(text)) as pieces,
+                closing(self._shown(pieces)) as shown,
+                self._interrupts.allowed(),
+            ):
+                is_interrupted = print_stream(shown)
         except KeyboardInterrupt:
             if not self._is_interactive:
                 raise

@@ -17,6 +17,7 @@ COMMANDS = {
     "/system": 'show the system prompt; /system TEXT sets it, /system "" removes it',
     "/retry": "answer the last message again",
     "/undo": "forget the last message and its answer",
+    "/think": "show what the model thinks, or hide it again",
     "/save": "/save FILE writes the conversation to a file",
     "/load": "/load FILE goes on with a saved conversation",
     "/quit": "end; so does Ctrl-D",
@@ -64,6 +65,8 @@ def run(
     elif name == "/undo":
         text = conversation.undo()
         say("there is no message to forget" if text is None else f"forgotten: {_beginning(text)}")
+    elif name == "/think":
+        _toggle_thoughts(conversation, say)
     elif name in ("/save", "/load"):
         _transfer(conversation, name, argument, say)
     else:
@@ -81,6 +84,13 @@ def _help(say: Callable[[str], None]) -> None:
     for name, purpose in COMMANDS.items():
         say(f"{name:<8} {purpose}")
     say("Ctrl-C stops an answer or clears the line. A line that ends with \\ goes on in the next.")
+
+
+def _toggle_thoughts(conversation: Conversation, say: Callable[[str], None]) -> None:
+    conversation.shows_thoughts = not conversation.shows_thoughts
+    said = "shown" if conversation.shows_thoughts else "hidden"
+    none = "" if conversation.has_thoughts else " (the chat template has none)"
+    say(f"thoughts are {said}{none}")
 
 
 def _set_system(conversation: Conversation, text: str, say: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ggmlkit.cli.prompt_text import text_of
 from ggmlkit.cli.usage import UsageError
+from ggmlkit.text.messages import RESERVED_VARIABLES
 from ggmlkit.text.named_templates import TEMPLATES, NamedTemplate, template_names
 
 
@@ -51,7 +52,7 @@ def given_variables(args: argparse.Namespace) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise UsageError("--chat-template-kwargs must be a JSON object, such as '{\"a\": 1}'")
-    for name in ("messages", "add_generation_prompt", "template", "tokenizer"):
+    for name in RESERVED_VARIABLES:
         if name in found:
             raise UsageError(f"--chat-template-kwargs can't set {name!r}")
     return found

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     text = parser.add_argument_group("text")
     options.add_conversation(text)
+    options.add_show_thinking(text)
     text.add_argument("-p", "--prompt", metavar="TEXT", help="The first message.")
     options.add_file(
         text, "UTF-8 file with the first message; - is all of standard input, to its end."
@@ -65,7 +66,13 @@ def run(args: argparse.Namespace) -> int:
         settings["stop"] = [*settings["stop"], *template.stop]
     sampling_options.check_grammar(llama, settings)
     conversation = Conversation(
-        llama, settings, system, lambda said: print_notes([said]), source, variables
+        llama,
+        settings,
+        system,
+        lambda said: print_notes([said]),
+        source,
+        variables,
+        shows_thoughts=args.show_thinking,
     )
     lines = session.reader(args.simple_io)
     if session.is_interactive():

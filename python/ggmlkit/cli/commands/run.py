@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ggmlkit.cli import llama_cpp, options, sampling_options, values
+from ggmlkit.cli import jsonl, llama_cpp, options, sampling_options, values
+from ggmlkit.cli.jsonl import DEFAULT_PARALLEL
+from ggmlkit.cli.metadata_text import print_notes
 from ggmlkit.cli.prompt_text import prompt_text
 from ggmlkit.cli.usage import UsageError
 
@@ -12,6 +14,7 @@ EXAMPLES = """\
   ggmlkit run -m model.gguf -p "Once upon a time" -n 64 --temp 0
   ggmlkit run -m model.gguf -f prompt.txt -c 8192 --lora style.gguf:0.5
   echo "Once upon a time" | ggmlkit run -m model.gguf
+  ggmlkit run -m model.gguf --jsonl prompts.jsonl answers.jsonl -n 256
 
 -ngl, -fa and other options of llama.cpp that only set its speed are accepted
 with a note."""
@@ -71,8 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=argparse.SUPPRESS,
     )
     options.add_conversation(text, help=argparse.SUPPRESS)
+    options.add_show_thinking(text, help=argparse.SUPPRESS)
     options.add_interactive(text)
     options.add_simple_io(text, argparse.SUPPRESS)
+    _add_jsonl(parser.add_argument_group("many prompts"))
     sampling_options.add_sampling(parser.add_argument_group("sampling"))
     model = parser.add_argument_group("model")
     options.add_context(model)
@@ -84,25 +89,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     llama_cpp.add_run_options(parser)
 
 
+def _add_jsonl(to: options.Arguments) -> None:
+    """How the lines of a file are answered."""
+    to.add_argument(
+        "--jsonl",
+        nargs=2,
+        type=values.path,
+        metavar=("IN", "OUT"),
+        help="Answer each line of IN, a JSON object with a prompt or messages, with a line of OUT. "
+        "What OUT has already is not computed again. - is standard input or output.",
+    )
+    to.add_argument("--overwrite", action="store_true", help="Begin OUT anew.")
+    to.add_argument(
+        "-np",
+        "--parallel",
+        type=values.whole_number(1),
+        metavar="N",
+        help=f"Lines that are answered at a time. Default: {DEFAULT_PARALLEL}.",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the continuation as it is generated, then the speed."""
+    if args.jsonl is not None:
+        _refuse_with_jsonl(args)
+        return jsonl.run(args)
+    if args.overwrite:
+        raise UsageError("--overwrite goes with --jsonl")
+    if args.parallel is not None:
+        print_notes(["-np has no effect: only the lines of --jsonl are answered side by side"])
     if args.conversation:
         from ggmlkit.cli.commands import chat
 
         return chat.run(args)
-    for name, is_given in (
-        ("-sys", args.system is not None),
-        ("-st", args.single_turn),
-        ("--chat-template", args.chat_template is not None),
-        ("--chat-template-kwargs", args.chat_template_kwargs is not None),
-        ("--chat-template-file", args.chat_template_file is not None),
-        ("-i", args.interactive),
-        ("-mli", args.multiline_input),
-    ):
+    for name, is_given in (*_of_conversations(args), *_of_templates(args)):
         if is_given:
             raise UsageError(f"{name} is for a conversation: add -cnv, or use 'ggmlkit chat'")
     from ggmlkit.cli.decoder import open_generator, too_long
-    from ggmlkit.cli.metadata_text import print_notes
     from ggmlkit.cli.stream import print_stream, print_summary
 
     text = prompt_text(args)
@@ -128,3 +151,35 @@ def run(args: argparse.Namespace) -> int:
     if is_interrupted:
         raise KeyboardInterrupt
     return 0
+
+
+def _of_conversations(args: argparse.Namespace) -> list[tuple[str, bool]]:
+    """Options of conversations alone, and whether they are given."""
+    return [
+        ("-sys", args.system is not None),
+        ("-st", args.single_turn),
+        ("--show-thinking", args.show_thinking),
+        ("-i", args.interactive),
+        ("-mli", args.multiline_input),
+    ]
+
+
+def _of_templates(args: argparse.Namespace) -> list[tuple[str, bool]]:
+    return [
+        ("--chat-template", args.chat_template is not None),
+        ("--chat-template-kwargs", args.chat_template_kwargs is not None),
+        ("--chat-template-file", args.chat_template_file is not None),
+    ]
+
+
+def _refuse_with_jsonl(args: argparse.Namespace) -> None:
+    """UsageError for what the lines of a file say themselves."""
+    for name, is_given in (
+        ("-p", args.prompt is not None),
+        ("-f", args.file is not None),
+        ("-cnv", args.conversation),
+        ("--display-prompt", args.display_prompt),
+        *_of_conversations(args),
+    ):
+        if is_given:
+            raise UsageError(f"{name} does not go with --jsonl, whose lines have the prompts")

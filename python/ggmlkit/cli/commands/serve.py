@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     options.add_lora(model)
     options.add_decoder(model)
+    options.add_speculation(model)
     options.add_mlock(model)
     options.add_threads(model)
     llama_cpp.add_serve_options(parser)
@@ -189,8 +190,8 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     if warning := process.warning_of(settings):
         print(f"ggmlkit: warning: {warning}", file=sys.stderr)
-    process.start_logs()
-    return process.serve(settings, _say)
+    with process.logs_on_stderr():
+        return process.serve(settings, _say)
 
 
 def _say(line: str) -> None:
@@ -238,6 +239,8 @@ def _engine(args: argparse.Namespace) -> EngineSettings:
         activation_bits=int(args.activation_bits),
         repack=args.repack,
         mlock=args.mlock,
+        draft=args.draft,
+        lookup=args.lookup,
         lora=tuple((str(path), scale) for path, scale in args.lora),
     )
 

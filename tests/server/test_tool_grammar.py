@@ -1,0 +1,84 @@
+"""Grammars of calls, in the form of each template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ggmlkit.engine.llama import Llama
+from ggmlkit.server.chat_form import ChatForm
+from ggmlkit.server.tool_grammar import Function, forced_calls, rebased
+from ggmlkit.text.tool_calls import parse_tool_calls
+from ggmlkit.text.tool_forms import FORMS
+from paths import GOLDEN
+
+REFERRING = {
+    "type": "object",
+    "properties": {"a": {"$ref": "#/$defs/A"}},
+    "required": ["a"],
+    "additionalProperties": False,
+    "$defs": {"A": {"enum": [1, 2]}},
+}
+FUNCTIONS = [Function("one", REFERRING), Function("two", {})]
+
+
+@pytest.fixture(scope="module")
+def llama() -> Llama:
+    return Llama(GOLDEN / "gguf-v1-f16.bin", context=600)
+
+
+@pytest.mark.parametrize(
+    ("form", "longest"), [*((form, 60_000) for form in FORMS), ("hermes", 0), ("llama3", 0)]
+)
+def test_what_is_written_is_read_again(
+    llama: Llama, form: str, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ggmlkit.server.tool_grammar._LONGEST_GRAMMAR", longest)
+    chat = ChatForm("", (), True, form, None, {})
+    forced = forced_calls(chat, FUNCTIONS[:1], parallel=False)
+    for seed in range(2):
+        result = llama.complete("a", seed=seed, max_tokens=500, **forced.settings)
+        assert result.finish_reason == "stop"
+        content, calls = parse_tool_calls(result.text, forced.form)
+        assert content == ""
+        assert [call.name for call in calls] == ["one"]
+        assert calls[0].arguments in ({"a": 1}, {"a": 2})
+
+
+def test_one_of_several_functions(llama: Llama) -> None:
+    forced = forced_calls(ChatForm("", (), True, "hermes", None, {}), FUNCTIONS, parallel=True)
+    texts = [llama.complete("a", seed=n, max_tokens=80, **forced.settings).text for n in range(4)]
+    calls = [call for text in texts for call in parse_tool_calls(text, "hermes").calls]
+    assert {call.name for call in calls} <= {"one", "two"}
+    assert len(calls) >= 2
+
+
+def test_a_call_or_an_answer(llama: Llama) -> None:
+    answer = {"const": "x"}
+    chat = ChatForm("", (), True, "json", None, {})
+    forced = forced_calls(chat, FUNCTIONS[:1], parallel=True, answer=answer)
+    texts = {
+        llama.complete("a", seed=seed, max_tokens=60, **forced.settings).text for seed in range(6)
+    }
+    assert '"x"' in texts
+    assert any(text.startswith('{"name": "one"') for text in texts)
+
+
+def test_marks_that_are_control_tokens_are_named_by_id() -> None:
+    chat = ChatForm("", (), True, "mistral", None, {7: "[TOOL_CALLS]"})
+    grammar = forced_calls(chat, FUNCTIONS, parallel=True).settings["grammar"]
+    assert 'calls: <[7]> "[" call (", " call)* "]"' in grammar
+
+
+def test_references_follow_their_schema() -> None:
+    schema: Any = {
+        "properties": {"$ref": {"$ref": "#"}, "b": [{"$ref": "#/$defs/A"}]},
+        "const": {"$ref": "#/kept"},
+        "other": {"$ref": "https://a/b"},
+    }
+    assert rebased(schema, "#/x") == {
+        "properties": {"$ref": {"$ref": "#/x"}, "b": [{"$ref": "#/x/$defs/A"}]},
+        "const": {"$ref": "#/kept"},
+        "other": {"$ref": "https://a/b"},
+    }
