@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers clients docs pages schemas wheel clean
+.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers clients browser docs pages schemas wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
 	@echo "make clients   tests of the server with the client libraries of its APIs, which it installs"
+	@echo "make browser   the server's page in Chromium, which must be there: apt-get install chromium"
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make schemas   documents of 400 public JSON Schemas, by a real model (half an hour)"
 	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
@@ -169,6 +170,26 @@ $(CLIENTS)/.installed: pyproject.toml
 clients: build $(CLIENTS)/.installed
 	GGMLKIT_PYTHON="$(CURDIR)/$(BIN)/python" $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini \
 		tests/clients $(CLIENTS_ARGS)
+
+# Playwright has an environment of its own, and drives the system's Chromium; it downloads none.
+CHROMIUM ?= chromium
+BROWSER  := build/browser
+
+$(BROWSER)/.created: pyproject.toml
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/python -m pip --disable-pip-version-check -q install --upgrade "pip>=25.1"
+	$(BROWSER)/bin/python -m pip --disable-pip-version-check -q install --group browser
+	touch $@
+
+# PICTURES=1: take the pictures of docs/serve.md anew.
+browser: build $(BROWSER)/.created
+	@command -v "$(CHROMIUM)" >/dev/null || \
+		{ echo "make browser needs Chromium: apt-get install chromium, or set CHROMIUM="; exit 1; }
+	$(BIN)/python examples/demo.py --model-only
+	CHROMIUM="$$(command -v "$(CHROMIUM)")" GGMLKIT_PYTHON="$(CURDIR)/$(BIN)/python" \
+		$(BROWSER)/bin/python $(if $(PICTURES),tests/browser/pictures.py,-m pytest \
+		--confcutdir tests/browser -o pythonpath=tests/browser -p no:cacheprovider \
+		tests/browser $(PYTEST_ARGS))
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

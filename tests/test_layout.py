@@ -9,6 +9,7 @@ TESTS = ROOT / "tests"
 APART = {
     "benchmarks",
     "clients",
+    "browser",
     "data",
     "docs",
     "exploits",

@@ -125,6 +125,11 @@ def test_what_all_requests_share() -> None:
     assert (engine.cache_bytes, engine.context, engine.parallel) == (2 * 10**9, 100, 3)
 
 
+def test_the_page_may_be_left_out() -> None:
+    assert settings("-m", "a").page
+    assert not settings("-m", "a", "--no-page").page
+
+
 def test_keys_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("# ours\none\n\n two \n")

@@ -27,6 +27,7 @@ from ggmlkit.server.logs import RequestLog
 from ggmlkit.server.models import Models
 from ggmlkit.server.openai import chat, completions, embeddings, models
 from ggmlkit.server.openapi import document
+from ggmlkit.server.page.page import page_endpoints
 from ggmlkit.server.responses import create, kept
 from ggmlkit.server.serving import Serving
 from ggmlkit.server.settings import ServerSettings
@@ -93,8 +94,9 @@ def create_app(
     if settings.cors_origins:
         middleware.append(_cors(settings))
     openapi = Endpoint("GET", "/openapi.json", _document(ENDPOINTS), "This document.")
+    page = page_endpoints() if settings.page else ()
     app = Starlette(
-        routes=[endpoint.route() for endpoint in (*ENDPOINTS, openapi)],
+        routes=[endpoint.route() for endpoint in (*ENDPOINTS, openapi, *page)],
         middleware=middleware,
         exception_handlers={HTTPException: _refused, Exception: _failed},
         lifespan=lifespan,

@@ -113,6 +113,7 @@ class ServerSettings:
         template_variables: for the chat template; a request's own come before them.
         traces: whether a span of OpenTelemetry is sent for each request.
         pooling: how an embedding is made of a text's tokens.
+        page: whether ``/`` has a page for chats.
         engine: how models are computed.
         limits: what requests may take.
         store: where responses are kept.
@@ -128,6 +129,7 @@ class ServerSettings:
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     traces: bool = False
     pooling: Literal["mean", "last"] = "mean"
+    page: bool = True
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)
     store: StoreSettings = field(default_factory=StoreSettings)

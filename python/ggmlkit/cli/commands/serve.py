@@ -81,6 +81,12 @@ def _add_network(to: options.Arguments) -> None:
         help="Let web pages of this origin use the server, such as https://example.org; *: all. "
         "May be repeated.",
     )
+    to.add_argument(
+        "--no-page",
+        dest="page",
+        action="store_false",
+        help="Leave out the page for chats at /.",
+    )
 
 
 def _add_limits(to: options.Arguments) -> None:
@@ -243,6 +249,7 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         template_variables=given_variables(args),
         traces=args.traces,
         pooling=args.pooling,
+        page=args.page,
         engine=_engine(args),
         limits=_limits(args),
         store=StoreSettings(None if args.store is None else str(args.store), size=args.store_size),
