@@ -20,7 +20,7 @@ from ggmlkit.engine.scheduler import Scheduler
 from ggmlkit.engine.speculation.choice import speculator_of
 from ggmlkit.engine.speculation.lookup import PromptLookup
 from ggmlkit.engine.speculation.pace import Pace
-from ggmlkit.engine.speculation.source import Text
+from ggmlkit.engine.speculation.source import Guesses, Text
 from ggmlkit.engine.speculation.speculator import Speculator
 from ggmlkit.engine.stats import Stats
 from paths import GOLDEN
@@ -67,10 +67,13 @@ class Oracle:
 
     def guesses(
         self, texts: Sequence[Text], samplers: Sequence[object], most: Sequence[int]
-    ) -> list[list[int]]:
+    ) -> list[Guesses]:
         assert len(texts) == len(samplers)
         self.asked += len(texts)
-        return [self._guess(len(text.ids), count) for text, count in zip(texts, most, strict=True)]
+        return [
+            Guesses(self._guess(len(text.ids), count))
+            for text, count in zip(texts, most, strict=True)
+        ]
 
     def _guess(self, at: int, count: int) -> list[int]:
         ids = [id if place % 5 else id ^ 1 for place, id in enumerate(self._ids)]
@@ -208,6 +211,6 @@ def test_texts_that_ended_are_looked_in() -> None:
     model = Model(FILE, context=300)
     lookup = PromptLookup()
     first = tokens(model, Speculator(lookup), temperature=0)
-    text = Text([*PROMPT, *(token.id for token in first[:3])], lookup.begin(PROMPT), 0.5, 0.5)
+    text = Text([*PROMPT, *(token.id for token in first[:3])], lookup.begin(PROMPT), 0.5)
     (found,) = lookup.guesses([text], [], [10])
-    assert found == [token.id for token in first[3:13]]
+    assert found.ids == [token.id for token in first[3:13]]
