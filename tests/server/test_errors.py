@@ -32,6 +32,7 @@ def test_other_paths_and_methods(server: RunningServer) -> None:
     ("path", "said"),
     [
         ("/v1/chat/completion", "did you mean '/v1/chat/completions'"),
+        ("/v1/moderations", "/openapi.json lists what there is"),
         ("/xyzzy", "/openapi.json lists what there is"),
         ("/" + "x" * 500, "…'; /openapi.json"),
     ],

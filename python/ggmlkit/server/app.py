@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ggmlkit.arguments import did_you_mean
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
 from ggmlkit.server.anthropic import messages
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 LOG = logging.getLogger("ggmlkit.server")
+_LIKE: Final = 0.85  # of two paths, where 1 is the same
 _LONGEST_SHOWN: Final = 80  # of a path that there is not
 # Other APIs add theirs here.
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -154,8 +155,9 @@ def _why_refused(request: Request, error: HTTPException) -> str:
     if error.status_code == 404:
         known = [endpoint.path for endpoint in ENDPOINTS if "{" not in endpoint.path]
         shown = path if len(path) <= _LONGEST_SHOWN else f"{path[:_LONGEST_SHOWN]}…"
-        meant = did_you_mean(shown, known) or "; /openapi.json lists what there is"
-        return f"there is no endpoint {shown!r}{meant}"
+        like = get_close_matches(shown, known, n=1, cutoff=_LIKE)
+        way_out = f"did you mean {like[0]!r}?" if like else "/openapi.json lists what there is"
+        return f"there is no endpoint {shown!r}; {way_out}"
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         return f"this endpoint takes {allowed}, not {request.method}"
