@@ -162,6 +162,12 @@ def test_an_address_in_use_is_said(chat_gguf: Path) -> None:
     )
 
 
+def test_a_draft_that_is_missing_is_said_before_the_address(chat_gguf: Path) -> None:
+    told = ggmlkit("serve", "-m", chat_gguf, "--port", "0", "-md", "missing.gguf", code=1)
+    assert told.stdout == ""
+    assert told.stderr == "ggmlkit: missing.gguf: No such file or directory\n"
+
+
 def test_a_host_that_is_not_of_this_machine_is_said(chat_gguf: Path) -> None:
     for host, said in (("nowhere.invalid", "--host takes"), ("192.0.2.1", "--host takes")):
         told = ggmlkit("serve", "-m", chat_gguf, "--port", "0", "--host", host, code=1).stderr

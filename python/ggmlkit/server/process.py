@@ -51,9 +51,11 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> int:
         GgmlkitError: a file is not a model, or the first model can't be loaded.
         OSError: a file can't be read, or the address can't be used.
     """
-    for source in settings.models:
-        if not source.path.startswith(_DOWNLOADED):
-            open_file(source.path).close()  # what is missing or damaged is said at once
+    draft = settings.engine.draft
+    paths = [source.path for source in settings.models] + ([] if draft is None else [draft])
+    for path in paths:
+        if not path.startswith(_DOWNLOADED):
+            open_file(path).close()  # what is missing or damaged is said at once
     failures: list[Exception] = []
     listener = _listener(settings)
     try:
