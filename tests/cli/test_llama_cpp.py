@@ -67,11 +67,15 @@ def test_cache_types_of_keys_and_values() -> None:
         ["-ctk", "q8_0", "--kv-type", "q8_0"],
         ["-ctk", "q8_0", "-ctv", "q4_0"],
         ["-ctv=q4_0"],
+        ["--kv-type", "q8_0/q4_0"],
+        ["--kv-type", "q8_0/q4_0", "-ctv", "q4_0"],
     ):
         assert ggmlkit(*model, *words).stdout
     for words in (["-ctk", "q8_0", "-ctv", "q8_0"], ["-ctv", "q4_0"]):
         told = ggmlkit(*model, *words, "--kv-type", "f16", code=2)
         assert "--kv-type f16 sets keys and values" in told.stderr
+    told = ggmlkit(*model, "--kv-type", "q8_0/q5_0", code=2)
+    assert "must be one or two of f16, q8_0, q4_0, such as q8_0/q4_0" in told.stderr
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,23 @@ def test_an_address_in_use_is_said(chat_gguf: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = ggmlkit("serve", "-m", chat_gguf, "--port", str(port), code=1).stderr
-        assert said == f"ggmlkit: 127.0.0.1:{port}: Address already in use\n"
+    assert said == (
+        f"ggmlkit: 127.0.0.1:{port}: Address already in use; another program listens there: "
+        "choose another with --port, 0 for a free one\n"
+    )
+
+
+def test_a_draft_that_is_missing_is_said_before_the_address(chat_gguf: Path) -> None:
+    told = ggmlkit("serve", "-m", chat_gguf, "--port", "0", "-md", "missing.gguf", code=1)
+    assert told.stdout == ""
+    assert told.stderr == "ggmlkit: missing.gguf: No such file or directory\n"
+
+
+def test_a_host_that_is_not_of_this_machine_is_said(chat_gguf: Path) -> None:
+    for host, said in (("nowhere.invalid", "--host takes"), ("192.0.2.1", "--host takes")):
+        told = ggmlkit("serve", "-m", chat_gguf, "--port", "0", "--host", host, code=1).stderr
+        assert said in told
+        assert "Unknown error" not in told
 
 
 def test_responses_outlive_a_server_that_is_killed(chat_gguf: Path, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from ggmlkit.server.errors import RequestError
 from ggmlkit.server.openai.shapes import ChatBody, CompletionBody, EmbeddingBody
+from ggmlkit.server.validation import misspelt, validated
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "a"}]}
 MANY = 10_000
@@ -35,3 +37,19 @@ def test_many_faults_are_not_all_written_down(model: type[BaseModel], body: Any)
     with pytest.raises(ValidationError) as caught:
         model.model_validate(body)
     assert caught.value.error_count() < 600
+
+
+def test_names_like_known_ones_are_found_and_others_are_not() -> None:
+    body = {**CHAT, "max_token": 3, "temprature": 1, "topk": 2, "user": "a", "n_keep": 3}
+    assert misspelt(ChatBody, body) == {
+        "max_token": "max_tokens",
+        "temprature": "temperature",
+        "topk": "top_k",
+    }
+    assert misspelt(ChatBody, {**CHAT, "max_tokens": 1, "max_token": 1}) == {}
+    assert misspelt(ChatBody, {**CHAT, "service_tier": "a", "reasoning_effort": "low"}) == {}
+
+
+def test_empty_lists_are_refused_in_plain_words() -> None:
+    with pytest.raises(RequestError, match=r"^messages: must not be empty$"):
+        validated(ChatBody, {"messages": []})

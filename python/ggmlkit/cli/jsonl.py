@@ -84,10 +84,16 @@ class _Work:
         before = f" ({self._before} of them before)" if self._before else ""
         print(
             f"{counted(self._before + self._lines, 'line')}{before}, {self.failures} failed"
-            f"{'' if not self.failures else ': their error says why'}\n"
-            f"decode: {self._tokens} tokens in {seconds:.3f} s,"
-            f" {self._tokens / max(seconds, 1e-3):.1f} tokens/s",
+            f"{'' if not self.failures else ': their error says why'}"
+            f"{self._decoded(seconds) if self._lines else ''}",
             file=sys.stderr,
+        )
+
+    def _decoded(self, seconds: float) -> str:
+        """How fast the lines of this run were answered."""
+        return (
+            f"\ndecode: {self._tokens} tokens in {seconds:.3f} s,"
+            f" {self._tokens / max(seconds, 1e-3):.1f} tokens/s"
         )
 
 

@@ -118,12 +118,15 @@ def add_vocab(to: Arguments) -> None:
 
 def add_decoder(to: Arguments) -> None:
     """How a model is computed."""
-    add_choice(
-        to,
+    pairs = tuple(f"{keys}/{kept}" for keys in _KV_TYPES for kept in _KV_TYPES if keys != kept)
+    to.add_argument(
         "--kv-type",
-        choices=_KV_TYPES,
+        type=_kv_types,
+        choices=(*_KV_TYPES, *pairs),
+        metavar="|".join(_KV_TYPES),
         help="Type of cached keys and values; q8_0 takes about half the memory, q4_0 little more "
-        "than a quarter, with much more error. Default: f16.",
+        "than a quarter, with much more error. q8_0/q4_0 is q8_0 for keys, q4_0 for values. "
+        "Default: f16.",
     )
     for names, what in (
         (("-ctk", "--cache-type-k"), "keys alone"),
@@ -141,11 +144,24 @@ def add_decoder(to: Arguments) -> None:
     to.add_argument("-nr", dest="repack", action="store_false", help=argparse.SUPPRESS)
 
 
+def _kv_types(text: str) -> str:
+    """A type of cached keys and values, or two of them, ``KEYS/VALUES``."""
+    if "/" not in text:
+        return values.one_of(*_KV_TYPES)(text)
+    words = text.split("/")
+    if len(words) != 2 or any(word not in _KV_TYPES for word in words):
+        raise argparse.ArgumentTypeError(
+            f"must be one or two of {', '.join(_KV_TYPES)}, such as q8_0/q4_0, not {text!r}"
+        )
+    return text
+
+
 def kv_type(args: argparse.Namespace) -> str:
     """The types of cached keys and values. UsageError where options contradict each other."""
     asked = args.kv_type or "f16"
-    keys, kept = args.cache_type_k or asked, args.cache_type_v or asked
-    if args.kv_type and (keys, kept) != (asked, asked):
+    types = asked.split("/")
+    keys, kept = args.cache_type_k or types[0], args.cache_type_v or types[-1]
+    if args.kv_type and (keys, kept) != (types[0], types[-1]):
         raise UsageError(f"--kv-type {asked} sets keys and values: leave it out, or -ctk and -ctv")
     return f"{keys}/{kept}"
 

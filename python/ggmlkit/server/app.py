@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
 from ggmlkit.server.anthropic import messages
-from ggmlkit.server.endpoints import Endpoint
+from ggmlkit.server.endpoints import Endpoint, note_error, path_of
 from ggmlkit.server.errors import RequestError, error_response, internal_error
 from ggmlkit.server.llama_server import routes as llama_server
 from ggmlkit.server.llama_server.metrics import LlamaMetrics
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 LOG = logging.getLogger("ggmlkit.server")
+_LIKE: Final = 0.85  # of two paths, where 1 is the same
+_LONGEST_SHOWN: Final = 80  # of a path that there is not
 # Other APIs add theirs here.
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *state.ENDPOINTS,
@@ -50,7 +53,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *kept.ENDPOINTS,
     *llama_server.ENDPOINTS,
 )
-_OTHER_STATUS: Final = {404: "there is no such endpoint", 405: "this endpoint has other methods"}
 
 
 def create_app(
@@ -140,13 +142,28 @@ def _document(endpoints: tuple[Endpoint, ...]) -> Callable[[Request], Any]:
 async def _refused(request: Request, error: Exception) -> Response:
     """What starlette refuses, in the API's shape."""
     assert isinstance(error, HTTPException)
-    message = _OTHER_STATUS.get(error.status_code, "the request is refused")
+    message = _why_refused(request, error)
     code = "not_found" if error.status_code == 404 else None
     headers = dict(error.headers or {})
     found = RequestError(error.status_code, message, code=code, headers=headers)
-    return error_response(found, request.url.path)
+    note_error(request.scope, found)
+    return error_response(found, path_of(request.scope))
+
+
+def _why_refused(request: Request, error: HTTPException) -> str:
+    path = path_of(request.scope)
+    if error.status_code == 404:
+        known = [endpoint.path for endpoint in ENDPOINTS if "{" not in endpoint.path]
+        shown = path if len(path) <= _LONGEST_SHOWN else f"{path[:_LONGEST_SHOWN]}…"
+        like = get_close_matches(shown, known, n=1, cutoff=_LIKE)
+        way_out = f"did you mean {like[0]!r}?" if like else "/openapi.json lists what there is"
+        return f"there is no endpoint {shown!r}; {way_out}"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"this endpoint takes {allowed}, not {request.method}"
+    return "the request is refused"
 
 
 async def _failed(request: Request, _: Exception) -> Response:
     """A defect outside the endpoints."""
-    return error_response(internal_error(), request.url.path)
+    return error_response(internal_error(), path_of(request.scope))

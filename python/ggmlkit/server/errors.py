@@ -11,6 +11,7 @@ from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, GgmlkitEr
 
 T = TypeVar("T")
 RETRY_SECONDS: Final = 2
+_FORMS: Final = ("grammar", "json_schema", "regex")  # fields whose faults are found by the engine
 
 
 class RequestError(Exception):
@@ -46,6 +47,14 @@ def bad_request(message: str, param: str | None = None, code: str | None = None)
     return RequestError(400, message, param=param, code=code)
 
 
+def too_long(what: str, tokens: int, most: int) -> str:
+    """What a client is told of a text that does not fit, and the way out."""
+    return (
+        f"{what} of {tokens} tokens is longer than the {most} tokens that one request may have; "
+        "shorten it, or start the server with a larger -c (and --kv-size)"
+    )
+
+
 def busy(status: int, message: str, code: str) -> RequestError:
     """The same request may succeed a moment later."""
     return RequestError(status, message, code=code, headers={"Retry-After": str(RETRY_SECONDS)})
@@ -69,8 +78,9 @@ def as_request_error(error: GgmlkitError, path: str = "", name: str = "") -> Req
     if isinstance(error, CacheFullError):
         return busy(503, f"there is no room for the text: {message}", "cache_full")
     if isinstance(error, (ArgumentError, ModelError)):
-        return bad_request(message)
-    return RequestError(500, f"the model {name} failed", code="model_error")
+        field = message.partition(":")[0]
+        return bad_request(message, field if field in _FORMS else None)
+    return RequestError(500, f"the model {name!r} failed", code="model_error")
 
 
 ErrorShape = Callable[[RequestError], dict[str, Any]]

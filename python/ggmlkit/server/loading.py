@@ -109,9 +109,11 @@ class ServedModel(Closing):
     def described(self) -> str:
         """What was loaded, in a line for people."""
         config, model = self.model.config, self.model
+        is_small = model.cache_tokens < model.context
         return (
             f"{self.name}: {config.architecture}, {config.layers} layers, context of "
             f"{model.context} tokens, cache of {model.cache_tokens}"
+            + (f" (so no request may have more than {self.most_tokens})" if is_small else "")
         )
 
 

@@ -18,7 +18,7 @@ from ggmlkit.server.keys import client_of
 from ggmlkit.server.logs import note
 from ggmlkit.server.metrics import Metrics, Now
 from ggmlkit.server.store.opening import opened
-from ggmlkit.server.validation import Body, validated
+from ggmlkit.server.validation import Body, misspelt, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,7 +61,10 @@ class Serving:
 
     async def body(self, request: Request, model: type[Body]) -> Body:
         """The body of a request; raises RequestError if it is not as the model has it."""
-        return validated(model, await self.json(request))
+        given = await self.json(request)
+        if meant := misspelt(model, given):
+            note(request.scope, misspelt=meant)
+        return validated(model, given)
 
     async def json(self, request: Request) -> dict[str, Any]:
         """The JSON object of a request; raises RequestError as :func:`json_body` does."""

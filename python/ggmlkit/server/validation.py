@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from itertools import islice
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, FailFast, ValidationError
@@ -23,6 +25,9 @@ class _FirstFault(FailFast):
 # A list that may be long: of a million faults the first alone is written down.
 Many = Annotated[list[Each], _FirstFault()]
 _LONGEST: Final = 200
+_MOST_FIELDS: Final = 64  # of a body that are looked at
+_LONGEST_NAME: Final = 40
+_LIKE: Final = 0.88  # of two names, where 1 is the same
 _CASES: Final = ("str", "int", "float", "bool")  # of unions; others are names of classes
 
 
@@ -40,6 +45,22 @@ def validated(model: type[Body], body: dict[str, Any]) -> Body:
         raise bad_request("the body is nested too deeply") from None
 
 
+def misspelt(model: type[BaseModel], body: Mapping[str, Any]) -> dict[str, str]:
+    """Fields that are ignored, but look like known ones, each with the field that was meant.
+
+    A few of them: a body may have any number.
+    """
+    fields = model.model_fields
+    known = {*fields, *(field.alias for field in fields.values() if field.alias is not None)}
+    found: dict[str, str] = {}
+    for name in islice(body, _MOST_FIELDS):
+        if name in known or len(name) > _LONGEST_NAME:
+            continue
+        if like := get_close_matches(name, known - body.keys(), n=1, cutoff=_LIKE):
+            found[name] = like[0]
+    return found
+
+
 def _refused(error: ValidationError) -> RequestError:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     fault = max(faults, key=lambda each: len(each["loc"]))  # of a union, the one that went furthest
@@ -49,6 +70,8 @@ def _refused(error: ValidationError) -> RequestError:
     place = field_name(fault["loc"])
     kind = "missing_required_parameter" if fault["type"] == "missing" else "invalid_value"
     said = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "too_short":
+        said = "must not be empty"
     message = f"{place or 'the body'}: {said[:1].lower()}{said[1:]}"
     return bad_request(message[:_LONGEST], place or None, kind)
 

@@ -119,8 +119,8 @@ def test_a_model_without_the_tokens_says_so(server: RunningServer) -> None:
     assert found.status_code == 501
     assert found.json()["error"] == {
         "code": 501,
-        "message": "the model tiny can't fill gaps: its vocabulary has no prefix or suffix or "
-        "middle token",
+        "message": "the model 'tiny' can't fill gaps: its vocabulary has no prefix or suffix or "
+        "middle token; serve a code model that has them",
         "type": "not_supported_error",
     }
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from ggmlkit.server.errors import SHAPES, RequestError
+from ggmlkit.server.errors import SHAPES, RequestError, too_long
 
 # Beginnings of the paths whose errors have this shape.
 _PATHS: Final = (
@@ -56,7 +56,7 @@ class TooLongError(RequestError):
     def __init__(self, tokens: int, most: int, what: str = "the prompt") -> None:
         super().__init__(
             400,
-            f"{what} of {tokens} tokens is longer than the {most} tokens that one request may have",
+            too_long(what, tokens, most),
             code=_TOO_LONG,
         )
         self.tokens, self.most = tokens, most

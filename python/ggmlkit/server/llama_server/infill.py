@@ -49,8 +49,8 @@ def infill_ids(served: ServedModel, body: InfillBody) -> list[int]:
     fim = served.tokenizer.fim_ids
     if missing := [name for key, name in _NEEDED.items() if key not in fim]:
         raise unsupported(
-            f"the model {served.name} can't fill gaps: its vocabulary has no "
-            f"{' or '.join(missing)} token"
+            f"the model {served.name!r} can't fill gaps: its vocabulary has no "
+            f"{' or '.join(missing)} token; serve a code model that has them"
         )
     begun = served.tokenizer.encode(body.prompt or "", False, True)
     most = served.most_tokens

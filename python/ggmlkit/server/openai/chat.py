@@ -209,14 +209,15 @@ class _Chunks:
         return self._answer.part([shape], **self._more)
 
 
-ENDPOINTS = (
+ENDPOINTS = tuple(
     Endpoint(
         "POST",
-        "/v1/chat/completions",
+        path,
         chat,
         "Answer a conversation.",
         ChatBody,
         ChatCompletion,
         streams=True,
-    ),
+    )
+    for path in ("/v1/chat/completions", "/chat/completions")  # the latter is llama-server's too
 )

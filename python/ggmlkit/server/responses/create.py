@@ -142,14 +142,15 @@ def _wants_logprobs(body: ResponseBody) -> bool:
     return bool(body.top_logprobs) or _LOGPROBS in (body.include or ())
 
 
-ENDPOINTS = (
+ENDPOINTS = tuple(
     Endpoint(
         "POST",
-        "/v1/responses",
+        path,
         create,
         "Make a response, as OpenAI's API does.",
         ResponseBody,
         ResponseShape,
         streams=True,
-    ),
+    )
+    for path in ("/v1/responses", "/responses")  # the latter is llama-server's too
 )
