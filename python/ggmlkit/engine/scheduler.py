@@ -221,9 +221,11 @@ class Scheduler(Closing):
             with self._changed:
                 if not self._waiting or not self._has_room(self._waiting.first()):
                     return
-                request = self._waiting.pop()
+                request = self._waiting.first()
             request.hold(self._model.sequence(request.ids, request.adapter))
             self._prefill.follow_another(request, self._running)
+            with self._changed:
+                self._waiting.pop()  # only now: where the model fails, it is among those that end
             self._running.append(request)
 
     def _has_room(self, request: Request) -> bool:

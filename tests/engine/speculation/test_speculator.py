@@ -199,6 +199,19 @@ def test_a_draft_model_with_a_short_context_or_cache_guesses_as_long_as_it_can()
                 assert list(stream) == expected
 
 
+def test_guesses_need_no_room_of_the_cache() -> None:
+    expected = tokens(Model(FILE, context=300), None, temperature=0)
+    oracle = Oracle(PROMPT + [token.id for token in expected])
+    model = Model(FILE, context=300, cache_tokens=64)
+    fitting = 64 - len(PROMPT) + 1  # the last one is not computed
+    params = SamplingParams(**{**LONG, "temperature": 0})
+    for speculator in (None, Speculator(PromptLookup()), Speculator(oracle)):
+        found = generated(model, PROMPT, params, 60, None, Stats(), speculator=speculator)
+        assert [next(found) for _ in range(fitting)] == expected[:fitting]
+        with pytest.raises(gk.CacheFullError):
+            next(found)
+
+
 def test_what_is_no_speculation_is_refused() -> None:
     model = Model(FILE, context=100)
     with pytest.raises(gk.ArgumentError, match="'lookup', a draft model"):
