@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 MODEL = "smollm"
 KEY = "secret"
@@ -26,7 +26,9 @@ WEATHER: Any = {
 
 
 class Mood(BaseModel):
-    """The mood of a text."""
+    """The mood of a text. More fields are forbidden, or a small model never ends."""
+
+    model_config = ConfigDict(extra="forbid")
 
     mood: Literal["good", "bad"]
     is_sure: bool

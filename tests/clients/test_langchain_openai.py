@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
@@ -16,7 +16,7 @@ QUESTION = "Why is the sky blue?"
 
 
 @tool
-def weather(city: str) -> str:
+def weather(city: Literal["Paris", "Rome"]) -> str:
     """The weather in a city."""
     return f"21 degrees in {city}"
 
@@ -47,13 +47,13 @@ def test_structured_answers(chat: ChatOpenAI, method: Any) -> None:
 
 
 def test_a_round_trip_of_tools(chat: ChatOpenAI) -> None:
-    called = chat.bind_tools([weather], tool_choice="any").invoke(QUESTION)
+    called = chat.bind_tools([weather], tool_choice="any", strict=True).invoke(QUESTION)
     (call,) = called.tool_calls
     assert call["name"] == "weather"
     said = ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"])
     last = chat.bind_tools([weather], tool_choice="none")
     assert last.invoke([HumanMessage(QUESTION), called, said]).content
-    streamed = chat.bind_tools([weather], tool_choice="weather").stream(QUESTION)
+    streamed = chat.bind_tools([weather], tool_choice="weather", strict=True).stream(QUESTION)
     chunks = [chunk for part in streamed for chunk in part.tool_call_chunks]
     assert chunks[0]["name"] == "weather"
 

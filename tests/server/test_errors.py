@@ -22,6 +22,7 @@ def test_other_paths_and_methods(server: RunningServer) -> None:
     assert found.status_code == 405
     assert found.headers["Allow"] == "POST"
     assert found.json()["error"]["message"] == "this endpoint has other methods"
+    assert server.client.delete("/props").headers["Allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
@@ -143,8 +144,17 @@ async def _refused(request: Request, error: Exception) -> Response:
     message = _OTHER_STATUS.get(error.status_code, "the request is refused")
     code = "not_found" if error.status_code == 404 else None
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
     found = RequestError(error.status_code, message, code=code, headers=headers)
     return error_response(found, request.url.path)
+
+
+def _methods(request: Request) -> list[str]:
+    """Of a request's path; starlette names those of one route alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for route in fitting for method in route.methods or ()})
 
 
 async def _failed(request: Request, _: Exception) -> Response:

@@ -51,6 +51,14 @@ def busy(status: int, message: str, code: str) -> RequestError:
     return RequestError(status, message, code=code, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
+def too_long(what: str, tokens: int, most: int) -> str:
+    """What is said of a text that is longer than the context.
+
+    Clients such as litellm know this fault by OpenAI's words, so it begins with them.
+    """
+    return f"this model's maximum context length is {most} tokens, but {what} has {tokens}"
+
+
 def internal_error() -> RequestError:
     """A defect of the server, of which the client learns nothing more."""
     return RequestError(500, "the server failed; its log says more", code="internal_error")

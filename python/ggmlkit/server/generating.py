@@ -18,7 +18,7 @@ from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.engine.stats import Stats
 from ggmlkit.errors import CacheFullError, ClosedError, GgmlkitError
 from ggmlkit.server.answer_reader import PLAIN, AnswerReader, Reading
-from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy
+from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy, too_long
 from ggmlkit.server.timings import timings_of
 from ggmlkit.text.tool_calls import ToolCall
 
@@ -242,8 +242,7 @@ class Generation:
         most = self._served.most_tokens
         if len(prompt) > most:
             raise bad_request(
-                f"the prompt of {len(prompt)} tokens is longer than the {most} tokens that one "
-                "request may have",
+                too_long("the prompt", len(prompt), most),
                 code="context_length_exceeded",
             )
 

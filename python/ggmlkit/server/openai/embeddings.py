@@ -14,7 +14,7 @@ from ggmlkit.engine.embedding import Pooling, embeddings
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
+from ggmlkit.server.errors import bad_request, too_long
 from ggmlkit.server.in_parts import in_parts
 from ggmlkit.server.openai.shapes import MOST_INPUTS, EmbeddingBody, EmbeddingList
 from ggmlkit.server.serving import serving_of
@@ -72,8 +72,7 @@ def _ids(served: ServedModel, inputs: list[str | list[int]]) -> list[list[int]]:
             raise bad_request(f"input[{place}]: {error}", "input") from None
         if len(ids) > most:
             raise bad_request(
-                f"input[{place}] of {len(ids)} tokens is longer than the {most} tokens that one "
-                "text may have",
+                too_long(f"input[{place}]", len(ids), most),
                 "input",
                 "context_length_exceeded",
             )
