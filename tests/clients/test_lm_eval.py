@@ -25,7 +25,8 @@ import ggmlkit as gk
 with gk.Llama(sys.argv[1]) as llama:
     for prompt, options in json.loads(sys.argv[2]):
         first = len(llama.tokenize(prompt))
-        print(json.dumps([sum(llama.score(prompt + each).logprobs[first:]) for each in options]))
+        scores = [llama.score(prompt + each).tokens[first:] for each in options]
+        print(json.dumps([sum(token.logprob for token in tokens) for tokens in scores]))
 """
 
 
