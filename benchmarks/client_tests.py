@@ -27,8 +27,8 @@ TESTS = peers.ROOT / "tests" / "clients"
 # Environments by name, with the group of each. lm-eval brings other versions than the rest wants.
 ENVIRONMENTS = {"python": "clients", "lm-eval": "clients-lm-eval"}
 NODE_PACKAGE = "openai@6.49.0"
-# What a file of tests runs, and how its version is asked for.
-_PYTHON = {"lm_eval": "lm-eval", "notebook": "nbclient"}
+# Where a file of tests has not its client's name.
+_PACKAGES = {"notebook": "nbclient"}
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,15 @@ def version(client: str) -> str:
             f"{_node_version(FOLDER / 'node')} (npm), node {_output('node', '--version').strip()}"
         )
     environment = "lm-eval" if client == "lm_eval" else "python"
-    package = _PYTHON.get(client, client.replace("_", "-"))
-    code = f"from importlib.metadata import version; print(version({package!r}))"
+    code = f"from importlib.metadata import version; print(version({package(client)!r}))"
     return _output(str(python(environment)), "-c", code).strip()
+
+
+def package(client: str) -> str | None:
+    """The package of a client of PyPI; None for other clients."""
+    if client in ("curl", "openai_node"):
+        return None
+    return _PACKAGES.get(client, client.replace("_", "-"))
 
 
 def _output(*command: str) -> str:

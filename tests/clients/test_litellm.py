@@ -47,7 +47,7 @@ def test_structured_answers(asked: dict[str, Any]) -> None:
     Mood.model_validate_json(found.choices[0].message.content)
 
 
-def test_completions_and_vectors(asked: dict[str, Any], url: str) -> None:
+def test_completions_and_vectors(url: str) -> None:
     place = {"api_base": url, "api_key": KEY}
     text = litellm.text_completion(
         model=f"text-completion-openai/{MODEL}", prompt="Once upon", max_tokens=4, **place
@@ -64,6 +64,6 @@ def test_errors(asked: dict[str, Any]) -> None:
         litellm.completion(**{**asked, "api_key": "wrong"}, num_retries=0)
     with pytest.raises(litellm.NotFoundError):
         litellm.completion(**{**asked, "model": "openai/other"}, num_retries=0)
+    long: Any = [{"role": "user", "content": "word " * 3000}]
     with pytest.raises(litellm.ContextWindowExceededError):
-        long: Any = [{"role": "user", "content": "word " * 3000}]
         litellm.completion(**{**asked, "messages": long}, num_retries=0)

@@ -164,18 +164,18 @@ def test_a_full_queue_is_a_rate_limit_and_is_tried_again(model_file: Any) -> Non
     with (
         served("-m", f"{MODEL}={model_file}", *options) as address,
         openai.OpenAI(base_url=f"{address}/v1", api_key="x", max_retries=0) as client,
+        client.chat.completions.create(**long, stream=True) as stream,
     ):
-        with client.chat.completions.create(**long, stream=True) as stream:
-            next(iter(stream))
-            with pytest.raises(openai.RateLimitError) as error:
-                client.chat.completions.create(**GREEDY)
-            assert error.value.code == "queue_full"
-            assert int(error.value.response.headers["retry-after"]) >= 1
-            later = threading.Timer(0.5, stream.close)
-            later.start()
-            patient = client.with_options(max_retries=5)
-            assert patient.chat.completions.create(**GREEDY).choices[0].message.content
-            later.join()
+        next(iter(stream))
+        with pytest.raises(openai.RateLimitError) as error:
+            client.chat.completions.create(**GREEDY)
+        assert error.value.code == "queue_full"
+        assert int(error.value.response.headers["retry-after"]) >= 1
+        later = threading.Timer(0.5, stream.close)
+        later.start()
+        patient = client.with_options(max_retries=5)
+        assert patient.chat.completions.create(**GREEDY).choices[0].message.content
+        later.join()
 
 
 class _Busy(BaseHTTPRequestHandler):
