@@ -1,4 +1,4 @@
-"""What several clients ask. A small model gives no answers worth comparing, but its form is held."""
+"""What several clients ask. A small model gives no good answers, but their form is held."""
 
 from __future__ import annotations
 
