@@ -158,18 +158,11 @@ $(VENV)/.peers: $(VENV)/.dev
 peers: build $(VENV)/.peers
 	$(BIN)/python benchmarks/peer_tests.py $(PEERS_ARGS)
 
-# The clients are in an environment of their own, as they ask for versions of their own.
-CLIENTS := build/clients
-
-$(CLIENTS)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(CLIENTS)
-	$(CLIENTS)/bin/python -m pip --disable-pip-version-check -q install --upgrade "pip>=25.1"
-	$(CLIENTS)/bin/python -m pip --disable-pip-version-check -q install --group clients
-	touch $@
-
-clients: build $(CLIENTS)/.installed
-	GGMLKIT_PYTHON="$(CURDIR)/$(BIN)/python" $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini \
-		tests/clients $(CLIENTS_ARGS)
+# Client libraries have environments of their own in build/clients, as they ask for versions of their
+# own. CLIENTS_ARGS="--record", or "-k curl".
+clients: build
+	$(BIN)/python examples/demo.py --model-only
+	$(BIN)/python benchmarks/client_tests.py $(CLIENTS_ARGS)
 
 # Playwright has an environment of its own, and drives the system's Chromium; it downloads none.
 CHROMIUM ?= chromium

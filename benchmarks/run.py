@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import builds
+import client_tests
 import conversion
 import engine
 import fuzzing
@@ -129,6 +130,7 @@ def _write_page(results: store.Results, out: Path) -> None:
     lines = growths(results.comparisons)
     pictures = draw(lines, out)
     recorded = peer_tests.lines(peer_tests.read(out / "peers.json"))
+    recorded += client_tests.lines(client_tests.read(out / "clients.json"))
     recorded += fuzzing.lines(fuzzing.read(out / "fuzz.json"))
     others = [str(page.relative_to(out)) for page in sorted(out.glob("*/RESULTS.md"))]
     page = markdown(results, lines, [picture.name for picture in pictures], recorded, others)

@@ -26,6 +26,7 @@ def test_other_paths_and_methods(server: RunningServer) -> None:
     assert found.status_code == 405
     assert found.headers["Allow"] == "POST"
     assert found.json()["error"]["message"] == "this endpoint takes POST, not GET"
+    assert server.client.delete("/props").headers["Allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ def test_each_api_has_errors_of_its_own(document: dict[str, Any]) -> None:
     assert error_of(document, "/v1/responses", "post", "503") == "ErrorShape"
 
 
+def test_a_stream_is_described_by_its_events(document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/completions"]["post"]["responses"]["200"]["content"]
+    assert content["text/event-stream"]["schema"]["required"] == ["data"]
+
+
 def test_parameters_of_paths_and_queries(document: dict[str, Any]) -> None:
     path = document["paths"]["/v1/responses/{response_id}"]
     assert path.keys() == {"get", "delete"}

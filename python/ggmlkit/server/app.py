@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
@@ -145,6 +146,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     message = _why_refused(request, error)
     code = "not_found" if error.status_code == 404 else None
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
     found = RequestError(error.status_code, message, code=code, headers=headers)
     note_error(request.scope, found)
     return error_response(found, path_of(request.scope))
@@ -162,6 +165,13 @@ def _why_refused(request: Request, error: HTTPException) -> str:
         allowed = (error.headers or {}).get("Allow", "another method")
         return f"this endpoint takes {allowed}, not {request.method}"
     return "the request is refused"
+
+
+def _methods(request: Request) -> list[str]:
+    """Of a request's path; starlette names those of one route alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for route in fitting for method in route.methods or ()})
 
 
 async def _failed(request: Request, _: Exception) -> Response:

@@ -47,17 +47,20 @@ def bad_request(message: str, param: str | None = None, code: str | None = None)
     return RequestError(400, message, param=param, code=code)
 
 
-def too_long(what: str, tokens: int, most: int) -> str:
-    """What a client is told of a text that does not fit, and the way out."""
-    return (
-        f"{what} of {tokens} tokens is longer than the {most} tokens that one request may have; "
-        "shorten it, or start the server with a larger -c (and --kv-size)"
-    )
-
-
 def busy(status: int, message: str, code: str) -> RequestError:
     """The same request may succeed a moment later."""
     return RequestError(status, message, code=code, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def too_long(what: str, tokens: int, most: int) -> str:
+    """What is said of a text that is longer than the context.
+
+    Clients such as litellm know this fault by OpenAI's words, so it begins with them.
+    """
+    return (
+        f"this model's maximum context length is {most} tokens, but {what} has {tokens}; shorten "
+        "it, or start the server with a larger -c (and --kv-size)"
+    )
 
 
 def internal_error() -> RequestError:

@@ -27,6 +27,12 @@ _ERRORS: Final = {
     "501": "The model, or this server, can't do this.",
     "503": "The server is loading a model, is full, or is shutting down.",
 }
+# Of a stream, each event.
+_EVENT: Final = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 _OF_BODIES: Final = frozenset({"408", "413", "415", "429"})
 
 
@@ -66,7 +72,7 @@ def _operation(endpoint: Endpoint, path: str, names: Any) -> dict[str, Any]:
     if endpoint.answer is not None:
         content["application/json"] = schema(endpoint.answer, "serialization")
     if endpoint.streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _EVENT}
     responses = {"200": {"description": "Done.", "content": content or {"text/plain": {}}}}
     is_health = endpoint.is_open and endpoint.answer is not None
     for status, meaning in _ERRORS.items():

@@ -123,7 +123,10 @@ def completion_logprobs(
             token_text(tokenizer, id)[0]: finite(logprob)
             for id, logprob in reversed(token.top_logprobs)
         }
-        top.append(None if token.logprob is None else dict(reversed(likeliest.items())))
+        likeliest = dict(reversed(likeliest.items()))
+        if token.logprob is not None:  # as OpenAI does: the token itself, too
+            likeliest.setdefault(text, finite(token.logprob))
+        top.append(None if token.logprob is None else likeliest)
         offsets.append(offset)
         offset += len(text)
     return {
