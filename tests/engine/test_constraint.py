@@ -220,6 +220,11 @@ def test_a_fault_is_said_at_once(llama: Llama, settings: dict[str, Any], said: s
     assert "\n" not in str(error.value)
 
 
+def test_a_form_that_no_text_has_is_refused(llama: Llama) -> None:
+    with pytest.raises(gk.ArgumentError, match=r"^json_schema: no text can begin as it wants"):
+        llama.generate("a", json_schema={"$ref": "#"}, max_tokens=3)
+
+
 def test_what_would_be_read_for_ever_is_given_up(
     llama: Llama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
