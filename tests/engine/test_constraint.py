@@ -180,7 +180,7 @@ def test_a_scheduler_keeps_each_stream_to_its_own_grammar() -> None:
             scheduler.submit([1, 5, 6], seed=i, json_schema=OBJECT, **settings) for i in range(4)
         ]
         numbers = scheduler.submit([1, 5, 6], regex="[0-9]{5}", **settings)
-        lost = scheduler.submit([1, 5, 6], grammar='start: a\na: a "x"', **settings)
+        lost = scheduler.submit([1, 5, 6], grammar='start: "x" a\na: a "x"', **settings)
         assert re.fullmatch("[0-9]{5}", numbers.text())
         with pytest.raises(gk.ModelError, match="grammar"):
             lost.text()
