@@ -120,17 +120,21 @@ class Scheduler(Closing):
             )
         constraint = constraint_of(params, self._model.tokenizer, self._model.config.vocab)
         request = Request(ids, params, adapter, limit, constraint, client)
+        self._check_working()  # a fork may have the lock held, by a thread that it lacks
         with self._changed:
-            if self._closed:
-                raise ClosedError("the scheduler is closed")
-            if not self._thread.is_alive():
-                raise ClosedError(
-                    "the scheduler's thread is gone, as it failed or the process is a fork; "
-                    "make another scheduler"
-                )
+            self._check_working()
             self._waiting.append(request)
             self._changed.notify()
         return Stream(request, self)
+
+    def _check_working(self) -> None:
+        if self._closed:
+            raise ClosedError("the scheduler is closed")
+        if not self._thread.is_alive():
+            raise ClosedError(
+                "the scheduler's thread is gone, as it failed or the process is a fork; "
+                "make another scheduler"
+            )
 
     @property
     def running(self) -> int:
@@ -149,9 +153,10 @@ class Scheduler(Closing):
 
     def close(self) -> None:
         """End all streams, each with a ClosedError, and the thread. Twice is no error."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        if self._thread.is_alive():  # a fork has no such thread, and perhaps a lock that is held
+            with self._changed:
+                self._changed.notify()
         self._thread.join()
         self._decoding.close()
 
