@@ -205,7 +205,12 @@ def test_a_streamed_answer_that_is_cut_off_is_given_up(chat_gguf: Path) -> None:
         ({"prompt": [True]}, 400, "invalid_request_error", "prompt"),
         ({"prompt": [2**31 - 1]}, 400, "invalid_request_error", "not in the vocabulary"),
         ({"prompt": ["a"] * 2000}, 400, "invalid_request_error", "1024"),
-        ({"prompt": "word " * 600}, 400, "exceed_context_size_error", "maximum context length is 512"),
+        (
+            {"prompt": "word " * 600},
+            400,
+            "exceed_context_size_error",
+            "maximum context length is 512",
+        ),
         ({"prompt": "a", "n_predict": -2}, 400, "invalid_request_error", "n_predict"),
         ({"prompt": "a", "n_predict": "2"}, 400, "invalid_request_error", "n_predict"),
         ({"prompt": "a", "n_cmpl": 10**6}, 400, "invalid_request_error", "n_cmpl"),
