@@ -177,6 +177,9 @@ class Decoding(Closing):
             self._model.config.vocab,
             request.constraint,
         )
+        self._begin_text(request)
+
+    def _begin_text(self, request: Request) -> None:
         if self._speculator:
             request.text = self._speculator.begin(request.ids)
 
@@ -206,8 +209,7 @@ class Decoding(Closing):
         )
         request.let_go()
         request.hold(self._model.sequence(request.ids, request.adapter))
-        if self._speculator:
-            request.text = self._speculator.begin(request.ids)
+        self._begin_text(request)
 
     def end(self, request: Request) -> None:
         """A request's text goes on no more: nothing is guessed about it."""

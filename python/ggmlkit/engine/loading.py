@@ -13,7 +13,7 @@ from ggmlkit.arch.tensor_names import ROPE_TENSORS
 from ggmlkit.engine.config import model_config
 from ggmlkit.engine.fused_tensors import unfused
 from ggmlkit.engine.kv_types import KvTypes
-from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.errors import ArgumentError, ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
@@ -110,6 +110,18 @@ def _pack(weights: _core.ModelWeights, waiting: list[tuple[Tensor, NDArray[np.ui
         release(data)
         tensor.check()
     waiting.clear()
+
+
+def tokens_in(weights: _core.ModelWeights, cache_bytes: int, kv_types: KvTypes) -> int:
+    """Tokens that a cache of so many bytes has room for, in whole pages.
+
+    Raises:
+        ArgumentError: it has no room for a page.
+    """
+    page = _core.kv_page_bytes(weights, kv_types.keys, kv_types.values)
+    if cache_bytes < page:
+        raise ArgumentError(f"cache_bytes must be at least {page}, a page of this model")
+    return cache_bytes // page * _core.KV_PAGE
 
 
 def new_engine(

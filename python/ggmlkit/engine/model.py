@@ -15,11 +15,10 @@ from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import path_text, thread_count, whole
 from ggmlkit.closing import Closing
-from ggmlkit.engine import sequence_file
+from ggmlkit.engine import loading, sequence_file
 from ggmlkit.engine.batch import LOGITS_OF, adapter_of, cache_full, chunks_of, rows_of
 from ggmlkit.engine.in_step import refuse_in_observer, stepping
 from ggmlkit.engine.kv_types import KvTypes
-from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_unpacked
 from ggmlkit.engine.observer import Observer, Observing
 from ggmlkit.engine.sequence import Adapter, Chunk, LogitsOf, Sequence, TokenIds
 from ggmlkit.engine.token_ids import is_empty, prompt_ids, token_ids
@@ -118,17 +117,17 @@ class Model(Closing):
         self._file = file
         self._settings = {"kv_type": str(kv_types), "activation_bits": activation_bits}
         self._engine: _core.Engine | None = None
-        metadata, self._tensors = gguf_view(file)
+        metadata, self._tensors = loading.gguf_view(file)
         self._metadata: Mapping[str, Any] = metadata
         self._tokenizer: Tokenizer | None = None
-        with naming(file):
+        with loading.naming(file):
             self.config = from_gguf_keys(metadata, self._tensors)
             length = context or min(self.config.context, DEFAULT_CONTEXT)
-            warn_of_unpacked(file, self._tensors)
-            self._weights = load(self.config, self._tensors, count, bool(repack))
+            loading.warn_of_unpacked(file, self._tensors)
+            self._weights = loading.load(self.config, self._tensors, count, bool(repack))
             if cache_bytes is not None:
-                cache_tokens = self._tokens_in(cache_bytes, kv_types)
-            self._engine = new_engine(
+                cache_tokens = loading.tokens_in(self._weights, cache_bytes, kv_types)
+            self._engine = loading.new_engine(
                 self._weights,
                 length,
                 min(cache_tokens or contexts * -(-length // _core.KV_PAGE) * _core.KV_PAGE, _MOST),
@@ -140,12 +139,6 @@ class Model(Closing):
         release(self._tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
             self._lock()
-
-    def _tokens_in(self, cache_bytes: int, kv_types: KvTypes) -> int:
-        page = _core.kv_page_bytes(self._weights, kv_types.keys, kv_types.values)
-        if cache_bytes < page:
-            raise ArgumentError(f"cache_bytes must be at least {page}, a page of this model")
-        return cache_bytes // page * _core.KV_PAGE
 
     def close(self) -> None:
         """Free the weights and the cache, and close the file if it was opened here.
@@ -209,7 +202,7 @@ class Model(Closing):
         if self._tokenizer is None:
             from ggmlkit.text.tokenizer import Tokenizer  # deferred: evaluation needs none
 
-            with naming(self._file):
+            with loading.naming(self._file):
                 self._tokenizer = Tokenizer.from_metadata(self._metadata)
         return self._tokenizer
 
@@ -250,7 +243,7 @@ class Model(Closing):
         from ggmlkit.engine.adapters import load_adapters  # deferred: few need it
 
         self.check_open()
-        with naming(self._file):
+        with loading.naming(self._file):
             compiled, digest = load_adapters(self._weights, self._file, self.config, lora)
         return Adapter(self, compiled, digest)
 

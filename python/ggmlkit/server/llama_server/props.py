@@ -71,7 +71,7 @@ def _props(serving: Serving, name: str, served: ServedModel | None) -> dict[str,
         },
         "total_slots": serving.settings.engine.parallel,
         "model_alias": name,
-        "model_path": name,  # files are nobody's business
+        "model_path": name,  # clients are told no file names
         "modalities": _MODALITIES,
         "endpoint_slots": True,
         "endpoint_props": False,
