@@ -66,7 +66,7 @@ class Scheduler(Closing):
         model: Model,
         *,
         max_sequences: int = 64,
-        prefill_time: float = 0.05,
+        prefill_time: float = 0.1,
         speculation: Speculation = None,
     ) -> None:
         self._model = _model(model)
