@@ -86,7 +86,7 @@ def _shared_prompt(bench: Bench) -> Outcome:
 
     def plan(turn: int) -> list[list[dict[str, Any]]]:
         random = np.random.default_rng([turn, 99])
-        system = random.integers(1000, 40000, _SHARED).tolist()
+        system = random.integers(1000, 30000, _SHARED).tolist()
         requests = [[_request(random, 40, 64) for _ in range(_REQUESTS)] for _ in range(8)]
         for own in requests:
             for body in own:
@@ -153,7 +153,7 @@ def _one_stream(bench: Bench) -> Outcome:
 
 def _request(random: np.random.Generator, prompt: int, answer: int) -> dict[str, Any]:
     return {
-        "prompt": random.integers(1000, 40000, prompt).tolist(),
+        "prompt": random.integers(1000, 30000, prompt).tolist(),
         "max_tokens": answer,
         "stream": True,
         "ignore_eos": True,
