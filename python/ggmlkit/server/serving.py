@@ -11,14 +11,15 @@ from weakref import WeakSet
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
+from ggmlkit.chat.jobs import Job, Terms
+from ggmlkit.chat.validation import Body, misspelt, validated
 from ggmlkit.server.admission import Admission
 from ggmlkit.server.bodies import json_body
-from ggmlkit.server.generating import Generation, Job
+from ggmlkit.server.generating import Generation
 from ggmlkit.server.keys import client_of
 from ggmlkit.server.logs import note
 from ggmlkit.server.metrics import Metrics, Now
 from ggmlkit.server.store.opening import opened
-from ggmlkit.server.validation import Body, misspelt, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,6 +45,7 @@ class Serving:
         embedders: for vectors of texts.
         responses: that are kept for later requests.
         started_at: seconds since 1970.
+        terms: what holds for all requests for texts.
     """
 
     def __init__(self, settings: ServerSettings, models: Models) -> None:
@@ -57,6 +59,11 @@ class Serving:
         self.embedders = CapacityLimiter(1)
         self.responses = opened(settings.store)
         self.started_at = int(time.time())
+        self.terms = Terms(
+            variables=settings.template_variables,
+            most_tokens=settings.limits.max_tokens,
+            seconds=settings.limits.seconds,
+        )
         self._generations: WeakSet[Generation] = WeakSet()
 
     async def body(self, request: Request, model: type[Body]) -> Body:
@@ -116,11 +123,6 @@ class Serving:
                 cached_tokens=usage.cached_tokens,
                 tokens=usage.completion_tokens,
             )
-
-    def most_tokens(self, asked: int | None) -> int | None:
-        """Tokens of an answer for which a request asks for so many; None for any number."""
-        bounds = [each for each in (asked, self.settings.limits.max_tokens) if each is not None]
-        return min(bounds, default=None)
 
     def client(self, request: Request) -> str:
         """Who sends a request."""

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.jobs import conversation_job
+from ggmlkit.chat.prompts import chat_prompt
+from ggmlkit.chat.sampling_fields import settings_of, stops_of
 from ggmlkit.server.anthropic.answers import PING, Answer
 from ggmlkit.server.anthropic.conversation import conversation
 from ggmlkit.server.anthropic.errors import PATH, error_event
@@ -19,16 +22,13 @@ from ggmlkit.server.anthropic.shapes import (
     MessageShape,
     TokenCount,
 )
-from ggmlkit.server.chat_jobs import conversation_job
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.prompts import chat_prompt
-from ggmlkit.server.sampling_fields import settings_of, stops_of
 from ggmlkit.server.serving import Serving, serving_of
 from ggmlkit.server.sse import EventStream, json_response
 
 if TYPE_CHECKING:
-    from ggmlkit.server.generating import Job
+    from ggmlkit.chat.jobs import Job
     from ggmlkit.server.loading import ServedModel
 
 
@@ -60,7 +60,7 @@ async def count_tokens(request: Request) -> Response:
 
 
 def _prompt_tokens(serving: Serving, served: ServedModel, body: CountBody) -> int:
-    asked = conversation(body, serving.settings.template_variables)
+    asked = conversation(body, serving.terms.variables)
     return len(chat_prompt(served, asked).ids)
 
 
@@ -68,9 +68,11 @@ def _job(
     serving: Serving, served: ServedModel, body: MessageBody, stops: tuple[str, ...], client: str
 ) -> Job:
     own = settings_of(body, served.tokenizer)
-    own["stop"] = (*own["stop"], *stops)
-    asked = conversation(body, serving.settings.template_variables)
-    return conversation_job(serving, served, asked, own, most_tokens=body.max_tokens, client=client)
+    own["stop"] = (*own.get("stop", ()), *stops)
+    asked = conversation(body, serving.terms.variables)
+    return conversation_job(
+        serving.terms, served, asked, own, most_tokens=body.max_tokens, client=client
+    )
 
 
 ENDPOINTS = (

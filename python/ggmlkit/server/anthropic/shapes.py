@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from ggmlkit.server.sampling_fields import SamplingFields
+from ggmlkit.chat.sampling_fields import SamplingFields
 
 _MOST_MESSAGES: Final = 100_000
 _MOST_TOOLS: Final = 256

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.errors import RequestError, bad_request
+from ggmlkit.chat.jobs import Job
+from ggmlkit.chat.sampling_fields import sampling_params, settings_of
 from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import RequestError, bad_request
-from ggmlkit.server.generating import Delta, End, Generation, Job
+from ggmlkit.server.generating import Delta, End, Generation
 from ggmlkit.server.llama_server.answers import (
     json_answer,
     only_fields,
@@ -33,7 +35,6 @@ from ggmlkit.server.llama_server.shapes import (
     NativeCompletions,
 )
 from ggmlkit.server.llama_server.tokens import text_of
-from ggmlkit.server.sampling_fields import sampling_params, settings_of
 from ggmlkit.server.serving import Serving, serving_of
 from ggmlkit.server.sse import EventStream, event
 from ggmlkit.server.timings import timings_of
@@ -94,8 +95,7 @@ def _job(
     """What is to be generated; takes a moment."""
     if body.grammar and body.json_schema is not None:
         raise bad_request("grammar can't be given together with json_schema", "grammar")
-    settings = settings_of(body, served.tokenizer)
-    settings["max_tokens"] = serving.most_tokens(body.most_tokens)
+    settings = serving.terms.settled(settings_of(body, served.tokenizer), body.most_tokens)
     if settings["max_tokens"] == 0:  # the prompt is computed, so that the cache has it
         settings["max_tokens"] = 1
     return Job(
@@ -103,7 +103,7 @@ def _job(
         sampling_params(settings),
         body.choices,
         client=client,
-        seconds=serving.settings.limits.seconds,
+        seconds=serving.terms.seconds,
     )
 
 

@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ggmlkit.server.chat_jobs import conversation_job, tools_of
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.jobs import conversation_job, tools_of
+from ggmlkit.chat.json_text import as_json
+from ggmlkit.chat.prompts import Conversation, Tools
+from ggmlkit.chat.sampling_fields import settings_of
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
 from ggmlkit.server.keys import owner_of
-from ggmlkit.server.prompts import Conversation, Tools
 from ggmlkit.server.responses.answers import Answer
 from ggmlkit.server.responses.head import Head, head_of
 from ggmlkit.server.responses.items import messages_of, plain_items
 from ggmlkit.server.responses.keeping import Keeper, items_before
 from ggmlkit.server.responses.shapes import AllowedTools, NamedTool, ResponseBody, ResponseShape
-from ggmlkit.server.sampling_fields import settings_of
 from ggmlkit.server.serving import Serving, serving_of
-from ggmlkit.server.sse import EventStream, as_json
+from ggmlkit.server.sse import EventStream
 from ggmlkit.server.turns import joined
 
 if TYPE_CHECKING:
-    from ggmlkit.server.generating import Job
+    from ggmlkit.chat.jobs import Job
     from ggmlkit.server.loading import ServedModel
 
 _LOGPROBS: Final = "message.output_text.logprobs"  # in `include`
@@ -94,7 +95,7 @@ def _prepared(
         own |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
     asked = Conversation(joined(messages), _tools(body), _schema(body), _variables(body, serving))
     job = conversation_job(
-        serving, served, asked, own, most_tokens=body.max_output_tokens, client=client
+        serving.terms, served, asked, own, most_tokens=body.max_output_tokens, client=client
     )
     return _Prepared(job, head_of(body, served.name, job.params), as_json(items))
 
@@ -131,7 +132,7 @@ def _schema(body: ResponseBody) -> Mapping[str, Any] | None:
 
 def _variables(body: ResponseBody, serving: Serving) -> dict[str, Any]:
     """For the chat template."""
-    found = dict(serving.settings.template_variables)
+    found = dict(serving.terms.variables)
     effort = body.reasoning and body.reasoning.effort
     if effort:
         found |= {"enable_thinking": effort != "none", "reasoning_effort": effort}

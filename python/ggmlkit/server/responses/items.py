@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from ggmlkit.server.openai.shapes import Shape
+from ggmlkit.chat.shapes import Shape
 
 _TEXTS: Final = ("input_text", "output_text", "text", "refusal", "reasoning_text", "summary_text")
 _KINDS: Final = ("message", "function_call", "function_call_output", "reasoning")

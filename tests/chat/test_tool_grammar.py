@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from ggmlkit.chat.form import ChatForm
+from ggmlkit.chat.tool_grammar import Function, forced_calls, rebased
 from ggmlkit.engine.llama import Llama
-from ggmlkit.server.chat_form import ChatForm
-from ggmlkit.server.tool_grammar import Function, forced_calls, rebased
 from ggmlkit.text.tool_calls import parse_tool_calls
 from ggmlkit.text.tool_forms import FORMS
 from paths import GOLDEN
@@ -34,7 +34,7 @@ def llama() -> Llama:
 def test_what_is_written_is_read_again(
     llama: Llama, form: str, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ggmlkit.server.tool_grammar._LONGEST_GRAMMAR", longest)
+    monkeypatch.setattr("ggmlkit.chat.tool_grammar._LONGEST_GRAMMAR", longest)
     chat = ChatForm("", (), True, form, None, {})
     forced = forced_calls(chat, FUNCTIONS[:1], parallel=False)
     for seed in range(2):

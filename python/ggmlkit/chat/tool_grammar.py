@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from ggmlkit.server.chat_form import ChatForm
+from ggmlkit.chat.form import ChatForm
 
 # As most models write JSON themselves; and no model can write white space for ever.
 _JSON_STYLE: Final = {
