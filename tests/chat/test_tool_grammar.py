@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
 from ggmlkit.chat.form import ChatForm
 from ggmlkit.chat.tool_grammar import Function, forced_calls, rebased
+from ggmlkit.engine.constraint import Constraint
+from ggmlkit.engine.grammar import Grammar
 from ggmlkit.engine.llama import Llama
+from ggmlkit.engine.sampling import SamplingParams
+from ggmlkit.errors import ArgumentError
 from ggmlkit.text.tool_calls import parse_tool_calls
 from ggmlkit.text.tool_forms import FORMS
 from paths import GOLDEN
@@ -82,3 +88,66 @@ def test_references_follow_their_schema() -> None:
         "const": {"$ref": "#/kept"},
         "other": {"$ref": "https://a/b"},
     }
+
+
+def constraint(chat: ChatForm, schema: dict[str, Any], **more: Any) -> Grammar:
+    forced = forced_calls(chat, [Function("f", schema)], parallel=False, **more)
+    found = SamplingParams(**forced.settings).wanted_grammar()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"minProperties": 3}, "minProperties 3 is not supported"),
+        ({"format": "regex"}, "the format 'regex' is not supported"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "http://json-schema.org/draft-03"),
+        ({"x-guidance": {"lenient": True}}, "x-guidance is not supported"),
+    ],
+)
+def test_what_a_schema_alone_can_not_have_tools_can_not_have(
+    schema: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ArgumentError, match=re.escape(said)):
+        SamplingParams(json_schema=schema)
+    chat = ChatForm("", (), True, "hermes", None, {})
+    with pytest.raises(RequestError, match=re.escape(f"the parameters of 'f': {said}")):
+        constraint(chat, {**schema})
+    with pytest.raises(RequestError, match=re.escape(said)) as caught:
+        constraint(chat, {}, answer=schema)
+    assert caught.value.param == "json_schema"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_asks_for_nothing_is_no_reason_to_refuse_tools(llama: Llama, form: str) -> None:
+    idle = {"type": "object", "properties": {"a": {"type": "string", "format": "of-mine"}}}
+    idle |= {"dependencies": {}, "if": {"required": ["a"]}, "unevaluatedProperties": True}
+    grammar = constraint(ChatForm("", (), True, form, None, {}), idle)
+    assert Constraint(grammar, llama.tokenizer, llama.config.vocab).allowed().any()
+
+
+def test_a_date_is_one_that_there_is_and_a_name_has_one_spelling(llama: Llama) -> None:
+    date = {"type": "object", "properties": {"a": {"format": "date", "type": "string"}}}
+    grammar = constraint(ChatForm("", (), True, "json", None, {}), date)
+    pieces = {id: llama.tokenizer.token_bytes(id) for id in range(llama.config.vocab)}
+
+    def fits(arguments: str) -> bool:
+        left = f'{{"name": "f", "arguments": {arguments}'.encode()
+        found = Constraint(grammar, llama.tokenizer, llama.config.vocab)
+        while left:
+            bits = found.allowed()
+            fitting = [
+                id
+                for id, piece in pieces.items()
+                if piece and left.startswith(piece) and bits[id // 32] >> id % 32 & 1
+            ]
+            if not fitting:
+                return False
+            found.take(fitting[0])
+            left = left[len(pieces[fitting[0]]) :]
+        return True
+
+    assert fits('{"a": "2024-02-29"}')
+    assert not fits('{"a": "2023-02-29"}')
+    assert not fits('{"\\u0061": 5}')

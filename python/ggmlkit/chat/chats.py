@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
 
 
-def chat_job(terms: Terms, served: ChatModel, body: ChatBody, client: str = "") -> Job:
+def chat_job(terms: Terms, served: ChatModel, body: ChatBody) -> Job:
     """What is to be generated for a body; takes a moment.
 
     Raises:
@@ -33,7 +33,6 @@ def chat_job(terms: Terms, served: ChatModel, body: ChatBody, client: str = "") 
         conversation(body, terms.variables),
         own,
         most_tokens=body.most_tokens,
-        client=client,
         choices=body.n or 1,
         splits_thoughts=body.reasoning_format != "none",
     )

@@ -56,7 +56,7 @@ def prompts_of(body: CompletionBody) -> list[str | list[int]]:
     return given  # type: ignore[return-value]
 
 
-def completion_job(terms: Terms, served: ChatModel, body: CompletionBody, client: str = "") -> Job:
+def completion_job(terms: Terms, served: ChatModel, body: CompletionBody) -> Job:
     """What is to be generated for a body; takes a moment.
 
     Raises:
@@ -70,7 +70,6 @@ def completion_job(terms: Terms, served: ChatModel, body: CompletionBody, client
         [prompt_ids(served, prompt) for prompt in prompts_of(body)],
         sampling_params(terms.settled(own, asked, _MAX_TOKENS)),
         body.n or 1,
-        client=client,
         seconds=terms.seconds,
     )
 

@@ -62,7 +62,6 @@ class Job:
         params: how tokens are drawn.
         choices: answers to each prompt.
         reading: how answers are taken apart.
-        client: who asks, for a fair order.
         seconds: after which the answers end, or fail where nothing was generated.
     """
 
@@ -70,7 +69,6 @@ class Job:
     params: SamplingParams
     choices: int = 1
     reading: Reading = PLAIN
-    client: str = ""
     seconds: float | None = None
 
     @property
@@ -93,7 +91,6 @@ def conversation_job(
     own: Mapping[str, Any],
     *,
     most_tokens: int | None,
-    client: str = "",
     choices: int = 1,
     splits_thoughts: bool = True,
 ) -> Job:
@@ -102,7 +99,6 @@ def conversation_job(
     Args:
         own: the request's settings, as :func:`ggmlkit.chat.sampling_fields.settings_of` has them.
         most_tokens: of an answer that the request wants; see :meth:`Terms.settled`.
-        client: who asks.
         choices: answers.
         splits_thoughts: whether thoughts are taken out of the content.
 
@@ -120,7 +116,7 @@ def conversation_job(
     stops = strings(settings.get("stop", ()), "stop")
     settings |= {**prompt.settings, "stop": (*stops, *prompt.settings.get("stop", ()))}
     reading = prompt.reading if splits_thoughts else replace(prompt.reading, tags=None)
-    return Job([prompt.ids], sampling_params(settings), choices, reading, client, terms.seconds)
+    return Job([prompt.ids], sampling_params(settings), choices, reading, terms.seconds)
 
 
 def has_form(settings: Mapping[str, Any]) -> bool:

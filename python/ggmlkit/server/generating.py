@@ -102,17 +102,26 @@ class Generation:
     """The answers of one request. Closed, or no longer referred to, it gives its pages back.
 
     Args:
+        client: who asks, for a fair order.
         threads: those in which prompts are submitted: a grammar takes time.
 
     Attributes:
+        served: the model.
+        job: what is generated.
         model: its name.
         started_at: by ``time.perf_counter``.
     """
 
     def __init__(
-        self, served: ServedModel, job: Job, threads: CapacityLimiter, metrics: Metrics
+        self,
+        served: ServedModel,
+        job: Job,
+        client: str,
+        threads: CapacityLimiter,
+        metrics: Metrics,
     ) -> None:
-        self._served, self._job, self._threads, self._metrics = served, job, threads, metrics
+        self.served, self.job = served, job
+        self._client, self._threads, self._metrics = client, threads, metrics
         self.model, self.started_at = served.name, time.perf_counter()
         self._is_expired = False
         self._timer: asyncio.TimerHandle | None = None
@@ -130,10 +139,10 @@ class Generation:
             RequestError: one is too long, or a setting can't be used.
         """
         for choice in self._choices:
-            self._served.check_fits(choice.prompt)
-        if self._job.seconds is not None:
+            self.served.check_fits(choice.prompt)
+        if self.job.seconds is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._job.seconds, self.expire)
+            self._timer = loop.call_later(self.job.seconds, self.expire)
         for choice in self._choices:  # the scheduler computes what they begin with once
             await self._submit(choice)
 
@@ -219,15 +228,15 @@ class Generation:
     async def _submit(self, choice: _Choice) -> None:
         try:
             choice.stream = await to_thread.run_sync(
-                partial(_submitted, self._served, choice, self._job.client), limiter=self._threads
+                partial(_submitted, self.served, choice, self._client), limiter=self._threads
             )
         except GgmlkitError as error:
             self.close()
-            raise as_request_error(error, self._served.path, self._served.name) from None
+            raise as_request_error(error, self.served.path, self.served.name) from None
 
     async def _of(self, choice: _Choice) -> AsyncGenerator[Event, None]:
         """What comes of one choice."""
-        reader = AnswerReader(self._job.reading)
+        reader = AnswerReader(self.job.reading)
         number, token = choice.number, None
         while (found := await self._token(choice)) is not None:
             token = found
@@ -262,7 +271,7 @@ class Generation:
         except GgmlkitError as error:
             if isinstance(error, CacheFullError) and choice.tokens:
                 return None  # which ends it as a full context does
-            raise as_failure(error, self._served.path, self._served.name) from None
+            raise as_failure(error, self.served.path, self.served.name) from None
         finally:
             choice.waiting = None
         now = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -98,15 +99,34 @@ class Serving:
 
     @asynccontextmanager
     async def generation(
-        self, request: Request, served: ServedModel, job: Job
+        self,
+        request: Request,
+        name: str | None,
+        job_of: Callable[[Terms, ServedModel], Job],
+        answers: int = 1,
     ) -> AsyncIterator[Generation]:
-        """The answers of a job, submitted; closed and counted at the end of the block.
+        """The answers to a request, submitted; closed and counted at the end of the block.
+
+        Args:
+            name: of the model that the request asks for.
+            job_of: what is to be generated, found in a thread; raises RequestError.
+            answers: that there are to be room for.
 
         Raises:
-            RequestError: a prompt is too long, or a setting can't be used.
+            RequestError: there is no such model, or no room, a prompt is too long, or a setting
+                can't be used.
         """
+        async with self.admitted(request, name, answers) as served:
+            job = await self.in_thread(partial(job_of, self.terms, served))
+            async with self._generation(request, served, job) as generation:
+                yield generation
+
+    @asynccontextmanager
+    async def _generation(
+        self, request: Request, served: ServedModel, job: Job
+    ) -> AsyncIterator[Generation]:
         threads = self.threads if job.params.wanted_grammar() is None else self.grammar_threads
-        generation = Generation(served, job, threads, self.metrics)
+        generation = Generation(served, job, client_of(request), threads, self.metrics)
         self._generations.add(generation)
         try:
             await generation.start()
@@ -123,10 +143,6 @@ class Serving:
                 cached_tokens=usage.cached_tokens,
                 tokens=usage.completion_tokens,
             )
-
-    def client(self, request: Request) -> str:
-        """Who sends a request."""
-        return client_of(request)
 
     def generations(self, model: str) -> list[Generation]:
         """The generations of a model that are not closed, those that came first before others."""

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ggmlkit.chat.errors import RequestError, bad_request
-from ggmlkit.chat.jobs import Job
+from ggmlkit.chat.jobs import Job, Terms
 from ggmlkit.chat.sampling_fields import sampling_params, settings_of
 from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.server.disconnects import unless_gone
@@ -71,12 +71,11 @@ async def answered(request: Request, body: AnswerFields, prompts: int, ids: Prom
             "before sampling"
         )
     async with AsyncExitStack() as stack:
-        admitted = serving.admitted(request, body.model, prompts * body.choices)
-        served = await stack.enter_async_context(admitted)
-        check_loras(serving, served.name, body.lora)
-        client = serving.client(request)
-        job = await serving.in_thread(partial(_job, serving, served, body, ids, client))
-        generation = await stack.enter_async_context(serving.generation(request, served, job))
+        job_of = partial(_job, serving=serving, body=body, ids=ids)
+        generation = await stack.enter_async_context(
+            serving.generation(request, body.model, job_of, prompts * body.choices)
+        )
+        served, job = generation.served, generation.job
         texts = await serving.in_thread(partial(_prompt_texts, served, job))
         answers = _Answers(body, served, job, generation, texts)
         if body.stream:
@@ -90,20 +89,20 @@ def _error_event(error: RequestError) -> bytes:
 
 
 def _job(
-    serving: Serving, served: ServedModel, body: AnswerFields, ids: PromptsOf, client: str
+    terms: Terms, served: ServedModel, *, serving: Serving, body: AnswerFields, ids: PromptsOf
 ) -> Job:
     """What is to be generated; takes a moment."""
+    check_loras(serving, served.name, body.lora)
     if body.grammar and body.json_schema is not None:
         raise bad_request("grammar can't be given together with json_schema", "grammar")
-    settings = serving.terms.settled(settings_of(body, served.tokenizer), body.most_tokens)
+    settings = terms.settled(settings_of(body, served.tokenizer), body.most_tokens)
     if settings["max_tokens"] == 0:  # the prompt is computed, so that the cache has it
         settings["max_tokens"] = 1
     return Job(
         ids(served),
         sampling_params(settings),
         body.choices,
-        client=client,
-        seconds=serving.terms.seconds,
+        seconds=terms.seconds,
     )
 
 

@@ -23,8 +23,7 @@ from ggmlkit.server.serving import serving_of
 from ggmlkit.server.sse import DONE, EventStream, event, json_response
 
 if TYPE_CHECKING:
-    from ggmlkit.chat.jobs import Job
-    from ggmlkit.server.loading import ServedModel
+    pass
 
 
 async def chat(request: Request) -> Response:
@@ -33,21 +32,23 @@ async def chat(request: Request) -> Response:
     body = await serving.body(request, ChatBody)
     choices = body.n or 1
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(serving.admitted(request, body.model, choices))
-        client = serving.client(request)
-        job = await serving.in_thread(partial(chat_job, serving.terms, served, body, client))
-        generation = await stack.enter_async_context(serving.generation(request, served, job))
+        generation = await stack.enter_async_context(
+            serving.generation(request, body.model, partial(chat_job, body=body), choices)
+        )
+        served = generation.served
         id = new_id("chatcmpl-")
         if body.stream:
             answer = Answer(served.name, "chat.completion.chunk", id)
-            return EventStream(
-                _Chunks(body, job, served, answer, generation).all(), stack.pop_all()
-            )
+            return EventStream(_Chunks(body, answer, generation).all(), stack.pop_all())
         answer = Answer(served.name, "chat.completion", id)
         found = await unless_gone(request.receive, collected(generation, choices))
         shapes = [
             chat_choice(
-                served.tokenizer, place, whole, logprobs=job.params.logprobs, new_id=new_call_id
+                served.tokenizer,
+                place,
+                whole,
+                logprobs=generation.job.params.logprobs,
+                new_id=new_call_id,
             )
             for place, whole in enumerate(found)
         ]
@@ -61,14 +62,12 @@ class _Chunks:
     def __init__(
         self,
         body: ChatBody,
-        job: Job,
-        served: ServedModel,
         answer: Answer,
         generation: Generation,
     ) -> None:
-        self._body, self._served, self._answer = body, served, answer
+        self._body, self._answer = body, answer
         self._generation = generation
-        self._logprobs = job.params.logprobs
+        self._logprobs = generation.job.params.logprobs
         self._more: dict[str, Any] = {"usage": None} if body.has_usage_chunk else {}
         self._begun: set[int] = set()
         self._calls: dict[int, int] = {}  # of each choice, so far
@@ -123,7 +122,7 @@ class _Chunks:
     ) -> dict[str, Any]:
         logprobs = None
         if of is not None and of.token is not None and self._logprobs:
-            logprobs = chat_logprobs(self._served.tokenizer, [of.token])
+            logprobs = chat_logprobs(self._generation.served.tokenizer, [of.token])
         shape = {"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return self._answer.part([shape], **self._more)
 

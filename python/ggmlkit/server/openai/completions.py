@@ -22,9 +22,7 @@ from ggmlkit.server.serving import serving_of
 from ggmlkit.server.sse import DONE, EventStream, event, json_response
 
 if TYPE_CHECKING:
-    from ggmlkit.chat.jobs import Job
     from ggmlkit.engine.completion import Token
-    from ggmlkit.server.loading import ServedModel
 
 
 async def complete(request: Request) -> Response:
@@ -33,14 +31,14 @@ async def complete(request: Request) -> Response:
     body = await serving.body(request, CompletionBody)
     count = len(prompts_of(body)) * (body.n or 1)
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(serving.admitted(request, body.model, count))
-        client = serving.client(request)
-        job = await serving.in_thread(partial(completion_job, serving.terms, served, body, client))
-        generation = await stack.enter_async_context(serving.generation(request, served, job))
-        asked = serving.in_thread(partial(echoes_of, served, job, body))
+        generation = await stack.enter_async_context(
+            serving.generation(request, body.model, partial(completion_job, body=body), count)
+        )
+        served = generation.served
+        asked = serving.in_thread(partial(echoes_of, served, generation.job, body))
         echoes = await unless_gone(request.receive, asked)
         answer = Answer(served.name, "text_completion", new_id("cmpl-"))
-        parts = _Parts(body, job, served, answer, generation, echoes)
+        parts = _Parts(body, answer, generation, echoes)
         if body.stream:
             return EventStream(parts.chunks(), stack.pop_all())
         return json_response(await unless_gone(request.receive, parts.whole(count)))
@@ -52,15 +50,13 @@ class _Parts:
     def __init__(
         self,
         body: CompletionBody,
-        job: Job,
-        served: ServedModel,
         answer: Answer,
         generation: Generation,
         echoes: list[Echo],
     ) -> None:
-        self._body, self._served, self._answer = body, served, answer
+        self._body, self._answer = body, answer
         self._generation, self._echoes = generation, echoes
-        self._logprobs = job.params.logprobs
+        self._logprobs = generation.job.params.logprobs
         self._more: dict[str, Any] = {"usage": None} if body.has_usage_chunk else {}
         self._offsets: dict[int, int] = {}  # characters of each choice so far
 
@@ -119,7 +115,7 @@ class _Parts:
         offset: int = 0,
     ) -> dict[str, Any]:
         return text_choice(
-            self._served.tokenizer,
+            self._generation.served.tokenizer,
             choice,
             text,
             reason,
