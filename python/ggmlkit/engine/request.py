@@ -29,6 +29,7 @@ class Request:
         limit: tokens that may follow.
         constraint: of the settings.
         client: whose it is.
+        uses_cache: whether the prompt is taken from the cache, as far as it is there.
         tokens: drawn; None at the end, or what went wrong.
         is_over: no token follows.
         given_up: nobody waits for it any more.
@@ -43,6 +44,7 @@ class Request:
     limit: int
     constraint: Constraint | None = None
     client: Hashable = None
+    uses_cache: bool = True
     tokens: Inbox[Token | GgmlkitError | None] = field(default_factory=Inbox)
     stats: Stats = field(default_factory=Stats)
     is_over: bool = False

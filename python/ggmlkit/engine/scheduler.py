@@ -93,6 +93,7 @@ class Scheduler(Closing):
         *,
         adapter: Adapter | None = None,
         client: Hashable = None,
+        uses_cache: bool = True,
         **settings: Unpack[GenerationSettings],
     ) -> Stream:
         """Generate for a prompt; returns at once.
@@ -104,6 +105,7 @@ class Scheduler(Closing):
             adapter: of the model, for this prompt.
             client: whose prompt it is, anything hashable: where prompts wait, those of different
                 clients take turns.
+            uses_cache: take what the cache has of the prompt's beginning, instead of computing it.
 
         Raises:
             ModelError: the prompt does not fit the context, or the cache.
@@ -119,7 +121,7 @@ class Scheduler(Closing):
                 f"{self._model.cache_tokens}"
             )
         constraint = constraint_of(params, self._model.tokenizer, self._model.config.vocab)
-        request = Request(ids, params, adapter, limit, constraint, client)
+        request = Request(ids, params, adapter, limit, constraint, client, uses_cache)
         self._check_working()  # a fork may have the lock held, by a thread that it lacks
         with self._changed:
             self._check_working()
@@ -227,8 +229,11 @@ class Scheduler(Closing):
                 if not self._waiting or not self._has_room(self._waiting.first()):
                     return
                 request = self._waiting.first()
-            request.hold(self._model.sequence(request.ids, request.adapter))
-            self._prefill.follow_another(request, self._running)
+            if request.uses_cache:
+                request.hold(self._model.sequence(request.ids, request.adapter))
+                self._prefill.follow_another(request, self._running)
+            else:
+                request.hold(self._model.sequence((), request.adapter))
             with self._changed:
                 self._waiting.pop()  # only now: where the model fails, it is among those that end
             self._running.append(request)
