@@ -35,6 +35,7 @@ class Request:
         given_up: nobody waits for it any more.
         text: what is guessed about it.
         held: of the ids, that its sequence has computed.
+        crowded_since: when it began to wait for pages that are not the scheduler's.
         leader: another request that computes the ``shared`` tokens that both begin with.
     """
 
@@ -56,6 +57,7 @@ class Request:
     leader: Request | None = None
     shared: int = 0
     since: float = field(default_factory=time.perf_counter)
+    crowded_since: float | None = None
     prompt_length: int = field(init=False)
 
     def __post_init__(self) -> None:
