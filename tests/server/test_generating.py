@@ -231,3 +231,25 @@ def test_an_answer_goes_on_where_the_context_is_full(chat_gguf: Path) -> None:
         }
         off = server.chat(**long, context_shift=False).json()["usage"]
     assert off["completion_tokens"] == stops["completion_tokens"]
+
+
+def test_vectors_leave_time_to_answers(slow: RunningServer) -> None:
+    model = slow.served.model
+    hidden_states, sizes = model.hidden_states, []
+
+    def counted(batch: Any) -> Any:
+        sizes.append(sum(len(chunk.tokens) for chunk in batch))
+        return hidden_states(batch)
+
+    model.hidden_states = counted  # type: ignore[method-assign]
+    body = {"input": ["a" * 200, "b" * 200, "c" * 200]}
+    with httpx.Client() as client, stream(slow, client) as response:
+        lines = response.iter_lines()
+        while "content" not in next(lines):
+            pass
+        assert slow.post("/v1/embeddings", body).status_code == 200
+    assert max(sizes) <= 256
+    sizes.clear()
+    until(slow.is_free)
+    assert slow.post("/v1/embeddings", body).status_code == 200
+    assert len(sizes) == 1
