@@ -87,7 +87,7 @@ def _add_network(to: options.Arguments) -> None:
         dest="cors_origins",
         action="append",
         default=[],
-        type=values.not_empty,
+        type=values.origin,
         metavar="ORIGIN",
         help="Let web pages of this origin use the server, such as https://example.org; *: all. "
         "May be repeated.",
