@@ -57,12 +57,12 @@ def test_files_are_read_joined_and_turned_alike(
     one, old = tmp_path / "one.gguf", tmp_path / "one.dat"
     ggmlkit("imatrix", "-m", f16_model, "-f", text, "-c", SIZE, "--chunks", 2, "-o", one)
     ggmlkit("imatrix", "--in-file", one, "-c", SIZE, "-o", old)
-    llama_imatrix(
-        llama_bin, "--in-file", one, "-c", SIZE, "--output-format", "dat", "-o", tmp_path / "t.dat"
-    )
+    size = ("-c", SIZE, "-m", f16_model)  # which it asks for, and doesn't read
+    turned = ("--in-file", one, "--output-format", "dat", "-o", tmp_path / "t.dat")
+    llama_imatrix(llama_bin, *size, *turned)
     assert (tmp_path / "t.dat").read_bytes() == old.read_bytes()
-    both = ("--in-file", one, "--in-file", old, "-c", SIZE)
-    ggmlkit("imatrix", *both, "-o", tmp_path / "ours.gguf")
-    llama_imatrix(llama_bin, *both, "-o", tmp_path / "theirs.gguf")
+    both = ("--in-file", one, "--in-file", old)
+    ggmlkit("imatrix", *both, "-c", SIZE, "-o", tmp_path / "ours.gguf")
+    llama_imatrix(llama_bin, *both, *size, "-o", tmp_path / "theirs.gguf")
     ours, theirs = (gk.read_imatrix(tmp_path / f"{who}.gguf") for who in ("ours", "theirs"))
     assert_alike(ours, theirs, tolerance=1e-6)
