@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ggmlkit.arguments import (
     check_optional_paths,
     check_progress,
+    mapping,
     path_text,
     shown,
     thread_count,
@@ -66,6 +68,7 @@ def perplexity(
     save_top: str | os.PathLike[str] | None = None,
     top: int = DEFAULT_TOP,
     save_all: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Perplexity:
@@ -90,6 +93,8 @@ def perplexity(
         top: how many tokens that are, at least 5.
         save_all: write the predictions of all tokens to this file, as llama-perplexity's
             ``--kl-divergence-base`` does: two bytes for each token of the vocabulary.
+        settings: of :class:`ggmlkit.Model`, for models that are opened here, such as
+            ``{"activation_bits": 16}``.
         threads: the most to use; the default is all that the process may use.
         progress: called with (chunks done, chunks, the perplexity so far).
 
@@ -115,11 +120,12 @@ def perplexity(
             context = own_context if context is None else context
             chunks = own_chunks if chunks is None else chunks
         context = DEFAULT_CONTEXT if context is None else context
-        evaluated = opened_model(model, context, threads, opened)
+        settings = {"threads": threads, **mapping(settings, "settings")}
+        evaluated = opened_model(model, context, settings, opened)
         texts = _text_of(evaluated, text, context, chunks, saved)
         against: Base | None = saved
         if base is not None and saved is None:
-            against = ModelBase(opened_model(base, context, threads, opened, "base"))
+            against = ModelBase(opened_model(base, context, settings, opened, "base"))
         if against is not None:
             against.check(evaluated, texts)
         work = _Work(evaluated, texts, against, progress)
@@ -144,7 +150,11 @@ def perplexity(
 
 
 def opened_model(
-    model: AnyModel, context: int, threads: int | None, opened: ExitStack, name: str = "model"
+    model: AnyModel,
+    context: int,
+    settings: Mapping[str, Any],
+    opened: ExitStack,
+    name: str = "model",
 ) -> Model:
     """A model whose sequences have room for ``context`` tokens; one of a path is closed later.
 
@@ -166,7 +176,7 @@ def opened_model(
         ) from None
     together = chunks_together(context)
     return opened.enter_context(
-        Model(model, context=context, contexts=together, threads=threads, prefix_cache=False)
+        Model(model, context=context, contexts=together, prefix_cache=False, **settings)
     )
 
 

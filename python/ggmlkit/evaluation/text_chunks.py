@@ -82,11 +82,9 @@ def text_chunks(tokenizer: Tokenizer, text: str, context: int, most: int | None)
     Raises:
         ArgumentError: the text has no tokens, or too few: two contexts are the least.
     """
-    ids = tokenizer.encode(text)
-    if tokenizer.add_eos and ids and ids[-1] == tokenizer.eos_id:
-        ids.pop()
     if not text:
         raise ArgumentError("the text is empty")
+    ids = unended(tokenizer, text)
     if len(ids) < 2 * context:
         raise ArgumentError(
             f"the text has {counted(len(ids), 'token')}, too few for a context of {context}: two "
@@ -97,6 +95,12 @@ def text_chunks(tokenizer: Tokenizer, text: str, context: int, most: int | None)
         count = min(count, most)
     tokens = np.array(ids[: count * context], np.int32).reshape(count, context)
     return TextChunks(tokens, bos_of(tokenizer))
+
+
+def unended(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a text that goes on: without the token that some vocabularies put after one."""
+    ids = tokenizer.encode(text)
+    return ids[:-1] if tokenizer.add_eos and ids[-1:] == [tokenizer.eos_id] else ids
 
 
 def bos_of(tokenizer: Tokenizer) -> int | None:
