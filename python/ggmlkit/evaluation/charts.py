@@ -29,7 +29,7 @@ class _Axis:
         known = [value for value in values if isfinite(value) and (not log or value > 0)]
         low, high = (min(known), max(known)) if known else (1.0 if log else 0.0, 1.0)
         if log:
-            self._low, self._high = floor(log10(low)), ceil(log10(high))
+            self._low, self._high = float(floor(log10(low))), float(ceil(log10(high)))
             self._high = max(self._high, self._low + 1)
         else:
             low = min(low, 0.0) if zero else low

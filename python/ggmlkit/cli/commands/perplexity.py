@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ggmlkit.arguments import counted
 from ggmlkit.cli import llama_cpp, options, values
 from ggmlkit.cli.metadata_text import plain
-from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli.targets import refuse_overwriting, refuse_same
 from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and print the figures."""
     written = [args.save_base, args.save_all_logits, args.state, args.plot]
-    sources = [args.model, args.base, args.file]
     for place, out in enumerate(written):
         if out is not None:
-            refuse_overwriting(out, *sources)
+            refuse_overwriting(out, args.model)
+            refuse_same(out, args.base, args.file)
             if out in written[:place]:
                 raise UsageError(f"{out} is given for two files: name another")
     if args.file is None and args.base is None:

@@ -7,7 +7,7 @@ import json
 
 from ggmlkit.cli import llama_cpp, options, values
 from ggmlkit.cli.metadata_text import plain
-from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli.targets import refuse_overwriting, refuse_same
 
 EXAMPLES = """\
   ggmlkit report q4_0.gguf q4_K_M.gguf --base f16.gguf -f text.txt -o report.html
@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=values.whole_number(0),
         default=2,
         metavar="N",
-        help="Chunks to measure on what each layer's quantization costs alone, which takes the time "
-        "of so many chunks for each; 0: don't.",
+        help="Chunks to measure on what each layer's quantization costs alone; each takes the "
+        "time of so many chunks; 0: don't.",
     )
     options.add_json(parser, "Print the figures as JSON, too.")
     model = parser.add_argument_group("model")
@@ -74,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and write the page."""
-    refuse_overwriting(args.output, *args.models, args.base, args.file)
+    refuse_overwriting(args.output, *args.models, args.base)
+    refuse_same(args.output, args.file)
     from ggmlkit.cli.decoder import model_settings
     from ggmlkit.cli.progress import progress
     from ggmlkit.cli.prompt_text import evaluated_text
