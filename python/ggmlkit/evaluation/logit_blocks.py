@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ggmlkit import _core
 from ggmlkit.engine.sequence import Chunk
 from ggmlkit.errors import ModelError
 
@@ -45,21 +46,25 @@ class Block:
 
 
 def chunks_together(context: int) -> int:
-    """How many chunks of so many tokens are computed together."""
+    """How many chunks of so many tokens are best computed at a time."""
     return max(1, _PASS // context)
 
 
+def room_for_chunks(model: Model, context: int) -> int:
+    """How many chunks of so many tokens a model's cache has room for."""
+    return model.cache_tokens // (-(-context // _core.KV_PAGE) * _core.KV_PAGE)
+
+
 def logit_blocks(model: Model, text: TextChunks, first: int, end: int) -> Iterator[list[Block]]:
-    """Blocks of the chunks ``first`` to ``end``, those computed together in one list.
+    """Blocks of the chunks ``first`` to ``end``, those computed at a time in one list.
 
     All blocks of some chunks come before those of later ones.
 
     Raises:
         ModelError: logits are not finite.
     """
-    together = chunks_together(text.context)
-    for begin in range(first, end, together):
-        yield from _of_chunks(model, text, range(begin, min(begin + together, end)))
+    for begin in range(first, end, text.together):
+        yield from _of_chunks(model, text, range(begin, min(begin + text.together, end)))
 
 
 def _of_chunks(model: Model, text: TextChunks, chunks: range) -> Iterator[list[Block]]:

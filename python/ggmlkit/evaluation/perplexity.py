@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from ggmlkit.errors import ArgumentError, ArgumentTypeError
 from ggmlkit.evaluation.all_logits import AllLogitsWriter
 from ggmlkit.evaluation.bases import ModelBase, SavedBase, open_saved
 from ggmlkit.evaluation.distributions import RECORD, at, log_softmax
-from ggmlkit.evaluation.logit_blocks import chunks_together, logit_blocks
+from ggmlkit.evaluation.logit_blocks import chunks_together, logit_blocks, room_for_chunks
 from ggmlkit.evaluation.results import perplexity_of
 from ggmlkit.evaluation.saving import saving
 from ggmlkit.evaluation.state_file import StateFile
@@ -124,8 +124,11 @@ def perplexity(
         evaluated = opened_model(model, context, settings, opened)
         texts = _text_of(evaluated, text, context, chunks, saved)
         against: Base | None = saved
+        models = [evaluated]
         if base is not None and saved is None:
-            against = ModelBase(opened_model(base, context, settings, opened, "base"))
+            models.append(opened_model(base, context, settings, opened, "base"))
+            against = ModelBase(models[1])
+        texts = replace(texts, together=_together(models, context))
         if against is not None:
             against.check(evaluated, texts)
         work = _Work(evaluated, texts, against, progress)
@@ -178,6 +181,24 @@ def opened_model(
     return opened.enter_context(
         Model(model, context=context, contexts=together, prefix_cache=False, **settings)
     )
+
+
+def _together(models: list[Model], context: int) -> int:
+    """How many chunks are computed at a time, each by all models.
+
+    Raises:
+        ArgumentError: the cache of an open model has no room for one.
+    """
+    count = chunks_together(context)
+    for model in models:
+        room = room_for_chunks(model, context) // sum(each is model for each in models)
+        if room < 1:
+            raise ArgumentError(
+                f"{model.file.path} is open with a cache of {model.cache_tokens} tokens, too few "
+                f"for chunks of {context}: open it with contexts=2 or a larger cache_tokens"
+            )
+        count = min(count, room)
+    return count
 
 
 def _open_saved(base: AnyModel | None, opened: ExitStack) -> SavedBase | None:
@@ -262,7 +283,7 @@ class _Work:
         done = min([len(found), *(each.done for each in self.savings)])
         if done < len(self.text):
             # Those that are computed together stay so: on AMX that decides about their last bits.
-            done -= done % chunks_together(self.text.context)
+            done -= done % self.text.together
             self.state.forget(done)
         self._records[:done] = found[:done]
         return done

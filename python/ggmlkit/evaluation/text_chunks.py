@@ -29,10 +29,12 @@ class TextChunks:
         tokens: int32 ``(chunks, context)``, as the text has them.
         bos_id: the token that stands in the place of each chunk's first one when it is evaluated;
             None: the first one itself.
+        together: how many chunks are computed at a time.
     """
 
     tokens: NDArray[np.int32]
     bos_id: int | None
+    together: int = 1
 
     @property
     def context(self) -> int:
