@@ -60,6 +60,11 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["serve", "-m", "{file}", "--port", "0"],
         ["bench", "-m", "{file}"],
         ["tokenize", "-m", "{file}", "x"],
+        ["perplexity", "-m", "{file}", "-f", __file__],
+        ["perplexity", "-m", str(F16), "-f", __file__, "-c", "64", "--base", "{file}"],
+        ["multiple-choice", "-m", str(F16), "-f", "{file}"],
+        ["report", "{file}", "--base", str(F16), "-f", __file__, "-o", "{out}"],
+        ["report", str(F16), "--base", "{file}", "-f", __file__, "-o", "{out}"],
     ],
     ids=lambda command: " ".join(command[:2]),
 )

@@ -81,7 +81,7 @@ def test_bytes_of_all_logits(saved: Path, base: Path, text: str) -> None:
     assert (numbers.min(), numbers.max()) == (0, 65535)
 
 
-def test_bytes_of_top_logits(saved: Path, base: Path) -> None:
+def test_bytes_of_top_logits(saved: Path) -> None:
     data = (saved / TOP).read_bytes()
     head = struct.unpack_from("<6sHIIII", data)
     assert head == (b"GGKTOP", 1, CONTEXT, VOCAB, CHUNKS, VOCAB - 4)
@@ -136,9 +136,7 @@ def test_likeliest_prefers_low_ids_among_equals() -> None:
 
 
 @pytest.mark.parametrize("form", [ALL, TOP])
-def test_a_base_must_be_of_the_same_work(
-    saved: Path, base: Path, text: str, tmp_path: Path, form: str
-) -> None:
+def test_a_base_must_be_of_the_same_work(saved: Path, base: Path, text: str, form: str) -> None:
     path = saved / form
     for given, message in (
         ({"context": 32}, "was made with a context of 16, not 32: give that one"),
@@ -161,7 +159,7 @@ def test_a_base_of_another_vocabulary(saved: Path, base: Path, tmp_path: Path) -
     raw[12:16] = struct.pack("<i", VOCAB + 1)
     rows = CHUNKS * POSITIONS * (row_bytes(VOCAB + 1) - row_bytes(VOCAB))
     (tmp_path / "wide").write_bytes(raw + b"\0" * rows)
-    with pytest.raises(gk.ArgumentError, match="has 384 tokens, but its base .* has 385"):
+    with pytest.raises(gk.ArgumentError, match=r"has 384 tokens, but its base .* has 385"):
         perplexity(base, base=tmp_path / "wide")
 
 
