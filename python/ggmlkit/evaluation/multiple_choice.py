@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggmlkit.arguments import check_progress, mapping, thread_count, whole
-from ggmlkit.engine.model import DEFAULT_CONTEXT, Model
+from ggmlkit.engine.model import Model
 from ggmlkit.errors import ArgumentError
 from ggmlkit.evaluation.choice_lines import Question, read_questions
 from ggmlkit.evaluation.continuations import Continuation, continuations, pair_of
@@ -91,7 +91,8 @@ def multiple_choice(
             own = model
         else:
             given = {"threads": threads, **mapping(settings, "settings")}
-            own = opened.enter_context(Model(model, **_with_room(given)))
+            # The second context is for endings, which go on from the first.
+            own = opened.enter_context(Model(model, **{"contexts": 2, **given}))
         answers: list[_Answer] = []
         for answer in _answers(own, asked):
             answers.append(answer)
@@ -107,11 +108,6 @@ class _Answer:
     is_right_by_length: bool
     chosen: int
     right: Continuation
-
-
-def _with_room(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a model with room for a context and endings that go on from it."""
-    return {"context": DEFAULT_CONTEXT, "contexts": 2, **settings}
 
 
 def _answers(model: Model, questions: list[Question]) -> Iterator[_Answer]:
