@@ -12,8 +12,8 @@ import pytest
 import ggmlkit as gk
 from ggmlkit.engine.model import Model
 from ggmlkit.evaluation.choice_lines import Question, read_questions
+from ggmlkit.evaluation.choosing import multiple_choice
 from ggmlkit.evaluation.continuations import Pair, continuations, pair_of
-from ggmlkit.evaluation.multiple_choice import multiple_choice
 
 QUESTIONS = [
     Question("ab cd", ("ef", "a much longer ending", "g"), 1),

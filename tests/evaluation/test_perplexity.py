@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import ggmlkit as gk
 from ggmlkit.engine.model import Model
 from ggmlkit.evaluation import logit_blocks
-from ggmlkit.evaluation.perplexity import perplexity
+from ggmlkit.evaluation.evaluating import perplexity
 from ggmlkit.evaluation.text_chunks import scored_positions
 
 CONTEXT = 32

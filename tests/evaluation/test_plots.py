@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.evaluation.perplexity import perplexity
+from ggmlkit.evaluation.evaluating import perplexity
 from ggmlkit.evaluation.plots import binned, plot
 
 STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}

@@ -13,10 +13,10 @@ import pytest
 
 import ggmlkit as gk
 from ggmlkit.evaluation import charts
+from ggmlkit.evaluation.evaluating import perplexity
 from ggmlkit.evaluation.mixed_model import MixedFile, part_of
-from ggmlkit.evaluation.perplexity import perplexity
-from ggmlkit.evaluation.report import Report, report
 from ggmlkit.evaluation.report_page import page, write_page
+from ggmlkit.evaluation.reporting import Report, report
 from ggmlkit.evaluation.weight_errors import by
 
 CONTEXT = 32

@@ -13,7 +13,7 @@ import ggmlkit as gk
 from ggmlkit.evaluation.all_logits import packed, row_bytes
 from ggmlkit.evaluation.bases import open_saved
 from ggmlkit.evaluation.distributions import likeliest, log_softmax
-from ggmlkit.evaluation.perplexity import perplexity
+from ggmlkit.evaluation.evaluating import perplexity
 from ggmlkit.evaluation.results import Divergence
 
 CONTEXT, CHUNKS, POSITIONS, VOCAB = 16, 3, 7, 384

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ggmlkit as gk
-from ggmlkit.evaluation.perplexity import perplexity
+from ggmlkit.evaluation.evaluating import perplexity
 from ggmlkit.evaluation.results import Perplexity
 
 # The chunks are computed one at a time: 256 tokens are a pass of the engine.
@@ -21,7 +21,7 @@ CONTEXT = 16
 _KILLED = """
 import os, signal, sys
 from ggmlkit.evaluation import logit_blocks
-from ggmlkit.evaluation.perplexity import perplexity
+from ggmlkit.evaluation.evaluating import perplexity
 logit_blocks._PASS = 32
 model, base, text, folder, chunks = sys.argv[1:]
 def stop(done, total, what):

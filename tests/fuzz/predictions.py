@@ -12,7 +12,7 @@ from ggmlkit.errors import FormatError
 from ggmlkit.evaluation.bases import open_saved
 from ggmlkit.evaluation.choice_lines import read_questions
 from ggmlkit.evaluation.distributions import RECORD, log_softmax
-from ggmlkit.evaluation.perplexity import perplexity
+from ggmlkit.evaluation.evaluating import perplexity
 from ggmlkit.evaluation.state_file import StateFile
 from ggmlkit.evaluation.text_chunks import TextChunks
 from paths import GOLDEN

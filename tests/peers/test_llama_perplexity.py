@@ -13,8 +13,8 @@ import pytest
 
 from ggmlkit.engine.model import Model
 from ggmlkit.evaluation.bases import open_saved
+from ggmlkit.evaluation.evaluating import perplexity
 from ggmlkit.evaluation.logit_blocks import Block
-from ggmlkit.evaluation.perplexity import perplexity
 from ggmlkit.evaluation.text_chunks import TextChunks
 from paths import ROOT
 
@@ -92,7 +92,7 @@ def test_divergence_from_the_same_logits_is_theirs(
     path, _ = their_file
     said = run(llama_bin, "-m", smollm2_gguf, "--kl-divergence", "--kl-divergence-base", path)
     blocks = Theirs(smollm2_gguf).blocks
-    monkeypatch.setattr("ggmlkit.evaluation.perplexity.logit_blocks", blocks)
+    monkeypatch.setattr("ggmlkit.evaluation.evaluating.logit_blocks", blocks)
     found = perplexity(smollm2_gguf, base=path)
     base = found.base
     assert base is not None

@@ -15,7 +15,7 @@ from ggmlkit.io.writing.atomic import replacing
 
 if TYPE_CHECKING:
     from ggmlkit.evaluation.estimate import Estimate
-    from ggmlkit.evaluation.report import ModelReport, Report
+    from ggmlkit.evaluation.reporting import ModelReport, Report
     from ggmlkit.evaluation.results import Floats
 
 _STYLE = """

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Ask, and print the shares of right answers."""
     from ggmlkit.cli.decoder import model_settings
     from ggmlkit.cli.progress import progress
-    from ggmlkit.evaluation.multiple_choice import multiple_choice
+    from ggmlkit.evaluation.choosing import multiple_choice
 
     settings = model_settings(args)
     if args.ctx_size is not None:

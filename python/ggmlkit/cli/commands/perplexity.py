@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     from ggmlkit.cli.decoder import model_settings
     from ggmlkit.cli.progress import progress
     from ggmlkit.cli.prompt_text import evaluated_text
-    from ggmlkit.evaluation.perplexity import perplexity
+    from ggmlkit.evaluation.evaluating import perplexity
     from ggmlkit.evaluation.plots import check_plot, plot
 
     if args.plot is not None:

@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
     from ggmlkit.cli.decoder import model_settings
     from ggmlkit.cli.progress import progress
     from ggmlkit.cli.prompt_text import evaluated_text
-    from ggmlkit.evaluation.report import report
     from ggmlkit.evaluation.report_page import write_page
+    from ggmlkit.evaluation.reporting import report
 
     text = evaluated_text(args.file)
     with progress("report", of_bytes=False) as tell:

@@ -15,8 +15,8 @@ from ggmlkit.arguments import check_paths, check_progress, path_text, shown, thr
 from ggmlkit.engine.model import Model
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 from ggmlkit.evaluation.estimate import Estimate
+from ggmlkit.evaluation.evaluating import DEFAULT_CONTEXT, perplexity
 from ggmlkit.evaluation.mixed_model import MixedFile, matrices, parts_of
-from ggmlkit.evaluation.perplexity import DEFAULT_CONTEXT, perplexity
 from ggmlkit.evaluation.results import Perplexity
 from ggmlkit.evaluation.weight_errors import WeightError, weight_errors
 from ggmlkit.io import Progress

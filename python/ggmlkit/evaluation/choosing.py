@@ -20,7 +20,7 @@ from ggmlkit.evaluation.estimate import Estimate, exponential_of, mean_of
 from ggmlkit.io import Progress
 
 if TYPE_CHECKING:
-    from ggmlkit.evaluation.perplexity import AnyModel
+    from ggmlkit.evaluation.evaluating import AnyModel
 
 
 @dataclass(frozen=True)
