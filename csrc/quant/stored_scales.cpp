@@ -29,6 +29,11 @@ Fields fields_of(Type type) {
     case Type::q4_2:
     case Type::iq4_nl:
     case Type::iq4_xs:
+    case Type::iq2_xxs:
+    case Type::iq2_xs:
+    case Type::iq2_s:
+    case Type::iq3_xxs:
+    case Type::iq3_s:
     case Type::q2_0:
       return {0};
     case Type::q4_1:
