@@ -1,6 +1,7 @@
 // Which quantizer each type has whose elements are points of a lattice.
 #pragma once
 
+#include "kernels/generic/iq1_quantize.h"
 #include "kernels/generic/lattice_quantize.h"
 #include "kernels/kernel_table.h"
 
@@ -17,6 +18,8 @@ void set_lattice_quantizers(KernelTable& table) {
     using B = decltype(block);
     set(type, quantize_lattice<F, Search, B>, quantize_lattice_weighted<F, Search, B>);
   };
+  set(Type::iq1_s, quantize_iq1<F, Search, Iq1S>, quantize_iq1_weighted<F, Search, Iq1S>);
+  set(Type::iq1_m, quantize_iq1<F, Search, Iq1M>, quantize_iq1_weighted<F, Search, Iq1M>);
   set_signed(Type::iq2_xxs, Iq2Xxs());
   set_signed(Type::iq2_xs, Iq2Xs());
   set_signed(Type::iq2_s, Iq2S());
