@@ -29,14 +29,28 @@ constexpr int kDown = 1;
 
 inline int iq1_level(int word, int e) { return (word >> (2 * e)) & 3; }
 
-// order[r] is the r-th smallest of x, the first of equals first.
-template <int N>
+// order[r] is the r-th smallest of x, the first of equals first. Lanes are elements.
+template <class F, int N>
 void sort_places(const float* x, int (&order)[N]) {
-  for (int i = 0; i < N; ++i) {
-    int rank = 0;
-    for (int j = 0; j < N; ++j) rank += static_cast<int>(x[j] < x[i] || (x[j] == x[i] && j < i));
-    order[rank] = i;
+  static_assert(N % F::count == 0);
+  float number[N];
+  float rank[N];
+  for (int i = 0; i < N; ++i) number[i] = static_cast<float>(i);
+  const F zero = F::all(0.0f);
+  const F one = F::all(1.0f);
+  for (int i = 0; i < N; i += F::count) {
+    const F own = F::load(x + i);
+    F below = zero;
+    for (int j = 0; j < N; ++j) {
+      const F other = F::all(x[j]);
+      const auto is_first = F::all(number[j]) < F::load(number + i);
+      const F is_below = F::select(other < own, one, zero);
+      const F is_not_above = F::select(other > own, zero, one);
+      below = below + F::select(is_first, is_not_above, is_below);
+    }
+    below.store(rank + i);
   }
+  for (int i = 0; i < N; ++i) order[static_cast<int>(rank[i])] = i;
 }
 
 // The best cuts so far.
@@ -47,7 +61,6 @@ struct Iq1Cuts {
   int second = -1;  // for -1 and 0
   int moves = 0;    // which of the ways to move the elements
 
-  bool is_better(float xv, float v2) const { return v2 > 0.0f && xv * xv > gain * v2; }
   void take(float xv, float v2, int i, int j, int way) {
     scale = xv / v2;
     gain = scale * xv;
@@ -69,31 +82,100 @@ struct SortedSums {
   }
 };
 
-// Where any of F's lanes, the second cut being j and on, is better, all are looked at in turn; so
-// is each of the `Ways`.
-template <class F, int Ways>
-void take_better(const F (&xv)[Ways], const F (&v2)[Ways], int i, int j, Iq1Cuts& best) {
-  const F zero = F::all(0.0f);
-  bool any = false;
-  for (int way = 0; way < Ways; ++way) {
-    const auto fits = F::both(v2[way] > zero, xv[way] * xv[way] > F::all(best.gain) * v2[way]);
-    any |= F::any(fits);
-  }
-  if (!any) return;
-  float sum_xv[Ways][F::count];
-  float sum_v2[Ways][F::count];
-  for (int way = 0; way < Ways; ++way) {
-    xv[way].store(sum_xv[way]);
-    v2[way].store(sum_v2[way]);
-  }
-  for (int lane = 0; lane < F::count; ++lane) {
+// All cuts of N sorted elements, with each of some ways to move them: how much x · v and v² sum up
+// to. What fits best has the greatest (Σ x·v)² / Σ v².
+template <class F, int Ways, int N>
+class Iq1Trials {
+ public:
+  // Those of the first cut at i, and the second at j and in the lanes behind it.
+  void add(const F (&xv)[Ways], const F (&v2)[Ways], int i, int j) {
+    first_[count_] = i;
+    second_[count_] = j;
     for (int way = 0; way < Ways; ++way) {
-      const float x = sum_xv[way][lane];
-      const float v = sum_v2[way][lane];
-      if (best.is_better(x, v)) best.take(x, v, i, j + lane, way);
+      const F square = xv[way] * xv[way];
+      const auto fits = F::both(v2[way] > F::all(0.0f), square * best_v2_ > best_square_ * v2[way]);
+      best_square_ = F::select(fits, square, best_square_);
+      best_v2_ = F::select(fits, v2[way], best_v2_);
+      xv_[count_][way] = xv[way];
+      v2_[count_][way] = v2[way];
+    }
+    ++count_;
+  }
+
+  // What one trial after another comes to, each compared with the best before it: one way after
+  // another of a cut, then the next cut's.
+  Iq1Cuts best() const {
+    Iq1Cuts best;
+    best.gain = safe_gain();
+    for (int n = 0; n < count_; ++n) take_better(n, best);
+    return best;
+  }
+
+ private:
+  static constexpr int vectors() {
+    int sum = 0;
+    for (int i = 0; i <= N; ++i) sum += (N + 1 - i + F::count - 1) / F::count;
+    return sum;
+  }
+
+  // A gain below which trials need not be compared: whichever of them are taken, the best one is
+  // later. Roundings could delay that: each trial that passes in one case alone is within some 1e-6
+  // of the best before it. But there are less than 1200 trials, and these are not within 1 / 256 of
+  // the best. That holds where no product is near the ends of float32's range.
+  float safe_gain() const {
+    float square[F::count];
+    float v2[F::count];
+    best_square_.store(square);
+    best_v2_.store(v2);
+    float gain = -FLT_MAX;
+    bool is_safe = true;
+    for (int lane = 0; lane < F::count; ++lane) {
+      if (square[lane] == 0.0f) continue;  // no trial fits
+      is_safe &= square[lane] > 1e-16f && square[lane] < 1e16f;
+      is_safe &= v2[lane] > 1e-16f && v2[lane] < 1e16f;
+      const float own = square[lane] / v2[lane] * (255.0f / 256.0f);
+      gain = own > gain ? own : gain;
+    }
+    return is_safe ? gain : -FLT_MAX;
+  }
+
+  void take_better(int n, Iq1Cuts& best) const {
+    unsigned left[Ways];  // lanes to look at
+    for (unsigned& lanes : left) lanes = ~0u;
+    while (true) {
+      unsigned better[Ways];
+      unsigned any = 0;
+      for (int way = 0; way < Ways; ++way) {
+        const F xv = xv_[n][way];
+        const F v2 = v2_[n][way];
+        const auto fits = F::both(v2 > F::all(0.0f), xv * xv > F::all(best.gain) * v2);
+        better[way] = left[way] & F::bits(fits);
+        any |= better[way];
+      }
+      if (any == 0) return;
+      const int lane = __builtin_ctz(any);
+      int taken = 0;
+      while ((better[taken] >> lane & 1) == 0) ++taken;
+      float xv[F::count];
+      float v2[F::count];
+      xv_[n][taken].store(xv);
+      v2_[n][taken].store(v2);
+      best.take(xv[lane], v2[lane], first_[n], second_[n] + lane, taken);
+      for (int way = 0; way < Ways; ++way) {
+        left[way] &= ~0u << lane;
+        if (way <= taken) left[way] &= ~(1u << lane);
+      }
     }
   }
-}
+
+  F best_square_ = F::all(0.0f);  // of each lane
+  F best_v2_ = F::all(1.0f);
+  int count_ = 0;
+  int first_[vectors()];
+  int second_[vectors()];
+  F xv_[vectors()][Ways];
+  F v2_[vectors()][Ways];
+};
 
 // A group of iq1_s, all of whose elements are moved alike: ways kUp and kDown.
 template <class F>
@@ -108,7 +190,7 @@ Iq1Cuts best_cuts(const float* x, const float* w, const int (&order)[32]) {
   }
   const F all_x = F::all(wx.of[n]);
   const F all_w = F::all(ws.of[n]);
-  Iq1Cuts best;
+  Iq1Trials<F, 2, n> trials;
   for (int i = 0; i <= n; ++i) {
     const F below_x = F::all(wx.of[i]);
     const F below_w = F::all(ws.of[i]);
@@ -125,10 +207,10 @@ Iq1Cuts best_cuts(const float* x, const float* w, const int (&order)[32]) {
         v2[way] = below_w * low * low + (upto_w - below_w) * middle * middle +
                   (all_w - upto_w) * high * high;
       }
-      take_better(xv, v2, i, j, best);
+      trials.add(xv, v2, i, j);
     }
   }
-  return best;
+  return trials.best();
 }
 
 // A group of iq1_m, each half of which is moved by itself: way 2 · first half's + second half's.
@@ -145,7 +227,7 @@ Iq1Cuts best_cuts(const float* x, const float* w, const int (&order)[16]) {
     wx[1 - half].of[r + 1] = wx[1 - half].of[r];
     ws[1 - half].of[r + 1] = ws[1 - half].of[r];
   }
-  Iq1Cuts best;
+  Iq1Trials<F, 4, n> trials;
   for (int i = 0; i <= n; ++i) {
     for (int j = i; j <= n; j += F::count) {
       F xv_of[2][2];  // half, move
@@ -166,10 +248,10 @@ Iq1Cuts best_cuts(const float* x, const float* w, const int (&order)[16]) {
         xv[way] = xv_of[0][way / 2] + xv_of[1][way % 2];
         v2[way] = v2_of[0][way / 2] + v2_of[1][way % 2];
       }
-      take_better(xv, v2, i, j, best);
+      trials.add(xv, v2, i, j);
     }
   }
-  return best;
+  return trials.best();
 }
 
 // A group's scale, how its elements are moved (see best_cuts), and its points. Left out where there
@@ -196,7 +278,7 @@ Iq1Group<N> fit_iq1(const float* x, const float* w, float nothing) {
   int order[N];
   Iq1Cuts cuts;
   if (!(largest < nothing)) {
-    sort_places(x, order);
+    sort_places<F>(x, order);
     cuts = best_cuts<F>(x, w, order);
   }
   group.is_left_out = cuts.first < 0;
