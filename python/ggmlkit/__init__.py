@@ -14,6 +14,7 @@ from ggmlkit._version import __version__
 if TYPE_CHECKING:
     from ggmlkit import errors, types
     from ggmlkit.arch.hparams import ConversionWarning
+    from ggmlkit.calibration.calibration import Calibration
     from ggmlkit.conversion.convert import convert
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
@@ -66,6 +67,7 @@ _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
+    "Calibration": "ggmlkit.calibration.calibration",
     "Choice": "ggmlkit.engine.choosing",
     "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
@@ -123,6 +125,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "CacheFullError",
+    "Calibration",
     "Choice",
     "Chunk",
     "ClosedError",

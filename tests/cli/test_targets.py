@@ -37,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
         ["convert", "other.gguf", "{out}", "--vocab", "m.gguf"],
         ["convert", "adapter.bin", "{out}", "--base", "m.gguf"],
         ["quantize", "other.gguf", "{out}", "q4_0", "--imatrix", "m.gguf"],
+        ["quantize", "other.gguf", "{out}", "q4_0", "--calibrate", "m.gguf"],
         ["repair", "m.gguf", "{out}"],
         ["merge", "m.gguf", "{out}"],
         ["export", "m.gguf", "{out}", "--format", "npz"],

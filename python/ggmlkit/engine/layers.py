@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
-    # What entered matrices of these names in a step: (tokens, columns).
-    Inputs = dict[tuple[str, ...], Floats]
+
+# What entered matrices of these names in a step: (tokens, columns).
+Inputs = dict[tuple[str, ...], "NDArray[np.float32]"]
 
 # Tokens of a step: enough for products of what entered the matrices to run at full speed, and few
 # enough that all of it is small beside a layer.
