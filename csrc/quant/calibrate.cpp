@@ -40,10 +40,6 @@ std::vector<float> panels(const float* matrix, std::size_t cols, std::size_t gro
 
 bool can_calibrate(Type type) { return kernels(type).calibrate != nullptr; }
 
-std::size_t scale_group(Type type) {
-  return type == Type::q2_K || type == Type::q3_K || type == Type::q6_K ? 16 : 32;
-}
-
 std::ptrdiff_t calibrate(Type type, const CalibratedMatrix& matrix, std::byte* dst,
                          ThreadPool& pool, int threads) {
   const std::size_t cols = matrix.cols;

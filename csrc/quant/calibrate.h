@@ -6,12 +6,11 @@
 
 #include "core/thread_pool.h"
 #include "core/types.h"
+#include "kernels/layouts/scale_groups.h"
 
 namespace ggmlkit {
 
 bool can_calibrate(Type type);
-// Columns that share a scale.
-std::size_t scale_group(Type type);
 
 // A matrix and the factors of its Hessian; see Calibration in kernels/kernel_table.h. `upper` and
 // `hessian` are [cols][cols], in the order of work; they may be null.
