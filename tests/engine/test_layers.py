@@ -93,10 +93,10 @@ def test_without_a_place_for_results_the_states_stay(ids: NDArray[np.int32]) -> 
     (inputs,) = run_layer(hparams, file.tensors, 1, states, observes=True)
     np.testing.assert_array_equal(states, before)
     assert [list(names) for names in inputs] == [
-        ["blk.1.ffn_down.weight"],
-        ["blk.1.ffn_gate.weight", "blk.1.ffn_up.weight"],
-        ["blk.1.attn_output.weight"],
         ["blk.1.attn_q.weight", "blk.1.attn_k.weight", "blk.1.attn_v.weight"],
+        ["blk.1.attn_output.weight"],
+        ["blk.1.ffn_gate.weight", "blk.1.ffn_up.weight"],
+        ["blk.1.ffn_down.weight"],
     ]
     assert list(run_layer(hparams, file.tensors, 1, states)) == [{}]
 

@@ -154,7 +154,7 @@ class _Observer:
 
     def inputs(self) -> Inputs:
         found: Inputs = {}
-        while self._seen:
-            names, parts = self._seen.popitem()
+        for names in list(self._seen):
+            parts = self._seen.pop(names)  # one at a time is in memory twice
             found[names] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return found
