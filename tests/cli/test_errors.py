@@ -61,6 +61,8 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["chat", "-m", "{file}"],
         ["serve", "-m", "{file}", "--port", "0"],
         ["bench", "-m", "{file}"],
+        ["imatrix", "-m", "{file}", "-f", str(GOLDEN / "manifest.json"), "-o", "{out}"],
+        ["imatrix", "--in-file", "{file}", "-o", "{out}"],
         ["tokenize", "-m", "{file}", "x"],
     ],
     ids=lambda command: " ".join(command[:2]),

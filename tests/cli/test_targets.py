@@ -38,6 +38,8 @@ def folder(tmp_path: Path) -> Path:
         ["convert", "adapter.bin", "{out}", "--base", "m.gguf"],
         ["quantize", "other.gguf", "{out}", "q4_0", "--imatrix", "m.gguf"],
         ["quantize", "other.gguf", "{out}", "q4_0", "--calibrate", "m.gguf"],
+        ["imatrix", "--in-file", "m.gguf", "-o", "{out}"],
+        ["imatrix", "-m", "m.gguf", "-f", "other.txt", "-o", "{out}"],
         ["repair", "m.gguf", "{out}"],
         ["merge", "m.gguf", "{out}"],
         ["export", "m.gguf", "{out}", "--format", "npz"],

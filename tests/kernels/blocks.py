@@ -108,7 +108,7 @@ def importances(columns: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def calibrated(type: gk.TensorType) -> NDArray[np.uint8]:
-    """Rows of blocks that make good for each other's errors, then descend; uint8 ``(21, bytes)``."""
+    """Rows that make good for their errors, then descend; uint8 ``(21, bytes)``."""
     rows, columns = 21, 512
     rng = np.random.default_rng(1)
     x = rng.standard_normal((rows, columns)).astype(np.float32)

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from ggmlkit.chat.form import ChatForm
 from ggmlkit.server import generating
+from ggmlkit.text.reasoning import THINK
 from running_server import RunningServer, dictate, events, running, settings_for, until
 
 LONG: dict[str, Any] = {"max_tokens": 400, "ignore_eos": True, "temperature": 0}
@@ -182,3 +184,20 @@ def test_a_scheduler_that_failed_is_replaced(
         assert server.chat().status_code == 503
     until(lambda: not served._scheduler.is_working)
     assert server.chat().status_code == 200
+
+
+def test_thoughts_are_streamed_apart(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        server.served, "chat", ChatForm("<think>{# </think> #}", (), False, "json", THINK, {})
+    )
+    dictate(monkeypatch, "so</think>yes")
+    message = server.chat().json()["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("so", "yes")
+    usage = server.chat().json()["usage"]["completion_tokens_details"]
+    assert usage["reasoning_tokens"] == 2
+    parts = [part for part in events(server.chat(stream=True)) if "reasoning_content" in part]
+    assert len(parts) == 2
+    kept = server.chat(reasoning_format="none").json()["choices"][0]["message"]
+    assert kept["content"] == "so</think>yes"

@@ -18,11 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from ggmlkit.chat.errors import RequestError, internal_error
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
 from ggmlkit.server.anthropic import messages
 from ggmlkit.server.endpoints import Endpoint, note_error, path_of
-from ggmlkit.server.errors import RequestError, error_response, internal_error
+from ggmlkit.server.errors import error_response
 from ggmlkit.server.llama_server import routes as llama_server
 from ggmlkit.server.llama_server.metrics import LlamaMetrics
 from ggmlkit.server.logs import RequestLog

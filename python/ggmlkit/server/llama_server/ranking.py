@@ -10,12 +10,12 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ggmlkit import _core
+from ggmlkit.chat.prompts import Tools, prompt_text
 from ggmlkit.engine.sequence import Chunk
 from ggmlkit.engine.text_lists import groups
 from ggmlkit.errors import ModelError
 from ggmlkit.server.llama_server.errors import unsupported
 from ggmlkit.server.llama_server.mixed_prompts import check_fits
-from ggmlkit.server.prompts import Tools, prompt_text
 from ggmlkit.text.reasoning import is_thinking
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.validation import Many
 from ggmlkit.engine.sampler_names import LLAMA_CPP_NAMES, SAMPLERS
 from ggmlkit.engine.sampling import SamplingParams
 from ggmlkit.errors import ArgumentError
-from ggmlkit.server.errors import bad_request
-from ggmlkit.server.validation import Many
 
 if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
@@ -132,7 +132,8 @@ def settings_of(fields: SamplingFields, tokenizer: Tokenizer) -> dict[str, Any]:
         for name, convert in _FIELDS.items()
         if (value := getattr(fields, name)) is not None
     }
-    found["stop"] = stops_of(fields.stop)
+    if fields.stop is not None:
+        found["stop"] = stops_of(fields.stop)
     if fields.logit_bias:
         found["logit_bias"] = logit_biases(fields.logit_bias, tokenizer)
     if fields.samplers is not None:

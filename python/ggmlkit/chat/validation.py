@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, FailFast, ValidationError
 
-from ggmlkit.server.errors import RequestError, bad_request
+from ggmlkit.chat.errors import RequestError, bad_request
 
 Body = TypeVar("Body", bound=BaseModel)
 Each = TypeVar("Each")

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from ggmlkit.chat.answer_reader import Reading
+from ggmlkit.chat.errors import RequestError, as_request_error, bad_request
+from ggmlkit.chat.tool_grammar import Function, forced_calls
 from ggmlkit.errors import ArgumentError, ModelError
-from ggmlkit.server.answer_reader import Reading
-from ggmlkit.server.errors import RequestError, as_request_error, bad_request
-from ggmlkit.server.tool_grammar import Function, forced_calls
 from ggmlkit.text.messages import chat_text
 from ggmlkit.text.reasoning import is_thinking
 
 if TYPE_CHECKING:
-    from ggmlkit.server.chat_form import ChatForm
-    from ggmlkit.server.loading import ServedModel
+    from ggmlkit.chat.form import ChatForm
+    from ggmlkit.chat.model import ChatModel
 
 _ROLES: Final = {"developer": "system", "function": "tool"}
 _OWN_VARIABLES: Final = ("messages", "tools", "add_generation_prompt", "template", "tokenizer")
@@ -39,7 +39,7 @@ class Tools:
     @property
     def functions(self) -> list[Function]:
         """Their names and parameters."""
-        inner = [tool["function"] for tool in self.described]
+        inner = [function_of(tool) for tool in self.described]
         return [Function(each["name"], each.get("parameters") or {}) for each in inner]
 
     @property
@@ -84,7 +84,7 @@ class ChatPrompt:
     settings: dict[str, Any]
 
 
-def chat_prompt(served: ServedModel, asked: Conversation, *, is_bound: bool = False) -> ChatPrompt:
+def chat_prompt(served: ChatModel, asked: Conversation, *, is_bound: bool = False) -> ChatPrompt:
     """The prompt of a conversation; takes a moment, so call it in a thread.
 
     Args:
@@ -96,8 +96,8 @@ def chat_prompt(served: ServedModel, asked: Conversation, *, is_bound: bool = Fa
     chat = served.chat
     if chat is None:
         raise bad_request(
-            f"the model {served.name} has no chat template: start the server with --chat-template, "
-            "or use /v1/completions",
+            f"the model {served.name} has no chat template: give one with --chat-template, or ask "
+            "for the continuation of a prompt",
             "messages",
         )
     tools = asked.tools if asked.tools.choice != "none" else Tools()
@@ -127,7 +127,7 @@ def chat_prompt(served: ServedModel, asked: Conversation, *, is_bound: bool = Fa
 
 
 def prompt_text(
-    served: ServedModel,
+    served: ChatModel,
     chat: ChatForm,
     messages: Sequence[Mapping[str, Any]],
     tools: Tools,
@@ -141,8 +141,7 @@ def prompt_text(
     for name in _OWN_VARIABLES:
         if name in variables:
             raise bad_request(f"chat_template_kwargs can't set {name!r}", "chat_template_kwargs")
-    given = [plain_message(message) for message in messages]
-    given = _with_names(given)
+    given = _plain_messages(messages)
     listed: Sequence[Mapping[str, Any]] | None = tools.described or None
     if listed and not chat.takes_tools:
         given, listed = with_tools(given, tools), None
@@ -153,10 +152,15 @@ def prompt_text(
         raise RequestError(400, found.message, param="messages") from None
 
 
+def function_of(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The function of a tool, which some callers give without what is around it."""
+    found = tool.get("function")
+    return found if isinstance(found, Mapping) else tool
+
+
 def plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
     """A message as templates take it: known roles, arguments of calls as mappings."""
-    found = {key: value for key, value in message.items() if value is not None}
-    found.setdefault("content", None)
+    found = {key: value for key, value in message.items() if value is not None or key == "content"}
     role = found.get("role")
     if isinstance(role, str):
         found["role"] = _ROLES.get(role, role)
@@ -179,6 +183,13 @@ def _plain_call(call: Any) -> Any:
     return {**call, "function": {**function, "arguments": arguments}}
 
 
+def _plain_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages as templates take them; what is no list of messages stays, to be refused."""
+    if not isinstance(messages, list) or not all(isinstance(each, Mapping) for each in messages):
+        return messages  # type: ignore[return-value]
+    return _with_names([plain_message(message) for message in messages])
+
+
 def _with_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The messages; results of tools, which have the id of a call, get its name too."""
     names: dict[object, object] = {}
@@ -194,7 +205,9 @@ def _with_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def with_tools(messages: list[dict[str, Any]], tools: Tools) -> list[dict[str, Any]]:
     """The messages with the tools in words, for templates that have no place for them."""
-    listed = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools.described)
+    listed = "\n".join(
+        json.dumps(function_of(tool), ensure_ascii=False) for tool in tools.described
+    )
     said = (
         "You can call these functions:\n"
         f"{listed}\n"
@@ -211,8 +224,8 @@ def _bounds(
     chat: ChatForm, tools: Tools, schema: Mapping[str, Any] | str | None
 ) -> tuple[dict[str, Any], str]:
     """Settings that hold the answer to its form, and the form of its calls."""
-    functions = tools.functions
     if tools.is_forced:
+        functions = tools.functions
         wanted = [each for each in functions if tools.choice in ("required", each.name)]
         if not wanted:
             raise bad_request(
@@ -221,8 +234,8 @@ def _bounds(
         parallel = tools.parallel and tools.choice == "required"
         forced = forced_calls(chat, wanted, parallel=parallel)
         return forced.settings, forced.form
-    if schema is not None and functions and isinstance(schema, Mapping):
-        forced = forced_calls(chat, functions, parallel=tools.parallel, answer=schema)
+    if schema is not None and tools.described and isinstance(schema, Mapping):
+        forced = forced_calls(chat, tools.functions, parallel=tools.parallel, answer=schema)
         return forced.settings, forced.form
     return ({} if schema is None else {"json_schema": schema}), chat.form
 

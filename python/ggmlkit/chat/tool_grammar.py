@@ -6,13 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from ggmlkit.server.chat_form import ChatForm
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.form import ChatForm
+from ggmlkit.engine.grammar_check import JSON_ESCAPES
+from ggmlkit.engine.json_schema import kept_schema
+from ggmlkit.errors import ArgumentError
 
 # As most models write JSON themselves; and no model can write white space for ever.
 _JSON_STYLE: Final = {
     "whitespace_flexible": False,
     "key_separator": ": ",
     "item_separator": ", ",
+    "json_allowed_escapes": JSON_ESCAPES,
 }
 _LONGEST_GRAMMAR: Final = 60_000  # characters, a little less than the engine takes
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})  # of a schema, no schemas
@@ -57,8 +62,16 @@ def forced_calls(
         functions: of which at least one is called.
         parallel: whether there may be several calls.
         answer: JSON Schema of what the answer may be instead.
+
+    Raises:
+        RequestError: a schema has a part that can't be kept.
     """
-    grammar = _grammar(chat, functions, parallel, answer)
+    kept = [
+        Function(each.name, _kept(each.parameters, f"the parameters of {each.name!r}: ", "tools"))
+        for each in functions
+    ]
+    kept_answer = None if answer is None else _kept(answer, "json_schema: ", "json_schema")
+    grammar = _grammar(chat, kept, parallel, kept_answer)
     if len(grammar) <= _LONGEST_GRAMMAR:
         return Forced({"grammar": grammar}, chat.form)
     key = _key(chat.form)
@@ -67,6 +80,16 @@ def forced_calls(
         kinds.append(rebased(answer, f"#/anyOf/{len(kinds)}"))
     form = "llama3" if chat.form == "llama3" else "json"
     return Forced({"json_schema": {"anyOf": kinds}}, form)
+
+
+def _kept(schema: Mapping[str, Any], what: str, field: str) -> dict[str, Any]:
+    """A schema as the grammar library can keep it; ``what`` and ``field`` are for errors."""
+    try:
+        found: dict[str, Any] = json.loads(kept_schema(json.dumps(schema)))
+    except ArgumentError as error:
+        said = str(error).removeprefix("json_schema: ")
+        raise bad_request(f"{what}{said}", field) from None
+    return found
 
 
 def _grammar(

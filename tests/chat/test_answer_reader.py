@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ggmlkit.chat.answer_reader import AnswerReader, Reading
 from ggmlkit.engine.completion import Token
-from ggmlkit.server.answer_reader import AnswerReader, Reading
 from ggmlkit.text.reasoning import THINK
 
 CALL = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'

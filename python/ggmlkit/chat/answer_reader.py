@@ -27,7 +27,7 @@ class Reading:
         tags: around thoughts that are split off; None: thoughts are content.
         thinking: the prompt ends within thoughts.
         form: of the calls that are looked for; None: calls are content.
-        marks: texts of control tokens by id, see :class:`ggmlkit.server.chat_form.ChatForm`.
+        marks: texts of control tokens by id, see :class:`ggmlkit.chat.form.ChatForm`.
         most_calls: after so many the answer ends; None for any number.
     """
 

@@ -1,4 +1,4 @@
-"""What chats and completions of OpenAI's API write alike: ids, usage, log-probabilities."""
+"""What answers to chats and completions have in common: ids, usage, log-probabilities."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from math import isfinite
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
-from ggmlkit.server.sse import as_json
+from ggmlkit.chat.json_text import as_json
 
 if TYPE_CHECKING:
     from ggmlkit.engine.completion import Token
-    from ggmlkit.server.generating import Generation
+    from ggmlkit.engine.result import Usage
     from ggmlkit.text.tokenizer import Tokenizer
     from ggmlkit.text.tool_calls import ToolCall
 
@@ -53,26 +53,29 @@ def new_id(kind: str) -> str:
     return f"{kind}{token_hex(12)}"
 
 
-def usage_of(generation: Generation) -> dict[str, Any]:
-    """The usage of a generation."""
-    usage = generation.usage
+def new_call_id() -> str:
+    """The id of a call of a tool."""
+    return new_id("call_")
+
+
+def usage_shape(usage: Usage, reasoning_tokens: int) -> dict[str, Any]:
+    """The tokens of a request, of which so many are of thoughts."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": generation.reasoning_tokens},
+        "completion_tokens_details": {"reasoning_tokens": reasoning_tokens},
     }
 
 
-def call_shape(call: ToolCall, place: int | None = None) -> dict[str, Any]:
-    """A call of a tool; with its place in a stream's deltas."""
-    shape = {
-        "id": new_id("call_"),
+def call_shape(call: ToolCall, id: str) -> dict[str, Any]:
+    """A call of a tool."""
+    return {
+        "id": id,
         "type": "function",
         "function": {"name": call.name, "arguments": as_json(call.arguments)},
     }
-    return shape if place is None else {"index": place, **shape}
 
 
 def token_text(tokenizer: Tokenizer, id: int) -> tuple[str, bytes]:

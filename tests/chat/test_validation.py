@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from ggmlkit.server.errors import RequestError
-from ggmlkit.server.openai.shapes import ChatBody, CompletionBody, EmbeddingBody
-from ggmlkit.server.validation import misspelt, validated
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.chat.shapes import ChatBody, CompletionBody
+from ggmlkit.chat.validation import misspelt, validated
+from ggmlkit.server.openai.shapes import EmbeddingBody
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "a"}]}
 MANY = 10_000

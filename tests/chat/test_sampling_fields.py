@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from decoder_models import fresh
-from ggmlkit.engine.sampling import SAMPLERS
-from ggmlkit.server.errors import RequestError
-from ggmlkit.server.sampling_fields import (
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.chat.sampling_fields import (
     SamplingFields,
     logit_biases,
     samplers_of,
     sampling_params,
     settings_of,
 )
+from ggmlkit.engine.sampling import SAMPLERS
 
 TOKENIZER = fresh().tokenizer
 
@@ -26,8 +26,8 @@ def settings(**fields: Any) -> dict[str, Any]:
 
 
 def test_nothing_leaves_the_defaults() -> None:
-    assert settings() == {"stop": ()}
-    assert settings(temperature=None, seed=None, stop=None) == {"stop": ()}
+    assert settings() == {}
+    assert settings(temperature=None, seed=None, stop=None) == {}
     sampling_params(settings())
 
 
@@ -66,7 +66,7 @@ def test_every_other_field_is_a_setting() -> None:
 
 
 def test_probabilities_of_llama_server() -> None:
-    assert settings(n_probs=3) == {"stop": (), "logprobs": True, "top_logprobs": 3}
+    assert settings(n_probs=3) == {"logprobs": True, "top_logprobs": 3}
     assert "logprobs" not in settings(n_probs=0)
 
 

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from ggmlkit.server.chat_form import ChatForm
-from ggmlkit.server.errors import RequestError
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.chat.prompts import ChatPrompt, Conversation, Tools, chat_prompt
 from ggmlkit.server.loading import ServedModel, loaded
-from ggmlkit.server.prompts import ChatPrompt, Conversation, Tools, chat_prompt
-from ggmlkit.text.reasoning import THINK
-from running_server import RunningServer, dictate, events, settings_for
+from running_server import settings_for
 
 PLAIN = (
     "{% for m in messages %}[{{ m.role }}|{{ m.name }}|{{ m.content }}|"
@@ -127,21 +125,6 @@ def test_a_model_without_a_template(golden: Path) -> None:
     settings = settings_for(golden / "gguf-v1-f16.bin")
     with (
         loaded(settings.models[0], settings, is_first=True) as served,
-        pytest.raises(RequestError, match="has no chat template: start the server with"),
+        pytest.raises(RequestError, match="has no chat template: give one with --chat-template"),
     ):
         chat_prompt(served, Conversation([{"role": "user", "content": "x"}]))
-
-
-def test_thoughts_are_streamed_apart(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server.served, "chat", ChatForm(THINKING, (), False, "json", THINK, {}))
-    dictate(monkeypatch, "so</think>yes")
-    message = server.chat().json()["choices"][0]["message"]
-    assert (message["reasoning_content"], message["content"]) == ("so", "yes")
-    usage = server.chat().json()["usage"]["completion_tokens_details"]
-    assert usage["reasoning_tokens"] == 2
-    parts = [part for part in events(server.chat(stream=True)) if "reasoning_content" in part]
-    assert len(parts) == 2
-    kept = server.chat(reasoning_format="none").json()["choices"][0]["message"]
-    assert kept["content"] == "so</think>yes"

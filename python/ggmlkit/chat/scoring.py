@@ -9,12 +9,12 @@ from ggmlkit.engine.completion import Token
 from ggmlkit.engine.sequence import Chunk
 
 if TYPE_CHECKING:
-    from ggmlkit.server.loading import ServedModel
+    from ggmlkit.chat.model import ChatModel
 
 _PASS: Final = 128  # tokens whose logits are in memory at a time
 
 
-def scored(served: ServedModel, ids: list[int], top: int) -> list[Token]:
+def scored(served: ChatModel, ids: list[int], top: int) -> list[Token]:
     """The tokens of a prompt with log-probabilities; the first has none.
 
     Args:
