@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 import ggmlkit as gk
 from ggmlkit.calibration.samples import Samples, check_vocabulary, read_samples
-from ggmlkit.errors import ArgumentError, ModelError
+from ggmlkit.errors import ArgumentError, FormatError, ModelError
 from ggmlkit.text.tokenizer import Tokenizer
 from paths import GOLDEN
 
@@ -55,18 +54,16 @@ def test_a_short_text_gives_fewer(text: Path, tokenizer: Tokenizer) -> None:
         read_samples(text, tokenizer, 100, len(ids) // 2 + 1, 0)
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "is empty; calibration needs some text"),
-        (b" \n\t", "is empty"),
-        (b"abc\xff\xfe", "is not UTF-8 at byte 3; convert the text to UTF-8"),
-        ("\ufeff".encode() + b"abc", "has"),
-    ],
-)
-def test_a_text_at_fault_is_named(text: Path, tokenizer: Tokenizer, data: bytes, said: str) -> None:
+@pytest.mark.parametrize("data", [b"", b" \n\t"])
+def test_an_empty_text_is_refused(text: Path, tokenizer: Tokenizer, data: bytes) -> None:
     text.write_bytes(data)
-    with pytest.raises(ArgumentError, match=re.escape(f"{text} {said}")):
+    with pytest.raises(ArgumentError, match=r"text\.txt is empty; calibration needs some text"):
+        read_samples(text, tokenizer, 4, 100, 0)
+
+
+def test_a_text_that_is_not_utf8_is_refused(text: Path, tokenizer: Tokenizer) -> None:
+    text.write_bytes(b"abc\xff\xfe")
+    with pytest.raises(FormatError, match=r"text\.txt: at byte 3: the text is not UTF-8"):
         read_samples(text, tokenizer, 4, 100, 0)
 
 

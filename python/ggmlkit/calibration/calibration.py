@@ -92,7 +92,8 @@ class Calibration:
 
         Raises:
             ModelError: the engine can't run the model.
-            ArgumentError: the text can't be used, or no matrix gets a type that can be calibrated.
+            ArgumentError: the text is too short, or no matrix gets a type that can be calibrated.
+            FormatError: the text is not UTF-8.
             OSError: the disk is full.
         """
         with loading.naming(request.source):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ggmlkit.calibration.text import text_of
 from ggmlkit.errors import ArgumentError, ModelError
 
 if TYPE_CHECKING:
@@ -55,10 +56,14 @@ def read_samples(
         seed: of the choice among the pieces of a long text.
 
     Raises:
-        ArgumentError: the text is empty, too short, or not UTF-8.
+        ArgumentError: the text is empty or too short.
+        FormatError: it is not UTF-8.
         OSError: it can't be read.
     """
-    ids = np.array(tokenizer.encode(_text(path), add_special=False), np.int32)
+    text = text_of(Path(path))
+    if not text.strip():
+        raise ArgumentError(f"{os.fspath(path)} is empty; calibration needs some text")
+    ids = np.array(tokenizer.encode(text, add_special=False), np.int32)
     pieces = ids.size // tokens
     if pieces < _LEAST:
         raise ArgumentError(
@@ -82,16 +87,3 @@ def check_vocabulary(samples: Samples, vocab: int, model: str | os.PathLike[str]
             f"{os.fspath(model)}: its vocabulary gives token {highest}, but it has {vocab} "
             "embeddings"
         )
-
-
-def _text(path: str | os.PathLike[str]) -> str:
-    data = Path(path).read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ArgumentError(
-            f"{os.fspath(path)} is not UTF-8 at byte {error.start}; convert the text to UTF-8"
-        ) from None
-    if not text.strip():
-        raise ArgumentError(f"{os.fspath(path)} is empty; calibration needs some text")
-    return text
