@@ -14,6 +14,7 @@ from ggmlkit._version import __version__
 if TYPE_CHECKING:
     from ggmlkit import errors, evaluation, types
     from ggmlkit.arch.hparams import ConversionWarning
+    from ggmlkit.calibration.calibration import Calibration
     from ggmlkit.calibration.imatrix import make_imatrix
     from ggmlkit.calibration.merging import merge_imatrices
     from ggmlkit.conversion.convert import convert
@@ -68,6 +69,7 @@ _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
+    "Calibration": "ggmlkit.calibration.calibration",
     "Choice": "ggmlkit.engine.choosing",
     "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
@@ -128,6 +130,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "CacheFullError",
+    "Calibration",
     "Choice",
     "Chunk",
     "ClosedError",

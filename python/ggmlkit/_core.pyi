@@ -126,6 +126,7 @@ class ModelConfig:
     has_head_norms: bool
     has_post_norms: bool
     windows: list[int]
+    has_output: bool  # without, results are hidden states, normed only by an output norm
 
 class ModelWeights:
     def __init__(self, config: ModelConfig, threads: int, repack: bool) -> None: ...
