@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ggmlkit._version import __version__
 
 if TYPE_CHECKING:
-    from ggmlkit import errors, types
+    from ggmlkit import errors, evaluation, types
     from ggmlkit.arch.hparams import ConversionWarning
     from ggmlkit.calibration.calibration import Calibration
     from ggmlkit.calibration.imatrix import make_imatrix
@@ -123,7 +123,7 @@ _LAZY = {
     "tensor_of": "ggmlkit.quantizing",
     "verify": "ggmlkit.inspection.verify:verify_file",
 }
-_MODULES = ("errors", "types")
+_MODULES = ("errors", "evaluation", "types")
 
 __all__ = [
     "Adapter",
@@ -169,6 +169,7 @@ __all__ = [
     "dequantize",
     "edit_metadata",
     "errors",
+    "evaluation",
     "export",
     "make_delta",
     "make_imatrix",

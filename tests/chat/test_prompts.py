@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ggmlkit.chat.errors import RequestError
-from ggmlkit.chat.prompts import ChatPrompt, Conversation, Tools, chat_prompt
+from ggmlkit.chat.prompts import ChatPrompt, Conversation, Tools, chat_prompt, plain_message
 from ggmlkit.server.loading import ServedModel, loaded
 from running_server import settings_for
 
@@ -62,6 +62,18 @@ def test_roles_and_calls(plain: ServedModel) -> None:
     ]
     found = text(plain, chat_prompt(plain, Conversation(messages)))
     assert found == "[system||be|][user||x|][assistant|||5][tool|f|21|][user|||]"
+
+
+def test_calls_of_functions_are_calls_of_tools(plain: ServedModel) -> None:
+    messages = [
+        {"role": "assistant", "function_call": {"name": "f", "arguments": '{"a": 5}'}},
+        {"role": "function", "name": "f", "content": "21"},
+    ]
+    with pytest.raises(RequestError, match="messages\\[0\\] has no content"):
+        chat_prompt(plain, Conversation([{"role": "user"}]))
+    found = plain_message(messages[0])
+    assert found["tool_calls"][0]["id"] == plain_message(messages[1])["tool_call_id"]
+    assert text(plain, chat_prompt(plain, Conversation(messages))) == "[assistant|||5][tool|f|21|]"
 
 
 def test_arguments_that_are_no_json_stay_text(plain: ServedModel) -> None:

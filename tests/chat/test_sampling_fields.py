@@ -58,9 +58,14 @@ def test_each_goes_to_its_setting(field: str, given: Any, meant: Any) -> None:
 
 
 def test_every_other_field_is_a_setting() -> None:
-    apart = {"stop", "logit_bias", "samplers", "n_probs", "cache_prompt"}
+    apart = {"stop", "logit_bias", "samplers", "n_probs", "n_keep", "cache_prompt"}
     given: dict[str, Any] = dict.fromkeys(SamplingFields.model_fields.keys() - apart, 1)
-    given |= {"ignore_eos": False, "dry_sequence_breakers": [], "dry_base": 1.0}
+    given |= {
+        "ignore_eos": False,
+        "context_shift": True,
+        "dry_sequence_breakers": [],
+        "dry_base": 1.0,
+    }
     given |= {"grammar": "g", "regex": "r", "json_schema": {}}
     assert settings(**given).keys() - {"stop"} == given.keys()
 

@@ -64,6 +64,11 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
         ["imatrix", "-m", "{file}", "-f", str(GOLDEN / "manifest.json"), "-o", "{out}"],
         ["imatrix", "--in-file", "{file}", "-o", "{out}"],
         ["tokenize", "-m", "{file}", "x"],
+        ["perplexity", "-m", "{file}", "-f", __file__],
+        ["perplexity", "-m", str(F16), "-f", __file__, "-c", "64", "--base", "{file}"],
+        ["multiple-choice", "-m", str(F16), "-f", "{file}"],
+        ["report", "{file}", "--base", str(F16), "-f", __file__, "-o", "{out}"],
+        ["report", str(F16), "--base", "{file}", "-f", __file__, "-o", "{out}"],
     ],
     ids=lambda command: " ".join(command[:2]),
 )

@@ -11,6 +11,7 @@ void fill_dequantize_k_quants(KernelTable& table);
 void fill_dequantize_codebooks(KernelTable& table);
 void fill_dequantize_ternary(KernelTable& table);
 void fill_dequantize_i_quants(KernelTable& table);
+void fill_lattice_quantizers(KernelTable& table);
 void fill_quantize(KernelTable& table);
 void fill_group_quantizers(KernelTable& table);
 void fill_weighted_quantizers(KernelTable& table);

@@ -205,6 +205,7 @@ KernelTable make() {
   fill_scalar_k_quants(t);
   fill_scalar_codebooks(t);
   fill_scalar_i_quants(t);
+  fill_scalar_lattice_quantizers(t);
   fill_scalar_ternary(t);
   fill_scalar_plain(t);
   fill_scalar_group_quantizers(t);

@@ -188,7 +188,10 @@ class Batch(Closing):
                 begun.job = PlainJob(given, begun.id, begun.fingerprint, self._asking)
             adapter = self._asking.served.adapter
             for ids, params in begun.job.requests:
-                begun.streams.append(self._scheduler.submit(ids, params, adapter=adapter))
+                stream = self._scheduler.submit(
+                    ids, params, adapter=adapter, uses_cache=begun.job.uses_cache
+                )
+                begun.streams.append(stream)
         except (ArgumentError, ModelError, RequestError) as error:
             _give_up(begun)
             begun.error = self._refusal(error)

@@ -50,10 +50,12 @@ class Job(ABC):
     Attributes:
         requests: prompts as token ids, at least one, and how tokens are drawn after them.
         reading: how the answers are taken apart.
+        uses_cache: whether prompts are taken from the cache, as far as they are there.
     """
 
     requests: Sequence[tuple[list[int], SamplingParams]]
     reading: Reading = PLAIN
+    uses_cache: bool = True
 
     @abstractmethod
     def answer(self, wholes: Sequence[Whole], usages: Sequence[Usage]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class OpenAIJob(Job):
         self._echoes = [Echo()] * len(self._job.prompts)
         if isinstance(self._body, CompletionBody):
             self._echoes = echoes_of(served, self._job, self._body)
-        self.reading = self._job.reading
+        self.reading, self.uses_cache = self._job.reading, self._job.uses_cache
         self.requests = [
             (ids, self._job.params_of(place))
             for ids in self._job.prompts
@@ -87,6 +87,7 @@ class OpenAIJob(Job):
             numbers = count()
             return chat_choice(
                 tokenizer,
+                self._body,
                 place,
                 whole,
                 logprobs=logprobs,

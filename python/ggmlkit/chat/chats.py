@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.chat.answers import call_shape, chat_logprobs
@@ -10,12 +10,13 @@ from ggmlkit.chat.errors import bad_request
 from ggmlkit.chat.jobs import Job, Terms, conversation_job, tools_of
 from ggmlkit.chat.prompts import Conversation, Tools
 from ggmlkit.chat.sampling_fields import settings_of
-from ggmlkit.chat.shapes import ChatBody, NamedTool
+from ggmlkit.chat.shapes import ChatBody, NamedFunction, NamedTool
 
 if TYPE_CHECKING:
     from ggmlkit.chat.model import ChatModel
-    from ggmlkit.chat.whole import Whole
+    from ggmlkit.chat.whole import EndReason, Whole
     from ggmlkit.text.tokenizer import Tokenizer
+    from ggmlkit.text.tool_calls import ToolCall
 
 
 def chat_job(terms: Terms, served: ChatModel, body: ChatBody) -> Job:
@@ -35,6 +36,7 @@ def chat_job(terms: Terms, served: ChatModel, body: ChatBody) -> Job:
         most_tokens=body.most_tokens,
         choices=body.n or 1,
         splits_thoughts=body.reasoning_format != "none",
+        uses_cache=body.uses_cache,
     )
 
 
@@ -61,6 +63,12 @@ def _variables(body: ChatBody, common: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tools(body: ChatBody) -> Tools:
+    if body.has_functions:
+        listed = [each.model_dump(exclude_unset=True) for each in body.functions or ()]
+        wanted = body.function_call
+        name = wanted.name if isinstance(wanted, NamedFunction) else wanted or "auto"
+        functions = [{"type": "function", "function": each} for each in listed]
+        return tools_of(functions, name, parallel=False)
     asked = body.tool_choice
     choice = asked.function.name if isinstance(asked, NamedTool) else asked or "auto"
     described = [tool.model_dump(exclude_unset=True) for tool in body.tools or ()]
@@ -84,12 +92,38 @@ def _schema(body: ChatBody) -> Mapping[str, Any] | None:
     return schema
 
 
+def calls_of(
+    body: ChatBody, calls: Iterable[ToolCall], new_id: Callable[[], str]
+) -> dict[str, Any]:
+    """What a message has of its calls, in the form that a body wants.
+
+    Args:
+        new_id: makes the id of a call.
+    """
+    shapes = [call_shape(call, new_id()) for call in calls]
+    if body.has_functions:
+        return {"function_call": shapes[0]["function"]}
+    return {"tool_calls": shapes}
+
+
+def reason_of(body: ChatBody, reason: EndReason) -> str:
+    """Why an answer to a body ended."""
+    return "function_call" if body.has_functions and reason == "tool_calls" else reason
+
+
 def chat_choice(
-    tokenizer: Tokenizer, place: int, whole: Whole, *, logprobs: bool, new_id: Callable[[], str]
+    tokenizer: Tokenizer,
+    body: ChatBody,
+    place: int,
+    whole: Whole,
+    *,
+    logprobs: bool,
+    new_id: Callable[[], str],
 ) -> dict[str, Any]:
     """An answer among those to a conversation.
 
     Args:
+        body: that asks for it.
         logprobs: whether the log-probabilities of its tokens are told.
         new_id: makes the id of a call.
     """
@@ -101,10 +135,10 @@ def chat_choice(
     if whole.reasoning:
         message["reasoning_content"] = whole.reasoning
     if whole.calls:
-        message["tool_calls"] = [call_shape(call, new_id()) for call in whole.calls]
+        message |= calls_of(body, whole.calls, new_id)
     return {
         "index": place,
         "message": message,
         "logprobs": chat_logprobs(tokenizer, whole.tokens) if logprobs else None,
-        "finish_reason": whole.reason,
+        "finish_reason": reason_of(body, whole.reason),
     }

@@ -70,6 +70,7 @@ def completion_job(terms: Terms, served: ChatModel, body: CompletionBody) -> Job
         [prompt_ids(served, prompt) for prompt in prompts_of(body)],
         sampling_params(terms.settled(own, asked, _MAX_TOKENS)),
         body.n or 1,
+        uses_cache=body.uses_cache,
         seconds=terms.seconds,
     )
 

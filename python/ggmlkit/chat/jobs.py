@@ -62,6 +62,7 @@ class Job:
         params: how tokens are drawn.
         choices: answers to each prompt.
         reading: how answers are taken apart.
+        uses_cache: whether prompts are taken from the cache, as far as they are there.
         seconds: after which the answers end, or fail where nothing was generated.
     """
 
@@ -69,6 +70,7 @@ class Job:
     params: SamplingParams
     choices: int = 1
     reading: Reading = PLAIN
+    uses_cache: bool = True
     seconds: float | None = None
 
     @property
@@ -93,6 +95,7 @@ def conversation_job(
     most_tokens: int | None,
     choices: int = 1,
     splits_thoughts: bool = True,
+    uses_cache: bool = True,
 ) -> Job:
     """What is to be generated for a conversation; takes a moment.
 
@@ -101,6 +104,7 @@ def conversation_job(
         most_tokens: of an answer that the request wants; see :meth:`Terms.settled`.
         choices: answers.
         splits_thoughts: whether thoughts are taken out of the content.
+        uses_cache: see :class:`Job`.
 
     Raises:
         RequestError: a setting has no meaning, or the template refuses the messages.
@@ -116,7 +120,8 @@ def conversation_job(
     stops = strings(settings.get("stop", ()), "stop")
     settings |= {**prompt.settings, "stop": (*stops, *prompt.settings.get("stop", ()))}
     reading = prompt.reading if splits_thoughts else replace(prompt.reading, tags=None)
-    return Job([prompt.ids], sampling_params(settings), choices, reading, terms.seconds)
+    params = sampling_params(settings)
+    return Job([prompt.ids], params, choices, reading, uses_cache, terms.seconds)
 
 
 def has_form(settings: Mapping[str, Any]) -> bool:

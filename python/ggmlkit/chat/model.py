@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ggmlkit.chat.errors import bad_request, too_long
+from ggmlkit.engine.portions import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,10 @@ class ChatModel:
         model: the engine.
         adapter: what changes its weights, or None.
         chat: how its conversations are written, None without a chat template.
+        portions: computes what is not generated.
     """
+
+    portions = WHOLE
 
     def __init__(
         self, name: str, model: Model, adapter: Adapter | None, chat: ChatForm | None

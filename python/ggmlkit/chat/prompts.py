@@ -164,12 +164,23 @@ def plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
     role = found.get("role")
     if isinstance(role, str):
         found["role"] = _ROLES.get(role, role)
+    called = found.pop("function_call", None)
+    if isinstance(called, Mapping) and not found.get("tool_calls"):  # the form before tools
+        id = _call_id(called.get("name"))
+        found["tool_calls"] = [{"id": id, "type": "function", "function": called}]
+    if role == "function":
+        found.setdefault("tool_call_id", _call_id(found.get("name")))
     calls = found.get("tool_calls")
     if isinstance(calls, list):
         found["tool_calls"] = [_plain_call(call) for call in calls]
         if not calls:
             del found["tool_calls"]
     return found
+
+
+def _call_id(name: object) -> str:
+    """The id of a call that came without one."""
+    return f"call_{name}"
 
 
 def _plain_call(call: Any) -> Any:

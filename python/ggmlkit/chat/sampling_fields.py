@@ -76,7 +76,20 @@ class SamplingFields(BaseModel):
     json_schema: dict[str, Any] | str | None = None
     regex: str | None = None
     n_probs: int | None = Field(None, ge=0, le=_MOST_LOGPROBS)
-    cache_prompt: bool | None = Field(None, description="Accepted; prompts are always cached.")
+    context_shift: bool | None = Field(
+        None, description="Go on where the context is full, without the older half of the text."
+    )
+    n_keep: int | None = Field(
+        None, ge=-1, lt=2**31, description="Tokens of the prompt that stay then; -1: all."
+    )
+    cache_prompt: bool | None = Field(
+        None, description="With false, the prompt is computed even where the cache knows it."
+    )
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether the prompt is taken from the cache, as far as it is there."""
+        return self.cache_prompt is not False
 
 
 def _same(value: Any) -> Any:
@@ -115,6 +128,7 @@ _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
     "dynatemp_range": _same,
     "dynatemp_exponent": _same,
     "ignore_eos": bool,
+    "context_shift": _same,
     "grammar": lambda value: value or None,
     "json_schema": _same,
     "regex": _same,
@@ -136,6 +150,8 @@ def settings_of(fields: SamplingFields, tokenizer: Tokenizer) -> dict[str, Any]:
         found["stop"] = stops_of(fields.stop)
     if fields.logit_bias:
         found["logit_bias"] = logit_biases(fields.logit_bias, tokenizer)
+    if fields.n_keep is not None:
+        found["keep"] = fields.n_keep
     if fields.samplers is not None:
         found["samplers"] = samplers_of(fields.samplers)
     if fields.n_probs:

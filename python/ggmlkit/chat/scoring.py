@@ -27,7 +27,7 @@ def scored(served: ChatModel, ids: list[int], top: int) -> list[Token]:
     with served.model.sequence(adapter=served.adapter) as sequence:
         for begin in range(0, len(ids) - 1, _PASS):
             end = min(begin + _PASS, len(ids) - 1)
-            (rows,) = served.model.step([Chunk(sequence, ids[begin:end], "all")])
+            (rows,) = served.portions.step(served.model, [Chunk(sequence, ids[begin:end], "all")])
             for row, id in zip(rows, ids[begin + 1 : end + 1], strict=True):
                 likeliest = _core.top_log_probabilities(row, top)
                 found.append(Token(id, "", _core.log_probability(row, id), tuple(likeliest)))

@@ -118,11 +118,20 @@ class ChatBody(GenerationFields):
     tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
+    functions: list[FunctionShape] | None = Field(
+        None, max_length=MOST_TOOLS, description="The form of tools before there were tools."
+    )
+    function_call: Literal["none", "auto"] | NamedFunction | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     enable_thinking: bool | None = None
     reasoning_format: Literal["none", "auto", "deepseek"] | None = Field(
         None, description="With none, thoughts stay in the content."
     )
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether it has functions in place of tools, and wants its answer so."""
+        return bool(self.functions) and self.tools is None
 
     @property
     def most_tokens(self) -> int | None:

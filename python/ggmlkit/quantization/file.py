@@ -22,7 +22,7 @@ from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.io.writing.stream import Part, PartedTensor, parts_of
 from ggmlkit.quantization.calibrating import Calibrating, Request, Rounded
 from ggmlkit.quantization.importance import fitted, left_out
-from ggmlkit.quantization.recipe import planned, recipe
+from ggmlkit.quantization.recipe import check_importance, planned, recipe
 from ggmlkit.storing import Importance, check_finite_halves, store
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -77,7 +77,8 @@ def quantize_file(
         FormatError: `src` is damaged.
         UnsupportedTypeError: `type` can't be written, or a tensor of `src` can't be read.
         UnstorableError: a weight isn't finite, or too large for the type.
-        ImportanceError: an importance does not fit its matrix, or isn't finite.
+        ImportanceError: an importance does not fit its matrix, or isn't finite; or a type of few
+            bits needs one that is not given.
         ConversionError: an expression matches no matrix's name.
         ModelError: `calibrate` is given, and the engine can't run the model.
         ArgumentError: `out` is `src`, an expression is not a regular expression, or `calibrate` and
@@ -95,6 +96,7 @@ def quantize_file(
         chosen = planned(
             tensors, type, pure=pure, weighted=bool(weights), tensor_types=tensor_types
         )
+        check_importance(chosen.types, tensors, weights)
         notes += left_out(importance or {}, tensors, chosen.types)
         _check_readable(tensors, chosen.types)
         new_keys: dict[str, Any] = {"general.file_type": target.file_type}

@@ -228,7 +228,8 @@ class Generation:
     async def _submit(self, choice: _Choice) -> None:
         try:
             choice.stream = await to_thread.run_sync(
-                partial(_submitted, self.served, choice, self._client), limiter=self._threads
+                partial(_submitted, self.served, choice, self._client, self.job.uses_cache),
+                limiter=self._threads,
             )
         except GgmlkitError as error:
             self.close()
@@ -312,10 +313,16 @@ def _uncancel(task: asyncio.Task[Any] | None) -> None:
         uncancel()
 
 
-def _submitted(served: ServedModel, choice: _Choice, client: str) -> Stream:
+def _submitted(served: ServedModel, choice: _Choice, client: str, uses_cache: bool) -> Stream:
     """The stream of a choice."""
     params = choice.params
     if params.dry_multiplier:  # found now, the scheduler's thread does not search for them
         breakers = strings(params.dry_sequence_breakers, "dry_sequence_breakers")
         breaker_tokens(served.tokenizer, breakers)
-    return served.scheduler.submit(choice.prompt, params, adapter=served.adapter, client=client)
+    return served.scheduler.submit(
+        choice.prompt,
+        params,
+        adapter=served.adapter,
+        client=client,
+        uses_cache=uses_cache,
+    )

@@ -18,6 +18,7 @@ from ggmlkit.engine.constraint import constraint_of
 from ggmlkit.engine.kv_types import KvTypes
 from ggmlkit.engine.loading import gguf_view, naming
 from ggmlkit.engine.model import DEFAULT_CONTEXT, Model
+from ggmlkit.engine.portions import Portions
 from ggmlkit.engine.sampling import DRY_SEQUENCE_BREAKERS, SamplingParams
 from ggmlkit.engine.scheduler import Scheduler
 from ggmlkit.io import open as open_file
@@ -55,6 +56,7 @@ class ServedModel(ChatModel, Closing):
         self.loaded_at = int(time.time())
         self._parallel, self._draft = settings.parallel, draft
         self._guesses: Speculation = draft or ("lookup" if settings.lookup else None)
+        self.portions = Portions(lambda: self.running > 0)
         self._lock = threading.Lock()
         self._scheduler = self._new_scheduler()
 

@@ -61,6 +61,7 @@ class Serving:
         self.responses = opened(settings.store)
         self.started_at = int(time.time())
         self.terms = Terms(
+            {"context_shift": settings.context_shift},
             variables=settings.template_variables,
             most_tokens=settings.limits.max_tokens,
             seconds=settings.limits.seconds,

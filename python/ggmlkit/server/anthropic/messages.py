@@ -66,7 +66,9 @@ def _job(terms: Terms, served: ServedModel, body: MessageBody, stops: tuple[str,
     own = settings_of(body, served.tokenizer)
     own["stop"] = (*own.get("stop", ()), *stops)
     asked = conversation(body, terms.variables)
-    return conversation_job(terms, served, asked, own, most_tokens=body.max_tokens)
+    return conversation_job(
+        terms, served, asked, own, most_tokens=body.max_tokens, uses_cache=body.uses_cache
+    )
 
 
 ENDPOINTS = (

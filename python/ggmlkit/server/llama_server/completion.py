@@ -102,6 +102,7 @@ def _job(
         ids(served),
         sampling_params(settings),
         body.choices,
+        uses_cache=body.uses_cache,
         seconds=terms.seconds,
     )
 

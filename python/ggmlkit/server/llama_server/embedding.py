@@ -99,7 +99,7 @@ def _vectors(
     served: ServedModel, pooling: Pooling, norm: int, ids: Sequence[list[int]]
 ) -> list[NDArray[np.float32]]:
     """Of each text float32 ``(1, dim)``, or ``(tokens, dim)`` with pooling "none"."""
-    found = embeddings(served.model, served.adapter, ids, pooling, False)
+    found = embeddings(served.model, served.adapter, ids, pooling, False, served.portions)
     if pooling == "none":
         return list(found)
     return [normed(vector, norm)[np.newaxis] for vector in found]

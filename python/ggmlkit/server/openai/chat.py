@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ggmlkit.chat.answers import Answer, call_shape, chat_logprobs, new_call_id, new_id, usage_shape
-from ggmlkit.chat.chats import chat_choice, chat_job
+from ggmlkit.chat.answers import Answer, chat_logprobs, new_call_id, new_id, usage_shape
+from ggmlkit.chat.chats import calls_of, chat_choice, chat_job, reason_of
 from ggmlkit.chat.json_text import as_json
 from ggmlkit.chat.shapes import ChatBody
 from ggmlkit.server.collecting import collected
@@ -45,6 +45,7 @@ async def chat(request: Request) -> Response:
         shapes = [
             chat_choice(
                 served.tokenizer,
+                body,
                 place,
                 whole,
                 logprobs=generation.job.params.logprobs,
@@ -84,7 +85,7 @@ class _Chunks:
                     self._begun.add(each.choice)
                     yield self._event(each.choice, {"role": "assistant", "content": ""})
                 if isinstance(each, End):
-                    yield self._event(each.choice, {}, each.reason)
+                    yield self._event(each.choice, {}, reason_of(self._body, each.reason))
                 elif encoded := self._delta(each):
                     yield encoded
         if self._body.has_usage_chunk:
@@ -105,10 +106,9 @@ class _Chunks:
         if each.calls:
             first = self._calls.get(each.choice, 0)
             self._calls[each.choice] = first + len(each.calls)
-            delta["tool_calls"] = [
-                {"index": first + place, **call_shape(call, new_call_id())}
-                for place, call in enumerate(each.calls)
-            ]
+            delta |= calls_of(self._body, each.calls, new_call_id)
+            for place, call in enumerate(delta.get("tool_calls", ()), first):
+                call["index"] = place
         has_logprob = self._logprobs and each.token is not None
         return self._event(each.choice, delta, None, each) if delta or has_logprob else b""
 

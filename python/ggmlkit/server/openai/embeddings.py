@@ -83,7 +83,7 @@ def _ids(served: ServedModel, inputs: list[str | list[int]]) -> list[list[int]]:
 def _vectors(
     served: ServedModel, pooling: Pooling, ids: Sequence[list[int]]
 ) -> list[NDArray[np.float32]]:
-    return list(embeddings(served.model, served.adapter, ids, pooling, True))
+    return list(embeddings(served.model, served.adapter, ids, pooling, True, served.portions))
 
 
 def _encoded(

@@ -74,7 +74,9 @@ def _job(terms: Terms, served: ServedModel, body: ResponseBody, items: list[dict
         own |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
     variables = _variables(body, terms.variables)
     asked = Conversation(joined(messages), _tools(body), _schema(body), variables)
-    return conversation_job(terms, served, asked, own, most_tokens=body.max_output_tokens)
+    return conversation_job(
+        terms, served, asked, own, most_tokens=body.max_output_tokens, uses_cache=body.uses_cache
+    )
 
 
 def _tools(body: ResponseBody) -> Tools:
