@@ -27,6 +27,7 @@ from measure import OURS, Comparison
 from quality import log_softmax
 
 GROUP = "Calibrated rounding"
+GROUP_OF_STEPS = "calibration"
 REFERENCE, IMATRIX = "reference rounding", "llama.cpp with imatrix"
 _TOOLS = ("llama-perplexity", "llama-imatrix", "llama-quantize")
 _SEEDS = range(3)
@@ -53,7 +54,7 @@ _KL = re.compile(r"Mean\s+KLD:\s+([0-9.]+)")
 def steps(bench: Bench) -> list[Step]:
     """Each type and method."""
     return [
-        Step(f"calibration {type} {method}", partial(_calibrated, bench, type, method))
+        Step(f"{GROUP_OF_STEPS} {type} {method}", partial(_calibrated, bench, type, method))
         for type in _GOALS
         for method in METHODS
     ]

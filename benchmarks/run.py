@@ -3,8 +3,9 @@
 Each step is written to results.json and RESULTS.md when it is done, and replaces the results of
 earlier runs on the same CPU. To keep those of another CPU, move them into a folder here. --resume
 continues a run that was stopped. --only measures steps whose name contains one of the given words,
-such as "depth", "speed 135M q4_0" or "memory". With --before another build of ggmlkit is measured
-beside this one, instead of the peers; give --out a folder of its own.
+such as "depth", "speed 135M q4_0" or "memory"; those of "calibration" run only so. With --before
+another build of ggmlkit is measured beside this one, instead of the peers; give --out a folder of
+its own.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ _GROUPS = (
     memory, quality, processes, tokenizing, conversion, speed, engine, kv_types, speculation,
     serving, nested_scales, products, growth, calibration,
 )  # fmt: skip
+# Steps that take hours: they run where --only names them.
+_LONG = calibration.GROUP_OF_STEPS
 
 
 def main() -> int:
@@ -76,7 +79,7 @@ def main() -> int:
     )  # fmt: skip
     groups = (builds,) if options.before else _GROUPS
     steps = [step for group in groups for step in group.steps(bench)]
-    chosen = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
+    chosen = [step for step in steps if _is_chosen(step.name, options.only)]
     if options.list:
         print("\n".join(step.name for step in chosen))
         return 0
@@ -91,6 +94,12 @@ def main() -> int:
         _write(results, [s.name for s in steps], options)
     print((options.out / "RESULTS.md").read_text())
     return 0
+
+
+def _is_chosen(name: str, only: list[str] | None) -> bool:
+    if only:
+        return any(word in name for word in only)
+    return not name.startswith(_LONG)
 
 
 def _earlier(options: argparse.Namespace, found: peers.Peers) -> store.Results:

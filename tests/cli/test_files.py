@@ -89,9 +89,9 @@ def test_quantize_calibrates(tmp_path: Path) -> None:
     assert "ggmlkit: note: 15 matrices are calibrated: on 512 tokens" in done.stderr
     assert "MB in" not in done.stderr  # bytes say little of this work
     keys = inspected(tmp_path / "out.gguf")["metadata"]
-    assert keys["quantize.calibration.method"]["value"] == "search"
-    assert keys["quantize.calibration.dataset"]["value"] == "text.txt"
-    assert keys["quantize.calibration.chunks_count"]["value"] == 2
+    assert keys["quantize.calibration.method"] == "search"
+    assert keys["quantize.calibration.dataset"] == "text.txt"
+    assert keys["quantize.calibration.chunks_count"] == 2
 
 
 @pytest.mark.parametrize("format", ["hf", "meta"])
