@@ -88,15 +88,10 @@ class AllLogitsWriter(LogitsWriter):
         chunks, context = tokens.shape
         head = _HEAD.pack(MAGIC, context, vocab, chunks) + tokens.astype("<i4").tobytes()
         super().__init__(file, head, scored_positions(context) * row_bytes(vocab))
-        self._vocab = vocab
 
     def rows(self, log_probs: Floats, targets: NDArray[np.int32]) -> bytes:  # noqa: ARG002
         """See :meth:`LogitsWriter.rows`."""
         return packed(log_probs).tobytes()
-
-    def write(self, chunk: int, begin: int, rows: bytes) -> None:
-        """See :meth:`LogitsWriter.write`."""
-        self._write_at(chunk, begin * row_bytes(self._vocab), rows)
 
 
 def packed(log_probs: Floats) -> NDArray[np.uint8]:

@@ -132,18 +132,22 @@ def perplexity(
         if against is not None:
             against.check(evaluated, texts)
         work = _Work(evaluated, texts, against, progress)
+        known: list[tuple[int, int]] | None = None
         if state is not None:
             work.state = opened.enter_context(
                 StateFile(state, _fingerprint(evaluated, against), texts.positions)
             )
-        for path, writer_of in (
-            (save_top, _top_writer(evaluated, texts, top)),
-            (save_all, _all_writer(evaluated, texts)),
+            known = work.take_up()
+        for place, (path, writer_of) in enumerate(
+            (
+                (save_top, _top_writer(evaluated, texts, top)),
+                (save_all, _all_writer(evaluated, texts)),
+            )
         ):
             if path is not None:
-                keep = state is not None
-                work.savings.append(
-                    opened.enter_context(saving(Path(path), writer_of, len(texts), keep=keep))
+                checksums = None if known is None else [each[place] for each in known]
+                work.savings[place] = opened.enter_context(
+                    saving(Path(path), writer_of, len(texts), checksums)
                 )
         pool = opened.enter_context(ThreadPoolExecutor(_workers(threads)))
         records = work.done(pool)
@@ -253,46 +257,49 @@ class _Work:
     ) -> None:
         self.model, self.text, self.base = model, text, base
         self.state: StateFile | None = None
-        self.savings: list[Saving] = []
+        self.savings: dict[int, Saving] = {}  # by their places in a state's checksums
         self._progress = progress
         self._records = np.zeros((len(text), text.positions), RECORD)
+        self._done = 0  # chunks of an earlier process
+
+    def take_up(self) -> list[tuple[int, int]]:
+        """Take the results of an earlier process; the checksums of what it saved of each chunk."""
+        assert self.state is not None
+        found, checksums = self.state.read(self.text)
+        self._done = len(found)
+        self._records[: self._done] = found
+        return checksums
 
     def done(self, pool: Executor) -> Records:
         """RECORD ``(chunks, positions)`` of all chunks, those of an earlier process among them."""
-        first = self._begin()
+        first, end = self._begin(), len(self.text)
         self._tell(first)
-        end = len(self.text)
         distribution_of = None
         if self.base is not None:
             distribution_of = self.base.distributions(self.text, first, end)
-        done = first
         for blocks in logit_blocks(self.model, self.text, first, end):
             for block in blocks:
                 self._evaluate(block, distribution_of, pool)
             if blocks[-1].end == self.text.positions:
-                self._keep(done, blocks[-1].chunk + 1)
-                done = blocks[-1].chunk + 1
-                self._tell(done)
+                for block in blocks:
+                    self._keep(block.chunk)
+                self._tell(blocks[-1].chunk + 1)
         return self._records
 
     def _begin(self) -> int:
-        """The first chunk to compute; the results of those before it are taken from the state."""
-        if self.state is None:
-            return 0
-        found = self.state.read(self.text)
-        done = min([len(found), *(each.done for each in self.savings)])
-        if done < len(self.text):
+        """The first chunk to compute."""
+        done = min([self._done, *(each.done for each in self.savings.values())])
+        if self.state is not None and done < len(self.text):
             # Those that are computed together stay so: on AMX that decides about their last bits.
             done -= done % self.text.together
             self.state.forget(done)
-        self._records[:done] = found[:done]
         return done
 
     def _evaluate(
         self, block: Block, distribution_of: DistributionOf | None, pool: Executor
     ) -> None:
         distribution = None if distribution_of is None else distribution_of(block)
-        writers = [each.writer for each in self.savings if not each.is_complete]
+        writers = [each.writer for each in self._writing().values()]
 
         def piece(rows: slice) -> _Piece:
             log_probs, targets = log_softmax(block.logits[rows]), block.targets[rows]
@@ -307,16 +314,18 @@ class _Work:
             begin = block.begin + rows.start
             self._records[block.chunk, begin : begin + len(found.records)] = found.records
             for writer, data in zip(writers, found.saved, strict=True):
-                writer.write(block.chunk, begin, data)
+                writer.write(block.chunk, data)
 
-    def _keep(self, first: int, end: int) -> None:
-        """Write down the results of chunks, after their predictions."""
-        for each in self.savings:
-            if not each.is_complete:
-                each.writer.flush()
+    def _keep(self, chunk: int) -> None:
+        """Write down the results of a chunk, after its predictions."""
+        checksums = [0, 0]
+        for place, each in self._writing().items():
+            checksums[place] = each.writer.finish(chunk)
         if self.state is not None:
-            for chunk in range(first, end):
-                self.state.append(self.text, chunk, self._records[chunk])
+            self.state.append(self.text, chunk, self._records[chunk], (checksums[0], checksums[1]))
+
+    def _writing(self) -> dict[int, Saving]:
+        return {place: each for place, each in self.savings.items() if not each.is_complete}
 
     def _tell(self, done: int) -> None:
         if self._progress is not None:
