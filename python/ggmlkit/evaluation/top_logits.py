@@ -95,8 +95,9 @@ class TopLogits(SavedLogits):
             raise fail("the chunk is damaged: its checksum is another", offset)
         self._file.check(offset)
         found = rows.view(self._row)
-        ids, kept = found["ids"], found["log_probs"].astype(np.float64)
+        ids = found["ids"]
         with np.errstate(all="ignore"):
+            kept = found["log_probs"].astype(np.float64)
             sums = np.exp(kept).sum(axis=1) + found["rest"]
             is_sound = (
                 (np.abs(sums - 1) < _TOLERANCE)  # which nothing that isn't finite fulfils
