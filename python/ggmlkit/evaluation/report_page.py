@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-th { white-space: normal }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right }
+td { white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 svg { width: 100%; max-width: 46rem; height: auto }
 svg text { font: 11px system-ui, sans-serif; fill: currentColor }
