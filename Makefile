@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers docs pages schemas wheel clean
+.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers ray docs pages schemas wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -22,6 +22,7 @@ help:
 	@echo "make format    rewrite the sources so that make lint passes"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
+	@echo "make ray       tests on a Ray cluster of this machine, which it installs into build/ray"
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make schemas   documents of 400 public JSON Schemas, by a real model (half an hour)"
 	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
@@ -155,6 +156,17 @@ $(VENV)/.peers: $(VENV)/.dev
 # Builds llama.cpp from its source release into build/peers (some minutes, the first time).
 peers: build $(VENV)/.peers
 	$(BIN)/python benchmarks/peer_tests.py $(PEERS_ARGS)
+
+# Ray takes 345 MB, so it has an environment of its own, which sees the packages of .venv.
+build/ray/.made: $(VENV)/.built
+	$(PYTHON) -m venv build/ray
+	build/ray/bin/python -m pip --disable-pip-version-check install -q "ray[serve]==2.60.*"
+	$(BIN)/python -c "import sysconfig; print(f'import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})')" \
+		> "$$(build/ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
+	touch $@
+
+ray: build/ray/.made
+	build/ray/bin/python -m pytest -p no:cacheprovider -W ignore tests/cluster $(RAY_ARGS)
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

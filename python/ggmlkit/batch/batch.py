@@ -103,6 +103,9 @@ class Batch(Closing):
         parallel: prompts that are generated for at a time.
         speculation: as for :class:`ggmlkit.Scheduler`.
 
+    Attributes:
+        key: a digest of what all answers depend on, beside their lines.
+
     Raises:
         ArgumentError: a setting, or ``parallel``, is out of range or of a wrong type.
     """
@@ -123,7 +126,7 @@ class Batch(Closing):
         conversations = Conversations(model, template, variables)
         self._asking = Asking(model, dict(settings), conversations)
         self._adapter = adapter
-        self._key = _key(self._asking, adapter, variables)
+        self.key = _key(self._asking, adapter, variables)
         self._scheduler = Scheduler(model, max_sequences=self._parallel, speculation=speculation)
 
     def close(self) -> None:
@@ -132,7 +135,7 @@ class Batch(Closing):
 
     def fingerprint(self, line: Line) -> str:
         """A digest of a line, the model and the settings: what its answer depends on."""
-        return hashlib.sha256(self._key + line.digest).hexdigest()[:16]
+        return fingerprint(self.key, line)
 
     def answers(self, lines: Iterable[Line]) -> Iterator[Answer]:
         """The answer of each line, in their order.
@@ -205,6 +208,11 @@ class Batch(Closing):
             return Answer(first.line, as_line(first.failure()), is_failure=True)
         count = sum(len(result.tokens) for result in results)
         return Answer(first.line, as_line(first.job.answer(results)), False, count)
+
+
+def fingerprint(key: bytes, line: Line) -> str:
+    """A digest of a line and of what the answers of a batch depend on."""
+    return hashlib.sha256(key + line.digest).hexdigest()[:16]
 
 
 def as_line(value: Mapping[str, Any]) -> bytes:

@@ -283,3 +283,14 @@ def add_max_tokens(to: Arguments, help: str) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
+
+
+def add_ray(to: Arguments, what: str) -> None:
+    """--ray: a cluster does the work."""
+    to.add_argument(
+        "--ray",
+        type=values.not_empty,
+        metavar="ADDRESS",
+        help=f"{what} ADDRESS: of the cluster; auto: the one that this machine is part of; local: "
+        "one of this machine alone, for this command.",
+    )

@@ -107,15 +107,28 @@ def _add_jsonl(to: options.Arguments) -> None:
         metavar="N",
         help=f"Lines that are answered at a time. Default: {DEFAULT_PARALLEL}.",
     )
+    options.add_ray(
+        to, "Answer the lines of --jsonl with the workers of a Ray cluster; -t is the cores of one."
+    )
+    to.add_argument(
+        "--workers",
+        type=values.whole_number(1),
+        metavar="N",
+        help="With --ray: copies of the model. Default: as many as the cluster has cores for.",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the continuation as it is generated, then the speed."""
     if args.jsonl is not None:
         _refuse_with_jsonl(args)
+        if args.workers is not None and args.ray is None:
+            raise UsageError("--workers goes with --ray")
         return jsonl.run(args)
     if args.overwrite:
         raise UsageError("--overwrite goes with --jsonl")
+    if args.ray is not None or args.workers is not None:
+        raise UsageError("--ray and --workers go with --jsonl")
     if args.parallel is not None:
         print_notes(["-np has no effect: only the lines of --jsonl are answered side by side"])
     if args.conversation:
