@@ -121,7 +121,7 @@ def tables(steps: Steps) -> str:
 
 def _routing(rates: dict[str, list[float]], steps: Steps) -> str:
     lines = [
-        f"Users for each core. In full steps, measured: {steps.tokens_per_second:,.0f} tokens/s a core, "
+        f"Users for each core; measured: {steps.tokens_per_second:,.0f} tokens/s a core, "
         f"{1 / steps.prefill:,.0f} tokens/s of prompts:",
         "",
         "| routing | " + " | ".join(_replicas(each) for each in FLEETS) + " |",
@@ -185,7 +185,7 @@ def _autoscaling(steps: Steps) -> str:
     lines = [
         "A load that grows fourfold within a minute, on 10 to 100 replicas that begin by demand:",
         "",
-        "| start-up | first token in the worst minute, 95th percentile | over the goal | replicas |",
+        "| start-up | first token, 95th percentile in the worst minute | over the goal | most |",
         "| ---: | ---: | ---: | ---: |",
     ]
     for start_up in (5.0, 30.0, 120.0):

@@ -80,7 +80,7 @@ class Engine:
             is_gone.set()  # the answer of a client that went away ends at its next token
 
     async def check_health(self) -> None:
-        """Called by Ray: an engine that has stopped is replaced, or else, by an error, the replica."""
+        """Called by Ray: a stopped engine is replaced or, where that fails, the replica."""
         for served in self._serving.models.served:
             _ = served.scheduler
 
