@@ -1,4 +1,4 @@
-"""What cannot be run here: 1 to 10,000 replicas, up to a million users, by simulation.
+"""Fleets that cannot be run here, by simulation: how many cores so many users need.
 
     python benchmarks/fleet.py                     writes the tables of docs/scale-out.md
     python benchmarks/fleet.py --measure MODEL     measures the steps of one core first

@@ -145,8 +145,9 @@ def least_loaded(
     del request
     if len(replicas) <= _SAMPLE:
         return min(replicas, key=lambda each: each.ongoing)
-    places = (random.random(_SAMPLE) * len(replicas)).astype(int)
-    return min((replicas[place] for place in places), key=lambda each: each.ongoing)
+    places = (random.random(_SAMPLE) * len(replicas)).astype(int).tolist()
+    some: list[Replica] = [replicas[place] for place in places]
+    return min(some, key=lambda each: each.ongoing)
 
 
 def by_prefix(most: int) -> Route:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_raylet_start_wait_time_s"] = "120"  # noqa: SIM112  # Ray's own name
+os.environ["RAY_agent_register_timeout_ms"] = "120000"  # noqa: SIM112
 os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 
 import ray

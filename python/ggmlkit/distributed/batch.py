@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -125,7 +126,7 @@ class RayBatch(Closing):
                 workers = max(1, int(ray.cluster_resources().get("CPU", 1)) // cores)
             # A worker whose machine has gone is replaced here, where its lines are known.
             actor = ray.remote(num_cpus=cores, max_restarts=0)(Worker)
-            self._new_actor = lambda: actor.remote(open_batch)
+            self._new_actor: Callable[[], Any] = partial(actor.remote, open_batch)
             for _ in range(workers):
                 self._start()
             self._key = self._first_key()

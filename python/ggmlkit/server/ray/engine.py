@@ -84,6 +84,6 @@ class Engine:
         for served in self._serving.models.served:
             _ = served.scheduler
 
-    async def __del__(self) -> None:  # type: ignore[misc]
+    async def __del__(self) -> None:
         """Called by Ray after the last answer."""
         await self._lifespan.aclose()
