@@ -122,7 +122,7 @@ def tables(steps: Steps) -> str:
 def _routing(rates: dict[str, list[float]], steps: Steps) -> str:
     lines = [
         f"Users for each core; measured: {steps.tokens_per_second:,.0f} tokens/s a core, "
-        f"{1 / steps.prefill:,.0f} tokens/s of prompts:",
+        f"{1 / steps.prefill / steps.cores:,.0f} tokens/s of prompts:",
         "",
         "| routing | " + " | ".join(_replicas(each) for each in FLEETS) + " |",
         "| --- |" + " ---: |" * len(FLEETS),
