@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers ray docs pages schemas wheel clean
+.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers clients browser ray docs pages schemas wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -22,6 +22,8 @@ help:
 	@echo "make format    rewrite the sources so that make lint passes"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
+	@echo "make clients   tests of the server with the client libraries of its APIs, which it installs"
+	@echo "make browser   the server's page in Chromium, which must be there: apt-get install chromium"
 	@echo "make ray       tests on a Ray cluster of this machine, which it installs into build/ray"
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make schemas   documents of 400 public JSON Schemas, by a real model (half an hour)"
@@ -157,16 +159,46 @@ $(VENV)/.peers: $(VENV)/.dev
 peers: build $(VENV)/.peers
 	$(BIN)/python benchmarks/peer_tests.py $(PEERS_ARGS)
 
-# Ray takes 345 MB, so it has an environment of its own, which sees the packages of .venv.
-build/ray/.made: $(VENV)/.built
-	$(PYTHON) -m venv build/ray
-	build/ray/bin/python -m pip --disable-pip-version-check install -q "ray[serve]==2.60.*"
-	$(BIN)/python -c "import sysconfig; print(f'import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})')" \
-		> "$$(build/ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
+# Client libraries have environments of their own in build/clients, as they ask for versions of their
+# own. CLIENTS_ARGS="--record", or "-k curl".
+clients: build
+	$(BIN)/python examples/demo.py --model-only
+	$(BIN)/python benchmarks/client_tests.py $(CLIENTS_ARGS)
+
+# Playwright has an environment of its own, and drives the system's Chromium; it downloads none.
+CHROMIUM ?= chromium
+BROWSER  := build/browser
+
+$(BROWSER)/.created: pyproject.toml
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/python -m pip --disable-pip-version-check -q install --upgrade "pip>=25.1"
+	$(BROWSER)/bin/python -m pip --disable-pip-version-check -q install --group browser
 	touch $@
 
-ray: build/ray/.made
-	build/ray/bin/python -m pytest -p no:cacheprovider -W ignore tests/cluster $(RAY_ARGS)
+# PICTURES=1: take the pictures of docs/serve.md anew.
+browser: build $(BROWSER)/.created
+	@command -v "$(CHROMIUM)" >/dev/null || \
+		{ echo "make browser needs Chromium: apt-get install chromium, or set CHROMIUM="; exit 1; }
+	$(BIN)/python examples/demo.py --model-only
+	CHROMIUM="$$(command -v "$(CHROMIUM)")" GGMLKIT_PYTHON="$(CURDIR)/$(BIN)/python" \
+		$(BROWSER)/bin/python $(if $(PICTURES),tests/browser/pictures.py,-m pytest \
+		--confcutdir tests/browser -o pythonpath=tests/browser -p no:cacheprovider \
+		tests/browser $(PYTEST_ARGS))
+
+# Ray takes 345 MB, so it has an environment of its own, which sees the packages of .venv.
+RAY := build/ray
+
+$(RAY)/.created: pyproject.toml $(VENV)/.built
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip --disable-pip-version-check -q install --upgrade "pip>=25.1"
+	$(RAY)/bin/python -m pip --disable-pip-version-check -q install --group ray
+	$(BIN)/python -c "import sysconfig; print(f'import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})')" \
+		> "$$($(RAY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
+	touch $@
+
+# --confcutdir: it has fixtures of its own. RAY_ARGS="-k serve".
+ray: build $(RAY)/.created
+	$(RAY)/bin/python -m pytest --confcutdir tests/cluster -p no:cacheprovider -W ignore tests/cluster $(RAY_ARGS)
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import builds
+import client_tests
 import conversion
 import engine
 import fuzzing
 import ggmlkit
 import growth
+import kv_types
 import machine
 import memory
 import nested_scales
@@ -46,8 +48,8 @@ from shapes import SHAPES
 _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
-    memory, quality, processes, tokenizing, conversion, speed, engine, speculation, serving,
-    nested_scales, products, growth,
+    memory, quality, processes, tokenizing, conversion, speed, engine, kv_types, speculation,
+    serving, nested_scales, products, growth,
 )  # fmt: skip
 
 
@@ -128,6 +130,7 @@ def _write_page(results: store.Results, out: Path) -> None:
     lines = growths(results.comparisons)
     pictures = draw(lines, out)
     recorded = peer_tests.lines(peer_tests.read(out / "peers.json"))
+    recorded += client_tests.lines(client_tests.read(out / "clients.json"))
     recorded += fuzzing.lines(fuzzing.read(out / "fuzz.json"))
     others = [str(page.relative_to(out)) for page in sorted(out.glob("*/RESULTS.md"))]
     page = markdown(results, lines, [picture.name for picture in pictures], recorded, others)

@@ -39,6 +39,11 @@ ALLOWED = [
         "this system lets no test mount a disk.*",
         "limits on the size of files stand in for a full disk in test_atomic.py",
     ),
+    AllowedSkip(
+        "tests/server/page/test_scripts.py",
+        "there is no node",
+        "`make browser` runs the same scripts in a browser",
+    ),
     *(
         AllowedSkip(
             "tests/kernels/",

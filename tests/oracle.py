@@ -28,6 +28,7 @@ class Oracle:
             magnitude of 32 inputs becomes 127, and the rest is rounded too if the 32 are coarse;
             see matrices.py for inputs that are rounded to bfloat16 instead.
         cached: the rounding of keys and values in the cache.
+        cached_values: that of values, if it is another.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class Oracle:
         *,
         round_activations: bool = False,
         cached: Callable[[F], F] | None = None,
+        cached_values: Callable[[F], F] | None = None,
     ) -> None:
-        self.cached = cached or as_f16
+        self.cached_keys = cached or as_f16
+        self.cached_values = cached_values or self.cached_keys
         self.round_activations = round_activations
         self.w: dict[str, F] = {k: t.dequantize().astype(np.float64) for k, t in tensors.items()}
         self.metadata = metadata
@@ -96,7 +99,7 @@ class Oracle:
         k = self.rotate(heads("attn_k", self.kv_heads), angles, magnitude)
         v = heads("attn_v", self.kv_heads)
         group = self.heads // self.kv_heads
-        k, v = (np.repeat(self.cached(t), group, axis=0) for t in (k, v))
+        k, v = (np.repeat(t, group, axis=0) for t in (self.cached_keys(k), self.cached_values(v)))
         scores = q @ k.swapaxes(1, 2) * float(self.key("attention.scale", self.head_dim**-0.5))
         scores = capped(scores, self.key("attn_logit_softcapping"))
         scores[:, ~self.seen(layer, n)] = -np.inf
@@ -200,3 +203,22 @@ def as_q8_0(x: F) -> F:
     blocks = x.reshape(*x.shape[:-1], -1, 32)
     scale = as_f16(np.abs(blocks).max(-1, keepdims=True) / 127)
     return np.asarray((np.rint(blocks / scale).clip(-127, 127) * scale).reshape(x.shape))
+
+
+def as_q4_0(x: F) -> F:
+    """Rounded to 4 bits per 32 elements, with a float16 scale, after a Walsh-Hadamard transform."""
+    d = x.shape[-1]
+    length = min(64, d & -d)
+    signs = np.array(
+        [[1 - 2 * ((i & j).bit_count() % 2) for i in range(length)] for j in range(length)]
+    )
+    blocks = spread(x, signs).reshape(*x.shape[:-1], -1, 32)
+    above, below = blocks.max(-1, keepdims=True), blocks.min(-1, keepdims=True)
+    scale = as_f16(np.where(above >= -below, above, below) / -8)
+    return spread((np.rint(blocks / scale).clip(-8, 7) * scale).reshape(x.shape), signs) / length
+
+
+def spread(x: F, signs: NDArray[np.int64]) -> F:
+    """Elements that are `d / length` apart, as sums of each other with these signs."""
+    runs = x.reshape(*x.shape[:-1], len(signs), -1)
+    return np.asarray((signs @ runs).reshape(x.shape))

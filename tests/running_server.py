@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -147,3 +148,13 @@ def events(response: httpx.Response) -> list[str]:
     parts = [part for part in response.text.split("\n\n") if part]
     assert all(part.startswith("data: ") for part in parts), parts
     return [part.removeprefix("data: ") for part in parts]
+
+
+def named_events(response: httpx.Response) -> list[dict[str, Any]]:
+    """The data of a stream's events, each of which has its type for a name."""
+    found = []
+    for part in response.text.split("\n\n")[:-1]:
+        name, data = part.split("\n")
+        found.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {found[-1]['type']}"
+    return found

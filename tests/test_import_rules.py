@@ -17,7 +17,9 @@ NO_MODULES = {"_core", "__version__"}
 BY_NAME = {"__init__.py", "cli/app.py", "io/__init__.py"}
 
 
-def test_imports_follow_the_rules() -> None:
+def test_imports_follow_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It would turn the loggers off that later tests in this process read.
+    monkeypatch.setattr("logging.config.dictConfig", lambda _: None)
     assert lint_imports(str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
 
 

@@ -7,9 +7,19 @@ from paths import ROOT
 TESTS = ROOT / "tests"
 # Folders that mirror no single source: those beside the two trees, and special kinds of tests.
 APART = {
-    "benchmarks", "cluster", "data", "docs", "exploits", "fuzz", "native", "peers", "typing",
+    "benchmarks",
+    "clients",
+    "browser",
+    "cluster",
+    "data",
+    "docs",
+    "exploits",
+    "fuzz",
+    "native",
+    "peers",
+    "typing",
     "vendor",
-}  # fmt: skip
+}
 LONGEST = 450
 
 

@@ -76,7 +76,9 @@ void kv_add_values(const std::string& type, const FloatArray& weights, const Flo
 KvType kv_type_named(const std::string& name) {
   if (name == "f16") return KvType::f16;
   if (name == "q8_0") return KvType::q8_0;
-  throw py::value_error("keys and values can't be cached as " + name + "; as f16 or q8_0 they can");
+  if (name == "q4_0") return KvType::q4_0;
+  throw py::value_error("keys and values can't be cached as " + name +
+                        "; as f16, q8_0 or q4_0 they can");
 }
 
 void bind_attention(py::module_& m) {

@@ -46,10 +46,14 @@ struct OwningSequence {
   std::unique_ptr<Sequence> sequence;
 };
 
+engine::KvTypes kv_types_named(const std::string& keys, const std::string& values) {
+  return {kv_type_named(keys), kv_type_named(values)};
+}
+
 std::shared_ptr<OwningEngine> new_engine(std::shared_ptr<ModelWeights> weights, std::size_t context,
-                                         std::size_t positions, const std::string& kv_type,
-                                         int activation_bits, bool keeps_prefixes,
-                                         bool batch_invariant) {
+                                         std::size_t positions, const std::string& key_type,
+                                         const std::string& value_type, int activation_bits,
+                                         bool keeps_prefixes, bool batch_invariant) {
   if (context == 0) throw py::value_error("a context needs room for a token");
   if (positions == 0) throw py::value_error("the key-value cache needs room for a token");
   if (activation_bits != 8 && activation_bits != 16) {
@@ -61,7 +65,7 @@ std::shared_ptr<OwningEngine> new_engine(std::shared_ptr<ModelWeights> weights, 
   two_parts.has_matrix_panels = !batch_invariant;
   const Engine::Settings settings{context,
                                   positions,
-                                  kv_type_named(kv_type),
+                                  kv_types_named(key_type, value_type),
                                   two_parts,
                                   asked > 0 ? std::min(asked, all) : all,
                                   keeps_prefixes};
@@ -212,10 +216,10 @@ void bind_engine(py::module_& m) {
   m.attr("KV_PAGE") = engine::kPage;
   m.def(
       "kv_page_bytes",
-      [](const ModelWeights& weights, const std::string& kv_type) {
-        return engine::KvPool::page_bytes(weights.config(), kv_type_named(kv_type));
+      [](const ModelWeights& weights, const std::string& keys, const std::string& values) {
+        return engine::KvPool::page_bytes(weights.config(), kv_types_named(keys, values));
       },
-      py::arg("weights"), py::arg("kv_type"));
+      py::arg("weights"), py::arg("key_type"), py::arg("value_type"));
   py::register_exception<engine::OutOfPages>(m, "OutOfPages", PyExc_RuntimeError);
   py::enum_<engine::Input>(m, "Input")
       .value("ATTN_NORM", engine::Input::attn_norm)
@@ -251,8 +255,8 @@ void bind_engine(py::module_& m) {
       });
   py::class_<OwningEngine, std::shared_ptr<OwningEngine>>(m, "Engine")
       .def(py::init(&new_engine), py::arg("weights"), py::arg("context"), py::arg("positions"),
-           py::arg("kv_type"), py::arg("activation_bits"), py::arg("keeps_prefixes"),
-           py::arg("batch_invariant"))
+           py::arg("key_type"), py::arg("value_type"), py::arg("activation_bits"),
+           py::arg("keeps_prefixes"), py::arg("batch_invariant"))
       .def(
           "sequence",
           [](const std::shared_ptr<OwningEngine>& e, std::shared_ptr<Adapter> adapter,

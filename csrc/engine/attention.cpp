@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "engine/hadamard.h"
 #include "kernels/kernel_table.h"
 #include "kernels/layouts/kv_group.h"
 
@@ -91,8 +92,13 @@ Attention::Attention(const Weights& weights, KvPool& pool, std::size_t context, 
     : weights_(weights),
       config_(weights.config()),
       pool_(pool),
-      kernels_(active().kv[static_cast<std::size_t>(pool.type())]),
-      kv_group_bytes_(kv_group_bytes(pool.type(), config_.head_dim)),
+      keys_(active().kv[static_cast<std::size_t>(pool.types().keys)]),
+      values_(active().kv[static_cast<std::size_t>(pool.types().values)]),
+      key_group_bytes_(kv_group_bytes(pool.types().keys, config_.head_dim)),
+      value_group_bytes_(kv_group_bytes(pool.types().values, config_.head_dim)),
+      spreads_keys_(pool.types().keys == KvType::q4_0),
+      spreads_values_(pool.types().values == KvType::q4_0),
+      spread_scale_(1.0f / static_cast<float>(hadamard_length(config_.head_dim))),
       rope_(config_.rope, context),
       most_tokens_(std::max<std::size_t>(1, kQueryRows / config_.group())),
       short_tokens_(std::min(kShortTokens, most_tokens_)),
@@ -125,17 +131,21 @@ void Attention::store_token(std::size_t layer, const Chunk& chunk, std::size_t t
                             std::size_t head, float* rows) {
   const std::size_t d = config_.head_dim;
   const std::size_t position = chunk.start + token;
-  const std::size_t group = position % kPage / kKvGroup * kv_group_bytes_;
+  const std::size_t group = position % kPage / kKvGroup;
   const std::size_t place = position % kKvGroup;
   float* k = rows + (chunk.row + token) * row_size() + config_.q_size() + head * d;
+  float* v = k + config_.kv_size();
   if (config_.has_head_norms) {
     active().rms_norm(k, weights_.layers()[layer].k_norm.data(), config_.norm_eps, k, d);
   }
   rope(layer).rotate(k, 1, d, position);
+  if (spreads_keys_) hadamard(k, d, 1.0f);
+  if (spreads_values_) hadamard(v, d, 1.0f);
   const std::size_t page = position / kPage;
-  kernels_.store_key(k, d, place, pool_.keys(layer, *chunk.pages, head, page) + group);
-  kernels_.store_value(k + config_.kv_size(), d, place,
-                       pool_.values(layer, *chunk.pages, head, page) + group);
+  keys_.store_key(k, d, place,
+                  pool_.keys(layer, *chunk.pages, head, page) + group * key_group_bytes_);
+  values_.store_value(v, d, place,
+                      pool_.values(layer, *chunk.pages, head, page) + group * value_group_bytes_);
 }
 
 void Attention::store(std::size_t layer, const Pass& pass, Range tokens, float* rows, int thread) {
@@ -166,6 +176,7 @@ void Attention::load_queries(std::size_t layer, const Chunk& chunk, Range tokens
     }
     active().scale(scale, from, q, size);
     rope(layer).rotate(q, config_.group(), d, chunk.start + t);
+    for (std::size_t i = 0; i < size && spreads_keys_; i += d) hadamard(q + i, d, spread_scale_);
   }
 }
 
@@ -180,9 +191,8 @@ void Attention::attend_slice(std::size_t layer, const Chunk& chunk, const Attent
   clear(mean, rows, d);
   for (std::size_t p = positions.begin; p < positions.end; p += kPage) {
     const std::size_t count = std::min(kPage, positions.end - p);
-    kernels_.scores(scratch.q.data(), rows, d,
-                    pool_.keys(layer, *chunk.pages, item.head, p / kPage),
-                    ceil_div(count, kKvGroup), scores, kPage);
+    keys_.scores(scratch.q.data(), rows, d, pool_.keys(layer, *chunk.pages, item.head, p / kPage),
+                 ceil_div(count, kKvGroup), scores, kPage);
     const auto in_page = [p, count](std::size_t position) {
       return std::min(count, position - std::min(position, p));
     };
@@ -194,13 +204,14 @@ void Attention::attend_slice(std::size_t layer, const Chunk& chunk, const Attent
       soften(row, {in_page(begin), in_page(end)}, count, d, mean.highest[i], mean.total[i],
              mean.sum + i * d);
     }
-    kernels_.add_values(scores, kPage, rows, d,
-                        pool_.values(layer, *chunk.pages, item.head, p / kPage), count, mean.sum);
+    values_.add_values(scores, kPage, rows, d,
+                       pool_.values(layer, *chunk.pages, item.head, p / kPage), count, mean.sum);
   }
 }
 
 void Attention::attend_item(std::size_t layer, const Pass& pass, const AttentionItem& item,
-                            float* rows, float* out, bool stored, Scratch& scratch) {
+                            const AttentionItem* before, float* rows, float* out, bool stored,
+                            Scratch& scratch) {
   const Chunk& chunk = pass.chunks[item.chunk];
   // A token's key and value are stored by the thread that attends to its position: no other reads
   // them.
@@ -213,7 +224,9 @@ void Attention::attend_item(std::size_t layer, const Pass& pass, const Attention
   const std::size_t d = config_.head_dim;
   const std::size_t group = config_.group();
   const std::size_t n = item.tokens.size() * group;
-  load_queries(layer, chunk, item.tokens, item.head, rows, scratch.q.data());
+  if (before == nullptr || !item.has_queries_of(*before)) {
+    load_queries(layer, chunk, item.tokens, item.head, rows, scratch.q.data());
+  }
   if (item.partial != AttentionItem::kWhole) {
     attend_slice(layer, chunk, item, item.positions, scratch,
                  mean_at(partials_.data() + item.partial, n));
@@ -235,8 +248,14 @@ void Attention::attend_item(std::size_t layer, const Pass& pass, const Attention
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t token = chunk.kept + item.tokens.begin + i / group;
     float* to = out + token * config_.q_size() + (item.head * group + i % group) * d;
-    active().scale(1.0f / mean.total[i], mean.sum + i * d, to, d);
+    finish(mean.total[i], mean.sum + i * d, to);
   }
+}
+
+void Attention::finish(float total, const float* sum, float* out) const {
+  const std::size_t d = config_.head_dim;
+  active().scale(1.0f / total, sum, out, d);
+  if (spreads_values_) hadamard(out, d, spread_scale_);
 }
 
 void Attention::attend(std::size_t layer, const Pass& pass, const AttentionPlans& plans,
@@ -244,17 +263,20 @@ void Attention::attend(std::size_t layer, const Pass& pass, const AttentionPlans
   const AttentionPlan& plan = plans.of(layer);
   const std::vector<AttentionItem>& items = plan.items();
   Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
+  const AttentionItem* before = nullptr;
+  const auto attend_next = [&](const AttentionItem& item) {
+    attend_item(layer, pass, item, before, rows, out, stored, scratch);
+    before = &item;
+  };
   if (plan.stores_itself()) {
     const Range mine = plan.share(thread, n_threads);
-    for (std::size_t i = mine.begin; i < mine.end; ++i) {
-      attend_item(layer, pass, items[i], rows, out, stored, scratch);
-    }
+    for (std::size_t i = mine.begin; i < mine.end; ++i) attend_next(items[i]);
     return;
   }
   for (;;) {
     const std::size_t i = next_item_.fetch_add(1, std::memory_order_relaxed);
     if (i >= items.size()) return;
-    attend_item(layer, pass, items[i], rows, out, stored, scratch);
+    attend_next(items[i]);
   }
 }
 
@@ -286,7 +308,7 @@ void Attention::combine(std::size_t layer, const Pass& pass, const AttentionPlan
             merge(part.highest[row], part.total[row], sum, d, highest, total, to);
           }
         }
-        active().scale(1.0f / total, to, to, d);
+        finish(total, to, to);
       }
     }
   }

@@ -84,16 +84,27 @@ class Attention {
                    float* rows);
   void load_queries(std::size_t layer, const Chunk& chunk, Range tokens, std::size_t head,
                     const float* rows, float* q) const;
-  void attend_item(std::size_t layer, const Pass& pass, const AttentionItem& item, float* rows,
-                   float* out, bool stored, Scratch& scratch);
+  // `before`: the item whose queries lie in `scratch`; null if there is none.
+  void attend_item(std::size_t layer, const Pass& pass, const AttentionItem& item,
+                   const AttentionItem* before, float* rows, float* out, bool stored,
+                   Scratch& scratch);
+  // A mean of values, as attention gives it, of their weighted sum and the weights' total.
+  void finish(float total, const float* sum, float* out) const;
   void attend_slice(std::size_t layer, const Chunk& chunk, const AttentionItem& item,
                     Range positions, Scratch& scratch, const PartialMean& mean);
 
   const Weights& weights_;
   const Config& config_;
   KvPool& pool_;
-  const KvKernels& kernels_;
-  std::size_t kv_group_bytes_;
+  const KvKernels& keys_;
+  const KvKernels& values_;
+  std::size_t key_group_bytes_;
+  std::size_t value_group_bytes_;
+  // Whether keys and queries, or values and what attention gives, are transformed, as the type has
+  // few levels; and the factor of what was transformed twice.
+  bool spreads_keys_;
+  bool spreads_values_;
+  float spread_scale_;
   Rope rope_;
   std::optional<Rope> sliding_rope_;  // of layers with a window, where they have their own
   std::size_t most_tokens_;           // whose queries attend together

@@ -25,6 +25,10 @@ struct AttentionItem {
   std::size_t partial;  // where the mean of one slice goes, in floats; kWhole: the result follows
 
   static constexpr std::size_t kWhole = static_cast<std::size_t>(-1);
+
+  bool has_queries_of(const AttentionItem& other) const {
+    return chunk == other.chunk && head == other.head && tokens.begin == other.tokens.begin;
+  }
 };
 
 // The slices that hold some positions.

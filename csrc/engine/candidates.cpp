@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/highest.h"
 #include "kernels/kernel_table.h"
 
 namespace ggmlkit::engine {
@@ -50,8 +51,8 @@ void Candidates::begin(std::vector<float>& values, std::size_t min_keep) {
 
 std::int32_t Candidates::best() const {
   if (!is_listed_) {
-    return static_cast<std::int32_t>(std::max_element(values_->begin(), values_->end()) -
-                                     values_->begin());
+    const auto first = std::find(values_->begin(), values_->end(), static_cast<float>(highest_));
+    return static_cast<std::int32_t>(first - values_->begin());
   }
   return std::min_element(items_.begin(), items_.end(), likelier)->token;
 }
@@ -262,7 +263,7 @@ void Candidates::keep_from(double floor) {
 void Candidates::find_highest() {
   highest_ = kNever;
   if (!is_listed_) {
-    highest_ = *std::max_element(values_->begin(), values_->end());
+    highest_ = highest(*values_);
   } else {
     for (const Candidate& c : items_) highest_ = std::max(highest_, c.logit);
   }

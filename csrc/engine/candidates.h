@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace ggmlkit::engine {
@@ -17,9 +18,12 @@ struct Candidate {
 
 class Candidates {
  public:
-  // All tokens whose value is not -infinity; there must be one. `values` may change later only by
-  // this class, and must live as long. No step leaves fewer than `min_keep`.
+  // All tokens whose value is not -infinity. `values` may change later only by this class, and must
+  // live as long. No step leaves fewer than `min_keep`.
   void begin(std::vector<float>& values, std::size_t min_keep);
+
+  // Whether there is a token at all. Without, nothing else may be asked.
+  bool has_any() const { return highest_ != -std::numeric_limits<double>::infinity(); }
 
   // The likeliest; the first of equals.
   std::int32_t best() const;

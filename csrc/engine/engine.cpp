@@ -21,7 +21,7 @@ OutOfPages::OutOfPages(std::size_t needed, std::size_t free, std::size_t total)
 Engine::Engine(const Weights& weights, const Settings& settings)
     : context_(settings.context),
       keeps_prefixes_(settings.keeps_prefixes),
-      pool_(weights.config(), settings.kv_type, settings.positions),
+      pool_(weights.config(), settings.kv_types, settings.positions),
       prefixes_(pool_),
       decoder_(weights, pool_, settings.context, std::min(kMaxTokens, settings.positions),
                settings.two_parts, settings.threads) {}

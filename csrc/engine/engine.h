@@ -53,7 +53,7 @@ class Engine {
   struct Settings {
     std::size_t context;    // positions of a sequence at most
     std::size_t positions;  // of all sequences together
-    KvType kv_type;
+    KvTypes kv_types;
     TwoParts two_parts;
     int threads;
     bool keeps_prefixes;  // pages outlast their sequences, for others that begin alike

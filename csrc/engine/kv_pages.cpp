@@ -19,10 +19,11 @@ std::size_t product(std::size_t a, std::size_t b) {
 
 }  // namespace
 
-KvPages::KvPages(std::size_t layers, const Config& c, KvType type, std::size_t pages)
+KvPages::KvPages(std::size_t layers, const Config& c, KvTypes types, std::size_t pages)
     : layers_(layers),
-      half_bytes_(kPage / kKvGroup * kv_group_bytes(type, c.head_dim)),
-      page_bytes_(2 * c.kv_heads * half_bytes_) {
+      key_bytes_(kPage / kKvGroup * kv_group_bytes(types.keys, c.head_dim)),
+      head_bytes_(key_bytes_ + kPage / kKvGroup * kv_group_bytes(types.values, c.head_dim)),
+      page_bytes_(c.kv_heads * head_bytes_) {
   // Before lists of the pages take memory.
   if (pages >= kNoPage) throw std::bad_alloc();
   data_.resize(product(product(layers, page_bytes_), pages));

@@ -18,6 +18,12 @@ constexpr std::size_t kPage = 64;
 
 constexpr std::size_t pages_for(std::size_t positions) { return (positions + kPage - 1) / kPage; }
 
+// How keys and values are cached.
+struct KvTypes {
+  KvType keys;
+  KvType values;
+};
+
 using PageId = std::uint32_t;
 constexpr PageId kNoPage = 0xffffffff;
 
@@ -26,7 +32,7 @@ class KvPages {
  public:
   // Throws std::bad_alloc where so many pages are more than a machine can have. Their memory is
   // taken from the system when they are first written.
-  KvPages(std::size_t layers, const Config& c, KvType type, std::size_t pages);
+  KvPages(std::size_t layers, const Config& c, KvTypes types, std::size_t pages);
 
   std::size_t total() const { return counts_.size(); }
   std::size_t free() const { return free_.size(); }
@@ -43,10 +49,10 @@ class KvPages {
 
   // A head's keys or values of a page: its groups of kKvGroup positions one after another.
   std::byte* keys(std::size_t layer, PageId page, std::size_t head) {
-    return data_.data() + (layer * total() + page) * page_bytes_ + 2 * head * half_bytes_;
+    return data_.data() + (layer * total() + page) * page_bytes_ + head * head_bytes_;
   }
   std::byte* values(std::size_t layer, PageId page, std::size_t head) {
-    return keys(layer, page, head) + half_bytes_;
+    return keys(layer, page, head) + key_bytes_;
   }
 
   const std::byte* page(std::size_t layer, PageId page) const {
@@ -57,7 +63,8 @@ class KvPages {
 
  private:
   std::size_t layers_;
-  std::size_t half_bytes_;  // a head's keys of a page
+  std::size_t key_bytes_;   // of a head in a page
+  std::size_t head_bytes_;  // of its keys and values
   std::size_t page_bytes_;
   std::size_t touched_ = 0;            // pages, from the first on
   std::vector<std::uint32_t> counts_;  // [pages], 0: free

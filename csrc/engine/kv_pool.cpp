@@ -13,20 +13,20 @@ constexpr std::size_t kTruncatable = 256;
 
 }  // namespace
 
-KvPool::KvPool(const Config& c, KvType type, std::size_t positions)
-    : type_(type), total_(pages_for(positions)) {
+KvPool::KvPool(const Config& c, KvTypes types, std::size_t positions)
+    : types_(types), total_(pages_for(positions)) {
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
     const std::size_t kind = c.window(layer) == 0 ? kFull : kWindowed;
     places_.push_back({kind, counts_[kind]++});
     window_ = std::max(window_, c.window(layer));
   }
   for (const std::size_t layers : counts_) {
-    pages_.emplace_back(layers, c, type, layers == 0 ? 0 : total_);
+    pages_.emplace_back(layers, c, types, layers == 0 ? 0 : total_);
   }
 }
 
-std::size_t KvPool::page_bytes(const Config& c, KvType type) {
-  return KvPages(0, c, type, 0).page_bytes() * c.layers;
+std::size_t KvPool::page_bytes(const Config& c, KvTypes types) {
+  return KvPages(0, c, types, 0).page_bytes() * c.layers;
 }
 
 std::size_t KvPool::nbytes() const {

@@ -34,12 +34,12 @@ struct Growth {
 class KvPool {
  public:
   // Room for `positions`, of all sequences together.
-  KvPool(const Config& c, KvType type, std::size_t positions);
+  KvPool(const Config& c, KvTypes types, std::size_t positions);
 
   // Of one page in all layers.
-  static std::size_t page_bytes(const Config& c, KvType type);
+  static std::size_t page_bytes(const Config& c, KvTypes types);
 
-  KvType type() const { return type_; }
+  KvTypes types() const { return types_; }
   std::size_t nbytes() const;
   bool has_windows() const { return window_ != 0; }
   // Pages that no sequence has; of the kind that has fewest.
@@ -101,7 +101,7 @@ class KvPool {
   std::size_t copies(const std::vector<Growth>& growths, std::size_t kind) const;
   void extend(PageTable& table, std::size_t n);
 
-  KvType type_;
+  KvTypes types_;
   std::size_t total_;
   std::size_t window_ = 0;                         // the largest
   std::vector<Place> places_;                      // [layers]

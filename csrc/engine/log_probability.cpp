@@ -1,10 +1,10 @@
 #include "engine/log_probability.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "engine/candidates.h"
+#include "engine/highest.h"
 #include "kernels/kernel_table.h"
 
 namespace ggmlkit::engine {
@@ -20,9 +20,9 @@ std::vector<float> finite(const float* logits, std::size_t n) {
 
 // log of the sum of e^value.
 float log_sum(std::vector<float> values) {
-  const float highest = *std::max_element(values.begin(), values.end());
-  if (highest == kNever) return std::numeric_limits<float>::infinity();
-  return highest + std::log(active().exp_and_sum(values.data(), values.size(), highest));
+  const float most = highest(values);
+  if (most == kNever) return std::numeric_limits<float>::infinity();
+  return most + std::log(active().exp_and_sum(values.data(), values.size(), most));
 }
 
 }  // namespace

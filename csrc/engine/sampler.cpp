@@ -57,8 +57,8 @@ void Sampler::accept(std::int32_t token) {
 
 std::int32_t Sampler::sample(const float* logits, std::size_t n, const std::uint32_t* allowed) {
   read(logits, n, allowed);
-  if (*std::max_element(values_.begin(), values_.end()) == kNever) return -1;
   candidates_.begin(values_, params_.min_keep);
+  if (!candidates_.has_any()) return -1;
   const bool is_greedy = params_.temperature <= 0;
   const bool leaves_out = !is_greedy && params_.mirostat == 0;
   for (const SamplingStep step : params_.steps) {

@@ -118,7 +118,7 @@ using FloatKernel = void (*)(const std::byte* w, std::size_t rows, std::size_t c
                              std::size_t tokens, float* y, std::size_t ldy);
 
 // How keys and values are cached.
-enum class KvType : std::uint8_t { f16, q8_0, count };
+enum class KvType : std::uint8_t { f16, q8_0, q4_0, count };
 constexpr std::size_t kKvTypes = static_cast<std::size_t>(KvType::count);
 constexpr std::size_t kKvGroup = 16;  // positions that lie together; see kernels/layouts/kv_group.h
 

@@ -134,7 +134,7 @@ class Adapter:
 
 KV_PAGE: int  # positions of a page of the cache
 
-def kv_page_bytes(weights: ModelWeights, kv_type: str) -> int: ...
+def kv_page_bytes(weights: ModelWeights, key_type: str, value_type: str) -> int: ...
 
 class OutOfPages(RuntimeError): ...
 
@@ -166,7 +166,8 @@ class Engine:
         weights: ModelWeights,
         context: int,
         positions: int,
-        kv_type: str,
+        key_type: str,
+        value_type: str,
         activation_bits: int,
         keeps_prefixes: bool,
         batch_invariant: bool,

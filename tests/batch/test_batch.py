@@ -80,6 +80,8 @@ def test_log_probabilities_are_given_where_they_are_asked_for(batch: Batch) -> N
     ("line", "said"),
     [
         ('{"é": }', "the line is not JSON at byte 7: Expecting value"),
+        ('{"prompt": "a", "id": NaN}', "the line is not JSON: NaN is not a finite number"),
+        ('{"prompt": "a", "id": -1e999}', "the line is not JSON: -1e999 is not a finite number"),
         ('{"prompt": ' + "9" * 5000 + "}", "the line has a number that is too long"),
         ("[1]", "the line must be a JSON object, not a list"),
         ("[" * 100_000, "the line is JSON that is nested too deeply"),

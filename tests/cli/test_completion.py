@@ -51,7 +51,11 @@ def test_bash_completes_commands_options_types_and_files(bash_script: Path) -> N
     assert completed(bash_script, "ggmlkit", "quantize", "a", "b", "iq4") == {"iq4_nl", "iq4_xs"}
     assert completed(bash_script, "ggmlkit", "run", "-m", "mod") == {"model.gguf"}
     assert completed(bash_script, "ggmlkit", "inspect", "mod") == {"model.gguf"}
-    assert completed(bash_script, "ggmlkit", "run", "--kv-type", "") == {"f16", "q8_0"}
+    assert completed(bash_script, "ggmlkit", "run", "-ctk", "") == {"f16", "q8_0", "q4_0"}
+    assert completed(bash_script, "ggmlkit", "run", "--kv-type", "q8_0/") == {
+        "q8_0/f16",
+        "q8_0/q4_0",
+    }
 
 
 @pytest.mark.parametrize("shell", SHELLS)

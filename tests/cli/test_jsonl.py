@@ -68,6 +68,7 @@ def test_each_line_is_answered_and_failures_are_told(
     before = out.read_bytes()
     again = ggmlkit(*words(chat_gguf, prompts, out), code=1)
     assert f"{COUNT} lines ({COUNT} of them before), 1 failed" in again.stderr
+    assert "decode" not in again.stderr  # nothing was
     assert out.read_bytes() == before
     with prompts.open("a") as file:
         file.write('{"prompt": "one more"}')

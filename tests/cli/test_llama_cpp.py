@@ -60,13 +60,22 @@ def test_what_means_the_same_is_accepted_without_a_note(words: list[str], text: 
     assert "note" not in told.stderr
 
 
-def test_cache_types_are_one() -> None:
+def test_cache_types_of_keys_and_values() -> None:
     model = ["run", "-m", str(F16), "-p", "Hello", "-n", "2"]
-    assert ggmlkit(*model, "-ctk", "q8_0", "-ctv", "q8_0").stdout
-    assert ggmlkit(*model, "-ctk", "q8_0", "--kv-type", "q8_0").stdout
-    for words in (["-ctk", "q8_0"], ["-ctk", "q8_0", "-ctv", "f16"], ["-ctv=q4_0"]):
-        ggmlkit(*model, *words, code=2)
-    ggmlkit(*model, "-ctk", "q8_0", "-ctv", "q8_0", "--kv-type", "f16", code=2)
+    for words in (
+        ["-ctk", "q8_0", "-ctv", "q8_0"],
+        ["-ctk", "q8_0", "--kv-type", "q8_0"],
+        ["-ctk", "q8_0", "-ctv", "q4_0"],
+        ["-ctv=q4_0"],
+        ["--kv-type", "q8_0/q4_0"],
+        ["--kv-type", "q8_0/q4_0", "-ctv", "q4_0"],
+    ):
+        assert ggmlkit(*model, *words).stdout
+    for words in (["-ctk", "q8_0", "-ctv", "q8_0"], ["-ctv", "q4_0"]):
+        told = ggmlkit(*model, *words, "--kv-type", "f16", code=2)
+        assert "--kv-type f16 sets keys and values" in told.stderr
+    told = ggmlkit(*model, "--kv-type", "q8_0/q5_0", code=2)
+    assert "must be one or two of f16, q8_0, q4_0, such as q8_0/q4_0" in told.stderr
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,19 @@ def test_the_same_seed_gives_the_same_text() -> None:
 
 def test_a_text_that_ends_with_the_context_says_so() -> None:
     words = ["run", "-m", F16, "-p", "Hello", "--ignore-eos", "-t", "1", "-c", "20"]
-    note = "ggmlkit: note: the context of 20 tokens is full; -c sets a longer one"
+    note = (
+        "ggmlkit: note: the context of 20 tokens is full; -c sets a longer one, and --context-shift"
+    )
     assert note in ggmlkit(*words).stderr
     assert note in ggmlkit(*words, "-n", "100").stderr
     assert "note" not in ggmlkit(*words, "-n", "3").stderr
+
+
+def test_keep_without_context_shift_says_that_it_has_no_effect() -> None:
+    words = ["run", "-m", F16, "-p", "Hello", "-n", "2", "-t", "1", "--keep", "1"]
+    note = "--keep has no effect without --context-shift"
+    assert note in ggmlkit(*words).stderr
+    assert note not in ggmlkit(*words, "--context-shift").stderr
 
 
 def test_run_reads_the_prompt_from_a_file(tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ def test_samplers_are_named_once_and_known() -> None:
         samplers("top_q")
     with pytest.raises(argparse.ArgumentTypeError, match="must not name top_k twice"):
         samplers("top_k;top_k")
+    with pytest.raises(argparse.ArgumentTypeError, match="separated by ';', not 'top_k,temp'"):
+        samplers("top_k,temp")
+    assert samplers("top_k; temp") == ("top_k", "temperature")
 
 
 def test_run_draws_with_them(golden: Path) -> None:

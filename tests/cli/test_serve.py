@@ -125,6 +125,11 @@ def test_what_all_requests_share() -> None:
     assert (engine.cache_bytes, engine.context, engine.parallel) == (2 * 10**9, 100, 3)
 
 
+def test_the_page_may_be_left_out() -> None:
+    assert settings("-m", "a").page
+    assert not settings("-m", "a", "--no-page").page
+
+
 def test_keys_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("# ours\none\n\n two \n")
@@ -151,7 +156,48 @@ def test_an_address_in_use_is_said(chat_gguf: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = ggmlkit("serve", "-m", chat_gguf, "--port", str(port), code=1).stderr
-        assert said == f"ggmlkit: 127.0.0.1:{port}: Address already in use\n"
+    assert said == (
+        f"ggmlkit: 127.0.0.1:{port}: Address already in use; another program listens there: "
+        "choose another with --port, 0 for a free one\n"
+    )
+
+
+def test_a_draft_that_is_missing_is_said_before_the_address(chat_gguf: Path) -> None:
+    told = ggmlkit("serve", "-m", chat_gguf, "--port", "0", "-md", "missing.gguf", code=1)
+    assert told.stdout == ""
+    assert told.stderr == "ggmlkit: missing.gguf: No such file or directory\n"
+
+
+def test_a_host_that_is_not_of_this_machine_is_said(chat_gguf: Path) -> None:
+    for host, said in (("nowhere.invalid", "--host takes"), ("192.0.2.1", "--host takes")):
+        told = ggmlkit("serve", "-m", chat_gguf, "--port", "0", "--host", host, code=1).stderr
+        assert said in told
+        assert "Unknown error" not in told
+
+
+def test_responses_outlive_a_server_that_is_killed(chat_gguf: Path, tmp_path: Path) -> None:
+    words = ["-m", chat_gguf, "-c", "512", "--store", tmp_path / "store.db"]
+    body: dict[str, Any] = {"input": "hi", "max_output_tokens": 2}
+    with serving(*words) as (process, url):
+        is_ready(url)
+        first = httpx.post(f"{url}/v1/responses", json=body, timeout=20)
+        process.kill()
+        process.wait()
+    with serving(*words) as (_, url):
+        is_ready(url)
+        again = httpx.get(f"{url}/v1/responses/{first.json()['id']}")
+        assert again.text == first.text
+        body["previous_response_id"] = first.json()["id"]
+        assert httpx.post(f"{url}/v1/responses", json=body, timeout=20).status_code == 200
+
+
+def test_where_responses_are_kept(chat_gguf: Path) -> None:
+    assert settings("-m", "a").store.path is None
+    found = settings("-m", "a", "--store", "b.db", "--store-size", "2G").store
+    assert (found.path, found.size) == ("b.db", 2 * 10**9)
+    said = ggmlkit("serve", "-m", chat_gguf, "--store", chat_gguf, code=1).stderr
+    assert "no file of stored responses" in said
+    assert "Traceback" not in said
 
 
 def test_a_library_that_is_missing_is_named(chat_gguf: Path) -> None:

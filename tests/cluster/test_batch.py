@@ -57,20 +57,24 @@ def expected(model: Path, prompts: Path) -> list[bytes]:
 
 
 def test_a_worker_killed_in_the_middle(
-    cluster: None, chat_gguf: Path, prompts: Path, lines: Iterator[Line]
+    cluster: str, chat_gguf: Path, prompts: Path, lines: Iterator[Line]
 ) -> None:
     del cluster
     found = []
+    killed: set[int] = set()
     with RayBatch(partial(opened, chat_gguf), "auto", parallel=2, workers=2) as batch:
         for answer in batch.answers(lines):
             found.append(answer.data)
             if len(found) in (10, 50):
-                os.kill(ray.get(batch._workers[0].actor.pid.remote()), signal.SIGKILL)
-        assert len(batch._workers) == 2
+                worker = next(pid for pid in batch.pool.pids() if pid not in killed)
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+        assert batch.pool.workers == 2
+        assert len(killed) == 2
     assert found == expected(chat_gguf, prompts)
 
 
-def test_what_a_worker_raises_is_raised(cluster: None, tmp_path: Path) -> None:
+def test_what_a_worker_raises_is_raised(cluster: str, tmp_path: Path) -> None:
     del cluster
     (tmp_path / "no.gguf").write_bytes(b"GGUF")
     with pytest.raises(GgmlkitError, match=r"no\.gguf"):
@@ -80,16 +84,14 @@ def test_what_a_worker_raises_is_raised(cluster: None, tmp_path: Path) -> None:
 
 
 def test_run_goes_on_where_it_stopped(
-    cluster: None, chat_gguf: Path, prompts: Path, tmp_path: Path
+    cluster: str, chat_gguf: Path, prompts: Path, tmp_path: Path
 ) -> None:
-    del cluster
     settings = ["-n", "8", "--temp", "0", "-c", "64", "-t", "1", "-np", "2"]
     words = ["run", "-m", str(chat_gguf), *settings, "--jsonl", str(prompts)]
     here, there = tmp_path / "here.jsonl", tmp_path / "there.jsonl"
     ggmlkit(*words, str(here), code=1)
     data = here.read_bytes()
     there.write_bytes(data[: len(data) // 2])
-    address = ray.get_runtime_context().gcs_address
-    told = ggmlkit(*words, str(there), "--ray", address, "--workers", "2", code=1)
+    told = ggmlkit(*words, str(there), "--ray", cluster, "--workers", "2", code=1)
     assert "of them before" in told.stderr
     assert there.read_bytes() == data

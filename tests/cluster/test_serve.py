@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +17,17 @@ from ray import serve
 from ggmlkit.server.ray.builder import application
 from ggmlkit.server.ray.plan import Plan
 from running_server import settings_for
+from small_ray import free_port
 
 LONG = {"max_tokens": 1000, "ignore_eos": True}
 ENGINE = {"context": 4096, "cache_tokens": 1 << 16}
 
 
 @pytest.fixture(scope="module")
-def client(cluster: None, chat_gguf: Path) -> Iterator[httpx.Client]:
+def client(cluster: str, chat_gguf: Path) -> Iterator[httpx.Client]:
     """Of a server with two replicas."""
     del cluster
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     plan = Plan(settings_for(chat_gguf, keys=("secret",), engine=ENGINE), 2, 2)
     serve.run(application(plan), name="ggmlkit")

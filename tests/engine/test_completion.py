@@ -30,6 +30,22 @@ def test_stop_strings_across_pieces(pieces: list[str], stops: tuple[str, ...], t
     assert given + until.rest() == text
 
 
+def test_the_stop_string_that_came_is_told() -> None:
+    for stops, found in (
+        (("bc", "d"), "bc"),
+        (("d", "bc"), "bc"),  # the first in the text
+        (("b", "bcd"), "bcd"),  # at one place, the longest
+        (("x",), None),
+    ):
+        until = StopStrings(stops)
+        until.push("abcd")
+        assert until.found == found
+    stopped = completion(SamplingParams(stop=["a", "q"]), 9)
+    letters = fresh().tokenize("abc", add_special=False)
+    tokens = [stopped.take(id, LOGITS) for id in letters]
+    assert "a" in [token.stop for token in tokens if token.finish_reason == "stop"]
+
+
 def test_text_that_cannot_begin_a_stop_string_is_not_held_back() -> None:
     assert StopStrings(("xyz",)).push("abx") == "ab"
 

@@ -180,7 +180,7 @@ def test_a_scheduler_keeps_each_stream_to_its_own_grammar() -> None:
             scheduler.submit([1, 5, 6], seed=i, json_schema=OBJECT, **settings) for i in range(4)
         ]
         numbers = scheduler.submit([1, 5, 6], regex="[0-9]{5}", **settings)
-        lost = scheduler.submit([1, 5, 6], grammar='start: a\na: a "x"', **settings)
+        lost = scheduler.submit([1, 5, 6], grammar='start: "x" a\na: a "x"', **settings)
         assert re.fullmatch("[0-9]{5}", numbers.text())
         with pytest.raises(gk.ModelError, match="grammar"):
             lost.text()
@@ -218,6 +218,11 @@ def test_a_fault_is_said_at_once(llama: Llama, settings: dict[str, Any], said: s
     with pytest.raises(gk.ArgumentError, match=said) as error:
         llama.generate("a", **settings)
     assert "\n" not in str(error.value)
+
+
+def test_a_form_that_no_text_has_is_refused(llama: Llama) -> None:
+    with pytest.raises(gk.ArgumentError, match=r"^json_schema: no text can begin as it wants"):
+        llama.generate("a", json_schema={"$ref": "#"}, max_tokens=3)
 
 
 def test_what_would_be_read_for_ever_is_given_up(

@@ -128,7 +128,10 @@ def test_layers_with_a_window(architecture: str, keys: dict[str, Any]) -> None:
     run(random_of(architecture, **keys), 5)
 
 
-@pytest.mark.parametrize("settings", [{"kv_type": "q8_0"}, {"activation_bits": 16}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"kv_type": "q8_0"}, {"kv_type": "q4_0"}, {"kv_type": "q8_0/q4_0"}, {"activation_bits": 16}],
+)
 def test_other_settings(settings: dict[str, Any]) -> None:
     run(random_model("q4_0", context_length=CONTEXT), 3, **settings)
 

@@ -197,3 +197,8 @@ def read_until_interrupted(llama: Llama) -> None:
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_no_bound_of_tokens_is_none_as_the_error_for_llama_cpps_word_says() -> None:
+    with pytest.raises(ValueError, match="not -1; None sets no bound"):
+        fresh().generate("hello", max_tokens=-1)

@@ -62,6 +62,10 @@ def test_the_room_of_a_cache_in_bytes() -> None:
     )  # layers, kv heads, keys and values, head_dim, positions, float16
     assert model(cache_bytes=3 * page + 1).cache_tokens == 192
     assert model(random_of("gemma3"), cache_bytes=page).cache_tokens == 64
+    mixed = page // 128 * (34 + 18)  # bytes of 32 elements
+    assert model(kv_type="q8_0/q4_0", cache_bytes=2 * mixed).cache_tokens == 128
+    with pytest.raises(gk.ArgumentError, match=f"at least {mixed}"):
+        model(kv_type="q8_0/q4_0", cache_bytes=mixed - 1)
     with pytest.raises(gk.ArgumentError, match=f"at least {page}"):
         model(cache_bytes=page - 1)
     with pytest.raises(gk.ArgumentError, match="either"):
@@ -98,13 +102,16 @@ def test_pages_of_another_adapter_are_not_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("of", [random_model(), random_of("gemma3")])
 @pytest.mark.parametrize("n", [0, 20, 64, 150, 400])
-def test_a_sequence_in_a_file_goes_on_as_it_would_have(tmp_path: Path, of: Memory, n: int) -> None:
-    engine = model(of)
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0/q4_0", "q4_0"])
+def test_a_sequence_in_a_file_goes_on_as_it_would_have(
+    tmp_path: Path, of: Memory, n: int, kv_type: str
+) -> None:
+    engine = model(of, kv_type=kv_type)
     sequence = engine.sequence()
     if n:
         last(engine, sequence, TOKENS[:n])
     sequence.save(tmp_path / "s.gguf")
-    loaded = model(of).load_sequence(tmp_path / "s.gguf")
+    loaded = model(of, kv_type=kv_type).load_sequence(tmp_path / "s.gguf")
     assert loaded.tokens == sequence.tokens
     other = loaded.model
     assert isinstance(other, Model)
@@ -123,6 +130,7 @@ def test_a_sequence_of_another_model_is_refused(tmp_path: Path) -> None:
     others = (
         model(random_model("q5_0", tied=False)),
         model(of, kv_type="q8_0"),
+        model(of, kv_type="f16/q4_0"),
         model(of, activation_bits=16),
     )
     for other in others:

@@ -90,6 +90,33 @@ def test_a_forked_process_computes_but_has_no_scheduler() -> None:
     assert said.startswith("True\nthe scheduler's thread is gone")
 
 
+def test_a_fork_does_not_wait_for_what_other_threads_held() -> None:
+    said = run(
+        """
+        scheduler = gk.Scheduler(model)
+        held, done = threading.Event(), threading.Event()
+        def hold():
+            with scheduler._changed:
+                held.set()
+                done.wait()
+        threading.Thread(target=hold).start()
+        held.wait()
+        if not (child := os.fork()):
+            signal.alarm(10)
+            try:
+                scheduler.submit("a", max_tokens=1)
+            except gk.ClosedError as error:
+                print(error, flush=True)
+            scheduler.close()
+            os._exit(0)
+        done.set()
+        assert os.waitpid(child, 0)[1] == 0
+        scheduler.close()
+        """
+    )
+    assert said.startswith("the scheduler's thread is gone")
+
+
 def test_a_forked_process_makes_another_scheduler_for_batches() -> None:
     said = run(
         """

@@ -65,6 +65,17 @@ def test_unexpected_tensor_is_named() -> None:
         Llama(model)
 
 
+@pytest.mark.parametrize("labels", [None, ["no", "yes"], ["yes", "no", "?"], 5])
+def test_rows_for_other_labels_than_yes_and_no_are_refused(labels: Any) -> None:
+    model = random_model()
+    model.tensors["cls.output.weight"] = quantize(np.ones((2, 64)), "f32")
+    model.metadata["llama.classifier.output_labels"] = ["yes", "no"]
+    Llama(model).close()  # a reranker says these itself
+    model.metadata["llama.classifier.output_labels"] = labels
+    with pytest.raises(gk.ModelError, match=r"cls\.output"):
+        Llama(model)
+
+
 def test_tensor_of_the_wrong_shape_is_named() -> None:
     model = random_model()
     model.tensors["blk.1.attn_q.weight"] = quantize(np.ones((96, 96)), "f32")

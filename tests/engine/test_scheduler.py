@@ -192,3 +192,21 @@ def test_a_scheduler_that_nobody_refers_to_ends() -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert engine.free_cache_tokens == engine.cache_tokens
+
+
+def test_a_prompt_that_the_model_fails_at_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = model()
+
+    def failed(*_: object) -> None:
+        raise gk.ClosedError("the model is closed")
+
+    with Scheduler(engine) as scheduler:
+        monkeypatch.setattr(engine, "sequence", failed)
+        stream = scheduler.submit([5, 6], **GREEDY)
+        answer = threading.Thread(target=lambda: list(stream), daemon=True)
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+        answer.start()
+        answer.join(5)
+        assert not answer.is_alive()
+        with pytest.raises(gk.ClosedError, match="the model is closed"):
+            list(stream)

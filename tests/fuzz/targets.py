@@ -15,6 +15,7 @@ from pickle import UnpicklingError
 from random import Random
 from typing import Any
 
+import bodies
 import checkpoints
 import ggmlkit as gk
 import other_checkpoints as others
@@ -338,6 +339,11 @@ TARGETS = {
                damaged_json),
         Target("adapter_model", "adapter_model.safetensors", checkpoints.peft_folder, run_adapter,
                damaged_header),
+        *(
+            Target(name, "b.json", _file("b.json", write), bodies.read_body, damaged_json,
+                   named=False)
+            for name, write in bodies.KINDS.items()
+        ),
         Target("llama", "m.gguf", _file("m.gguf", seeds.model), run_model),
     )
 }  # fmt: skip

@@ -122,7 +122,7 @@ def digests(blocks: int) -> dict[str, str]:
     for name in WEIGHED:
         q = gk.quantize(few, name, importance=importances(few.shape[1]))
         result[f"{name} by importance"] = hashlib.sha256(q.data.tobytes()).hexdigest()
-    for kind in ["f16", "q8_0"]:
+    for kind in ["f16", "q8_0", "q4_0"]:
         cached = _core.kv_groups(kind, x, True) + _core.kv_groups(kind, x, False)
         result[f"{kind} keys and values"] = hashlib.sha256(cached).hexdigest()
     return result

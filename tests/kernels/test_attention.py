@@ -10,7 +10,7 @@ from ggmlkit import _core
 
 F = NDArray[np.float32]
 GROUP = 16
-KINDS = ["f16", "q8_0"]
+KINDS = ["f16", "q8_0", "q4_0"]
 DIMS = [8, 12, 32, 40, 64, 80, 96, 128, 129]
 ROWS = [1, 2, 3, 4, 5, 6, 7, 13]
 
@@ -24,12 +24,15 @@ def as_cached(kind: str, x: F) -> F:
     if kind == "f16":
         return x.astype(np.float16).astype(np.float32)
     out = np.empty_like(x)
+    least, most = (-127, 127) if kind == "q8_0" else (-8, 7)
     for j in range(0, x.shape[1], 32):
         block = x[:, j : j + 32]
-        largest = np.abs(block).max(1, keepdims=True)
-        scale = (largest / np.float32(127)).astype(np.float16).astype(np.float32)
-        inverse = np.divide(1, scale, where=scale > 0, out=np.zeros_like(scale))
-        out[:, j : j + 32] = np.rint(block * inverse).clip(-127, 127) * scale
+        above, below = block.max(1, keepdims=True), block.min(1, keepdims=True)
+        extreme = np.where(above >= -below, above, below)
+        exact = np.abs(extreme) / np.float32(127) if kind == "q8_0" else extreme / np.float32(-8)
+        scale = exact.astype(np.float16).astype(np.float32)
+        inverse = np.divide(1, scale, where=scale != 0, out=np.zeros_like(scale))
+        out[:, j : j + 32] = np.rint(block * inverse).clip(least, most) * scale
     return out
 
 
@@ -64,6 +67,26 @@ def test_keys_are_transposed_and_values_as_they_are(d: int) -> None:
     assert _core.kv_groups("f16", x, False) == half.tobytes()
 
 
+@pytest.mark.parametrize("d", DIMS)
+def test_bytes_of_4_bits_hold_two_elements_of_one_position(d: int) -> None:
+    x = normal(GROUP, d)
+    blocks = -(-d // 32)
+    padded = np.zeros((GROUP, blocks, 32), np.float32)
+    padded.reshape(GROUP, -1)[:, :d] = as_cached("q4_0", x)
+    for as_keys in (True, False):
+        group = np.frombuffer(_core.kv_groups("q4_0", x, as_keys), np.uint8)
+        codes, scales = np.split(group, [GROUP * blocks * 16])
+        scale = scales.view(np.float16).reshape(blocks, GROUP).T.astype(np.float32)
+        if as_keys:  # (element pairs, positions): neighbours
+            pairs = codes.reshape(blocks, 16, GROUP).transpose(2, 0, 1)
+            levels = np.stack([pairs & 15, pairs >> 4], -1).reshape(GROUP, blocks, 32)
+        else:  # (positions, blocks, bytes): elements 16 apart
+            pairs = codes.reshape(GROUP, blocks, 16)
+            levels = np.concatenate([pairs & 15, pairs >> 4], -1)
+        levels = (levels.astype(np.int8) ^ 8) - 8
+        np.testing.assert_array_equal(levels * scale[..., None], padded)
+
+
 @pytest.mark.parametrize("x", [0.0, 1e-30, -1e-8, 6e4], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_tiny_and_large_rows(kind: str, x: float) -> None:
@@ -78,5 +101,5 @@ def test_shapes_are_checked() -> None:
         _core.kv_scores("f16", normal(2, 8), normal(3, 9), normal(2, 16))
     with pytest.raises(ValueError, match="shapes"):
         _core.kv_add_values("f16", normal(2, 4), normal(3, 8), normal(2, 8))
-    with pytest.raises(ValueError, match="q4_0"):
-        _core.kv_scores("q4_0", normal(2, 8), normal(3, 8), normal(2, 16))
+    with pytest.raises(ValueError, match="cached as q5_0; as f16, q8_0 or q4_0 they can"):
+        _core.kv_scores("q5_0", normal(2, 8), normal(3, 8), normal(2, 16))

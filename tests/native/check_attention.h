@@ -10,8 +10,8 @@ namespace ggmlkit::check {
 namespace {
 
 std::string said(const char* slot, std::size_t rows, std::size_t d, KvType type) {
-  return std::string(slot) + (type == KvType::f16 ? " f16, " : " q8_0, ") + std::to_string(rows) +
-         " rows of " + std::to_string(d);
+  const char* name = type == KvType::f16 ? " f16, " : type == KvType::q8_0 ? " q8_0, " : " q4_0, ";
+  return slot + (name + std::to_string(rows)) + " rows of " + std::to_string(d);
 }
 
 using Store = void (*)(const float*, std::size_t, std::size_t, std::byte*);

@@ -31,7 +31,7 @@ int check_set(const char* name) {
   check_soft_cap(c);
   check_rotations(c);
   for (std::size_t n = 1; n <= 40; ++n) check_steps(c, n);
-  for (const KvType type : {KvType::f16, KvType::q8_0}) {
+  for (const KvType type : {KvType::f16, KvType::q8_0, KvType::q4_0}) {
     for (std::size_t rows = 1; rows <= 9; ++rows) {
       for (const std::size_t d : {4, 7, 32, 48, 64, 77, 128}) check_attention(c, type, rows, d);
     }

@@ -7,11 +7,15 @@ import logging
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, ModelError
 from ggmlkit.server import errors
+from ggmlkit.server.app import create_app
 from ggmlkit.server.errors import RequestError, as_request_error, error_response
-from running_server import RunningServer, dictate
+from running_server import RunningServer, dictate, settings_for, until
 
 
 def test_other_paths_and_methods(server: RunningServer) -> None:
@@ -21,7 +25,71 @@ def test_other_paths_and_methods(server: RunningServer) -> None:
     found = server.client.get("/v1/chat/completions")
     assert found.status_code == 405
     assert found.headers["Allow"] == "POST"
-    assert found.json()["error"]["message"] == "this endpoint has other methods"
+    assert found.json()["error"]["message"] == "this endpoint takes POST, not GET"
+    assert server.client.delete("/props").headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/chat/completion", "did you mean '/v1/chat/completions'"),
+        ("/v1/moderations", "/openapi.json lists what there is"),
+        ("/xyzzy", "/openapi.json lists what there is"),
+        ("/" + "x" * 500, "…'; /openapi.json"),
+    ],
+)
+def test_a_path_that_there_is_not_gets_a_way_out(
+    server: RunningServer, path: str, said: str
+) -> None:
+    message = server.post(path, {}).json()["error"]["message"]
+    assert said in message
+    assert len(message) < 200
+
+
+def test_endpoints_have_llama_servers_short_paths_too(server: RunningServer) -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
+    assert server.post("/chat/completions", body).json()["object"] == "chat.completion"
+    assert server.post("/responses", {"input": "hi", "max_output_tokens": 2}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("grammar", "root ::= foo"), ("regex", "("), ("json_schema", {"not": {}})]
+)
+def test_a_form_at_fault_is_named(server: RunningServer, name: str, value: object) -> None:
+    found = server.chat("hi", **{name: value})
+    assert found.status_code == 400
+    assert found.json()["error"]["param"] == name
+
+
+def test_a_prompt_that_is_too_long_gets_a_way_out(server: RunningServer) -> None:
+    error = server.chat("hi " * 10_000).json()["error"]
+    assert error["code"] == "context_length_exceeded"
+    assert "start the server with a larger -c" in error["message"]
+
+
+def test_the_log_says_why_a_request_was_refused(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "ggmlkit.server.requests"):
+        server.chat("hi", top_p=3)
+        server.chat("hi", max_tokens=1, temprature=0, secret=1)
+        server.post("/nothing", {})
+        until(lambda: len(caplog.records) == 3)  # a line may come after its response
+    refused, misspelt, missing = (json.loads(record.message) for record in caplog.records)
+    assert (refused["error"], refused["param"]) == ("invalid_value", "top_p")
+    assert misspelt["misspelt"] == {"temprature": "temperature"}
+    assert missing["error"] == "not_found"
+    assert "secret" not in caplog.text
+
+
+def test_errors_have_the_apis_shape_where_the_server_is_mounted(chat_gguf: Path) -> None:
+    app = create_app(settings_for(chat_gguf))
+    outer = Starlette(routes=[Mount("/llm", app)])
+    with TestClient(outer) as client:
+        assert client.post("/llm/v1/messages", json={}).json()["type"] == "error"
+        assert client.post("/llm/tokenize", json={"content": 3}).json()["error"]["code"] == 400
+        missing = client.post("/llm/xyzzy", json={}).json()["error"]["message"]
+    assert missing.startswith("there is no endpoint '/xyzzy'")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from ggmlkit.errors import ModelError
 from ggmlkit.server import models
 from ggmlkit.server.errors import RequestError
+from ggmlkit.server.loading import loaded
 from ggmlkit.server.models import Models
 from ggmlkit.server.settings import Limits, ModelSource, ServerSettings
 from running_server import running, settings_for, until
@@ -172,3 +173,12 @@ def test_several_models_over_http(chat_gguf: Path) -> None:
         assert [model["id"] for model in listed] == ["one", "two"]
         until(lambda: not server.serving.models.served)
         assert server.chat(model="two").status_code == 200
+
+
+@pytest.mark.parametrize(("tokens", "is_said"), [(128, True), (512, False)])
+def test_a_cache_that_is_smaller_than_the_context_is_said(
+    chat_gguf: Path, tokens: int, is_said: bool
+) -> None:
+    settings = settings_for(chat_gguf, engine={"context": 512, "cache_tokens": tokens})
+    with loaded(settings.models[0], settings, is_first=True) as served:
+        assert ("(so no request may have more than 128)" in served.described()) == is_said

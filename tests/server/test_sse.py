@@ -15,7 +15,10 @@ from ggmlkit.server.sse import EventStream, event
 
 
 def sent_by(
-    source: AsyncGenerator[bytes, None], gone_after: float = 60, slow: float = 0
+    source: AsyncGenerator[bytes, None],
+    gone_after: float = 60,
+    slow: float = 0,
+    messages: list[Any] | None = None,
 ) -> tuple[list[bytes], bool]:
     """The bodies that are sent, and whether the resources were given back."""
     bodies: list[bytes] = []
@@ -37,6 +40,8 @@ def sent_by(
         async def send(message: Any) -> None:
             if message["type"] == "http.response.body":
                 bodies.append(message["body"])
+                if messages is not None:
+                    messages.append(message)
                 await asyncio.sleep(slow)
 
         await EventStream(source, stack)({"type": "http"}, receive, send)
@@ -80,6 +85,24 @@ def test_a_client_that_goes_away_ends_the_source() -> None:
     assert is_closed
 
 
+def test_a_client_that_reads_nothing_counts_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "_STALLED_SECONDS", 0.05)
+    bodies, is_closed = sent_by(numbers(10), slow=5)
+    assert (bodies, is_closed) == ([b"0;1;2;3;4;5;6;7;8;9;"], True)
+    bodies, _ = sent_by(numbers(10, 0.02), slow=0.001)  # slow, but it reads
+    assert b"".join(bodies) == b"0;1;2;3;4;5;6;7;8;9;"
+
+
+def test_much_goes_out_in_portions() -> None:
+    async def source() -> AsyncGenerator[bytes, None]:
+        yield b"a" * 100_000
+        yield b"b" * 100_000
+
+    bodies, _ = sent_by(source())
+    assert b"".join(bodies) == b"a" * 100_000 + b"b" * 100_000
+    assert max(map(len, bodies)) == 65536
+
+
 def test_an_error_is_the_last_event() -> None:
     async def failing() -> AsyncGenerator[bytes, None]:
         yield b"one"
@@ -95,6 +118,15 @@ def test_a_quiet_stream_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies, _ = sent_by(numbers(1, 0.1))
     assert bodies[0] == b": waiting\n\n"
     assert b"0;" in bodies
+
+
+def test_a_stream_that_ends_while_it_is_quiet_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "_QUIET_SECONDS", 0.02)
+    messages: list[Any] = []
+    # The source ends while the client still takes what came first.
+    bodies, _ = sent_by(numbers(2, 0.05), gone_after=2, slow=0.3, messages=messages)
+    assert b"".join(bodies).replace(b": waiting\n\n", b"") == b"0;1;"
+    assert not messages[-1]["more_body"]
 
 
 def test_events() -> None:

@@ -59,6 +59,20 @@ def test_end_tokens_are_llama_cpps(tokens: str, keys: str, expected: str) -> Non
     assert ends(metadata(types, named)) == set(expected.split())
 
 
+def test_tokens_for_gaps_are_found_by_key_or_text() -> None:
+    types = dict.fromkeys(["<x>", "<fim_prefix>", "<MID>", "<y>", "<|file_sep|>"], 3)
+    found = metadata(types, {"suffix": "<y>", "fim_rep": "<x>"})
+    tokenizer = Tokenizer.from_metadata(found)
+    assert {key: tokenizer.token_text(id) for key, id in tokenizer.fim_ids.items()} == {
+        "fim_pre": "<fim_prefix>",
+        "fim_suf": "<y>",
+        "fim_mid": "<MID>",
+        "fim_rep": "<x>",
+        "fim_sep": "<|file_sep|>",
+    }
+    assert Tokenizer.from_metadata(metadata({}, {})).fim_ids == {}
+
+
 def test_all_that_the_file_lists_end_a_text() -> None:
     tokens = {f"<{n}>": 3 for n in range(6)}
     found = metadata(tokens, {"eos": "<0>"}, **{"tokenizer.ggml.eos_token_ids": [3, 5, 6, 7, 5]})

@@ -22,6 +22,13 @@ struct Eight {
     const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
   }
+  template <int upper>
+  static Float nibbles(const std::byte* p) {
+    const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    const __m256i wide = _mm256_cvtepi8_epi32(eight);
+    return _mm256_cvtepi32_ps(
+        _mm256_srai_epi32(upper ? wide : _mm256_slli_epi32(wide, 28), upper ? 4 : 28));
+  }
 };
 
 }  // namespace

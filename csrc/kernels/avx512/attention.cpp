@@ -24,6 +24,14 @@ struct Sixteen {
     const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sixteen));
   }
+  template <int upper>
+  static Float nibbles(const std::byte* p) {
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m512i wide = _mm512_cvtepu8_epi32(sixteen);
+    // The floats of 4-bit integers; a lookup reads the lowest four bits alone.
+    const __m512 levels = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+    return _mm512_permutexvar_ps(upper ? _mm512_srli_epi32(wide, 4) : wide, levels);
+  }
 };
 
 }  // namespace

@@ -34,18 +34,34 @@ struct KvSums {
   using Float = typename V::Float;
   static constexpr int kLanes = V::lanes;
   static constexpr int kOfGroup = static_cast<int>(kKvGroup) / kLanes;  // vectors of positions
+  static constexpr bool kHasScales = type != KvType::f16;
+  static constexpr int kKeysOfByte = type == KvType::q4_0 ? 2 : 1;
 
-  // Elements from element `at` of a group on; for q8_0, as their integers.
-  static Float load(const std::byte* group, std::size_t at) {
-    if constexpr (type == KvType::f16) {
-      return V::halves(group + 2 * at);
-    } else {
-      return V::bytes(group + at);
+  // Elements j + i of keys, from the group's position p on; where they have scales, as integers.
+  // i < kKeysOfByte, which divides j.
+  template <int i>
+  static Float key(const std::byte* group, std::size_t p, std::size_t j) {
+    if constexpr (type == KvType::f16) return V::halves(group + 2 * key_at(p, j));
+    if constexpr (type == KvType::q8_0) return V::bytes(group + key_at(p, j));
+    if constexpr (type == KvType::q4_0) return V::template nibbles<i>(group + key_byte_at(p, j));
+  }
+
+  // Elements of a value from j on. `upper`: they are in the upper halves of their bytes (q4_0).
+  template <int upper>
+  static Float value(const std::byte* group, std::size_t p, std::size_t j, std::size_t d) {
+    if constexpr (type == KvType::f16) return V::halves(group + 2 * value_at(p, j, d));
+    if constexpr (type == KvType::q8_0) return V::bytes(group + value_at(p, j, d));
+    if constexpr (type == KvType::q4_0) {
+      return V::template nibbles<upper>(group + value_byte_at(p, j, d));
     }
   }
-  static float load1(const std::byte* group, std::size_t at) {
-    return type == KvType::f16 ? half_to_float(load_u16(group + 2 * at))
-                               : static_cast<float>(static_cast<std::int8_t>(group[at]));
+  static float value1(const std::byte* group, std::size_t p, std::size_t j, std::size_t d) {
+    if constexpr (type == KvType::f16)
+      return half_to_float(load_u16(group + 2 * value_at(p, j, d)));
+    if constexpr (type == KvType::q8_0) return static_cast<std::int8_t>(group[value_at(p, j, d)]);
+    if constexpr (type == KvType::q4_0) {
+      return static_cast<float>(level_of(group[value_byte_at(p, j, d)], value_is_upper(j)));
+    }
   }
 
   // sum[r][h] += row(r) · vector(h). The shorter side is held in registers, the other read as
@@ -81,15 +97,19 @@ struct KvSums {
     const auto group_of = [=](int h) { return keys + h / kOfGroup * stride; };
     Float sum[R][H];
     each<R>([&](auto r) { each<H>([&](auto h) { sum[r][h] = V::broadcast(0.0f); }); });
-    for (std::size_t j = begin; j < end; ++j) {
+    const auto add = [&](std::size_t j, auto i) {
       add_products(
-          sum, [&](auto r) { return V::broadcast(q[r * d + j]); },
-          [&](auto h) { return load(group_of(h), key_at(h % kOfGroup * kLanes, j)); });
-    }
+          sum, [&](auto r) { return V::broadcast(q[r * d + j + i]); },
+          [&](auto h) { return key<decltype(i)::value>(group_of(h), h % kOfGroup * kLanes, j); });
+    };
+    std::size_t j = begin;
+    for (; j + kKeysOfByte <= end; j += kKeysOfByte) each<kKeysOfByte>([&](auto i) { add(j, i); });
+    if (kKeysOfByte > 1 && j < end) add(j, std::integral_constant<int, 0>());
     each<H>([&](auto h) {
       Float scale = V::broadcast(1.0f);
-      if constexpr (type == KvType::q8_0) {
-        scale = V::halves(group_of(h) + kv_scale_at(h % kOfGroup * kLanes, begin / kBlock, d));
+      if constexpr (kHasScales) {
+        const std::size_t p = h % kOfGroup * kLanes;
+        scale = V::halves(group_of(h) + kv_scale_at(type, p, begin / kBlock, d));
       }
       each<R>([&](auto r) {
         float* at = scores + r * ld + kLanes * h;
@@ -102,12 +122,12 @@ struct KvSums {
   template <int R, int G>
   static void score_groups(const float* q, std::size_t d, const std::byte* keys, float* scores,
                            std::size_t ld) {
-    if constexpr (type == KvType::f16) {
-      sum_scores<R, G>(q, d, 0, d, keys, scores, ld);
-    } else {
+    if constexpr (kHasScales) {
       for (std::size_t j = 0; j < d; j += kBlock) {
         sum_scores<R, G>(q, d, j, std::min(d, j + kBlock), keys, scores, ld);
       }
+    } else {
+      sum_scores<R, G>(q, d, 0, d, keys, scores, ld);
     }
   }
 
@@ -124,8 +144,9 @@ struct KvSums {
 
   // ----------------------------------------------------------------------- values
 
-  // R rows of weights × C vectors of columns from `column` on, over all positions.
-  template <int R, int C>
+  // R rows of weights × C vectors of columns from `column` on, over all positions. `upper`: the
+  // columns are in the second half of a block; those of whole blocks are in both.
+  template <int R, int C, bool upper>
   static void sum_values(const float* weights, std::size_t ld, std::size_t d,
                          const std::byte* values, std::size_t positions, std::size_t column,
                          float* out) {
@@ -138,10 +159,11 @@ struct KvSums {
     });
     float scales[blocks][kKvGroup];  // of the blocks that the columns fall into
     for (std::size_t first = 0; first < positions; first += kKvGroup, values += stride) {
-      if constexpr (type == KvType::q8_0) {
+      if constexpr (kHasScales) {
         for (std::size_t b = 0; b < blocks; ++b) {
           for (std::size_t p = 0; p < kKvGroup; p += kLanes) {
-            V::store(scales[b] + p, V::halves(values + kv_scale_at(p, column / kBlock + b, d)));
+            const std::size_t at = kv_scale_at(type, p, column / kBlock + b, d);
+            V::store(scales[b] + p, V::halves(values + at));
           }
         }
       }
@@ -150,8 +172,9 @@ struct KvSums {
         add_products(
             sum, [&](auto r) { return V::broadcast(weights[r * ld + first + p]); },
             [&](auto c) {
-              const Float v = load(values, value_at(p, column + kLanes * c, d));
-              if constexpr (type == KvType::f16) return v;
+              constexpr bool is_upper = upper || value_is_upper(c * kLanes);
+              const Float v = value<is_upper>(values, p, column + kLanes * c, d);
+              if constexpr (!kHasScales) return v;
               return V::multiply(v, V::broadcast(scales[c * kLanes / block][p]));
             });
       }
@@ -168,9 +191,9 @@ struct KvSums {
     for (std::size_t p = 0; p < positions; ++p) {
       const std::byte* group = values + p / kKvGroup * kv_group_bytes(type, d);
       const std::size_t place = p % kKvGroup;
-      float v = load1(group, value_at(place, column, d));
-      if constexpr (type == KvType::q8_0) {
-        v *= half_to_float(load_u16(group + kv_scale_at(place, column / kBlock, d)));
+      float v = value1(group, place, column, d);
+      if constexpr (kHasScales) {
+        v *= half_to_float(load_u16(group + kv_scale_at(type, place, column / kBlock, d)));
       }
       for (std::size_t r = 0; r < rows; ++r) out[r * d + column] += weights[r * ld + p] * v;
     }
@@ -181,7 +204,13 @@ struct KvSums {
                          const std::byte* values, std::size_t positions, std::size_t column,
                          float* out) {
     for (; column + kLanes * C <= d; column += kLanes * C) {
-      sum_values<R, C>(weights, ld, d, values, positions, column, out);
+      if constexpr (type == KvType::q4_0 && C * kLanes < static_cast<int>(kBlock)) {
+        if (value_is_upper(column)) {
+          sum_values<R, C, true>(weights, ld, d, values, positions, column, out);
+          continue;
+        }
+      }
+      sum_values<R, C, false>(weights, ld, d, values, positions, column, out);
     }
     if constexpr (C > 1) {
       value_rows<R, C / 2>(weights, ld, d, values, positions, column, out);
@@ -224,6 +253,7 @@ template <class V>
 void fill_attention(KernelTable& table) {
   set_attention<V, KvType::f16>(table);
   set_attention<V, KvType::q8_0>(table);
+  set_attention<V, KvType::q4_0>(table);
 }
 
 }  // namespace

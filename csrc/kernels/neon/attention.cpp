@@ -22,11 +22,21 @@ struct Four {
     const auto* four = reinterpret_cast<const std::uint8_t*>(p);
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(four)));
   }
-  static Float bytes(const std::byte* p) {
+  static Float bytes(const std::byte* p) { return floats(load_four(p)); }
+  template <int upper>
+  static Float nibbles(const std::byte* p) {
+    const int8x8_t four = load_four(p);
+    return floats(vshr_n_s8(upper ? four : vshl_n_s8(four, 4), 4));
+  }
+
+ private:
+  static int8x8_t load_four(const std::byte* p) {
     std::int32_t four;
     std::memcpy(&four, p, 4);
-    const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
-    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+    return vreinterpret_s8_s32(vdup_n_s32(four));
+  }
+  static Float floats(int8x8_t four) {
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(four))));
   }
 };
 

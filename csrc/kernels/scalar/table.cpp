@@ -212,6 +212,7 @@ KernelTable make() {
   t.quantize_activations = quantize_activations;
   fill_scalar_products(t);
   fill_scalar_decoder_steps(t);
+  fill_scalar_attention(t);
   return t;
 }
 

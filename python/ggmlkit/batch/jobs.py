@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from ggmlkit.arguments import did_you_mean, shown
@@ -132,7 +133,9 @@ def as_json(line: Line) -> dict[str, Any]:
     if line.is_too_long:
         raise ArgumentError(f"a line has at most {LONGEST_LINE} bytes")
     try:
-        found = json.loads(line.data.decode())
+        found = json.loads(line.data.decode(), parse_constant=_number, parse_float=_number)
+    except ArgumentError:
+        raise
     except UnicodeDecodeError as error:
         raise ArgumentError(f"the line is not UTF-8 at byte {error.start}") from None
     except RecursionError:
@@ -144,6 +147,14 @@ def as_json(line: Line) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ArgumentError(f"the line must be a JSON object, not {shown(found)}")
     return found
+
+
+def _number(text: str) -> float:
+    """The value of a number; the line of output may have to repeat it as JSON."""
+    value = float(text)
+    if not isfinite(value):
+        raise ArgumentError(f"the line is not JSON: {text[:20]} is not a finite number")
+    return value
 
 
 def usage_json(usages: Sequence[Usage]) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         file = _opened(source, stack)
-        batch = stack.enter_context(_batch(args) if args.ray is None else _ray_batch(args))
+        batch: Batch | RayBatch = _batch(args) if args.ray is None else _ray_batch(args)
+        stack.enter_context(batch)
         lines, done = read_lines(file), Done()
         write, is_kept = _print, False
         if out != STDIN:
@@ -86,10 +87,16 @@ class _Work:
         before = f" ({self._before} of them before)" if self._before else ""
         print(
             f"{counted(self._before + self._lines, 'line')}{before}, {self.failures} failed"
-            f"{'' if not self.failures else ': their error says why'}\n"
-            f"decode: {self._tokens} tokens in {seconds:.3f} s,"
-            f" {self._tokens / max(seconds, 1e-3):.1f} tokens/s",
+            f"{'' if not self.failures else ': their error says why'}"
+            f"{self._decoded(seconds) if self._lines else ''}",
             file=sys.stderr,
+        )
+
+    def _decoded(self, seconds: float) -> str:
+        """How fast the lines of this run were answered."""
+        return (
+            f"\ndecode: {self._tokens} tokens in {seconds:.3f} s,"
+            f" {self._tokens / max(seconds, 1e-3):.1f} tokens/s"
         )
 
 

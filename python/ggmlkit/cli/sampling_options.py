@@ -190,7 +190,7 @@ def add_sampling(to: Arguments) -> None:
         "--samplers",
         type=samplers,
         metavar="NAMES",
-        help=f"Order of the samplers, separated by ';'. Default: {';'.join(SAMPLERS)}.",
+        help=f"Order of the samplers, separated by ';'. Default: {'; '.join(SAMPLERS)}.",
     )
     add(
         "-l",
@@ -237,7 +237,9 @@ def samplers(text: str) -> tuple[str, ...]:
         name = LLAMA_CPP_NAMES.get(word, word)
         if name not in SAMPLERS:
             meant = did_you_mean(word, SAMPLERS)
-            raise ArgumentTypeError(f"must be names of {', '.join(SAMPLERS)}, not {word!r}{meant}")
+            raise ArgumentTypeError(
+                f"must be names of {', '.join(SAMPLERS)}, separated by ';', not {word!r}{meant}"
+            )
         if name in found:
             raise ArgumentTypeError(f"must not name {name} twice")
         found.append(name)

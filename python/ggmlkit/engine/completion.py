@@ -34,6 +34,7 @@ class Token:
         finish_reason: of the last token alone: "stop" at the model's end, a stop string or
             the end of the grammar, "length" where no more tokens were asked for, or the context is
             full.
+        stop: the stop string that ended the text, of the last token alone.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Token:
     logprob: float | None = None
     top_logprobs: tuple[tuple[int, float], ...] = ()
     finish_reason: FinishReason | None = None
+    stop: str | None = None
 
 
 class Completion:
@@ -133,7 +135,7 @@ class Completion:
             reason = "stop"
         elif self.left == 0:
             reason = "length"
-        return Token(id, text, logprob, tuple(top), reason)
+        return Token(id, text, logprob, tuple(top), reason, self._until.found)
 
 
 def allowed_bits(tokens: Collection[int] | None, vocab: int) -> NDArray[np.uint32] | None:
@@ -146,28 +148,32 @@ def allowed_bits(tokens: Collection[int] | None, vocab: int) -> NDArray[np.uint3
 
 
 class StopStrings:
-    """Text up to the first of some strings; what may begin one is held back."""
+    """Text up to the first of some strings; what may begin one is held back.
+
+    Attributes:
+        found: the string that came; None so far. Of those at one place, the longest.
+    """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
         self._held = ""
-        self._found = False
+        self.found: str | None = None
 
     def is_found(self) -> bool:
         """Whether one came."""
-        return self._found
+        return self.found is not None
 
     def push(self, text: str) -> str:
         """The text that no stop string takes, of what was held and this."""
         if not self._stops:
             return text
-        if self._found:
+        if self.found is not None:
             return ""
         self._held += text
-        places = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
+        places = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if places:
-            self._found = True
-            given, self._held = self._held[: min(places)], ""
+            first, self.found = min(places, key=lambda each: (each[0], -len(each[1])))
+            given, self._held = self._held[:first], ""
             return given
         keep = max(_overlap(self._held, stop) for stop in self._stops)
         given = self._held[: len(self._held) - keep]

@@ -43,7 +43,8 @@ class Constraint:
         vocab: logits in a row.
 
     Raises:
-        ArgumentError: the grammar has a fault, or is too complex; or llguidance is not installed.
+        ArgumentError: the grammar has a fault, allows no text, or is too complex; or llguidance is
+            not installed.
     """
 
     def __init__(self, grammar: Grammar, tokenizer: Tokenizer, vocab: int) -> None:
@@ -53,6 +54,11 @@ class Constraint:
         self._ending = [id for id in tokenizer.eog_ids if 0 <= id < vocab]
         self._next: NDArray[np.uint32] | None = None
         self.compute()
+        if self._matcher.is_error():
+            raise ArgumentError(
+                f"{grammar.field}: no text can begin as it wants: "
+                f"{_reason(self._matcher.get_error())}"
+            )
 
     def allowed(self) -> NDArray[np.uint32]:
         """The tokens that may come next as bits, as `allowed_bits` has them.

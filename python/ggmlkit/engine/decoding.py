@@ -15,6 +15,7 @@ from ggmlkit.engine.drawing import Turn, draw
 from ggmlkit.engine.full_context import shifted
 from ggmlkit.engine.inbox import wake
 from ggmlkit.engine.masks import computing_masks
+from ggmlkit.errors import CacheFullError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +84,7 @@ class Decoding(Closing):
         """
         start = time.perf_counter()
         self._guess(parts)
-        logits = self._computed(parts)
+        logits = self._fitting(parts)
         is_plain = all(part.is_decoding for part in parts)
         drawing = [part for part in parts if part.rows]
         for part in parts:
@@ -118,6 +119,17 @@ class Decoding(Closing):
         found = self._speculator.guesses(texts, samplers, most)
         for part, guesses in zip(decoding, found, strict=True):
             part.guesses = guesses
+
+    def _fitting(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+        """As `_computed`; guesses that the cache has no room for are left out."""
+        try:
+            return self._computed(parts)
+        except CacheFullError:
+            if not any(part.guesses for part in parts):
+                raise
+        for part in parts:
+            part.guesses = ()
+        return self._computed(parts)
 
     def _computed(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Append the parts' ids and guesses: logits, float32 ``(rows of all parts, vocab)``."""
@@ -165,6 +177,9 @@ class Decoding(Closing):
             self._model.config.vocab,
             request.constraint,
         )
+        self._begin_text(request)
+
+    def _begin_text(self, request: Request) -> None:
         if self._speculator:
             request.text = self._speculator.begin(request.ids)
 
@@ -194,8 +209,7 @@ class Decoding(Closing):
         )
         request.let_go()
         request.hold(self._model.sequence(request.ids, request.adapter))
-        if self._speculator:
-            request.text = self._speculator.begin(request.ids)
+        self._begin_text(request)
 
     def end(self, request: Request) -> None:
         """A request's text goes on no more: nothing is guessed about it."""

@@ -48,7 +48,8 @@ class Llama(Answering, Measuring):
         sequences: how many numbered sequences there are for :meth:`eval` and :meth:`decode_batch`;
             methods that name none work on sequence 0.
         threads: at most this many; the default is all that the process may use.
-        kv_type: how keys and values are cached: "f16", or "q8_0" in about half the memory.
+        kv_type: how keys and values are cached: "f16", "q8_0" in about half the memory, "q4_0" in
+            little more than a quarter, or "q8_0/q4_0": keys and values; the less, the more error.
         activation_bits: 8 or 16, see :class:`ggmlkit.Model`.
         repack: copy quantized weights into the layout that computes fastest. Without, they are
             used as they lie in the mapped file, whose memory processes share; slower.

@@ -12,7 +12,8 @@ from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import ROPE_TENSORS
 from ggmlkit.engine.config import model_config
 from ggmlkit.engine.fused_tensors import unfused
-from ggmlkit.errors import ConversionError, ModelError
+from ggmlkit.engine.kv_types import KvTypes
+from ggmlkit.errors import ArgumentError, ConversionError, ModelError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Bytes of the file that are packed at a time: enough that threads seldom wait at a barrier, but few
 # compared to a model, as they and the packed weights are in memory together.
 _PACKED_AT_ONCE = 32 << 20
+# The rows of the output matrix for a classifier's labels.
+_LABEL_ROWS = "cls.output.weight"
 
 
 @contextmanager
@@ -40,11 +43,18 @@ def naming(file: ModelFile) -> Iterator[None]:
 
 
 def gguf_view(file: ModelFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Metadata and tensors under gguf's names, whatever the container."""
+    """Metadata and tensors under gguf's names, whatever the container.
+
+    A reranker that says yes or no comes without the copy that it has of two output rows.
+    """
     try:
-        return as_gguf(file)
+        metadata, tensors = as_gguf(file)
     except ConversionError as error:
         raise ModelError(str(error)) from error
+    labels = metadata.get(f"{metadata.get('general.architecture')}.classifier.output_labels")
+    if isinstance(labels, (list, tuple)) and list(labels) == ["yes", "no"]:
+        tensors.pop(_LABEL_ROWS, None)
+    return metadata, tensors
 
 
 def warn_of_unpacked(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
@@ -102,11 +112,23 @@ def _pack(weights: _core.ModelWeights, waiting: list[tuple[Tensor, NDArray[np.ui
     waiting.clear()
 
 
+def tokens_in(weights: _core.ModelWeights, cache_bytes: int, kv_types: KvTypes) -> int:
+    """Tokens that a cache of so many bytes has room for, in whole pages.
+
+    Raises:
+        ArgumentError: it has no room for a page.
+    """
+    page = _core.kv_page_bytes(weights, kv_types.keys, kv_types.values)
+    if cache_bytes < page:
+        raise ArgumentError(f"cache_bytes must be at least {page}, a page of this model")
+    return cache_bytes // page * _core.KV_PAGE
+
+
 def new_engine(
     weights: _core.ModelWeights,
     context: int,
     positions: int,
-    kv_type: str,
+    kv_types: KvTypes,
     activation_bits: int,
     prefix_cache: bool,
     batch_invariant: bool,
@@ -114,8 +136,9 @@ def new_engine(
     """Room for sequences of ``context`` tokens, ``positions`` tokens together."""
     try:
         return _core.Engine(
-            weights, context, positions, kv_type, activation_bits, prefix_cache, batch_invariant
-        )
+            weights, context, positions, kv_types.keys, kv_types.values, activation_bits,
+            prefix_cache, batch_invariant,
+        )  # fmt: skip
     except ValueError as error:
         raise ModelError(str(error)) from error
     except MemoryError as error:

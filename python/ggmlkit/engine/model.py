@@ -15,10 +15,10 @@ from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import path_text, thread_count, whole
 from ggmlkit.closing import Closing
-from ggmlkit.engine import sequence_file
+from ggmlkit.engine import loading, sequence_file
 from ggmlkit.engine.batch import LOGITS_OF, adapter_of, cache_full, chunks_of, rows_of
 from ggmlkit.engine.in_step import refuse_in_observer, stepping
-from ggmlkit.engine.loading import gguf_view, load, naming, new_engine, warn_of_unpacked
+from ggmlkit.engine.kv_types import KvTypes
 from ggmlkit.engine.observer import Observer, Observing
 from ggmlkit.engine.sequence import Adapter, Chunk, LogitsOf, Sequence, TokenIds
 from ggmlkit.engine.token_ids import is_empty, prompt_ids, token_ids
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 # Cache memory is proportional to the context: models trained for 128k tokens start smaller.
 DEFAULT_CONTEXT = 4096
 _MOST = 2**62  # positions, which no machine has memory for
-KV_TYPES = ("f16", "q8_0")
 ACTIVATION_BITS = (8, 16)
 
 
@@ -47,14 +46,14 @@ class Model(Closing):
     Args:
         model: a file of any container with hyper-parameters (gguf, ggjt, ggmf, ggml), or one
             already open.
-        context: tokens of a sequence at most; the default is what the model was trained for, at
-            most 4096.
+        context: tokens of a sequence at most; default: what the model was trained for, up to 4096.
         cache_tokens: tokens of all sequences together that the cache has room for. Memory is taken
             as it is used.
         cache_bytes: the same in bytes; give one of the two.
         contexts: where neither is given, for how many sequences of the whole context there is room.
         threads: at most this many; the default is all that the process may use.
-        kv_type: how keys and values are cached: "f16", or "q8_0" in about half the memory.
+        kv_type: how keys and values are cached: "f16", "q8_0" in about half the memory, "q4_0" in
+            little more than a quarter, or "q8_0/q4_0": keys and values; the less, the more error.
         activation_bits: what quantized weights are multiplied with: activations of 8 bits for 32
             elements, but 16 where few are far larger than the others, or, sixteen tokens at a
             time on AMX, bfloat16 (logits within 1e-3 nats of float32 activations'); or 16
@@ -94,8 +93,7 @@ class Model(Closing):
         prefix_cache: bool = True,
         batch_invariant: bool = False,
     ) -> None:
-        if not isinstance(kv_type, str) or kv_type not in KV_TYPES:
-            raise ArgumentError(f"kv_type is {kv_type!r}, not one of {', '.join(KV_TYPES)}")
+        kv_types = KvTypes.named(kv_type)
         if activation_bits not in ACTIVATION_BITS:
             raise ArgumentError(f"activation_bits is {activation_bits!r}, not 8 or 16")
         if context is not None:
@@ -117,23 +115,23 @@ class Model(Closing):
             path_text(model, "model")
             file = open_model(model)
         self._file = file
-        self._settings = {"kv_type": kv_type, "activation_bits": activation_bits}
+        self._settings = {"kv_type": str(kv_types), "activation_bits": activation_bits}
         self._engine: _core.Engine | None = None
-        metadata, self._tensors = gguf_view(file)
+        metadata, self._tensors = loading.gguf_view(file)
         self._metadata: Mapping[str, Any] = metadata
         self._tokenizer: Tokenizer | None = None
-        with naming(file):
+        with loading.naming(file):
             self.config = from_gguf_keys(metadata, self._tensors)
             length = context or min(self.config.context, DEFAULT_CONTEXT)
-            warn_of_unpacked(file, self._tensors)
-            self._weights = load(self.config, self._tensors, count, bool(repack))
+            loading.warn_of_unpacked(file, self._tensors)
+            self._weights = loading.load(self.config, self._tensors, count, bool(repack))
             if cache_bytes is not None:
-                cache_tokens = self._tokens_in(cache_bytes, kv_type)
-            self._engine = new_engine(
+                cache_tokens = loading.tokens_in(self._weights, cache_bytes, kv_types)
+            self._engine = loading.new_engine(
                 self._weights,
                 length,
                 min(cache_tokens or contexts * -(-length // _core.KV_PAGE) * _core.KV_PAGE, _MOST),
-                kv_type,
+                kv_types,
                 int(activation_bits),
                 bool(prefix_cache),
                 bool(batch_invariant),
@@ -141,12 +139,6 @@ class Model(Closing):
         release(self._tensors[EMBEDDINGS].data)  # read in full if it is the output matrix too
         if mlock:
             self._lock()
-
-    def _tokens_in(self, cache_bytes: int, kv_type: str) -> int:
-        page = _core.kv_page_bytes(self._weights, kv_type)
-        if cache_bytes < page:
-            raise ArgumentError(f"cache_bytes must be at least {page}, a page of this model")
-        return cache_bytes // page * _core.KV_PAGE
 
     def close(self) -> None:
         """Free the weights and the cache, and close the file if it was opened here.
@@ -210,7 +202,7 @@ class Model(Closing):
         if self._tokenizer is None:
             from ggmlkit.text.tokenizer import Tokenizer  # deferred: evaluation needs none
 
-            with naming(self._file):
+            with loading.naming(self._file):
                 self._tokenizer = Tokenizer.from_metadata(self._metadata)
         return self._tokenizer
 
@@ -251,7 +243,7 @@ class Model(Closing):
         from ggmlkit.engine.adapters import load_adapters  # deferred: few need it
 
         self.check_open()
-        with naming(self._file):
+        with loading.naming(self._file):
             compiled, digest = load_adapters(self._weights, self._file, self.config, lora)
         return Adapter(self, compiled, digest)
 

@@ -128,6 +128,11 @@ class Stream(Closing):
         """Its work so far; the prompt's time includes the wait for its turn."""
         return self._request.stats
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is generated now; otherwise it waits for its turn, or is over."""
+        return self._request.sequence is not None
+
     def __iter__(self) -> Iterator[Token]:
         return self
 

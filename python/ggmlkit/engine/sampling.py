@@ -197,6 +197,8 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
+            if self.max_tokens == -1:  # llama.cpp's word for it
+                raise ArgumentError("max_tokens must be at least 0, not -1; None sets no bound")
             whole(self.max_tokens, "max_tokens", least=0)
         whole(self.top_logprobs, "top_logprobs", least=0)
         whole(self.keep, "keep", least=-1)

@@ -66,7 +66,7 @@ class Scheduler(Closing):
         model: Model,
         *,
         max_sequences: int = 64,
-        prefill_time: float = 0.05,
+        prefill_time: float = 0.1,
         speculation: Speculation = None,
     ) -> None:
         self._model = _model(model)
@@ -120,17 +120,21 @@ class Scheduler(Closing):
             )
         constraint = constraint_of(params, self._model.tokenizer, self._model.config.vocab)
         request = Request(ids, params, adapter, limit, constraint, client)
+        self._check_working()  # a fork may have the lock held, by a thread that it lacks
         with self._changed:
-            if self._closed:
-                raise ClosedError("the scheduler is closed")
-            if not self._thread.is_alive():
-                raise ClosedError(
-                    "the scheduler's thread is gone, as it failed or the process is a fork; "
-                    "make another scheduler"
-                )
+            self._check_working()
             self._waiting.append(request)
             self._changed.notify()
         return Stream(request, self)
+
+    def _check_working(self) -> None:
+        if self._closed:
+            raise ClosedError("the scheduler is closed")
+        if not self._thread.is_alive():
+            raise ClosedError(
+                "the scheduler's thread is gone, as it failed or the process is a fork; "
+                "make another scheduler"
+            )
 
     @property
     def running(self) -> int:
@@ -149,9 +153,10 @@ class Scheduler(Closing):
 
     def close(self) -> None:
         """End all streams, each with a ClosedError, and the thread. Twice is no error."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        if self._thread.is_alive():  # a fork has no such thread, and perhaps a lock that is held
+            with self._changed:
+                self._changed.notify()
         self._thread.join()
         self._decoding.close()
 
@@ -221,9 +226,11 @@ class Scheduler(Closing):
             with self._changed:
                 if not self._waiting or not self._has_room(self._waiting.first()):
                     return
-                request = self._waiting.pop()
+                request = self._waiting.first()
             request.hold(self._model.sequence(request.ids, request.adapter))
             self._prefill.follow_another(request, self._running)
+            with self._changed:
+                self._waiting.pop()  # only now: where the model fails, it is among those that end
             self._running.append(request)
 
     def _has_room(self, request: Request) -> bool:

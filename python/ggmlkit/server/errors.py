@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.responses import JSONResponse, Response
 
 from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, GgmlkitError, ModelError
 
+T = TypeVar("T")
 RETRY_SECONDS: Final = 2
+_FORMS: Final = ("grammar", "json_schema", "regex")  # fields whose faults are found by the engine
 
 
 class RequestError(Exception):
@@ -50,6 +52,17 @@ def busy(status: int, message: str, code: str) -> RequestError:
     return RequestError(status, message, code=code, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
+def too_long(what: str, tokens: int, most: int) -> str:
+    """What is said of a text that is longer than the context.
+
+    Clients such as litellm know this fault by OpenAI's words, so it begins with them.
+    """
+    return (
+        f"this model's maximum context length is {most} tokens, but {what} has {tokens}; shorten "
+        "it, or start the server with a larger -c (and --kv-size)"
+    )
+
+
 def internal_error() -> RequestError:
     """A defect of the server, of which the client learns nothing more."""
     return RequestError(500, "the server failed; its log says more", code="internal_error")
@@ -68,8 +81,9 @@ def as_request_error(error: GgmlkitError, path: str = "", name: str = "") -> Req
     if isinstance(error, CacheFullError):
         return busy(503, f"there is no room for the text: {message}", "cache_full")
     if isinstance(error, (ArgumentError, ModelError)):
-        return bad_request(message)
-    return RequestError(500, f"the model {name} failed", code="model_error")
+        field = message.partition(":")[0]
+        return bad_request(message, field if field in _FORMS else None)
+    return RequestError(500, f"the model {name!r} failed", code="model_error")
 
 
 ErrorShape = Callable[[RequestError], dict[str, Any]]
@@ -97,13 +111,25 @@ def openai_shape(error: RequestError) -> dict[str, Any]:
 
 # By the beginning of a request's path; other APIs add theirs.
 SHAPES: dict[str, ErrorShape] = {}
+# Likewise: the statuses that an API has instead of this server's.
+STATUSES: dict[str, Mapping[int, int]] = {}
 
 
 def error_shape(path: str) -> ErrorShape:
     """How errors of requests to a path are written."""
-    return next((shape for start, shape in SHAPES.items() if path.startswith(start)), openai_shape)
+    return _of_path(SHAPES, path, openai_shape)
+
+
+def status_for(status: int, path: str) -> int:
+    """The status that a request to a path gets instead of one of this server's."""
+    return _of_path(STATUSES, path, {}).get(status, status)
 
 
 def error_response(error: RequestError, path: str) -> Response:
     """The response to a request to a path."""
-    return JSONResponse(error_shape(path)(error), error.status, headers=error.headers)
+    status = status_for(error.status, path)
+    return JSONResponse(error_shape(path)(error), status, headers=error.headers)
+
+
+def _of_path(given: Mapping[str, T], path: str, otherwise: T) -> T:
+    return next((each for start, each in given.items() if path.startswith(start)), otherwise)

@@ -15,9 +15,11 @@ from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.completion import Token
 from ggmlkit.engine.result import Usage
 from ggmlkit.engine.sampling_checks import strings
+from ggmlkit.engine.stats import Stats
 from ggmlkit.errors import CacheFullError, ClosedError, GgmlkitError
 from ggmlkit.server.answer_reader import PLAIN, AnswerReader, Reading
-from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy
+from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy, too_long
+from ggmlkit.server.timings import timings_of
 from ggmlkit.text.tool_calls import ToolCall
 
 if TYPE_CHECKING:
@@ -86,6 +88,22 @@ class Job:
     seconds: float | None = None
 
 
+class RunningChoice(NamedTuple):
+    """What is known of a choice that is generated now.
+
+    Attributes:
+        params: how its tokens are drawn.
+        prompt_tokens: of its prompt.
+        tokens: generated so far.
+        stats: its work.
+    """
+
+    params: SamplingParams
+    prompt_tokens: int
+    tokens: int
+    stats: Stats
+
+
 class _Choice:
     """An answer that is generated."""
 
@@ -107,12 +125,17 @@ class Generation:
 
     Args:
         threads: those in which prompts are submitted: a grammar takes time.
+
+    Attributes:
+        model: its name.
+        started_at: by ``time.perf_counter``.
     """
 
     def __init__(
         self, served: ServedModel, job: Job, threads: CapacityLimiter, metrics: Metrics
     ) -> None:
         self._served, self._job, self._threads, self._metrics = served, job, threads, metrics
+        self.model, self.started_at = served.name, time.perf_counter()
         self._is_expired = False
         self._timer: asyncio.TimerHandle | None = None
         self._choices: list[_Choice] = []
@@ -188,29 +211,38 @@ class Generation:
     @property
     def timings(self) -> dict[str, float]:
         """Work of the first choice, under llama-server's names."""
-        stream = self._choices[0].stream
-        if stream is None:
-            return {}
-        stats = stream.stats
-        return {
-            "cache_n": stats.cached_tokens,
-            "prompt_n": stats.prompt_tokens,
-            "prompt_ms": round(stats.prompt_seconds * 1e3, 3),
-            "prompt_per_second": round(stats.prompt_tps, 3),
-            "predicted_n": stats.decode_tokens,
-            "predicted_ms": round(stats.decode_seconds * 1e3, 3),
-            "predicted_per_second": round(stats.decode_tps, 3),
-        }
+        return {} if self._choices[0].stream is None else timings_of(self.stats(0))
+
+    @property
+    def work(self) -> list[Stats]:
+        """Of each choice that was submitted."""
+        return [choice.stream.stats for choice in self._choices if choice.stream is not None]
+
+    def stats(self, number: int) -> Stats:
+        """Work of a choice so far."""
+        stream = self._choices[number].stream
+        return Stats() if stream is None else stream.stats
+
+    def end(self, number: int) -> None:
+        """End a choice now; a token or two may still come."""
+        self._choices[number].close()
+
+    @property
+    def running(self) -> list[RunningChoice]:
+        """The choices that are generated now, not those that wait for their turn."""
+        return [
+            RunningChoice(choice.params, len(choice.prompt), choice.tokens, choice.stream.stats)
+            for choice in self._choices
+            if choice.stream is not None and choice.stream.is_running
+        ]
 
     # ------------------------------------------------------------------ inside
 
     def _check_fits(self, prompt: list[int]) -> None:
-        model = self._served.model
-        most = min(model.context, model.cache_tokens)
+        most = self._served.most_tokens
         if len(prompt) > most:
             raise bad_request(
-                f"the prompt of {len(prompt)} tokens is longer than the {most} tokens that one "
-                "request may have",
+                too_long("the prompt", len(prompt), most),
                 code="context_length_exceeded",
             )
 

@@ -50,11 +50,16 @@ def _refused(message: str) -> RequestError:
     )
 
 
+def owner_of(connection: HTTPConnection) -> str:
+    """Whose the things are that a request makes: a name made of its key; empty without one."""
+    key = key_of(connection)
+    return "" if key is None else sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def client_of(connection: HTTPConnection) -> str:
     """Who sends a request, for a fair order: a name made of the key, or the remote address."""
-    key = key_of(connection)
-    if key is not None:
-        return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    if owner := owner_of(connection):
+        return owner[:16]
     return connection.client.host if connection.client else ""
 
 

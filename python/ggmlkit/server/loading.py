@@ -13,6 +13,7 @@ from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.closing import Closing
 from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.constraint import constraint_of
+from ggmlkit.engine.kv_types import KvTypes
 from ggmlkit.engine.loading import gguf_view, naming
 from ggmlkit.engine.model import DEFAULT_CONTEXT, Model
 from ggmlkit.engine.sampling import DRY_SEQUENCE_BREAKERS, SamplingParams
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
 
 # Bytes of 32 cached numbers.
-_BYTES_OF_32: Final = {"f16": 64, "q8_0": 34}
+_BYTES_OF_32: Final = {"f16": 64, "q8_0": 34, "q4_0": 18}
 _CACHE_SHARE: Final = 4  # of the free memory, the part that a cache of no given size may take
 
 
@@ -81,6 +82,11 @@ class ServedModel(Closing):
         return Scheduler(self.model, max_sequences=self._parallel, speculation=self._guesses)
 
     @property
+    def most_tokens(self) -> int:
+        """Tokens that one request may have."""
+        return min(self.model.context, self.model.cache_tokens)
+
+    @property
     def running(self) -> int:
         """Answers that are generated now."""
         return self._scheduler.running
@@ -103,9 +109,11 @@ class ServedModel(Closing):
     def described(self) -> str:
         """What was loaded, in a line for people."""
         config, model = self.model.config, self.model
+        is_small = model.cache_tokens < model.context
         return (
             f"{self.name}: {config.architecture}, {config.layers} layers, context of "
             f"{model.context} tokens, cache of {model.cache_tokens}"
+            + (f" (so no request may have more than {self.most_tokens})" if is_small else "")
         )
 
 
@@ -165,7 +173,8 @@ def _cache_tokens(config: Hparams, engine: EngineSettings) -> int:
     free = available_bytes()
     if free is None:
         return one * engine.parallel
-    numbers = 2 * config.layers * config.kv_heads * config.head_dim
-    token = numbers * _BYTES_OF_32.get(engine.kv_type, 64) // 32
+    types = KvTypes.named(engine.kv_type)
+    bytes_of_32 = _BYTES_OF_32[types.keys] + _BYTES_OF_32[types.values]
+    token = config.layers * config.kv_heads * config.head_dim * bytes_of_32 // 32
     most = free // _CACHE_SHARE // max(1, token) // page * page
     return max(one, min(one * engine.parallel, most))

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from secrets import token_hex
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ LOG = logging.getLogger("ggmlkit.server.requests")
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _NOTES: Final = "ggmlkit_notes"
 ENDPOINT: Final = "ggmlkit_endpoint"  # of a scope: the path of the endpoint that runs
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("REQUEST_ID", default=None)
 _LONGEST_PATH: Final = 100
 _GONE: Final = 499  # of a client that went away before the answer
 
@@ -24,6 +26,12 @@ _GONE: Final = 499  # of a client that went away before the answer
 def note(scope: Scope, **values: Any) -> None:
     """Add to the line of a request; never prompts, keys or paths of files."""
     scope.setdefault(_NOTES, {}).update(values)
+
+
+def notes_of(scope: Scope) -> dict[str, Any]:
+    """What was added to the line of a request."""
+    found: dict[str, Any] = scope.get(_NOTES, {})
+    return found
 
 
 class RequestLog:
@@ -45,12 +53,14 @@ class RequestLog:
         id = given if _ID.fullmatch(given) else f"req_{token_hex(12)}"
         status, start = _GONE, time.perf_counter()
         scope[_NOTES] = {}
+        REQUEST_ID.set(id)
 
         async def with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = headers["Request-Id"] = id  # Anthropic's name
             await send(message)
 
         try:

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ggmlkit.engine.result import Usage
+from ggmlkit.engine.stats import Stats
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -40,10 +41,15 @@ class Now(Collector):
 
 
 class Metrics:
-    """What is counted. Each server has its own."""
+    """What is counted. Each server has its own.
+
+    Attributes:
+        work: of all answers that ended.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.work = Stats()
 
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"ggmlkit_{name}", meaning, labels, registry=self.registry)
@@ -75,6 +81,14 @@ class Metrics:
         self._prompt.inc(usage.prompt_tokens)
         self._cached.inc(usage.cached_tokens)
         self._generated.inc(usage.completion_tokens)
+
+    def worked(self, stats: Stats) -> None:
+        """An answer ended that took so much work."""
+        self.work.prompt_tokens += stats.prompt_tokens
+        self.work.cached_tokens += stats.cached_tokens
+        self.work.prompt_seconds += stats.prompt_seconds
+        self.work.decode_tokens += stats.decode_tokens
+        self.work.decode_seconds += stats.decode_seconds
 
     def text(self) -> bytes:
         """All, as Prometheus reads it."""

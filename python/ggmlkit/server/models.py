@@ -160,7 +160,7 @@ class Models:
             LOG.error("the model %s can't be loaded: %s", entry.source.name, error)
             raise RequestError(
                 503,
-                f"the model {entry.source.name} can't be loaded; the server's log says why",
+                f"the model {entry.source.name!r} can't be loaded; the server's log says why",
                 code="model_not_loaded",
                 headers={"Retry-After": "60"},
             ) from None

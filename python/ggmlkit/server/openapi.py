@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from ggmlkit._version import __version__
 from ggmlkit.server.endpoints import Endpoint
+from ggmlkit.server.errors import status_for
 from ggmlkit.server.openai.shapes import ErrorShape
 
 _PLACE: Final = "#/components/schemas/{model}"
@@ -23,7 +24,14 @@ _ERRORS: Final = {
     "415": "The body is not JSON.",
     "429": "Too many answers wait.",
     "500": "The server failed.",
+    "501": "The model, or this server, can't do this.",
     "503": "The server is loading a model, is full, or is shutting down.",
+}
+# Of a stream, each event.
+_EVENT: Final = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
 }
 _OF_BODIES: Final = frozenset({"408", "413", "415", "429"})
 
@@ -37,8 +45,9 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     outputs: list[tuple[type[BaseModel], Mode]] = [
         (each.answer, "serialization") for each in endpoints if each.answer is not None
     ]
+    outputs += [(each.error or ErrorShape, "serialization") for each in endpoints]
     names, schemas = models_json_schema(
-        [*inputs, *outputs, (ErrorShape, "serialization")], ref_template=_PLACE
+        list(dict.fromkeys([*inputs, *outputs])), ref_template=_PLACE
     )
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
@@ -63,15 +72,15 @@ def _operation(endpoint: Endpoint, path: str, names: Any) -> dict[str, Any]:
     if endpoint.answer is not None:
         content["application/json"] = schema(endpoint.answer, "serialization")
     if endpoint.streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _EVENT}
     responses = {"200": {"description": "Done.", "content": content or {"text/plain": {}}}}
     is_health = endpoint.is_open and endpoint.answer is not None
     for status, meaning in _ERRORS.items():
         if status in _OF_BODIES and endpoint.body is None:
             continue
-        model = endpoint.answer if is_health and status == "503" else ErrorShape
-        assert model is not None
-        responses[status] = {
+        model = endpoint.answer if is_health and status == "503" else None
+        model = model or endpoint.error or ErrorShape
+        responses[str(status_for(int(status), endpoint.path))] = {
             "description": meaning,
             "content": {"application/json": schema(model, "serialization")},
         }
@@ -84,9 +93,20 @@ def _operation(endpoint: Endpoint, path: str, names: Any) -> dict[str, Any]:
     if endpoint.body is not None:
         body = {"application/json": schema(endpoint.body, "validation")}
         found["requestBody"] = {"required": True, "content": body}
-    if parameters := re.findall(r"\{(\w+)\}", path):
-        found["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in parameters
-        ]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+    if endpoint.query is not None:
+        parameters += _query(endpoint.query)
+    if parameters:
+        found["parameters"] = parameters
     return found
+
+
+def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    properties = model.model_json_schema(ref_template=_PLACE)["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in properties.items()
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ import uvicorn
 from ggmlkit.io import open as open_file
 from ggmlkit.server.app import create_app
 from ggmlkit.server.keys import is_loopback
+from ggmlkit.server.tracing import provider_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from ggmlkit.server.settings import ServerSettings
 
 _INTERRUPTED: Final = 130
+_WAYS_OUT: Final = {
+    errno.EADDRINUSE: "another program listens there: choose another with --port, 0 for a free one",
+    errno.EADDRNOTAVAIL: "--host takes an address of this machine, such as 127.0.0.1",
+    errno.EACCES: "choose a --port of 1024 or more",
+}
 _DOWNLOADED: Final = "hf:"
 _SECONDS_TO_END: Final = 5  # for connections, once their answers have ended
 _KEEP_ALIVE: Final = 75  # seconds, longer than proxies keep a connection
@@ -44,13 +51,16 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> int:
         GgmlkitError: a file is not a model, or the first model can't be loaded.
         OSError: a file can't be read, or the address can't be used.
     """
-    for source in settings.models:
-        if not source.path.startswith(_DOWNLOADED):
-            open_file(source.path).close()  # what is missing or damaged is said at once
+    draft = settings.engine.draft
+    paths = [source.path for source in settings.models] + ([] if draft is None else [draft])
+    for path in paths:
+        if not path.startswith(_DOWNLOADED):
+            open_file(path).close()  # what is missing or damaged is said at once
     failures: list[Exception] = []
     listener = _listener(settings)
     try:
-        app = create_app(settings, say=say, on_failure=failures.append)
+        tracing = provider_from_environment() if settings.traces else None
+        app = create_app(settings, say=say, on_failure=failures.append, tracing=tracing)
         config = uvicorn.Config(
             app,
             ws="none",
@@ -111,8 +121,16 @@ def _listener(settings: ServerSettings) -> socket.socket:
     try:
         return socket.create_server((host, settings.port), family=family, backlog=2048)
     except OSError as error:
-        said = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, said, f"{settings.host}:{settings.port}") from None
+        raise OSError(error.errno, _why(error), f"{settings.host}:{settings.port}") from None
+
+
+def _why(error: OSError) -> str:
+    """What is wrong with an address, and the way out."""
+    number = error.errno or 0
+    if number < 0:  # of getaddrinfo, which strerror does not know
+        return f"this name has no address; {_WAYS_OUT[errno.EADDRNOTAVAIL]}"
+    said = os.strerror(number) if number else str(error)
+    return f"{said}; {_WAYS_OUT[number]}" if number in _WAYS_OUT else said
 
 
 class _Server(uvicorn.Server):

@@ -57,12 +57,14 @@ class Conversation:
         tools: that the model may call.
         schema: JSON Schema of the answer; None: it is free.
         variables: for the chat template.
+        begun: text that the answer goes on from; it is not part of the answer.
     """
 
     messages: Sequence[Mapping[str, Any]]
     tools: Tools = field(default_factory=Tools)
     schema: Mapping[str, Any] | str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    begun: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,13 @@ class ChatPrompt:
     """A conversation as the model takes it.
 
     Attributes:
-        ids: of the prompt's tokens.
+        text: of the prompt.
+        ids: of its tokens.
         reading: of the answer.
         settings: for `SamplingParams`, beside the request's own: stop strings and grammars.
     """
 
+    text: str
     ids: list[int]
     reading: Reading
     settings: dict[str, Any]
@@ -99,19 +103,27 @@ def chat_prompt(served: ServedModel, asked: Conversation, *, is_bound: bool = Fa
     tools = asked.tools if asked.tools.choice != "none" else Tools()
     settings, form = _bounds(chat, tools, asked.schema)
     is_bound = is_bound or bool(settings)
+    if is_bound and asked.begun:
+        raise bad_request(
+            "an answer that goes on from a last message of the assistant can't be bound by a "
+            "grammar, a schema or tool_choice",
+            "messages",
+        )
     variables = dict(asked.variables)
-    if is_bound:  # thoughts are not part of what a grammar describes
+    is_past_thoughts = is_bound or bool(asked.begun)  # which no grammar describes
+    if is_past_thoughts:
         variables.setdefault("enable_thinking", False)
     text = prompt_text(served, chat, asked.messages, tools, variables)
-    reading = _reading(chat, tools, form, text, is_bound)
-    if is_bound and chat.tags is not None and is_thinking(text, chat.tags):
+    if is_past_thoughts and chat.tags is not None and is_thinking(text, chat.tags):
         text += f"{chat.tags.end}\n\n"
+    text += asked.begun
+    reading = _reading(chat, tools, form, text, is_bound)
     ids = served.tokenizer.encode(text, add_special=False, parse_special=True)
     if not ids:
         raise bad_request("the chat template makes an empty prompt of these messages", "messages")
     if chat.stops:
         settings["stop"] = chat.stops
-    return ChatPrompt(ids, reading, settings)
+    return ChatPrompt(text, ids, reading, settings)
 
 
 def prompt_text(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ggmlkit.engine.sampler_names import LLAMA_CPP_NAMES, SAMPLERS
 from ggmlkit.engine.sampling import SamplingParams
 from ggmlkit.errors import ArgumentError
 from ggmlkit.server.errors import bad_request
+from ggmlkit.server.validation import Many
 
 if TYPE_CHECKING:
     from ggmlkit.text.tokenizer import Tokenizer
@@ -28,6 +29,16 @@ _LETTERS: Final = {
 }  # fmt: skip
 
 
+def _few(value: object) -> object:
+    """The value, unless it is a mapping with more than are looked at."""
+    if isinstance(value, dict) and len(value) > _MOST_BIASES:
+        raise ValueError(f"may have {_MOST_BIASES} tokens")
+    return value
+
+
+_Biases = Annotated[dict[str, float | bool], BeforeValidator(_few)]
+
+
 class SamplingFields(BaseModel):
     """How tokens are drawn. A field that is missing or null leaves the server's own value."""
 
@@ -38,8 +49,8 @@ class SamplingFields(BaseModel):
     frequency_penalty: float | None = Field(None, ge=-100, le=100)
     presence_penalty: float | None = Field(None, ge=-100, le=100)
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
-    stop: str | list[str] | None = None
-    logit_bias: dict[str, float | bool] | list[list[int | str | float | bool]] | None = None
+    stop: str | Many[str] | None = None
+    logit_bias: _Biases | Many[Many[int | str | float | bool]] | None = None
     top_k: int | None = None
     min_p: float | None = Field(None, ge=0, le=1)
     typical_p: float | None = Field(None, ge=0, le=1)
@@ -51,7 +62,7 @@ class SamplingFields(BaseModel):
     dry_base: float | None = None
     dry_allowed_length: int | None = Field(None, ge=0)
     dry_penalty_last_n: int | None = Field(None, ge=-1)
-    dry_sequence_breakers: list[str] | None = Field(None, max_length=MOST_STOPS)
+    dry_sequence_breakers: Many[str] | None = Field(None, max_length=MOST_STOPS)
     xtc_probability: float | None = Field(None, ge=0, le=1)
     xtc_threshold: float | None = Field(None, ge=0, le=1)
     mirostat: int | None = Field(None, ge=0, le=2)
@@ -59,7 +70,7 @@ class SamplingFields(BaseModel):
     mirostat_eta: float | None = Field(None, gt=0)
     dynatemp_range: float | None = Field(None, ge=0)
     dynatemp_exponent: float | None = Field(None, ge=0)
-    samplers: str | list[str] | None = Field(None, max_length=64)
+    samplers: str | Many[str] | None = Field(None, max_length=64)
     ignore_eos: bool | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | str | None = None
@@ -144,13 +155,17 @@ def sampling_params(settings: Mapping[str, Any]) -> SamplingParams:
         raise bad_request(str(error), name if name in settings else None) from None
 
 
-def stops_of(stop: str | Iterable[str] | None) -> tuple[str, ...]:
-    """The strings that an answer ends before; empty ones are left out."""
+def stops_of(stop: str | Iterable[str] | None, name: str = "stop") -> tuple[str, ...]:
+    """The strings that an answer ends before; empty ones are left out.
+
+    Args:
+        name: of the field, for errors.
+    """
     given = (stop,) if isinstance(stop, str) else tuple(stop or ())
     found = tuple(text for text in given if text)
     if len(found) > MOST_STOPS or sum(map(len, found)) > _LONGEST_STOPS:
         raise bad_request(
-            f"stop may have {MOST_STOPS} strings, of {_LONGEST_STOPS} characters together", "stop"
+            f"{name} may have {MOST_STOPS} strings, of {_LONGEST_STOPS} characters together", name
         )
     return found
 

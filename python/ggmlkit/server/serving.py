@@ -17,7 +17,8 @@ from ggmlkit.server.generating import Generation, Job
 from ggmlkit.server.keys import client_of
 from ggmlkit.server.logs import note
 from ggmlkit.server.metrics import Metrics, Now
-from ggmlkit.server.validation import Body, validated
+from ggmlkit.server.store.opening import opened
+from ggmlkit.server.validation import Body, misspelt, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,6 +42,7 @@ class Serving:
         grammar_threads: for prompts with a grammar, each of which may take seconds.
         parsers: for large bodies.
         embedders: for vectors of texts.
+        responses: that are kept for later requests.
         started_at: seconds since 1970.
     """
 
@@ -53,12 +55,16 @@ class Serving:
         self.grammar_threads = CapacityLimiter(2)
         self.parsers = CapacityLimiter(2)
         self.embedders = CapacityLimiter(1)
+        self.responses = opened(settings.store)
         self.started_at = int(time.time())
         self._generations: WeakSet[Generation] = WeakSet()
 
     async def body(self, request: Request, model: type[Body]) -> Body:
         """The body of a request; raises RequestError if it is not as the model has it."""
-        return validated(model, await self.json(request))
+        given = await self.json(request)
+        if meant := misspelt(model, given):
+            note(request.scope, misspelt=meant)
+        return validated(model, given)
 
     async def json(self, request: Request) -> dict[str, Any]:
         """The JSON object of a request; raises RequestError as :func:`json_body` does."""
@@ -102,6 +108,8 @@ class Serving:
             generation.close()
             usage = generation.usage
             self.metrics.used(usage)
+            for stats in generation.work:
+                self.metrics.worked(stats)
             note(
                 request.scope,
                 prompt_tokens=usage.prompt_tokens,
@@ -117,6 +125,11 @@ class Serving:
     def client(self, request: Request) -> str:
         """Who sends a request."""
         return client_of(request)
+
+    def generations(self, model: str) -> list[Generation]:
+        """The generations of a model that are not closed, those that came first before others."""
+        found = [each for each in self._generations if each.model == model]
+        return sorted(found, key=lambda each: each.started_at)
 
     def expire_all(self) -> None:
         """End all answers now, with what there is of them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MAX_BODY_BYTES = 8 << 20
+STORE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class StoreSettings:
+    """Where responses are kept for later requests. Where there are more, the oldest goes first.
+
+    Attributes:
+        path: of a file of SQLite; None for memory.
+        count: responses at most.
+        size: bytes of them all at most.
+    """
+
+    path: str | None = None
+    count: int = 100_000
+    size: int = STORE_BYTES
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """What a server serves, to whom, and how much of it.
 
@@ -95,9 +111,12 @@ class ServerSettings:
         chat_template: jinja2; None for the model's own.
         template_stops: texts that end an answer with this template.
         template_variables: for the chat template; a request's own come before them.
+        traces: whether a span of OpenTelemetry is sent for each request.
         pooling: how an embedding is made of a text's tokens.
+        page: whether ``/`` has a page for chats.
         engine: how models are computed.
         limits: what requests may take.
+        store: where responses are kept.
     """
 
     models: tuple[ModelSource, ...]
@@ -108,6 +127,9 @@ class ServerSettings:
     chat_template: str | None = None
     template_stops: tuple[str, ...] = ()
     template_variables: Mapping[str, Any] = field(default_factory=dict)
+    traces: bool = False
     pooling: Literal["mean", "last"] = "mean"
+    page: bool = True
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)
+    store: StoreSettings = field(default_factory=StoreSettings)

@@ -88,6 +88,12 @@ def ends_and_exceptions(
     return ends, {text: known[text] for text in excepted if text in known}
 
 
+def fim_ids(ids: Mapping[str, int], metadata: Mapping[str, Any], size: int) -> dict[str, int]:
+    """The fill-in-the-middle tokens that a vocabulary has, by gguf's names such as ``fim_pre``."""
+    found = {key: fim_id(key, ids, metadata, size) for key in FIM_TEXTS}
+    return {key: number for key, number in found.items() if number is not None}
+
+
 def fim_id(key: str, ids: Mapping[str, int], metadata: Mapping[str, Any], size: int) -> int | None:
     """The fill-in-the-middle token for ``key``: by gguf's key, else by its text, or None."""
     number = fim_id_by_key(key, metadata, size)

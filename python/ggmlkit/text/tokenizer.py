@@ -13,7 +13,7 @@ from ggmlkit.arguments import text as checked_text
 from ggmlkit.errors import ArgumentTypeError, ModelError, OutOfRangeError
 from ggmlkit.io import open as open_file
 from ggmlkit.text.detokenizer import Detokenizer
-from ggmlkit.text.end_tokens import end_ids
+from ggmlkit.text.end_tokens import end_ids, fim_ids
 from ggmlkit.text.joining.surroundings import surroundings
 from ggmlkit.text.special_ids import special_id, special_texts
 from ggmlkit.text.tokenizer_parts import parts_of
@@ -29,6 +29,8 @@ class Tokenizer:
         eos_id: id of the token that ends a text, or None.
         unknown_id: id of the token for text that the vocabulary can't encode, or None.
         eog_ids: ids of all tokens after which generation ends.
+        fim_ids: ids of fill-in-the-middle tokens by gguf's names: ``fim_pre``, ``fim_suf``,
+            ``fim_mid``, ``fim_pad``, ``fim_rep`` (repository), ``fim_sep`` (file); those there are.
         vocab_size: number of tokens.
         add_bos: whether ``encode`` puts ``bos_id`` before a text.
         add_eos: whether ``encode`` puts ``eos_id`` after a text.
@@ -50,6 +52,7 @@ class Tokenizer:
         self.add_eos = self.eos_id in self._around.after
         special = vocab.of_type(TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
         self.eog_ids = end_ids(special, vocab.pieces, metadata)
+        self.fim_ids = fim_ids(special, metadata, size)
         self.special_texts = special_texts(vocab, metadata)
         template = metadata.get("tokenizer.chat_template")
         self.chat_template: str | None = template if isinstance(template, str) else None

@@ -47,7 +47,7 @@ def test_a_message_that_does_not_fit_ends_a_pipe(chat_gguf: Path) -> None:
     assert "does not fit the context of 40; -c sets a longer one" in said
 
 
-@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0", "q4_0"])
 def test_a_long_conversation_with_a_real_decoder(chat_gguf: Path, kv_type: str) -> None:
     words = ["chat", "-m", chat_gguf, "-t", "1", "-c", "72", "--temp", "0", "--kv-type", kv_type]
     done = ggmlkit(*words, "-n", "24", text="".join(f"question {n}\n" for n in range(5)))

@@ -13,7 +13,7 @@ from ggmlkit.engine.speculation.ngrams import Ngrams
     [
         ([1, 2, 3, 4, 5], [1, 2, 3], (3, [4, 5, 4, 5])),
         ([1, 2, 3, 4, 5], [9, 1, 2, 3], (3, [4, 5, 4, 5])),
-        ([1, 2, 3, 4, 5], [2, 3], (0, [])),  # too short
+        ([1, 2, 3, 4, 5], [3], (0, [])),  # too short
         ([1, 2, 3], [1, 2, 3], (0, [])),  # nothing follows
         ([], [1, 2, 3], (0, [])),
         # The longest match counts, then the latest.
@@ -32,7 +32,7 @@ def test_pieces_give_what_the_whole_gives() -> None:
     pieces = Ngrams()
     for begin in range(0, 300, 7):
         pieces.extend(ids[begin : begin + 7])
-    for end in range(3, 300):
+    for end in range(2, 300):
         assert pieces.followers(ids[:end], 5) == Ngrams(ids).followers(ids[:end], 5)
 
 
@@ -42,7 +42,7 @@ def test_what_follows_is_what_followed() -> None:
     found = Ngrams(ids)
     for end in range(10, 390):
         length, after = found.followers(ids[:end], 3)
-        assert length >= 3
+        assert length >= 2
         tail = ids[end - length : end]
-        places = [at for at in range(length, 398) if ids[at - length : at] == tail]
-        assert after in [ids[at : at + 3] for at in places]
+        followed = [ids[at : at + 3] for at in range(length, 400) if ids[at - length : at] == tail]
+        assert any(known and after[: len(known)] == known for known in followed)

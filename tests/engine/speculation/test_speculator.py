@@ -20,7 +20,7 @@ from ggmlkit.engine.scheduler import Scheduler
 from ggmlkit.engine.speculation.choice import speculator_of
 from ggmlkit.engine.speculation.lookup import PromptLookup
 from ggmlkit.engine.speculation.pace import Pace
-from ggmlkit.engine.speculation.source import Text
+from ggmlkit.engine.speculation.source import Guesses, Text
 from ggmlkit.engine.speculation.speculator import Speculator
 from ggmlkit.engine.stats import Stats
 from paths import GOLDEN
@@ -67,10 +67,13 @@ class Oracle:
 
     def guesses(
         self, texts: Sequence[Text], samplers: Sequence[object], most: Sequence[int]
-    ) -> list[list[int]]:
+    ) -> list[Guesses]:
         assert len(texts) == len(samplers)
         self.asked += len(texts)
-        return [self._guess(len(text.ids), count) for text, count in zip(texts, most, strict=True)]
+        return [
+            Guesses(self._guess(len(text.ids), count))
+            for text, count in zip(texts, most, strict=True)
+        ]
 
     def _guess(self, at: int, count: int) -> list[int]:
         ids = [id if place % 5 else id ^ 1 for place, id in enumerate(self._ids)]
@@ -196,6 +199,19 @@ def test_a_draft_model_with_a_short_context_or_cache_guesses_as_long_as_it_can()
                 assert list(stream) == expected
 
 
+def test_guesses_need_no_room_of_the_cache() -> None:
+    expected = tokens(Model(FILE, context=300), None, temperature=0)
+    oracle = Oracle(PROMPT + [token.id for token in expected])
+    model = Model(FILE, context=300, cache_tokens=64)
+    fitting = 64 - len(PROMPT) + 1  # the last one is not computed
+    params = SamplingParams(**{**LONG, "temperature": 0})
+    for speculator in (None, Speculator(PromptLookup()), Speculator(oracle)):
+        found = generated(model, PROMPT, params, 60, None, Stats(), speculator=speculator)
+        assert [next(found) for _ in range(fitting)] == expected[:fitting]
+        with pytest.raises(gk.CacheFullError):
+            next(found)
+
+
 def test_what_is_no_speculation_is_refused() -> None:
     model = Model(FILE, context=100)
     with pytest.raises(gk.ArgumentError, match="'lookup', a draft model"):
@@ -208,6 +224,6 @@ def test_texts_that_ended_are_looked_in() -> None:
     model = Model(FILE, context=300)
     lookup = PromptLookup()
     first = tokens(model, Speculator(lookup), temperature=0)
-    text = Text([*PROMPT, *(token.id for token in first[:3])], lookup.begin(PROMPT), 0.5, 0.5)
+    text = Text([*PROMPT, *(token.id for token in first[:3])], lookup.begin(PROMPT), 0.5)
     (found,) = lookup.guesses([text], [], [10])
-    assert found == [token.id for token in first[3:13]]
+    assert found.ids == [token.id for token in first[3:13]]

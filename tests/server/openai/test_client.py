@@ -205,6 +205,10 @@ def test_completions(client: openai.OpenAI) -> None:
     assert logprobs.token_logprobs is not None
     assert logprobs.token_logprobs[0] is None
     assert len(logprobs.token_logprobs) == len(logprobs.tokens or [])
+    for token, its, top in zip(
+        logprobs.tokens or [], logprobs.token_logprobs, logprobs.top_logprobs or [], strict=True
+    ):
+        assert its is None or top[token] >= its  # the token itself is there, too
     ids = client.completions.create(model="tiny", prompt=[[5, 6], [7]], max_tokens=1)
     assert ids.usage is not None
     assert ids.usage.prompt_tokens == 3
@@ -236,6 +240,7 @@ def test_error_classes(client: openai.OpenAI) -> None:
             model="tiny", messages=[{"role": "user", "content": "x" * 900}]
         )
     assert error.value.code == "context_length_exceeded"
+    assert "this model's maximum context length is 512 tokens" in str(error.value)
     with pytest.raises(openai.BadRequestError) as error:
         client.chat.completions.create(model="tiny", messages=MESSAGES, temperature=-1)
     assert error.value.param == "temperature"

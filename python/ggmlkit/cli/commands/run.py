@@ -10,6 +10,7 @@ from ggmlkit.cli.metadata_text import print_notes
 from ggmlkit.cli.prompt_text import prompt_text
 from ggmlkit.cli.usage import UsageError
 
+_WAYS_ON = "-c sets a longer one, and --context-shift goes on without the older half"
 EXAMPLES = """\
   ggmlkit run -m model.gguf -p "Once upon a time" -n 64 --temp 0
   ggmlkit run -m model.gguf -f prompt.txt -c 8192 --lora style.gguf:0.5
@@ -138,6 +139,8 @@ def run(args: argparse.Namespace) -> int:
     for name, is_given in (*_of_conversations(args), *_of_templates(args)):
         if is_given:
             raise UsageError(f"{name} is for a conversation: add -cnv, or use 'ggmlkit chat'")
+    if args.keep and not args.context_shift:
+        print_notes(["--keep has no effect without --context-shift"])
     from ggmlkit.cli.decoder import open_generator, too_long
     from ggmlkit.cli.stream import print_stream, print_summary
 
@@ -159,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
     most = settings["max_tokens"]
     is_cut = not args.context_shift and llama.stats.decode_tokens == room
     if is_cut and (most is None or most > room):
-        print_notes([f"the context of {llama.context} tokens is full; -c sets a longer one"])
+        print_notes([f"the context of {llama.context} tokens is full; {_WAYS_ON}"])
     print_summary(llama)
     if is_interrupted:
         raise KeyboardInterrupt

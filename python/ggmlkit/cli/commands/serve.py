@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_network(parser.add_argument_group("network"))
     _add_limits(parser.add_argument_group("limits"))
+    _add_store(parser.add_argument_group("responses"))
     _add_text(parser.add_argument_group("text"))
+    _add_traces(parser.add_argument_group("telemetry"))
     _add_ray(parser.add_argument_group("several machines"))
     model = parser.add_argument_group("model")
     options.add_lora(model)
@@ -80,6 +82,12 @@ def _add_network(to: options.Arguments) -> None:
         metavar="ORIGIN",
         help="Let web pages of this origin use the server, such as https://example.org; *: all. "
         "May be repeated.",
+    )
+    to.add_argument(
+        "--no-page",
+        dest="page",
+        action="store_false",
+        help="Leave out the page for chats at /.",
     )
 
 
@@ -151,6 +159,33 @@ def _add_limits(to: options.Arguments) -> None:
         type=values.number(1),
         metavar="SECONDS",
         help="Unload a model that nobody used for so long. Default: never.",
+    )
+
+
+def _add_traces(to: options.Arguments) -> None:
+    to.add_argument(
+        "--traces",
+        action="store_true",
+        help="Send a span of OpenTelemetry for each request, to where OTEL_EXPORTER_OTLP_ENDPOINT "
+        "says. Needs the extra telemetry.",
+    )
+
+
+def _add_store(to: options.Arguments) -> None:
+    to.add_argument(
+        "--store",
+        type=values.path,
+        metavar="FILE",
+        help="Keep the responses of /v1/responses in this file of SQLite, which is made if it is "
+        "not there. Default: in memory, until the server ends.",
+    )
+    to.add_argument(
+        "--store-size",
+        type=values.size,
+        default="256M",
+        metavar="SIZE",
+        help="Most bytes of the responses that are kept; where there are more, the oldest go "
+        "first.",
     )
 
 
@@ -245,7 +280,7 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         OSError: a file can't be read.
     """
     from ggmlkit.cli.chat.templates import given_template, given_variables
-    from ggmlkit.server.settings import ServerSettings
+    from ggmlkit.server.settings import ServerSettings, StoreSettings
 
     template = given_template(args)
     return ServerSettings(
@@ -257,9 +292,12 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         chat_template=None if template is None else template.source,
         template_stops=() if template is None else template.stop,
         template_variables=given_variables(args),
+        traces=args.traces,
         pooling=args.pooling,
+        page=args.page,
         engine=_engine(args),
         limits=_limits(args),
+        store=StoreSettings(None if args.store is None else str(args.store), size=args.store_size),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ggmlkit import _core
 from ggmlkit.engine.model import Model
+from ggmlkit.engine.speculation.source import Guesses
 from ggmlkit.errors import ArgumentError, CacheFullError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class DraftModel:
 
     def guesses(
         self, texts: Sequence[Text], samplers: Sequence[_core.Sampler], most: Sequence[int]
-    ) -> list[list[int]]:
+    ) -> list[Guesses]:
         """See `Source`."""
         found: list[list[int]] = [[] for _ in texts]
         fitting = [
@@ -93,7 +94,7 @@ class DraftModel:
                     found[place].append(id)
         except CacheFullError:
             pass  # what was guessed until then is good
-        return found
+        return [Guesses(ids) for ids in found]
 
     def _logits(
         self, drafted: Sequence[_Drafted], texts: Sequence[list[int]]

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ggmlkit.engine.speculation.ngrams import Ngrams
+from ggmlkit.engine.speculation.source import Guesses
 
 if TYPE_CHECKING:
     from ggmlkit import _core
     from ggmlkit.engine.speculation.source import Text
 
 _SHARED_TOKENS = 1 << 16  # of texts that ended, remembered at least; at most twice as many
+_LONGEST_KIND = 6  # of longer matches, guesses are right as often
 _BORDER = -1  # no token: between two texts
 
 
@@ -34,11 +36,11 @@ class PromptLookup:
         texts: Sequence[Text],
         samplers: Sequence[_core.Sampler],  # noqa: ARG002
         most: Sequence[int],
-    ) -> list[list[int]]:
-        """See `Source`."""
+    ) -> list[Guesses]:
+        """See `Source`; their kind is how many tokens occurred before."""
         return [self._guess(text, count) for text, count in zip(texts, most, strict=True)]
 
-    def _guess(self, text: Text, most: int) -> list[int]:
+    def _guess(self, text: Text, most: int) -> Guesses:
         own: Ngrams = text.state
         own.extend(text.ids[len(own) :])
         length, found = own.followers(text.ids, most)
@@ -47,7 +49,8 @@ class PromptLookup:
                 shared_length, others = shared.followers(text.ids, most)
                 if shared_length > length and others[0] != _BORDER:
                     length, found = shared_length, others
-        return found[: found.index(_BORDER)] if _BORDER in found else found
+        ids = found[: found.index(_BORDER)] if _BORDER in found else found
+        return Guesses(ids, min(length, _LONGEST_KIND))
 
     def end(self, text: Text) -> None:
         """Remember a text."""

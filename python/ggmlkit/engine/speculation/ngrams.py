@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_SIZE = 3  # tokens that must have occurred: two are too often followed by something else
+_SIZE = 2  # tokens that must have occurred
 _PLACES = 8  # of the same tokens that are compared, the latest
 _LONGEST = 16  # tokens back that are compared, to choose among the places
 

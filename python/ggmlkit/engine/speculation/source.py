@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from ggmlkit import _core
@@ -17,23 +17,30 @@ class Text:
     Attributes:
         ids: all so far.
         state: of the source.
+        next_rate: how often a guess was right, recently, where the one before it was.
         guesses: of the next tokens, that are not compared yet.
-        first_rate: how often the first guess was right, recently.
-        next_rate: how often a later one was, where those before it were.
+        kind: of these guesses, as the source said.
         compared: of the guesses that the source made last.
     """
 
     ids: list[int]
     state: Any
-    first_rate: float
     next_rate: float
     guesses: list[int] = field(default_factory=list)
+    kind: int = 0
     compared: int = 0
 
-    def chances(self, most: int) -> list[float]:
-        """How likely each of the next guesses is to be right, together with those before it."""
-        first = self.next_rate if self.compared else self.first_rate
-        return [first * self.next_rate**place for place in range(most)]
+
+class Guesses(NamedTuple):
+    """Of the tokens that follow a text.
+
+    Attributes:
+        ids: in order.
+        kind: a number; those of a kind are right about as often.
+    """
+
+    ids: list[int]
+    kind: int = 0
 
 
 class Source(Protocol):
@@ -50,8 +57,8 @@ class Source(Protocol):
 
     def guesses(
         self, texts: Sequence[Text], samplers: Sequence[_core.Sampler], most: Sequence[int]
-    ) -> list[list[int]]:
-        """For each text at most so many next tokens; [] where it knows none.
+    ) -> list[Guesses]:
+        """For each text at most so many next tokens; none where it knows none.
 
         Args:
             samplers: of the texts, which stay as they are.

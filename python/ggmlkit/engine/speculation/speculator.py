@@ -30,11 +30,12 @@ class Speculator(Closing):
     def __init__(self, source: Source) -> None:
         self._source = source
         self._pace = Pace()
-        self._first_rate = self._next_rate = _EXPECTED  # of all texts
+        self._first_rates: dict[int, float] = {}  # how often the first of a kind was right
+        self._next_rate = _EXPECTED  # of all texts
 
     def begin(self, ids: list[int]) -> Text:
         """A text whose prompt is computed."""
-        return Text(ids, self._source.begin(ids), self._first_rate, self._next_rate)
+        return Text(ids, self._source.begin(ids), self._next_rate)
 
     def guesses(
         self,
@@ -54,11 +55,17 @@ class Speculator(Closing):
         else:
             known = [MOST] * len(texts)
         room = [min(pair) for pair in zip(known, most, strict=True)]
-        chances = [text.chances(count) for text, count in zip(texts, room, strict=True)]
+        chances = [self._chances(text, count) for text, count in zip(texts, room, strict=True)]
         counts = self._pace.chosen(chances)
         if not self._source.is_free:
             self._renew(texts, samplers, counts)
         return [text.guesses[:count] for text, count in zip(texts, counts, strict=True)]
+
+    def _chances(self, text: Text, most: int) -> list[float]:
+        """How likely each of the next guesses is to be right, together with those before it."""
+        kind_rate = self._first_rates.get(text.kind, _EXPECTED)
+        first = text.next_rate if text.compared else kind_rate
+        return [first * text.next_rate**place for place in range(most)]
 
     def _renew(
         self, texts: Sequence[Text], samplers: Sequence[_core.Sampler], most: Sequence[int]
@@ -75,12 +82,13 @@ class Speculator(Closing):
             else []
         )
         for place, guesses in zip(bare, found, strict=True):
-            texts[place].guesses, texts[place].compared = guesses, 0
+            text = texts[place]
+            text.guesses, text.kind, text.compared = guesses.ids, guesses.kind, 0
 
     def compare(self, text: Text, ids: Sequence[int]) -> None:
         """The next tokens of a text came."""
         if not text.guesses and not self._source.is_free:
-            text.first_rate += _FORGOTTEN * (_EXPECTED - text.first_rate)
+            self._learn_first(text.kind, _EXPECTED, _FORGOTTEN)
         for id in ids:
             if not text.guesses:
                 return
@@ -97,8 +105,11 @@ class Speculator(Closing):
             text.next_rate += _LEARNED * (is_right - text.next_rate)
             self._next_rate += _LEARNED * (is_right - self._next_rate)
         else:
-            text.first_rate += _LEARNED * (is_right - text.first_rate)
-            self._first_rate += _LEARNED * (is_right - self._first_rate)
+            self._learn_first(text.kind, float(is_right), _LEARNED)
+
+    def _learn_first(self, kind: int, rate: float, share: float) -> None:
+        before = self._first_rates.get(kind, _EXPECTED)
+        self._first_rates[kind] = before + share * (rate - before)
 
     def learn_time(self, texts: int, rows: int, tokens: int, seconds: float) -> None:
         """A step of so many texts, with so many rows of logits, gave so many tokens."""

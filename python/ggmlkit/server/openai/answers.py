@@ -9,8 +9,6 @@ from math import isfinite
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import Response
-
 from ggmlkit.server.sse import as_json
 
 if TYPE_CHECKING:
@@ -125,7 +123,10 @@ def completion_logprobs(
             token_text(tokenizer, id)[0]: finite(logprob)
             for id, logprob in reversed(token.top_logprobs)
         }
-        top.append(None if token.logprob is None else dict(reversed(likeliest.items())))
+        likeliest = dict(reversed(likeliest.items()))
+        if token.logprob is not None:  # as OpenAI does: the token itself, too
+            likeliest.setdefault(text, finite(token.logprob))
+        top.append(None if token.logprob is None else likeliest)
         offsets.append(offset)
         offset += len(text)
     return {
@@ -134,8 +135,3 @@ def completion_logprobs(
         "top_logprobs": top,
         "text_offset": offsets,
     }
-
-
-def json_response(value: dict[str, Any]) -> Response:
-    """A response of JSON."""
-    return Response(as_json(value).encode(), media_type="application/json")

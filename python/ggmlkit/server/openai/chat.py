@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ggmlkit.server.answer_reader import Reading
+from ggmlkit.server.chat_jobs import conversation_job, tools_of
 from ggmlkit.server.collecting import Whole, collected
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
@@ -20,15 +20,14 @@ from ggmlkit.server.openai.answers import (
     Answer,
     call_shape,
     chat_logprobs,
-    json_response,
     new_id,
     usage_of,
 )
 from ggmlkit.server.openai.shapes import ChatBody, ChatCompletion, NamedTool
-from ggmlkit.server.prompts import Conversation, Tools, chat_prompt
-from ggmlkit.server.sampling_fields import sampling_params, settings_of
+from ggmlkit.server.prompts import Conversation, Tools
+from ggmlkit.server.sampling_fields import settings_of
 from ggmlkit.server.serving import Serving, serving_of
-from ggmlkit.server.sse import DONE, EventStream, as_json, event
+from ggmlkit.server.sse import DONE, EventStream, as_json, event, json_response
 
 if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel
@@ -64,34 +63,27 @@ def chat_job(serving: Serving, served: ServedModel, body: ChatBody, client: str)
         RequestError: a field has no meaning, or the template refuses the messages.
     """
     own = settings_of(body, served.tokenizer)
-    is_bound = any(own.get(name) is not None for name in ("grammar", "json_schema", "regex"))
-    asked = Conversation(
+    if body.logprobs or body.top_logprobs:
+        own |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
+    return conversation_job(
+        serving,
+        served,
+        conversation(serving, body),
+        own,
+        most_tokens=body.most_tokens,
+        client=client,
+        choices=body.n or 1,
+        splits_thoughts=body.reasoning_format != "none",
+    )
+
+
+def conversation(serving: Serving, body: ChatBody) -> Conversation:
+    """What a body says; raises RequestError if a field has no meaning."""
+    return Conversation(
         [message.model_dump(exclude_unset=True) for message in body.messages],
         _tools(body),
         _schema(body),
         _variables(serving, body),
-    )
-    prompt = chat_prompt(served, asked, is_bound=is_bound)
-    settings = own | prompt.settings
-    settings["stop"] = (*own["stop"], *prompt.settings.get("stop", ()))
-    settings["max_tokens"] = serving.most_tokens(body.most_tokens)
-    if body.logprobs or body.top_logprobs:
-        settings |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
-    for name in ("grammar", "json_schema", "regex"):
-        if name in own and any(key in prompt.settings for key in ("grammar", "json_schema")):
-            raise bad_request(
-                f"{name} can't be given together with response_format or tool_choice", name
-            )
-    reading = prompt.reading
-    if body.reasoning_format == "none":
-        reading = Reading(None, False, reading.form, reading.marks, reading.most_calls)
-    return Job(
-        [prompt.ids],
-        sampling_params(settings),
-        body.n or 1,
-        reading,
-        client,
-        serving.settings.limits.seconds,
     )
 
 
@@ -104,14 +96,10 @@ def _variables(serving: Serving, body: ChatBody) -> dict[str, Any]:
 
 
 def _tools(body: ChatBody) -> Tools:
-    if not body.tools:
-        if isinstance(body.tool_choice, NamedTool) or body.tool_choice == "required":
-            raise bad_request("tool_choice asks for a call, but there are no tools", "tool_choice")
-        return Tools()
     asked = body.tool_choice
     choice = asked.function.name if isinstance(asked, NamedTool) else asked or "auto"
-    described = [tool.model_dump(exclude_unset=True) for tool in body.tools]
-    return Tools(described, choice, body.parallel_tool_calls is not False)
+    described = [tool.model_dump(exclude_unset=True) for tool in body.tools or ()]
+    return tools_of(described, choice, parallel=body.parallel_tool_calls is not False)
 
 
 def _schema(body: ChatBody) -> Mapping[str, Any] | None:
@@ -221,14 +209,15 @@ class _Chunks:
         return self._answer.part([shape], **self._more)
 
 
-ENDPOINTS = (
+ENDPOINTS = tuple(
     Endpoint(
         "POST",
-        "/v1/chat/completions",
+        path,
         chat,
         "Answer a conversation.",
         ChatBody,
         ChatCompletion,
         streams=True,
-    ),
+    )
+    for path in ("/v1/chat/completions", "/chat/completions")  # the latter is llama-server's too
 )

@@ -20,7 +20,6 @@ from ggmlkit.server.generating import Delta, End, Generation, Job
 from ggmlkit.server.openai.answers import (
     Answer,
     completion_logprobs,
-    json_response,
     new_id,
     usage_of,
 )
@@ -28,7 +27,7 @@ from ggmlkit.server.openai.shapes import CompletionBody, TextCompletion
 from ggmlkit.server.sampling_fields import sampling_params, settings_of
 from ggmlkit.server.scoring import scored
 from ggmlkit.server.serving import Serving, serving_of
-from ggmlkit.server.sse import DONE, EventStream, event
+from ggmlkit.server.sse import DONE, EventStream, event, json_response
 
 if TYPE_CHECKING:
     from ggmlkit.engine.completion import Token

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ggmlkit.engine.embedding import embeddings
-from ggmlkit.errors import CacheFullError, GgmlkitError
+from ggmlkit.engine.embedding import Pooling, embeddings
+from ggmlkit.errors import GgmlkitError
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import as_request_error, bad_request
+from ggmlkit.server.errors import bad_request, too_long
+from ggmlkit.server.in_parts import in_parts
 from ggmlkit.server.openai.shapes import MOST_INPUTS, EmbeddingBody, EmbeddingList
-from ggmlkit.server.serving import Serving, serving_of
+from ggmlkit.server.serving import serving_of
 from ggmlkit.server.sse import as_json
 
 if TYPE_CHECKING:
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ggmlkit.server.loading import ServedModel
-
-_AT_ONCE: Final = 16  # texts of which a thread makes vectors before it sees who went away
-_TRIES: Final = 40  # while answers fill the cache
-_PAUSE: Final = 0.25  # seconds between them
 
 
 async def embed(request: Request) -> Response:
@@ -45,7 +40,8 @@ async def embed(request: Request) -> Response:
                 "dimensions",
             )
         ids = await serving.in_thread(partial(_ids, served, inputs))
-        vectors = await unless_gone(request.receive, _vectors(serving, served, ids))
+        work = partial(_vectors, served, serving.settings.pooling)
+        vectors = await unless_gone(request.receive, in_parts(serving, served, ids, work))
         data = await serving.in_thread(partial(_encoded, body, served.name, ids, vectors))
         return Response(data, media_type="application/json")
 
@@ -67,7 +63,7 @@ def _ids(served: ServedModel, inputs: list[str | list[int]]) -> list[list[int]]:
     Raises:
         RequestError: one is empty, too long, or has a token outside the vocabulary.
     """
-    most = min(served.model.context, served.model.cache_tokens)
+    most = served.most_tokens
     found: list[list[int]] = []
     for place, each in enumerate(inputs):
         try:
@@ -76,8 +72,7 @@ def _ids(served: ServedModel, inputs: list[str | list[int]]) -> list[list[int]]:
             raise bad_request(f"input[{place}]: {error}", "input") from None
         if len(ids) > most:
             raise bad_request(
-                f"input[{place}] of {len(ids)} tokens is longer than the {most} tokens that one "
-                "text may have",
+                too_long(f"input[{place}]", len(ids), most),
                 "input",
                 "context_length_exceeded",
             )
@@ -85,35 +80,9 @@ def _ids(served: ServedModel, inputs: list[str | list[int]]) -> list[list[int]]:
     return found
 
 
-async def _vectors(
-    serving: Serving, served: ServedModel, ids: list[list[int]]
+def _vectors(
+    served: ServedModel, pooling: Pooling, ids: Sequence[list[int]]
 ) -> list[NDArray[np.float32]]:
-    """A vector of each text; waits where answers fill the cache.
-
-    Raises:
-        RequestError: there is no room for a long time, or the model fails.
-    """
-    found: list[NDArray[np.float32]] = []
-    tries = 0
-    while len(found) < len(ids):
-        part = ids[len(found) : len(found) + _AT_ONCE]
-        work: Callable[[], list[NDArray[np.float32]]] = partial(
-            _part, served, part, serving.settings.pooling
-        )
-        try:
-            found += await to_thread.run_sync(work, limiter=serving.embedders)
-            tries = 0
-        except CacheFullError as error:
-            tries += 1
-            if tries >= _TRIES:
-                raise as_request_error(error, served.path, served.name) from None
-            await asyncio.sleep(_PAUSE)
-        except GgmlkitError as error:
-            raise as_request_error(error, served.path, served.name) from None
-    return found
-
-
-def _part(served: ServedModel, ids: list[list[int]], pooling: Any) -> list[NDArray[np.float32]]:
     return list(embeddings(served.model, served.adapter, ids, pooling, True))
 
 

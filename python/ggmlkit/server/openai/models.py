@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.openai.answers import json_response
 from ggmlkit.server.openai.shapes import ModelList, ModelShape
 from ggmlkit.server.serving import serving_of
 from ggmlkit.server.settings import ModelSource
+from ggmlkit.server.sse import json_response
 
 
 async def models(request: Request) -> Response:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from ggmlkit.server.sampling_fields import SamplingFields
+from ggmlkit.server.validation import Many
 
 MOST_CHOICES: Final = 128
 MOST_TOOLS: Final = 256
@@ -49,7 +50,7 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     role: str = Field(max_length=64)
-    content: str | list[dict[str, Any] | str] | None = None
+    content: str | Many[dict[str, Any] | str] | None = None
     tool_calls: list[dict[str, Any]] | None = Field(None, max_length=MOST_TOOLS)
 
 
@@ -109,7 +110,7 @@ class ResponseFormat(Shape):
 class ChatBody(GenerationFields):
     """A request for the answer to a conversation."""
 
-    messages: list[Message] = Field(min_length=1, max_length=100_000)
+    messages: Many[Message] = Field(min_length=1, max_length=100_000)
     max_tokens: int | None = Field(None, ge=-1)
     max_completion_tokens: int | None = Field(None, ge=-1)
     logprobs: bool | None = None
@@ -136,7 +137,7 @@ class ChatBody(GenerationFields):
 class CompletionBody(GenerationFields):
     """A request for the continuation of texts."""
 
-    prompt: str | list[str] | list[_Token] | list[list[_Token]] = Field(min_length=1)
+    prompt: str | Many[str] | Many[_Token] | Many[Many[_Token]] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=-1)
     n_predict: int | None = Field(None, ge=-1)
     logprobs: bool | Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
@@ -148,7 +149,7 @@ class CompletionBody(GenerationFields):
 class EmbeddingBody(Shape):
     """A request for vectors of texts."""
 
-    input: str | list[str] | list[_Token] | list[list[_Token]]
+    input: str | Many[str] | Many[_Token] | Many[Many[_Token]]
     model: str | None = Field(None, max_length=1000)
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)

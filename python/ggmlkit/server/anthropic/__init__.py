@@ -1,0 +1,1 @@
+"""The Messages API of Anthropic: its shapes, and its endpoints."""

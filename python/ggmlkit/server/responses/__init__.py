@@ -1,0 +1,1 @@
+"""The Responses API of OpenAI: its shapes, and its endpoints."""
