@@ -314,3 +314,13 @@ def add_ray(to: Arguments, what: str) -> None:
         help=f"{what} ADDRESS: of the cluster; auto: the one that this machine is part of; local: "
         "one of this machine alone, for this command.",
     )
+
+
+def add_workers(to: Arguments, what: str) -> None:
+    """--workers: of a cluster."""
+    to.add_argument(
+        "--workers",
+        type=values.whole_number(1),
+        metavar="N",
+        help=f"With --ray: {what}. Default: as many as the cluster has cores for.",
+    )

@@ -32,8 +32,10 @@ def absolute(args: argparse.Namespace) -> argparse.Namespace:
     for name, value in vars(args).items():
         if isinstance(value, Path) and name != "jsonl":
             setattr(given, name, absolute_path(value))
-    given.draft = None if args.draft is None else absolute_path(args.draft)
-    given.lora = [(absolute_path(path), scale) for path, scale in args.lora]
+    if getattr(args, "draft", None) is not None:
+        given.draft = absolute_path(args.draft)
+    if hasattr(args, "lora"):
+        given.lora = [(absolute_path(path), scale) for path, scale in args.lora]
     return given
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from ggmlkit.cli import llama_cpp, options, values
-from ggmlkit.cli.metadata_text import print_notes
-from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli import files, llama_cpp, options, values
+from ggmlkit.cli.progress import Progress
 
 EXAMPLES = """\
   ggmlkit quantize model-f16.gguf model-q4_K_M.gguf q4_K_M
-  ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'"""
+  ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'
+  ggmlkit quantize *-f16.gguf q4_K_M/ q4_K_M"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "source", type=values.path, metavar="IN", help="Model file of any container and version."
-    )
-    parser.add_argument(
-        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
-    )
+    files.add_files(parser, "IN", "Model file of any container and version.")
     parser.add_argument("type", type=values.type_name, metavar="TYPE", help=options.TYPES)
     parser.add_argument(
         "--pure", action="store_true", help="No mixture: give every matrix the same type."
@@ -42,28 +38,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_container(parser)
     options.add_threads(parser)
+    files.add_ray(parser)
     llama_cpp.add_quantize_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file."""
-    refuse_overwriting(args.out, args.source, args.imatrix)
-    from ggmlkit.cli.progress import progress
+    """Write the files."""
+    targets = files.targets_of(args, args.imatrix)
+    return files.write_files(args, targets, _write, f"quantize to {args.type}")
+
+
+def _write(
+    args: argparse.Namespace, source: Path, out: Path, progress: Progress | None
+) -> list[str]:
+    """Write a file; notes on it."""
     from ggmlkit.io.imatrix import read_imatrix
     from ggmlkit.quantization import quantize_file
 
     importance = None if args.imatrix is None else read_imatrix(args.imatrix).importance
-    with progress(f"quantize to {args.type}") as report:
-        notes = quantize_file(
-            args.source,
-            args.out,
-            args.type,
-            pure=args.pure,
-            tensor_types=args.tensor_type,
-            importance=importance,
-            container=args.container,
-            threads=args.threads,
-            progress=report,
-        )
-    print_notes(notes)
-    return 0
+    return quantize_file(
+        source,
+        out,
+        args.type,
+        pure=args.pure,
+        tensor_types=args.tensor_type,
+        importance=importance,
+        container=args.container,
+        threads=args.threads,
+        progress=progress,
+    )

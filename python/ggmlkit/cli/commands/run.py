@@ -111,12 +111,7 @@ def _add_jsonl(to: options.Arguments) -> None:
     options.add_ray(
         to, "Answer the lines of --jsonl with the workers of a Ray cluster; -t is the cores of one."
     )
-    to.add_argument(
-        "--workers",
-        type=values.whole_number(1),
-        metavar="N",
-        help="With --ray: copies of the model. Default: as many as the cluster has cores for.",
-    )
+    options.add_workers(to, "copies of the model")
 
 
 def run(args: argparse.Namespace) -> int:
