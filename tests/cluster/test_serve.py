@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 import ray
 from ray import serve
@@ -29,7 +30,14 @@ def client(cluster: str, chat_gguf: Path) -> Iterator[httpx.Client]:
     del cluster
     port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    plan = Plan(settings_for(chat_gguf, keys=("secret",), engine=ENGINE), 2, 2)
+    settings = settings_for(
+        chat_gguf,
+        keys=("secret",),
+        cors_origins=("https://example.org",),
+        engine=ENGINE,
+        limits={"waiting": 8, "body_bytes": 1 << 16},
+    )
+    plan = Plan(settings, 2, 2)
     serve.run(application(plan), name="ggmlkit")
     headers = {"Authorization": "Bearer secret"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as found:
@@ -102,6 +110,56 @@ def test_refusals_have_the_shape_of_the_api(client: httpx.Client) -> None:
     assert client.post("/v1/chat/completions", content=b"{").status_code in (400, 415)
     assert chat(client, "hi", model="other").json()["error"]["code"] == "model_not_found"
     assert client.get("/health", headers={"Authorization": ""}).json() == {"status": "ok"}
+
+
+def test_the_ingress_refuses_as_each_api_does(client: httpx.Client) -> None:
+    large = {"content": b"x" * (1 << 17), "headers": {"Origin": "https://example.org"}}
+    refused = client.post("/v1/messages", **large)
+    assert (refused.status_code, refused.json()["type"]) == (413, "error")
+    assert refused.headers["access-control-allow-origin"] == "https://example.org"
+    assert refused.headers["x-request-id"].startswith("req_")
+    refused = client.post("/v1/chat/completions", **large)
+    assert refused.json()["error"]["code"] == "request_too_large"
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda n: chat(client, f"{n}", **LONG), range(40)))
+    refused = next(each for each in answers if each.status_code != 200)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+    assert refused.headers["retry-after"] == "2"
+    assert sum(each.status_code == 200 for each in answers) >= 8
+
+
+def test_pages_and_browsers_need_no_key(client: httpx.Client) -> None:
+    open_to_all = httpx.Client(base_url=client.base_url, timeout=60)
+    assert "text/html" in open_to_all.get("/").headers["content-type"]
+    asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    assert open_to_all.options("/v1/chat/completions", headers=asked).status_code == 200
+    given = {"x-request-id": "mine", "Authorization": "Bearer secret"}
+    assert open_to_all.get("/v1/models", headers=given).headers["x-request-id"] == "mine"
+
+
+def test_responses_are_kept_for_all_replicas(client: httpx.Client) -> None:
+    made = [client.post("/v1/responses", json={"input": f"{n}", "max_output_tokens": 4}) for n in
+            range(6)]  # fmt: skip
+    assert len({replica(each) for each in made}) == 2
+    id = made[0].json()["id"]
+    found = [client.get(f"/v1/responses/{id}") for _ in range(8)]
+    assert len({replica(each) for each in found}) == 2
+    body = {"input": "more", "previous_response_id": id, "max_output_tokens": 4}
+    assert client.post("/v1/responses", json=body).json()["previous_response_id"] == id
+    assert client.delete(f"/v1/responses/{id}").status_code == 200
+    assert {client.get(f"/v1/responses/{id}").status_code for _ in range(8)} == {404}
+
+
+def test_the_client_of_openai(client: httpx.Client) -> None:
+    api = openai.OpenAI(base_url=f"{client.base_url}/v1".replace("//v1", "/v1"), api_key="secret")
+    messages = [{"role": "user", "content": "Hello"}]
+    asked: dict[str, Any] = {"model": "tiny", "messages": messages, "max_tokens": 8}
+    whole = api.chat.completions.create(**asked, temperature=0)
+    parts = api.chat.completions.create(**asked, temperature=0, stream=True)
+    text = "".join(part.choices[0].delta.content or "" for part in parts)
+    assert text == whole.choices[0].message.content
+    with pytest.raises(openai.NotFoundError):
+        api.chat.completions.create(**asked | {"model": "other"})
 
 
 def test_a_replica_that_dies_is_replaced(client: httpx.Client) -> None:

@@ -39,6 +39,8 @@ from ggmlkit.text.template.process import RENDERERS
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
+    from ggmlkit.server.store.records import Store
+
 LOG = logging.getLogger("ggmlkit.server")
 _LIKE: Final = 0.85  # of two paths, where 1 is the same
 _LONGEST_SHOWN: Final = 80  # of a path that there is not
@@ -62,6 +64,7 @@ def create_app(
     say: Callable[[str], None] = LOG.info,
     on_failure: Callable[[Exception], None] | None = None,
     tracing: TracerProvider | None = None,
+    responses: Store | None = None,
 ) -> Starlette:
     """The application; it loads the first model when it starts, and answers meanwhile.
 
@@ -70,8 +73,9 @@ def create_app(
         on_failure: is told why the first model can't be loaded. Without it, that is logged, and
             the next request tries again.
         tracing: makes spans of requests; it is shut down at the end.
+        responses: keeps responses, instead of what the settings name; it is closed at the end.
     """
-    serving = Serving(settings, Models(settings, say))
+    serving = Serving(settings, Models(settings, say), responses)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -95,7 +99,7 @@ def create_app(
     if tracing is not None:
         middleware.append(Middleware(Tracing, provider=tracing))
     if settings.cors_origins:
-        middleware.append(_cors(settings))
+        middleware.append(Middleware(CORSMiddleware, **cors_options(settings)))
     openapi = Endpoint("GET", "/openapi.json", _document(ENDPOINTS), "This document.")
     page = page_endpoints() if settings.page else ()
     app = Starlette(
@@ -121,14 +125,14 @@ async def _load_first(serving: Serving, on_failure: Callable[[Exception], None] 
             on_failure(error)
 
 
-def _cors(settings: ServerSettings) -> Middleware:
-    return Middleware(
-        CORSMiddleware,
-        allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=["X-Request-Id", "Retry-After"],
-    )
+def cors_options(settings: ServerSettings) -> dict[str, Any]:
+    """What web pages of other origins may do."""
+    return {
+        "allow_origins": list(settings.cors_origins),
+        "allow_methods": ["GET", "POST", "DELETE"],
+        "allow_headers": ["*"],
+        "expose_headers": ["X-Request-Id", "Retry-After"],
+    }
 
 
 def _document(endpoints: tuple[Endpoint, ...]) -> Callable[[Request], Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel
     from ggmlkit.server.models import Models
     from ggmlkit.server.settings import ServerSettings
+    from ggmlkit.server.store.records import Store
 
 T = TypeVar("T")
 
@@ -46,7 +47,9 @@ class Serving:
         started_at: seconds since 1970.
     """
 
-    def __init__(self, settings: ServerSettings, models: Models) -> None:
+    def __init__(
+        self, settings: ServerSettings, models: Models, responses: Store | None = None
+    ) -> None:
         self.settings, self.models = settings, models
         self.admission = Admission(settings.engine.parallel, settings.limits.waiting)
         self.metrics = Metrics()
@@ -55,7 +58,7 @@ class Serving:
         self.grammar_threads = CapacityLimiter(2)
         self.parsers = CapacityLimiter(2)
         self.embedders = CapacityLimiter(1)
-        self.responses = opened(settings.store)
+        self.responses = opened(settings.store) if responses is None else responses
         self.started_at = int(time.time())
         self._generations: WeakSet[Generation] = WeakSet()
 

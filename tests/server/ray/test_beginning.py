@@ -64,6 +64,20 @@ def test_a_ring_is_fair_and_moves_little() -> None:
     assert Ring(()).member("text") is None
 
 
+def test_groups_grow_with_the_distance_and_keep_their_places() -> None:
+    names = [f"replica {n}" for n in range(20)]
+    ring = Ring(names)
+    home, near, *others = ring.groups("text", 99)
+    assert home == [ring.member("text")]
+    assert [len(group) for group in (near, *others)] == [3, 12, 4]
+    assert {*home, *near, *others[0], *others[1]} == set(names)
+    assert [len(group) for group in ring.groups("text", 2)] == [1, 2, 2, 2]
+    less = Ring([name for name in names if name not in others[-1]])
+    assert list(map(set, less.groups("text", 99)))[:2] == [set(home), set(near)]
+    assert list(Ring(()).groups("text", 4)) == []
+    assert list(Ring(("a",)).groups("text", 4)) == [["a"]]
+
+
 def test_replicas() -> None:
     assert (replicas_of("3"), replicas_of("2-16")) == ((3, 3), (2, 16))
     for wrong in ("", "0", "3-2", "-2", "1-", "1-x", "1.5", "9" * 9, "²"):

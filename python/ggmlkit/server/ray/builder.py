@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from ray import serve
@@ -11,6 +12,7 @@ from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ggmlkit.server.ray.engine import Engine
 from ggmlkit.server.ray.ingress import Ingress
 from ggmlkit.server.ray.plan import Plan, plan_of
+from ggmlkit.server.ray.responses import Responses
 
 ROUTER: Final = "ggmlkit.server.ray.router.BeginningRouter"
 _LOAD: Final = 0.75  # of a replica's answers at a time, that autoscaling aims at
@@ -24,7 +26,9 @@ def built(args: Mapping[str, Any]) -> Any:
 
 
 def application(plan: Plan) -> Any:
-    """What ``serve.run`` deploys: the ingress, and behind it the replicas of the engine."""
+    """What ``serve.run`` deploys: the ingress, behind it the replicas of the engine, behind those
+    what keeps responses.
+    """
     limits, parallel = plan.settings.limits, plan.settings.engine.parallel
     engine = serve.deployment(
         name="Engine",
@@ -45,7 +49,16 @@ def application(plan: Plan) -> Any:
         ray_actor_options={"num_cpus": 0},
         graceful_shutdown_timeout_s=limits.drain_seconds,
     )(serve.ingress()(Ingress))
-    return ingress.bind(engine.bind(plan.settings), plan.settings)
+    responses = serve.deployment(
+        name="Responses",
+        num_replicas=1,
+        max_ongoing_requests=_PASSED_ON,
+        ray_actor_options={"num_cpus": 0},
+    )(Responses)
+    of_replicas = replace(plan.settings, cors_origins=())  # of which the ingress tells
+    return ingress.bind(
+        engine.bind(of_replicas, responses.bind(plan.settings.store)), plan.settings
+    )
 
 
 def _count(plan: Plan) -> dict[str, Any]:

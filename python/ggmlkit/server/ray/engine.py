@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ray import serve
 
 from ggmlkit.server.app import create_app
+from ggmlkit.server.ray.responses import SharedStore
+from ggmlkit.server.tracing import provider_from_environment
 
 if TYPE_CHECKING:
     from ggmlkit.server.settings import ServerSettings
@@ -24,11 +26,17 @@ class Engine:
 
     Args:
         settings: of the server, the same for all replicas.
+        responses: handle of what keeps responses for all of them.
     """
 
-    async def __init__(self, settings: ServerSettings) -> None:  # type: ignore[misc]
+    async def __init__(self, settings: ServerSettings, responses: Any) -> None:  # type: ignore[misc]
         failures: list[Exception] = []
-        self._app = create_app(settings, on_failure=failures.append)
+        self._app = create_app(
+            settings,
+            on_failure=failures.append,
+            tracing=provider_from_environment() if settings.traces else None,
+            responses=SharedStore(responses),
+        )
         self._serving = self._app.state.serving
         self._lifespan = AsyncExitStack()
         self._answers: set[asyncio.Task[None]] = set()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ggmlkit.server.app import cors_options  # it also loads the shapes of all APIs' errors
 from ggmlkit.server.bodies import body_bytes
+from ggmlkit.server.endpoints import path_of
 from ggmlkit.server.errors import RequestError, busy, error_response, internal_error
 from ggmlkit.server.keys import check_key
+from ggmlkit.server.logs import REQUEST_ID, RequestLog
 from ggmlkit.server.ray.beginning import beginning_of
 
 if TYPE_CHECKING:
@@ -34,11 +38,7 @@ _KEPT: Final = (
     "client",
     "server",
 )  # of a scope; the rest is the process's own
-_OPEN: Final = ("/health", "/v1/health")
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+_ID: Final = b"x-request-id"
 
 
 class Ingress:
@@ -52,37 +52,47 @@ class Ingress:
     def __init__(self, engine: Any, settings: ServerSettings) -> None:
         self._answer = engine.options(stream=True, method_name="answer")
         self._settings = settings
+        self._app: ASGIApp = RequestLog(self._http, _uncounted)
+        if settings.cors_origins:
+            self._app = CORSMiddleware(self._app, **cors_options(settings))
 
     def __serve_build_asgi_app__(self) -> Any:  # Ray's name
 
-        async def application(scope: Message, receive: Receive, send: Send) -> None:
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
             await self.run(scope, receive, send)
 
         return application  # a function: of a method, uvicorn can't tell that it is ASGI 3
 
-    async def run(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._app(scope, receive, send)
 
-    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        path = request.url.path
         try:
-            if path not in _OPEN:
-                check_key(request, self._settings.keys)  # before anything is read or moved
             await self._pass_on(request, send)
         except RequestError as error:
-            await error_response(error, path)(scope, receive, send)
+            await error_response(error, path_of(scope))(scope, receive, send)
         except ClientDisconnect:
             return
 
+    async def _body(self, request: Request) -> bytes:
+        """What is passed on: nothing without a key, as a replica then only refuses it."""
+        try:
+            check_key(request, self._settings.keys)
+        except RequestError:
+            return b""
+        return await body_bytes(request, self._settings.limits)
+
     async def _pass_on(self, request: Request, send: Send) -> None:
-        body = await body_bytes(request, self._settings.limits)
+        body = await self._body(request)
         scope = {name: request.scope[name] for name in _KEPT if name in request.scope}
-        beginning = beginning_of(request.url.path, body)
+        headers = [each for each in scope["headers"] if each[0] != _ID]
+        scope["headers"] = [*headers, (_ID, (REQUEST_ID.get() or "").encode())]
+        beginning = beginning_of(path_of(scope), body)
         for rest in reversed(range(_TRIES)):
             has_begun = False
             messages = self._answer.remote(scope, body, beginning=beginning)
@@ -101,6 +111,10 @@ class Ingress:
                     raise internal_error() from None
             finally:
                 messages.cancel()
+
+
+def _uncounted(path: str, status: int, seconds: float) -> None:
+    """Replicas count what they answer."""
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

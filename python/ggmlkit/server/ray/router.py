@@ -10,11 +10,12 @@ from ray.serve.request_router import RequestRouter
 from ggmlkit.server.ray.ring import Ring
 
 BEGINNING: Final = "beginning"  # the keyword of a call that has the text
-_OTHERS: Final = 8  # replicas whose queues are compared if the favoured one's is full
+_OF_GROUP: Final = 4  # replicas of a group near the favoured one whose queues are compared
+_OF_ALL: Final = 8  # and of all, where no group has room or nothing favours one
 
 
 class BeginningRouter(RequestRouter):  # type: ignore[misc]  # Ray is not there when types are checked
-    """Asks the replica that a beginning belongs to, then the least loaded of some others."""
+    """Asks the replica that a beginning belongs to, then some near it, then some of all."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -34,9 +35,8 @@ class BeginningRouter(RequestRouter):  # type: ignore[misc]  # Ray is not there 
     ) -> list[list[Any]]:
         """Groups of replicas; of the first group with room, Ray takes the least loaded."""
         beginning = "" if pending_request is None else pending_request.kwargs.get(BEGINNING, "")
-        favoured = self._ring.member(beginning) if beginning else None
-        names = {each.replica_id.unique_id for each in candidate_replicas}
-        others = [each for each in candidate_replicas if each.replica_id.unique_id != favoured]
-        sample = random.sample(others, min(_OTHERS, len(others)))
-        first = [self._by_name[favoured]] if favoured is not None and favoured in names else []
-        return [group for group in (first, sample) if group]
+        named = {each.replica_id.unique_id: each for each in candidate_replicas}
+        groups = self._ring.groups(beginning, _OF_GROUP) if beginning else ()
+        found = [[named[name] for name in group if name in named] for group in groups]
+        found.append(random.sample(candidate_replicas, min(_OF_ALL, len(candidate_replicas))))
+        return [group for group in found if group]
