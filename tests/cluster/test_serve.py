@@ -117,7 +117,7 @@ def test_the_ingress_refuses_as_each_api_does(client: httpx.Client) -> None:
     refused = client.post("/v1/messages", **large)
     assert (refused.status_code, refused.json()["type"]) == (413, "error")
     assert refused.headers["access-control-allow-origin"] == "https://example.org"
-    assert refused.headers["x-request-id"].startswith("req_")
+    assert len(refused.headers.get_list("x-request-id")) == 1
     refused = client.post("/v1/chat/completions", **large)
     assert refused.json()["error"]["code"] == "request_too_large"
     with ThreadPoolExecutor(40) as pool:

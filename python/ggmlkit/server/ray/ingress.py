@@ -9,14 +9,13 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ggmlkit.server.app import cors_options  # it also loads the shapes of all APIs' errors
 from ggmlkit.server.bodies import body_bytes
 from ggmlkit.server.endpoints import path_of
 from ggmlkit.server.errors import RequestError, busy, error_response, internal_error
 from ggmlkit.server.keys import check_key
-from ggmlkit.server.logs import REQUEST_ID, RequestLog
 from ggmlkit.server.ray.beginning import beginning_of
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _KEPT: Final = (
     "client",
     "server",
 )  # of a scope; the rest is the process's own
-_ID: Final = b"x-request-id"
+_ID: Final = b"x-request-id"  # Ray gives one to each request, which replicas take, and returns it
 
 
 class Ingress:
@@ -52,7 +51,7 @@ class Ingress:
     def __init__(self, engine: Any, settings: ServerSettings) -> None:
         self._answer = engine.options(stream=True, method_name="answer")
         self._settings = settings
-        self._app: ASGIApp = RequestLog(self._http, _uncounted)
+        self._app: ASGIApp = self._http
         if settings.cors_origins:
             self._app = CORSMiddleware(self._app, **cors_options(settings))
 
@@ -90,8 +89,6 @@ class Ingress:
     async def _pass_on(self, request: Request, send: Send) -> None:
         body = await self._body(request)
         scope = {name: request.scope[name] for name in _KEPT if name in request.scope}
-        headers = [each for each in scope["headers"] if each[0] != _ID]
-        scope["headers"] = [*headers, (_ID, (REQUEST_ID.get() or "").encode())]
         beginning = beginning_of(path_of(scope), body)
         for rest in reversed(range(_TRIES)):
             has_begun = False
@@ -99,7 +96,7 @@ class Ingress:
             try:
                 async for message in messages:
                     has_begun = True
-                    await send(message)
+                    await send(_without_id(message))
                 return
             except BackPressureError:
                 raise busy(429, "all replicas are busy; try again later", "queue_full") from None
@@ -113,8 +110,10 @@ class Ingress:
                 messages.cancel()
 
 
-def _uncounted(path: str, status: int, seconds: float) -> None:
-    """Replicas count what they answer."""
+def _without_id(message: Message) -> Message:
+    if "headers" in message:
+        message["headers"] = [each for each in message["headers"] if each[0].lower() != _ID]
+    return message
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
