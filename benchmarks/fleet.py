@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from fleet_steps import measured, read
+from fleet_steps import measured, read, told
 from fleet_tables import tables
 
 CORES = 8  # of a replica
@@ -34,7 +34,7 @@ def main() -> int:
     if args.measure is not None:
         STEPS.write_text(json.dumps(measured(args.measure), indent=1) + "\n")
     start = time.process_time()
-    text = tables(read(STEPS).on(CORES))
+    text = f"{told(STEPS)}\n\n{tables(read(STEPS).on(CORES))}"
     print(
         text if args.print else f"{PAGE}: {time.process_time() - start:.0f} s of a core",
         file=sys.stdout,

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def read(path: Path) -> Steps:
 
 def measured(path: Path) -> dict[str, Any]:
     """The steps of a model on one core, the fastest of some."""
-    found: dict[str, Any] = {"model": path.name, "commit": commit(), "machine": facts({})}
+    found: dict[str, Any] = {"model": path.name, "date": f"{date.today()}"}
+    found |= {"commit": commit(), "machine": facts({})}
     with gk.Model(
         path, context=1024, contexts=_SEQUENCES[-1], threads=1, prefix_cache=False
     ) as model:
@@ -97,3 +99,12 @@ def _seconds(model: gk.Model, chunks: list[gk.Chunk]) -> float:
 
 def _next_tokens(sequences: list[gk.Sequence]) -> list[gk.Chunk]:
     return [gk.Chunk(each, [5], logits="last") for each in sequences]
+
+
+def told(path: Path) -> str:
+    """What the steps that :func:`measured` has stored were measured with."""
+    found = json.loads(path.read_text("utf-8"))
+    return (
+        f"Steps of {Path(found['model']).stem} on one core of {found['machine']['cpu']} "
+        f"({found['machine']['flags']}), measured on {found['date']}."
+    )

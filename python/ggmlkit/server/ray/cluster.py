@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ray import serve as ray_serve
+from ray.serve.context import _get_global_client
 
 from ggmlkit.distributed.connection import connected
 from ggmlkit.errors import ModelError
@@ -29,10 +31,8 @@ def serve(plan: Plan, address: str, say: Callable[[str], None] = print) -> int:
         ModelError: there is no such cluster, or the replicas can't begin.
     """
     settings = plan.settings
-    with connected(address), _ending() as is_ended:
-        ray_serve.start(
-            http_options={"host": settings.host, "port": settings.port, "location": "EveryNode"}
-        )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    with connected(address), _started(settings.host, settings.port), _ending() as is_ended:
         try:
             ray_serve.run(application(plan), name=_NAME)
             say(f"serving on http://{settings.host}:{settings.port}, on each node with a replica")
@@ -41,9 +41,30 @@ def serve(plan: Plan, address: str, say: Callable[[str], None] = print) -> int:
             raise ModelError(f"the replicas can't begin: {error}") from None
         finally:
             ray_serve.delete(_NAME)  # answers that run have their time to end
-            if address == "local":
-                ray_serve.shutdown()
     return 0
+
+
+@contextmanager
+def _started(host: str, port: int) -> Iterator[None]:
+    """Ray Serve listens on an address for the block, or longer if it did before.
+
+    Raises:
+        ModelError: it listens on another one.
+    """
+    running = _get_global_client(raise_if_no_controller_running=False)
+    if running is None:
+        ray_serve.start(http_options={"host": host, "port": port, "location": "EveryNode"})
+    elif (running.http_config.host, running.http_config.port) != (host, port):
+        raise ModelError(
+            "Ray Serve is there already, and listens on "
+            f"{running.http_config.host}:{running.http_config.port}: give that as --host and "
+            "--port, or end it with 'serve shutdown'"
+        )
+    try:
+        yield
+    finally:
+        if running is None:
+            ray_serve.shutdown()
 
 
 @contextmanager
