@@ -61,6 +61,13 @@ def test_it_serves_until_a_signal(cluster: str, chat_gguf: Path) -> None:
     assert (process.returncode, out) == (0, "")
 
 
+def test_importing_the_package_and_its_commands_loads_no_ray() -> None:
+    modules = "ggmlkit, ggmlkit.cli.app, ggmlkit.cli.jsonl, ggmlkit.cli.files, ggmlkit.server.ray"
+    code = f"import sys, {modules}; ggmlkit.Llama; assert 'ray' not in sys.modules"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "python")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)
+
+
 def test_where_no_cluster_is_that_is_said_at_once() -> None:
     with program("serve", "-m", "x", "--ray", f"127.0.0.1:{free_port()}", "-t", 1) as process:
         _, said = process.communicate(timeout=120)
