@@ -22,7 +22,7 @@ from fleet_steps import Steps
 GOAL = 2.0  # seconds to the first token, for 95 % of the requests
 FLEETS = (1, 10, 100, 1_000, 10_000)
 USERS = (100, 1_000, 10_000, 100_000, 1_000_000)
-SPEEDS = (50, 100, 300, 1_000)  # tokens/s of a core
+SPEEDS = (100, 300, 1_000)  # tokens/s of a core
 ROUTES: dict[str, Route] = {
     "random": at_random,
     "least loaded": least_loaded,
@@ -33,7 +33,7 @@ _PERIOD = 60.0  # seconds between the requests of a user
 _SECONDS = 30.0
 _REPLICAS = 300  # that run side by side at least, in as many fleets as that takes
 _ROUNDS = 5  # of bisection
-_MORE = 1.02  # replicas, each time that a number of them does not do
+_WIDER = 1.08  # replicas, each time that a number of them is not yet next to the least
 _OFFERED = (0.9, 1.1, 1.5)  # of what meets the goal
 _WAITING = (0.0, 4.0, 16.0, math.inf)  # requests for each replica
 
@@ -160,7 +160,7 @@ def _capacity(steps: Steps) -> str:
         "| ---: |" + " ---: |" * len(SPEEDS),
     ]
     all_steps = [steps.scaled(speed) for speed in SPEEDS]
-    rates = [best_rate(each, 10, by_prefix) for each in all_steps]
+    rates = [0.7 * full_rate(each) for each in all_steps]
     for users in USERS:
         cells = []
         for place, each in enumerate(all_steps):
@@ -172,15 +172,25 @@ def _capacity(steps: Steps) -> str:
 
 
 def _enough(steps: Steps, rate: float, near: float) -> int:
-    """Replicas that meet the goal at so many requests a second.
+    """The fewest replicas, to 2 %, that meet the goal at so many requests a second.
 
     Args:
         near: requests a second for a replica, about.
     """
-    count = max(1, math.floor(rate / near / _MORE))
-    while p95(answered(steps, count, rate, by_prefix)) > GOAL:
-        count = max(count + 1, math.ceil(count * _MORE))
-    return count
+
+    def is_met(count: int) -> bool:
+        return p95(answered(steps, count, rate, by_prefix)) <= GOAL
+
+    few, enough = 0, max(1, round(rate / near))  # few: too few
+    while not is_met(enough):
+        few, enough = enough, max(enough + 1, math.ceil(enough * _WIDER))
+    while few == 0 and enough > 1:
+        less = max(1, math.floor(enough / _WIDER))
+        few, enough = (few, less) if is_met(less) else (less, enough)
+    while enough - few > max(1.0, 0.02 * enough):
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if is_met(middle) else (middle, enough)
+    return enough
 
 
 def _bounds(steps: Steps, rate: float) -> str:

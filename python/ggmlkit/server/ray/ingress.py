@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ray.exceptions import RayActorError
@@ -106,8 +107,10 @@ class Ingress:
                     raise  # the client sees that the response is cut
                 if not rest:
                     raise internal_error() from None
-            finally:
-                messages.cancel()
+            except BaseException:  # the client went away, or so
+                with suppress(Exception):
+                    messages.cancel()
+                raise
 
 
 def _without_id(message: Message) -> Message:
