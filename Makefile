@@ -147,6 +147,11 @@ $(VENV)/.bench: $(VENV)/.dev
 bench: build $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
+# KL divergences of calibrated files, in about 12 hours; CALIBRATION="--only 'calibration q4_0' --resume" measures some.
+calibration: build $(VENV)/.bench
+	$(BIN)/python examples/demo.py --model-only
+	$(BIN)/python benchmarks/run.py --only calibration $(CALIBRATION)
+
 # 10,000 requests of 64 clients; SOAK_ARGS="--hours 2 --record benchmarks/soak.json".
 soak: build
 	$(BIN)/python benchmarks/soak.py $(SOAK_ARGS)

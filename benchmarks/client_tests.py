@@ -28,7 +28,7 @@ TESTS = peers.ROOT / "tests" / "clients"
 ENVIRONMENTS = {"python": "clients", "lm-eval": "clients-lm-eval"}
 NODE_PACKAGE = "openai@6.49.0"
 # Where a file of tests has not its client's name.
-_PACKAGES = {"notebook": "nbclient"}
+_PACKAGES = {"notebook": "nbclient", "lm_eval_model": "lm-eval"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def version(client: str) -> str:
         return (
             f"{_node_version(FOLDER / 'node')} (npm), node {_output('node', '--version').strip()}"
         )
-    environment = "lm-eval" if client == "lm_eval" else "python"
+    environment = "lm-eval" if package(client) == "lm-eval" else "python"
     code = f"from importlib.metadata import version; print(version({package(client)!r}))"
     return _output(str(python(environment)), "-c", code).strip()
 

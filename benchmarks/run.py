@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import builds
+import calibration
 import client_tests
 import conversion
 import engine
@@ -49,7 +50,7 @@ _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
     memory, quality, processes, tokenizing, conversion, speed, engine, kv_types, speculation,
-    serving, nested_scales, products, growth,
+    serving, nested_scales, products, growth, calibration,
 )  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def main() -> int:
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,
-        options.threads, options.types, options.sizes, options.hf, options.before,
+        options.threads, options.types, options.sizes, options.hf, options.before, options.texts,
     )  # fmt: skip
     groups = (builds,) if options.before else _GROUPS
     steps = [step for group in groups for step in group.steps(bench)]
@@ -154,6 +155,12 @@ def _arguments() -> argparse.Namespace:
     add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
     add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="folder of the same model")
     add(
+        "--texts",
+        type=Path,
+        default=Path("../shared/text"),
+        help="folder of wikitext2-valid.txt and wikitext2-test.txt",
+    )
+    add(
         "--before",
         type=Path,
         metavar="PYTHON",
@@ -162,7 +169,7 @@ def _arguments() -> argparse.Namespace:
     add("--folder", type=Path, default=Path("build/bench"), help="for models (6 GB)")
     add("--out", type=Path, default=_HERE, help="folder of the results")
     options = parser.parse_args()
-    for name in ("f16", "hf", "folder", "out"):
+    for name in ("f16", "hf", "folder", "out", "texts"):
         setattr(options, name, getattr(options, name).resolve())
     if not options.f16.exists():
         parser.error(f"{options.f16} does not exist; run `make demo`, or give --f16")

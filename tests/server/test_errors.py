@@ -11,10 +11,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from ggmlkit.chat.errors import RequestError, as_request_error
 from ggmlkit.errors import ArgumentError, CacheFullError, ClosedError, ModelError
 from ggmlkit.server import errors
 from ggmlkit.server.app import create_app
-from ggmlkit.server.errors import RequestError, as_request_error, error_response
+from ggmlkit.server.errors import error_response
 from running_server import RunningServer, dictate, settings_for, until
 
 
@@ -64,7 +65,7 @@ def test_a_form_at_fault_is_named(server: RunningServer, name: str, value: objec
 def test_a_prompt_that_is_too_long_gets_a_way_out(server: RunningServer) -> None:
     error = server.chat("hi " * 10_000).json()["error"]
     assert error["code"] == "context_length_exceeded"
-    assert "start the server with a larger -c" in error["message"]
+    assert "start with a larger -c" in error["message"]
 
 
 def test_the_log_says_why_a_request_was_refused(

@@ -92,11 +92,21 @@ class _Outcome:
     error: str = ""
 
 
-def write_files(args: argparse.Namespace, targets: Sequence[Path], write: Write, title: str) -> int:
+def write_files(
+    args: argparse.Namespace,
+    targets: Sequence[Path],
+    write: Write,
+    title: str,
+    *,
+    of_bytes: bool = True,
+) -> int:
     """Write the targets; returns the exit code.
 
     What fails of several files is told at the end, and the others are written. A single one
     raises what is wrong with it.
+
+    Args:
+        of_bytes: progress counts bytes; see :func:`progress`.
     """
     sources: list[Path] = args.sources
     if args.workers is not None and args.ray is None:
@@ -104,11 +114,12 @@ def write_files(args: argparse.Namespace, targets: Sequence[Path], write: Write,
     if len(targets) > 1:
         targets[0].parent.mkdir(parents=True, exist_ok=True)
     elif args.ray is None:
-        with progress(title) as report:
+        with progress(title, of_bytes=of_bytes) as report:
             notes = write(args, sources[0], targets[0], report)
         print_notes(notes)
         return 0
-    outcomes = _written_here if args.ray is None else _written_on_ray
+    here = partial(_written_here, of_bytes=of_bytes)
+    outcomes = here if args.ray is None else _written_on_ray
     failures = []
     for place, outcome in outcomes(args, targets, write, title):
         print_notes(f"{targets[place].name}: {note}" for note in outcome.notes)
@@ -119,10 +130,10 @@ def write_files(args: argparse.Namespace, targets: Sequence[Path], write: Write,
 
 
 def _written_here(
-    args: argparse.Namespace, targets: Sequence[Path], write: Write, title: str
+    args: argparse.Namespace, targets: Sequence[Path], write: Write, title: str, of_bytes: bool
 ) -> Iterator[tuple[int, _Outcome]]:
     for place, (source, target) in enumerate(zip(args.sources, targets, strict=True)):
-        with progress(f"{title}: {target.name}") as report:
+        with progress(f"{title}: {target.name}", of_bytes=of_bytes) as report:
             outcome = _outcome(write, args, source, target, report)
         yield place, outcome
 

@@ -24,11 +24,12 @@ _LIMITS = {"initial_lexer_fuel": 200_000, "max_lexer_states": 50_000, "verbose_e
 _STACK_BYTES = 256 << 20
 _STACK_SIZE = threading.Lock()
 _MEMORY_BYTES = 2 << 30
+# Without \u: with it, a name in "properties" has a second spelling, whose value is then free.
+JSON_ESCAPES = 'nrbtf\\"'
 _JSON = {
     # A small model can repeat white space for ever.
     "whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,20}",
-    # Without \u: with it, a name in "properties" has a second spelling, whose value is then free.
-    "json_allowed_escapes": 'nrbtf\\"',
+    "json_allowed_escapes": JSON_ESCAPES,
 }
 _OTHERS_WORDS = (
     (re.compile(r"\s*while processing (\S+)$"), r" (in \1)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
 from functools import partial
@@ -18,11 +18,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from ggmlkit.chat.errors import RequestError, internal_error
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
 from ggmlkit.server.anthropic import messages
 from ggmlkit.server.endpoints import Endpoint, note_error, path_of
-from ggmlkit.server.errors import RequestError, error_response, internal_error
+from ggmlkit.server.errors import error_response
+from ggmlkit.server.hosts import HostCheck
 from ggmlkit.server.llama_server import routes as llama_server
 from ggmlkit.server.llama_server.metrics import LlamaMetrics
 from ggmlkit.server.logs import RequestLog
@@ -64,6 +66,7 @@ def create_app(
     say: Callable[[str], None] = LOG.info,
     on_failure: Callable[[Exception], None] | None = None,
     tracing: TracerProvider | None = None,
+    hosts: Collection[str] | None = None,
     responses: Store | None = None,
 ) -> Starlette:
     """The application; it loads the first model when it starts, and answers meanwhile.
@@ -73,6 +76,7 @@ def create_app(
         on_failure: is told why the first model can't be loaded. Without it, that is logged, and
             the next request tries again.
         tracing: makes spans of requests; it is shut down at the end.
+        hosts: names by which requests may call the server; None: any.
         responses: keeps responses, instead of what the settings name; it is closed at the end.
     """
     serving = Serving(settings, Models(settings, say), responses)
@@ -98,6 +102,8 @@ def create_app(
     middleware = [Middleware(RequestLog, count=serving.metrics.request)]
     if tracing is not None:
         middleware.append(Middleware(Tracing, provider=tracing))
+    if hosts is not None:
+        middleware.append(Middleware(HostCheck, hosts=hosts))
     if settings.cors_origins:
         middleware.append(Middleware(CORSMiddleware, **cors_options(settings)))
     openapi = Endpoint("GET", "/openapi.json", _document(ENDPOINTS), "This document.")

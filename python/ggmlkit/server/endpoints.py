@@ -14,13 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from ggmlkit.chat.errors import RequestError, as_request_error, internal_error
 from ggmlkit.errors import GgmlkitError
-from ggmlkit.server.errors import (
-    RequestError,
-    as_request_error,
-    error_response,
-    internal_error,
-)
+from ggmlkit.server.errors import error_response
 from ggmlkit.server.keys import check_key
 from ggmlkit.server.logs import ENDPOINT, note
 from ggmlkit.server.serving import serving_of

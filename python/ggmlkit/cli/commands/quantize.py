@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ggmlkit.cli import files, llama_cpp, options, values
 from ggmlkit.cli.progress import Progress
+from ggmlkit.cli.usage import UsageError
+
+if TYPE_CHECKING:
+    from ggmlkit.calibration.calibration import Calibration
 
 EXAMPLES = """\
   ggmlkit quantize model-f16.gguf model-q4_K_M.gguf q4_K_M
   ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'
+  ggmlkit quantize model-f16.gguf out.gguf q4_0 --calibrate text.txt
   ggmlkit quantize *-f16.gguf q4_K_M/ q4_K_M"""
+
+
+METHODS = ("search", "feedback", "descent")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +45,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Importance of each column, as llama-imatrix writes it.",
     )
+    parser.add_argument(
+        "--calibrate",
+        type=values.path,
+        metavar="TEXT",
+        help="Run the model on a text, and round its matrices by what enters them: the same size, "
+        "less loss.",
+    )
+    parser.add_argument(
+        "--method",
+        type=values.one_of(*METHODS),
+        metavar="NAME",
+        help="Of --calibrate: search, feedback or descent; each takes longer than the one before "
+        "it, and loses less; default: descent.",
+    )
+    parser.add_argument(
+        "--samples",
+        type=values.whole_number(2),
+        metavar="N",
+        help="Of --calibrate: pieces of 512 tokens of the text, at most; default: 32.",
+    )
     options.add_container(parser)
     options.add_threads(parser)
     files.add_ray(parser)
@@ -44,8 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files."""
-    targets = files.targets_of(args, args.imatrix)
-    return files.write_files(args, targets, _write, f"quantize to {args.type}")
+    _check_calibration(args)
+    targets = files.targets_of(args, args.imatrix, args.calibrate)
+    is_calibrated = args.calibrate is not None
+    title = f"{'calibrate and ' if is_calibrated else ''}quantize to {args.type}"
+    return files.write_files(args, targets, _write, title, of_bytes=not is_calibrated)
 
 
 def _write(
@@ -63,7 +95,27 @@ def _write(
         pure=args.pure,
         tensor_types=args.tensor_type,
         importance=importance,
+        calibrate=None if args.calibrate is None else _calibration(args),
         container=args.container,
         threads=args.threads,
         progress=progress,
     )
+
+
+def _check_calibration(args: argparse.Namespace) -> None:
+    if args.calibrate is None:
+        for option in ("method", "samples"):
+            if getattr(args, option) is not None:
+                raise UsageError(f"--{option} needs --calibrate TEXT")
+    elif args.imatrix is not None:
+        raise UsageError(
+            "give either --imatrix or --calibrate: a calibration measures what an importance "
+            "matrix says"
+        )
+
+
+def _calibration(args: argparse.Namespace) -> Calibration:
+    from ggmlkit.calibration.calibration import Calibration
+
+    given = {"method": args.method, "samples": args.samples}
+    return Calibration(args.calibrate, **{k: v for k, v in given.items() if v is not None})

@@ -74,6 +74,17 @@ def _add_network(to: options.Arguments) -> None:
         help="The same, one key a line.",
     )
     to.add_argument(
+        "--allowed-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        type=values.not_empty,
+        metavar="NAME",
+        help="Serve requests that call the server by this name, too; *: by any. May be repeated. "
+        "Default: localhost, addresses of the machine itself and --host, where the server listens "
+        "on 127.0.0.1 and wants no key; else any.",
+    )
+    to.add_argument(
         "--cors-origin",
         dest="cors_origins",
         action="append",
@@ -124,6 +135,12 @@ def _add_limits(to: options.Arguments) -> None:
         default=-1,
         metavar="N",
         help="Most tokens of an answer; -1: as many as -c has room for.",
+    )
+    to.add_argument(
+        "--context-shift",
+        action="store_true",
+        help="Where the context is full, go on without the older half of the text; requests say "
+        "with n_keep how much of their prompt stays.",
     )
     to.add_argument(
         "-to",
@@ -288,6 +305,8 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         host=args.host,
         port=args.port,
         keys=_keys(args),
+        allowed_hosts=tuple(args.allowed_hosts),
+        context_shift=args.context_shift,
         cors_origins=tuple(args.cors_origins),
         chat_template=None if template is None else template.source,
         template_stops=() if template is None else template.stop,

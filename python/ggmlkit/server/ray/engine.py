@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ray import serve
 
 from ggmlkit.server.app import create_app
+from ggmlkit.server.hosts import checked_hosts
 from ggmlkit.server.ray.responses import SharedStore
 from ggmlkit.server.tracing import provider_from_environment
 
@@ -36,6 +37,7 @@ class Engine:
             on_failure=failures.append,
             tracing=provider_from_environment() if settings.traces else None,
             responses=SharedStore(responses),
+            hosts=checked_hosts(settings),
         )
         self._serving = self._app.state.serving
         self._lifespan = AsyncExitStack()

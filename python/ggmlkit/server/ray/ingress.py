@@ -12,10 +12,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ggmlkit.chat.errors import RequestError, busy, internal_error
 from ggmlkit.server.app import cors_options  # it also loads the shapes of all APIs' errors
 from ggmlkit.server.bodies import body_bytes
 from ggmlkit.server.endpoints import path_of
-from ggmlkit.server.errors import RequestError, busy, error_response, internal_error
+from ggmlkit.server.errors import error_response
 from ggmlkit.server.keys import check_key
 from ggmlkit.server.ray.beginning import beginning_of
 

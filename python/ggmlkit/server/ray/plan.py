@@ -78,7 +78,13 @@ def plan_of(args: Mapping[str, Any]) -> Plan:
     fewest, most = replicas_of(str(args.get("replicas", 1)))
     models = (ModelSource(str(args.get("name", Path(path).stem)), path),)
     keys = _keys(args.get("api_key_file"))
-    settings = ServerSettings(models=models, keys=keys, engine=engine, limits=limits)
+    settings = ServerSettings(
+        models=models,
+        allowed_hosts=("*",),  # where Ray Serve listens is not known here
+        keys=keys,
+        engine=engine,
+        limits=limits,
+    )
     return Plan(settings, fewest, most)
 
 
