@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench calibration soak sanitize fuzz peers clients browser docs pages schemas wheel clean
+.PHONY: help venv build demo test lint format bench calibration soak sanitize fuzz peers clients browser ray docs pages schemas wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -25,6 +25,7 @@ help:
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
 	@echo "make clients   tests of the server with the client libraries of its APIs, which it installs"
 	@echo "make browser   the server's page in Chromium, which must be there: apt-get install chromium"
+	@echo "make ray       tests on a Ray cluster of this machine, which it installs into build/ray"
 	@echo "make docs      the documentation as a site in build/site"
 	@echo "make schemas   documents of 400 public JSON Schemas, by a real model (half an hour)"
 	@echo "make pages     run the examples of the documentation on a real model, in temporary folders"
@@ -190,6 +191,21 @@ browser: build $(BROWSER)/.created
 		$(BROWSER)/bin/python $(if $(PICTURES),tests/browser/pictures.py,-m pytest \
 		--confcutdir tests/browser -o pythonpath=tests/browser -p no:cacheprovider \
 		tests/browser $(PYTEST_ARGS))
+
+# Ray takes 345 MB, so it has an environment of its own, which sees the packages of .venv.
+RAY := build/ray
+
+$(RAY)/.created: pyproject.toml $(VENV)/.built
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip --disable-pip-version-check -q install --upgrade "pip>=25.1"
+	$(RAY)/bin/python -m pip --disable-pip-version-check -q install --group ray
+	$(BIN)/python -c "import sysconfig; print(f'import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})')" \
+		> "$$($(RAY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
+	touch $@
+
+# --confcutdir: it has fixtures of its own. RAY_ARGS="-k serve".
+ray: build $(RAY)/.created
+	$(RAY)/bin/python -m pytest --confcutdir tests/cluster -p no:cacheprovider -W ignore tests/cluster $(RAY_ARGS)
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

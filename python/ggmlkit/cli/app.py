@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from errno import ENOSPC
 from importlib import import_module
 from typing import Protocol, cast
 
 from ggmlkit.cli.metadata_text import print_notes, printable
 from ggmlkit.cli.parser import Parser
+from ggmlkit.cli.sentences import INPUT_AT_FAULT, sentence_of
 from ggmlkit.cli.usage import UsageError, did_you_mean
 from ggmlkit.cli.words import arranged
-from ggmlkit.errors import GgmlkitError
 
 _DONE, _INPUT_AT_FAULT, _COMMAND_LINE_AT_FAULT, _INTERRUPTED = 0, 1, 2, 130
 # What each does. The command NAME is the module commands.NAME.
@@ -68,7 +67,7 @@ def run(words: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else _DONE
     except BrokenPipeError:
         raise  # whoever read our output has enough
-    except (GgmlkitError, OSError, ImportError, MemoryError) as error:
+    except INPUT_AT_FAULT as error:
         say_error(error)
         return _INPUT_AT_FAULT
     except KeyboardInterrupt as interrupt:
@@ -151,23 +150,8 @@ def _print_completion(shell: str) -> int:
 
 def say_error(error: Exception) -> None:
     """Say on stderr, in one sentence, what went wrong."""
-    _say(_sentence(error))
+    _say(sentence_of(error))
 
 
 def _say(sentence: str) -> None:
     print(f"ggmlkit: {printable(sentence)}", file=sys.stderr)
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError) and error.strerror:
-        # What writes files names the file.
-        return f"standard output: {error.strerror}" if error.errno == ENOSPC else error.strerror
-    if isinstance(error, MemoryError):
-        return "there is not enough memory"
-    if isinstance(error, ImportError):  # a library that is missing, or that no memory is left for
-        while isinstance(error.__cause__, ImportError):
-            error = error.__cause__  # what numpy, say, writes a page about
-        return " ".join(f"a library can't be loaded: {error}".split())
-    return " ".join(str(error).split())

@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,6 +22,7 @@ from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from ggmlkit.batch.batch import Answer, Batch
+    from ggmlkit.distributed.batch import RayBatch
 
 _TITLE = "answer"
 DEFAULT_PARALLEL = 16
@@ -38,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         file = _opened(source, stack)
-        batch = stack.enter_context(_batch(args))
+        batch: Batch | RayBatch = _batch(args) if args.ray is None else _ray_batch(args)
+        stack.enter_context(batch)
         lines, done = read_lines(file), Done()
         write, is_kept = _print, False
         if out != STDIN:
@@ -117,6 +120,25 @@ def _batch(args: argparse.Namespace) -> Batch:
         variables=variables,
         parallel=parallel,
         speculation=draft_model(args),
+    )
+
+
+def _ray_batch(args: argparse.Namespace) -> RayBatch:
+    """The same, on a cluster."""
+    if args.threads is None:
+        raise UsageError("--ray needs -t N, the cores that a worker gets")
+    from ggmlkit.cli.ray import absolute, needs_ray
+
+    with needs_ray():
+        from ggmlkit.distributed.batch import RayBatch
+
+    given = absolute(args)
+    return RayBatch(
+        partial(_batch, given),
+        args.ray,
+        parallel=args.parallel or DEFAULT_PARALLEL,
+        cores=args.threads,
+        workers=args.workers,
     )
 
 

@@ -327,3 +327,24 @@ def add_max_tokens(to: Arguments, help: str) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
+
+
+def add_ray(to: Arguments, what: str) -> None:
+    """--ray: a cluster does the work."""
+    to.add_argument(
+        "--ray",
+        type=values.not_empty,
+        metavar="ADDRESS",
+        help=f"{what} ADDRESS: of the cluster; auto: the one that this machine is part of; local: "
+        "one of this machine alone, for this command.",
+    )
+
+
+def add_workers(to: Arguments, what: str) -> None:
+    """--workers: of a cluster."""
+    to.add_argument(
+        "--workers",
+        type=values.whole_number(1),
+        metavar="N",
+        help=f"With --ray: {what}. Default: as many as the cluster has cores for.",
+    )

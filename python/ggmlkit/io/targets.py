@@ -45,6 +45,12 @@ def refuse_parts_over(prefix: AnyPath, source: AnyPath) -> None:
         refuse_overwriting(part, source)
 
 
+def whole_name(name: str) -> str:
+    """The name of a file; of a part of a model, that of the whole."""
+    part = _PART.fullmatch(name)
+    return name if part is None else f"{part[1]}{part[3]}"
+
+
 def _files_of(source: Path) -> Iterator[Path]:
     """A path, and the files that may be read with it."""
     yield source

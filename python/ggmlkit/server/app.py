@@ -42,6 +42,8 @@ from ggmlkit.text.template.process import RENDERERS
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
+    from ggmlkit.server.store.records import Store
+
 LOG = logging.getLogger("ggmlkit.server")
 _LIKE: Final = 0.85  # of two paths, where 1 is the same
 _LONGEST_SHOWN: Final = 80  # of a path that there is not
@@ -66,6 +68,7 @@ def create_app(
     on_failure: Callable[[Exception], None] | None = None,
     tracing: TracerProvider | None = None,
     hosts: Collection[str] | None = None,
+    responses: Store | None = None,
 ) -> Starlette:
     """The application; it loads the first model when it starts, and answers meanwhile.
 
@@ -75,8 +78,9 @@ def create_app(
             the next request tries again.
         tracing: makes spans of requests; it is shut down at the end.
         hosts: names by which requests may call the server; None: any.
+        responses: keeps responses, instead of what the settings name; it is closed at the end.
     """
-    serving = Serving(settings, Models(settings, say))
+    serving = Serving(settings, Models(settings, say), responses)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -102,7 +106,7 @@ def create_app(
     if hosts is not None:
         middleware.append(Middleware(HostCheck, hosts=hosts))
     if settings.cors_origins:
-        middleware.append(_cors(settings))
+        middleware.append(Middleware(CORSMiddleware, **cors_options(settings)))
     openapi = Endpoint("GET", "/openapi.json", _document(ENDPOINTS), "This document.")
     page = page_endpoints() if settings.page else ()
     app = Starlette(
@@ -128,18 +132,18 @@ async def _load_first(serving: Serving, on_failure: Callable[[Exception], None] 
             on_failure(error)
 
 
-def _cors(settings: ServerSettings) -> Middleware:
+def cors_options(settings: ServerSettings) -> dict[str, Any]:
+    """What web pages of other origins may do."""
     # Browsers ask for it where a page of the internet calls a server in a private network.
     known = signature(CORSMiddleware).parameters  # older ones know less
     private: dict[str, Any] = {"allow_private_network": True}
-    return Middleware(
-        CORSMiddleware,
+    return {
         **{name: private[name] for name in private.keys() & known},
-        allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=["X-Request-Id", "Retry-After"],
-    )
+        "allow_origins": list(settings.cors_origins),
+        "allow_methods": ["GET", "POST", "DELETE"],
+        "allow_headers": ["*"],
+        "expose_headers": ["X-Request-Id", "Retry-After"],
+    }
 
 
 def _document(endpoints: tuple[Endpoint, ...]) -> Callable[[Request], Any]:

@@ -37,13 +37,19 @@ async def json_body(request: Request, limits: Limits, parsers: CapacityLimiter) 
             code="unsupported_content_type",
             headers=_CLOSE,
         )
-    data = await _read(request, limits)
+    data = await body_bytes(request, limits)
     if len(data) <= _AT_ONCE:
         return parsed(data)
     return await to_thread.run_sync(partial(parsed, data), limiter=parsers)
 
 
-async def _read(request: Request, limits: Limits) -> bytes:
+async def body_bytes(request: Request, limits: Limits) -> bytes:
+    """The body of a request.
+
+    Raises:
+        RequestError: it is too large, or comes too slowly.
+        ClientDisconnect: the client went away.
+    """
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limits.body_bytes:
         raise _too_large(limits)

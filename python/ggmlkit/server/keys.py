@@ -20,6 +20,12 @@ def key_of(connection: HTTPConnection) -> str | None:
     return connection.headers.get("x-api-key") or None
 
 
+def keys_in(text: str) -> tuple[str, ...]:
+    """The keys in the text of a file, one a line; lines that begin with # are remarks."""
+    lines = [line.strip() for line in text.splitlines()]
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
 def is_known(key: str, keys: Sequence[str]) -> bool:
     """Whether a key is one of some. How long that takes says nothing about them."""
     given = key.encode("utf-8", "surrogateescape")

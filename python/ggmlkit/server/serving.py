@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel
     from ggmlkit.server.models import Models
     from ggmlkit.server.settings import ServerSettings
+    from ggmlkit.server.store.records import Store
 
 T = TypeVar("T")
 
@@ -49,7 +50,9 @@ class Serving:
         terms: what holds for all requests for texts.
     """
 
-    def __init__(self, settings: ServerSettings, models: Models) -> None:
+    def __init__(
+        self, settings: ServerSettings, models: Models, responses: Store | None = None
+    ) -> None:
         self.settings, self.models = settings, models
         self.admission = Admission(settings.engine.parallel, settings.limits.waiting)
         self.metrics = Metrics()
@@ -58,7 +61,7 @@ class Serving:
         self.grammar_threads = CapacityLimiter(2)
         self.parsers = CapacityLimiter(2)
         self.embedders = CapacityLimiter(1)
-        self.responses = opened(settings.store)
+        self.responses = opened(settings.store) if responses is None else responses
         self.started_at = int(time.time())
         self.terms = Terms(
             {"context_shift": settings.context_shift},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggmlkit.cli import options, values
+from ggmlkit.cli import files, options, values
 from ggmlkit.cli.metadata_text import plain, print_notes, printable, short
-from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli.progress import Progress
 from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
@@ -17,20 +18,17 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   ggmlkit convert Llama-3-8B llama-3-8b.gguf --type q4_K_M
   ggmlkit convert old-model.bin model.gguf --vocab tokenizer.model
-  ggmlkit convert my-adapter adapter.gguf --base llama-3-8b.gguf"""
+  ggmlkit convert my-adapter adapter.gguf --base llama-3-8b.gguf
+  ggmlkit convert checkpoints/* models/ --type q8_0"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "source",
-        type=values.path,
-        metavar="SRC",
-        help="Folder (Meta, Hugging Face), checkpoint, model file, hf:OWNER/NAME[:FILE], or LoRA "
+    files.add_files(
+        parser,
+        "SRC",
+        "Folder (Meta, Hugging Face), checkpoint, model file, hf:OWNER/NAME[:FILE], or LoRA "
         "adapter.",
-    )
-    parser.add_argument(
-        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
     )
     weights = parser.add_argument_group("weights")
     options.add_type(weights, "f16; an adapter's own")
@@ -64,23 +62,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_json(parser, "With --dry-run: print JSON, for programs.")
     options.add_threads(parser)
+    files.add_ray(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file, or print the plan of it."""
+    """Write the files, or print the plan of one."""
     if args.json and not args.dry_run:
         raise UsageError("--json needs --dry-run")
     if args.base is not None and args.dry_run:
         raise UsageError("--base is for adapters, of which --dry-run shows no plan")
-    refuse_overwriting(args.out, args.source, args.vocab, args.base)
-    from ggmlkit.cli.progress import progress
-    from ggmlkit.conversion.convert import convert
-    from ggmlkit.conversion.pipeline import planned
+    targets = files.targets_of(args, args.vocab, args.base)
     from ggmlkit.conversion.plan import container_of
 
-    if args.gguf_version is not None and (args.container or container_of(args.out)) != "gguf":
+    if args.gguf_version is not None and (args.container or container_of(targets[0])) != "gguf":
         raise UsageError("--gguf-version is for gguf files")
-    settings: dict[str, Any] = {
+    if args.dry_run:
+        if len(targets) > 1:
+            raise UsageError("--dry-run shows the plan of one SRC")
+        return _show_plan(args, targets[0])
+    title = "convert" if args.type is None else f"convert to {args.type}"
+    return files.write_files(args, targets, _write, title)
+
+
+def _write(
+    args: argparse.Namespace, source: Path, out: Path, progress: Progress | None
+) -> list[str]:
+    """Write a file; notes on it."""
+    from ggmlkit.conversion.convert import convert
+
+    return convert(source, out, **_settings(args), base=args.base, progress=progress)
+
+
+def _show_plan(args: argparse.Namespace, out: Path) -> int:
+    from ggmlkit.conversion.pipeline import planned
+
+    settings = _settings(args) | {"type": args.type or "f16"}
+    with planned(args.sources[0], out, **settings) as plan:
+        _print(plan, args.json)
+        print_notes(plan.notes)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """How a file is written."""
+    return {
         "type": args.type,
         "pure": args.pure,
         "container": args.container,
@@ -89,15 +114,6 @@ def run(args: argparse.Namespace) -> int:
         "vocab": args.vocab,
         "threads": args.threads,
     }
-    if args.dry_run:
-        with planned(args.source, args.out, **settings | {"type": args.type or "f16"}) as plan:
-            _print(plan, args.json)
-            print_notes(plan.notes)
-        return 0
-    with progress("convert" if args.type is None else f"convert to {args.type}") as report:
-        notes = convert(args.source, args.out, **settings, base=args.base, progress=report)
-    print_notes(notes)
-    return 0
 
 
 def _print(plan: ConversionPlan, as_json: bool) -> None:

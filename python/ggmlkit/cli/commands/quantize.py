@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggmlkit.cli import llama_cpp, options, values
-from ggmlkit.cli.metadata_text import print_notes
-from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli import files, llama_cpp, options, values
+from ggmlkit.cli.progress import Progress
 from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   ggmlkit quantize model-f16.gguf model-q4_K_M.gguf q4_K_M
   ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'
-  ggmlkit quantize model-f16.gguf out.gguf q4_0 --calibrate text.txt"""
+  ggmlkit quantize model-f16.gguf out.gguf q4_0 --calibrate text.txt
+  ggmlkit quantize *-f16.gguf q4_K_M/ q4_K_M"""
 
 
 METHODS = ("search", "feedback", "descent")
@@ -24,12 +25,7 @@ METHODS = ("search", "feedback", "descent")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "source", type=values.path, metavar="IN", help="Model file of any container and version."
-    )
-    parser.add_argument(
-        "out", type=values.path, metavar="OUT", help="File to write: .gguf or .bin."
-    )
+    files.add_files(parser, "IN", "Model file of any container and version.")
     parser.add_argument("type", type=values.type_name, metavar="TYPE", help=options.TYPES)
     parser.add_argument(
         "--pure", action="store_true", help="No mixture: give every matrix the same type."
@@ -71,35 +67,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_container(parser)
     options.add_threads(parser)
+    files.add_ray(parser)
     llama_cpp.add_quantize_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file."""
-    refuse_overwriting(args.out, args.source, args.imatrix, args.calibrate)
+    """Write the files."""
     _check_calibration(args)
-    from ggmlkit.cli.progress import progress
+    targets = files.targets_of(args, args.imatrix, args.calibrate)
+    is_calibrated = args.calibrate is not None
+    title = f"{'calibrate and ' if is_calibrated else ''}quantize to {args.type}"
+    return files.write_files(args, targets, _write, title, of_bytes=not is_calibrated)
+
+
+def _write(
+    args: argparse.Namespace, source: Path, out: Path, progress: Progress | None
+) -> list[str]:
+    """Write a file; notes on it."""
     from ggmlkit.io.imatrix import read_imatrix
     from ggmlkit.quantization import quantize_file
 
     importance = None if args.imatrix is None else read_imatrix(args.imatrix).importance
-    calibrate = None if args.calibrate is None else _calibration(args)
-    title = f"{'calibrate and ' if calibrate else ''}quantize to {args.type}"
-    with progress(title, of_bytes=calibrate is None) as report:
-        notes = quantize_file(
-            args.source,
-            args.out,
-            args.type,
-            pure=args.pure,
-            tensor_types=args.tensor_type,
-            importance=importance,
-            calibrate=calibrate,
-            container=args.container,
-            threads=args.threads,
-            progress=report,
-        )
-    print_notes(notes)
-    return 0
+    return quantize_file(
+        source,
+        out,
+        args.type,
+        pure=args.pure,
+        tensor_types=args.tensor_type,
+        importance=importance,
+        calibrate=None if args.calibrate is None else _calibration(args),
+        container=args.container,
+        threads=args.threads,
+        progress=progress,
+    )
 
 
 def _check_calibration(args: argparse.Namespace) -> None:

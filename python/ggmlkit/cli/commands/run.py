@@ -98,15 +98,23 @@ def _add_jsonl(to: options.Arguments) -> None:
     )
     to.add_argument("--overwrite", action="store_true", help="Begin OUT anew.")
     options.add_parallel(to, f"Lines that are answered at a time. Default: {DEFAULT_PARALLEL}.")
+    options.add_ray(
+        to, "Answer the lines of --jsonl with the workers of a Ray cluster; -t is the cores of one."
+    )
+    options.add_workers(to, "copies of the model")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the continuation as it is generated, then the speed."""
     if args.jsonl is not None:
         _refuse_with_jsonl(args)
+        if args.workers is not None and args.ray is None:
+            raise UsageError("--workers goes with --ray")
         return jsonl.run(args)
     if args.overwrite:
         raise UsageError("--overwrite goes with --jsonl")
+    if args.ray is not None or args.workers is not None:
+        raise UsageError("--ray and --workers go with --jsonl")
     if args.parallel is not None:
         print_notes(["-np has no effect: only the lines of --jsonl are answered side by side"])
     if args.conversation:

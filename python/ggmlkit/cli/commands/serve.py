@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   ggmlkit serve -m model.gguf
   ggmlkit serve -m small=a.gguf -m large=b.gguf --port 8000 --parallel 16
-  ggmlkit serve -m model.gguf --host 0.0.0.0 --api-key-file keys.txt"""
+  ggmlkit serve -m model.gguf --host 0.0.0.0 --api-key-file keys.txt
+  ggmlkit serve -m model.gguf --ray auto --replicas 2-16 -t 8"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_store(parser.add_argument_group("responses"))
     _add_text(parser.add_argument_group("text"))
     _add_traces(parser.add_argument_group("telemetry"))
+    _add_ray(parser.add_argument_group("several machines"))
     model = parser.add_argument_group("model")
     options.add_lora(model)
     options.add_decoder(model)
@@ -202,8 +204,23 @@ def _add_text(to: options.Arguments) -> None:
     )
 
 
+def _add_ray(to: options.Arguments) -> None:
+    options.add_ray(to, "Serve from replicas on a Ray cluster; -t is the cores of one.")
+    to.add_argument(
+        "--replicas",
+        type=values.not_empty,
+        metavar="N[-M]",
+        help="With --ray: copies of the model, or the fewest and the most, as many as the requests "
+        "need. Default: 1.",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
+    if args.ray is not None:
+        return _run_on_ray(args)
+    if args.replicas is not None:
+        raise UsageError("--replicas goes with --ray")
     settings = settings_of(args)
     try:
         from ggmlkit.server import process
@@ -219,6 +236,34 @@ def run(args: argparse.Namespace) -> int:
         print(f"ggmlkit: warning: {warning}", file=sys.stderr)
     with process.logs_on_stderr():
         return process.serve(settings, _say)
+
+
+def _run_on_ray(args: argparse.Namespace) -> int:
+    """The same on a cluster."""
+    if args.threads is None:
+        raise UsageError("--ray needs -t N, the cores that a replica gets")
+    if args.port == 0:
+        raise UsageError("--ray needs a --port, which all nodes listen on")
+    from ggmlkit.cli.ray import absolute, absolute_path, needs_ray
+
+    given = absolute(args)
+    named = [values.named_model(word) for word in args.models]
+    given.models = [f"{name}={absolute_path(path)}" for name, path in named]
+    settings = settings_of(given)
+    from ggmlkit.errors import ArgumentError
+    from ggmlkit.server.ray.plan import Plan, replicas_of
+
+    try:
+        plan = Plan(settings, *replicas_of(args.replicas or "1"))
+    except ArgumentError as error:
+        raise UsageError(str(error)) from None
+    with needs_ray():
+        from ggmlkit.server.ray.cluster import serve
+    from ggmlkit.server.process import warning_of
+
+    if warning := warning_of(settings):
+        print(f"ggmlkit: warning: {warning}", file=sys.stderr)
+    return serve(plan, args.ray, _say)
 
 
 def _say(line: str) -> None:
@@ -307,11 +352,11 @@ def _models(words: list[str]) -> tuple[ModelSource, ...]:
 def _keys(args: argparse.Namespace) -> tuple[str, ...]:
     """The API keys, of options and of the file."""
     from ggmlkit.cli.prompt_text import text_of
+    from ggmlkit.server.keys import keys_in
 
     found = list(args.api_keys)
     if args.api_key_file is not None:
-        lines = [line.strip() for line in text_of(args.api_key_file).splitlines()]
-        in_file = [line for line in lines if line and not line.startswith("#")]
+        in_file = keys_in(text_of(args.api_key_file))
         if not in_file:
             raise UsageError(f"--api-key-file {args.api_key_file} has no key")
         found += in_file
