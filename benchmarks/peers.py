@@ -34,7 +34,7 @@ FOLDER = ROOT / "build" / "peers"  # of both `make bench` and `make peers`
 _LLAMA_CPP_TOOLS = (
     "llama-bench", "llama-batched-bench", "llama-quantize", "llama-completion",
 )  # fmt: skip
-LLAMA_CPP_TEST_TOOLS = ("llama-quantize", "llama-perplexity", "llama-server")
+LLAMA_CPP_TEST_TOOLS = ("llama-quantize", "llama-imatrix", "llama-perplexity", "llama-server")
 _IK_LLAMA_TOOLS = ("llama-bench", "llama-batched-bench", "llama-quantize", "llama-cli")
 
 

@@ -18,6 +18,8 @@ struct Fields {
   std::size_t minimum = kNone;
   // The greatest factor of a float32 scale; 0 if scales are float16.
   float levels = 0.0f;
+  // The float16 scale is in the upper four bits of four words.
+  bool is_spread = false;
 };
 
 Fields fields_of(Type type) {
@@ -29,6 +31,12 @@ Fields fields_of(Type type) {
     case Type::q4_2:
     case Type::iq4_nl:
     case Type::iq4_xs:
+    case Type::iq1_s:
+    case Type::iq2_xxs:
+    case Type::iq2_xs:
+    case Type::iq2_s:
+    case Type::iq3_xxs:
+    case Type::iq3_s:
     case Type::q2_0:
       return {0};
     case Type::q4_1:
@@ -48,6 +56,8 @@ Fields fields_of(Type type) {
       return {52};
     case Type::tq2_0:
       return {64};
+    case Type::iq1_m:
+      return {48, kNone, 0.0f, true};
     case Type::q4_0_v1:
     case Type::q4_0_v2:
       return {0, kNone, 8.0f};
@@ -78,6 +88,13 @@ constexpr std::uint16_t kBfloat = 0x7f80u;
 constexpr std::uint16_t kMagnitude = 0x7fffu;
 
 bool is_infinite_half(const std::byte* p) { return (half_at(p) & kMagnitude) >= kHalf; }
+
+// The half whose nibbles are the upper ones of four words.
+std::uint16_t spread_half_at(const std::byte* p) {
+  unsigned bits = 0;
+  for (int k = 0; k < 4; ++k) bits |= static_cast<unsigned>(half_at(p + 2 * k)) >> 12 << (4 * k);
+  return static_cast<std::uint16_t>(bits);
+}
 
 // A loop that compilers vectorize; the sum of a number that isn't finite carries into the sign bit.
 bool all_below(std::uint16_t infinity, const std::byte* p, std::size_t n) {
@@ -130,6 +147,10 @@ bool all_finite_apart(const std::byte* p, std::size_t bytes, std::size_t count) 
 }
 
 bool is_lost(const Fields& at, const float* x, const std::byte* block, std::size_t size) {
+  if (at.is_spread) {
+    return (spread_half_at(block + at.scale) & kMagnitude) >= kHalf ||
+           any_above_half_scales(x, size);
+  }
   if (at.levels == 0.0f) {
     if (is_infinite_half(block + at.scale)) return true;
     if (at.minimum != kNone && is_infinite_half(block + at.minimum)) return true;

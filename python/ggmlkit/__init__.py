@@ -14,6 +14,9 @@ from ggmlkit._version import __version__
 if TYPE_CHECKING:
     from ggmlkit import errors, evaluation, types
     from ggmlkit.arch.hparams import ConversionWarning
+    from ggmlkit.calibration.calibration import Calibration
+    from ggmlkit.calibration.imatrix import make_imatrix
+    from ggmlkit.calibration.merging import merge_imatrices
     from ggmlkit.conversion.convert import convert
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
     from ggmlkit.io.gguf.metadata_edit import edit_metadata
     from ggmlkit.io.gguf.split import merge_files as merge
     from ggmlkit.io.gguf.split import split_file as split
-    from ggmlkit.io.imatrix import read_imatrix
+    from ggmlkit.io.imatrix import read_imatrix, save_imatrix
     from ggmlkit.products import PackedMatrix, matmul
     from ggmlkit.quantization import quantize_file
     from ggmlkit.quantizing import dequantize, quantize, tensor_of
@@ -66,6 +69,7 @@ _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
+    "Calibration": "ggmlkit.calibration.calibration",
     "Choice": "ggmlkit.engine.choosing",
     "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
@@ -104,14 +108,17 @@ _LAZY = {
     "edit_metadata": "ggmlkit.io.gguf.metadata_edit",
     "export": "ggmlkit.conversion.export",
     "make_delta": "ggmlkit.conversion.delta",
+    "make_imatrix": "ggmlkit.calibration.imatrix",
     "matmul": "ggmlkit.products",
     "merge": "ggmlkit.io.gguf.split:merge_files",
+    "merge_imatrices": "ggmlkit.calibration.merging",
     "open": "ggmlkit.io",
     "quantize": "ggmlkit.quantizing",
     "quantize_file": "ggmlkit.quantization",
     "read_imatrix": "ggmlkit.io.imatrix",
     "repair": "ggmlkit.inspection.repair:repair_file",
     "save": "ggmlkit.io",
+    "save_imatrix": "ggmlkit.io.imatrix",
     "split": "ggmlkit.io.gguf.split:split_file",
     "tensor_of": "ggmlkit.quantizing",
     "verify": "ggmlkit.inspection.verify:verify_file",
@@ -123,6 +130,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "CacheFullError",
+    "Calibration",
     "Choice",
     "Chunk",
     "ClosedError",
@@ -164,14 +172,17 @@ __all__ = [
     "evaluation",
     "export",
     "make_delta",
+    "make_imatrix",
     "matmul",
     "merge",
+    "merge_imatrices",
     "open",
     "quantize",
     "quantize_file",
     "read_imatrix",
     "repair",
     "save",
+    "save_imatrix",
     "split",
     "tensor_of",
     "types",

@@ -98,7 +98,9 @@ def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 MIXED = [*MIXTURES, "q6_K", "q4_0", "q5_1", "tq1_0"]
-NEEDS_IMATRIX = {"q2_K_S"}  # llama-quantize refuses it without one
+# llama-quantize refuses these without one.
+NEEDS_IMATRIX = {"q2_K_S", *(n for n in MIXTURES if n[:3] in ("iq1", "iq2") or n[:6] == "iq3_xx")}
+NEEDS_IMATRIX.add("iq3_xs")
 
 
 @pytest.mark.parametrize(

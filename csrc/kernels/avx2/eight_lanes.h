@@ -54,6 +54,7 @@ struct EightLanes {
   }
   static Mask both(Mask a, Mask b) { return {_mm256_and_ps(a.m, b.m)}; }
   static bool any(Mask m) { return _mm256_movemask_ps(m.m) != 0; }
+  static unsigned bits(Mask m) { return static_cast<unsigned>(_mm256_movemask_ps(m.m)); }
   static EightLanes select(Mask m, EightLanes yes, EightLanes no) {
     return {_mm256_blendv_ps(no.v, yes.v, m.m)};
   }

@@ -12,9 +12,11 @@ KernelTable make() {
   avx2::fill_dequantize_codebooks(table);
   avx2::fill_dequantize_ternary(table);
   avx2::fill_dequantize_i_quants(table);
+  avx2::fill_lattice_quantizers(table);
   avx2::fill_quantize(table);
   avx2::fill_group_quantizers(table);
   avx2::fill_weighted_quantizers(table);
+  avx2::fill_calibration(table);
   avx2::fill_pack(table);
   avx2::fill_activations(table);
   avx2::fill_matmul(table);

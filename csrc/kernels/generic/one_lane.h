@@ -51,6 +51,8 @@ struct OneLane {
   friend Mask operator!=(OneLane a, OneLane b) { return a.v != b.v; }
   static Mask both(Mask a, Mask b) { return a && b; }
   static bool any(Mask m) { return m; }
+  // A bit for each lane, the first lane's lowest.
+  static unsigned bits(Mask m) { return static_cast<unsigned>(m); }
   static OneLane select(Mask m, OneLane yes, OneLane no) { return m ? yes : no; }
   static OneLane absolute(OneLane a) { return {std::fabs(a.v)}; }
   static OneLane root(OneLane a) { return {std::sqrt(a.v)}; }

@@ -205,10 +205,12 @@ KernelTable make() {
   fill_scalar_k_quants(t);
   fill_scalar_codebooks(t);
   fill_scalar_i_quants(t);
+  fill_scalar_lattice_quantizers(t);
   fill_scalar_ternary(t);
   fill_scalar_plain(t);
   fill_scalar_group_quantizers(t);
   fill_scalar_weighted_quantizers(t);
+  fill_scalar_calibration(t);
   t.quantize_activations = quantize_activations;
   fill_scalar_products(t);
   fill_scalar_decoder_steps(t);

@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ggmlkit.batch.envelope import ID_PREFIX
 from ggmlkit.batch.jobs import FINGERPRINT
 from ggmlkit.batch.lines import Line
-from ggmlkit.batch.openai import ID_PREFIX
 from ggmlkit.closing import Closing
 from ggmlkit.errors import ArgumentError, FormatError
 from ggmlkit.io.writing.leftovers import is_exclusive

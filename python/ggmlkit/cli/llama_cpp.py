@@ -224,6 +224,21 @@ def add_quantize_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_imatrix_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-imatrix."""
+    _accept(parser, _PERFORMANCE | _LOGS)
+    _accept(parser, {"--no-ppl": "", "-np --parallel VALUE": _OWN_BATCHES})
+    _refuse(
+        parser,
+        {
+            **_MODELS,
+            "-p --prompt VALUE": "is not an option here: give the text as a file with -f",
+            "--ppl": "is refused: the importance matrix is made without perplexities",
+            "--lora VALUE": "is not an option here: 'ggmlkit apply-lora' makes a file to measure",
+        },
+    )
+
+
 def add_perplexity_options(parser: argparse.ArgumentParser) -> None:
     """Options of llama-perplexity."""
     _accept(parser, _PERFORMANCE | _LOGS)

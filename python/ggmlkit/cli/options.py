@@ -13,7 +13,9 @@ _KV_TYPES = ("f16", "q8_0", "q4_0")
 TYPES = (
     "Floats: f32, f16, bf16. Types: q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl, iq4_xs, mxfp4, q6_K, "
     "tq2_0, tq1_0, q2_0. Mixtures of k-types: q5_K_M, q5_K_S, q4_K_M, q4_K_S, q3_K_L, q3_K_M, "
-    "q3_K_S, q2_K, q2_K_S; q5_K, q4_K and q3_K mean their _M. In upper or lower case."
+    "q3_K_S, q2_K, q2_K_S; q5_K, q4_K and q3_K mean their _M. Mixtures of few bits: iq3_m, iq3_s, "
+    "iq3_xs, iq3_xxs, iq2_m, iq2_s, iq2_xs, iq2_xxs, iq1_m, iq1_s; all but the first two need "
+    "--imatrix. In upper or lower case."
 )
 
 
@@ -285,10 +287,32 @@ def add_file(to: Arguments, help: str) -> None:
     to.add_argument("-f", "--file", type=values.path, metavar="FILE", help=help)
 
 
+def add_parallel(to: Arguments, help: str, default: int | None = None) -> None:
+    """How much is answered side by side."""
+    to.add_argument(
+        "-np",
+        "--parallel",
+        type=values.whole_number(1),
+        default=default,
+        metavar="N",
+        help=help,
+    )
+
+
+def add_context_shift(to: Arguments, more: str = "") -> None:
+    """Whether texts go on where the context is full; ``more`` follows in the help."""
+    to.add_argument(
+        "--context-shift",
+        action="store_true",
+        help=f"Where the context is full, go on without the older half of the text{more}.",
+    )
+
+
 def add_max_tokens(to: Arguments, help: str) -> None:
     """How many tokens are generated."""
     to.add_argument(
         "-n",
+        "--max-tokens",
         "--n-predict",
         dest="max_tokens",
         type=values.whole_number(-1),

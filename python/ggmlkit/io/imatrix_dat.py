@@ -9,9 +9,10 @@ text.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -98,6 +99,26 @@ class ImatrixDatFile(MappedModelFile):
     def _set(self, key: str, value: object, kind: int) -> None:
         self.metadata[key] = value
         self.value_types[key] = kind
+
+
+class DatEntry(NamedTuple):
+    """An entry to write: its name, its number of calls, and float32 values."""
+
+    name: str
+    calls: int
+    values: NDArray[np.float32]
+
+
+def written(entries: Sequence[DatEntry], chunks: int, text: str) -> bytes:
+    """The bytes of a file; ``chunks`` is their number, ``text`` the text's name."""
+    parts = [struct.pack("<i", len(entries))]
+    for entry in entries:
+        name = entry.name.encode()
+        parts += [struct.pack("<i", len(name)), name]
+        parts += [struct.pack("<2i", entry.calls, entry.values.size)]
+        parts += [entry.values.astype("<f4").tobytes()]
+    raw = text.encode()
+    return b"".join([*parts, struct.pack("<2i", chunks, len(raw)), raw])
 
 
 def _one_float(value: float) -> Callable[[], NDArray[np.uint8]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ggmlkit.arguments import mapping
 from ggmlkit.arrays import as_numpy
+from ggmlkit.errors import ImportanceError
 from ggmlkit.storing import Importance
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -20,10 +21,15 @@ def fitted(
 ) -> tuple[dict[str, Importance], list[str]]:
     """The importance of each tensor that has one, and notes on entries that can't be used.
 
-    Raises ImportanceError if one does not fit its tensor, or has values that can't be importance;
-    ArgumentTypeError if they are not numbers by name.
+    Raises ImportanceError if one does not fit its tensor, or has values that can't be importance,
+    or if all are for other tensors; ArgumentTypeError if they are not numbers by name.
     """
     mapping(importance, "importance", "gk.read_imatrix(path).importance")
+    if importance and not importance.keys() & tensors.keys():
+        raise ImportanceError(
+            f"the importance matrix is another model's: of its {len(importance)} entries, such as "
+            f"{next(iter(importance))}, none is for a tensor of this model"
+        )
     found: dict[str, Importance] = {}
     unseen: list[str] = []
     for name, values in importance.items():

@@ -32,6 +32,11 @@ class Place:
         return self.layer < self.layers // 8
 
     @property
+    def is_inner(self) -> bool:
+        """Neither in the first nor in the last eighth of the layers."""
+        return self.layers // 8 <= self.layer < 7 * self.layers // 8
+
+    @property
     def is_sensitive(self) -> bool:
         """In the first or last eighth of the layers, or every third between."""
         late = self.layer >= 7 * self.layers // 8
@@ -50,6 +55,15 @@ def _if_sensitive(type: str) -> Rule:
     return lambda place: type if place.is_sensitive else None
 
 
+def _if_inner(type: str) -> Rule:
+    return lambda place: type if place.is_inner else None
+
+
+def _if_shared(type: str, otherwise: str | None = None) -> Rule:
+    """For a matrix that four or more query heads share, which makes it small."""
+    return lambda place: type if place.sharing >= 4 else otherwise
+
+
 def _if_early(type: str) -> Rule:
     return lambda place: type if place.is_early else None
 
@@ -62,11 +76,15 @@ class Mixture:
         type: of the matrices that no rule names.
         file_type: ``general.file_type``, as llama.cpp numbers it.
         rules: by the part of a tensor's name after its layer.
+        logits: type of the matrix that makes the logits, if the file's own has fewer bits.
+        embeddings: type of the embeddings where they don't make the logits; None: the file's own.
     """
 
     type: str
     file_type: int
     rules: dict[str, Rule]
+    logits: str = "q6_K"
+    embeddings: str | None = None
 
 
 def _first_layers(count: int, type: str) -> Rule:
@@ -78,7 +96,7 @@ def _q3_k_m_down(place: Place) -> str:
 
 
 _IQ4_RULES: dict[str, Rule] = {
-    "attn_v": lambda place: "q5_K" if place.sharing >= 4 else None,
+    "attn_v": _if_shared("q5_K"),
     "ffn_down": lambda place: "q5_K" if place.is_early and not place.weighted else None,
 }
 
@@ -88,14 +106,61 @@ def _first_down(type: str) -> dict[str, Rule]:
     return {"ffn_down": lambda place: type if place.is_early and place.weighted else None}
 
 
+def _few_bits(type: str, file_type: int, more: str, output: str | None) -> Mixture:
+    """A mixture of 1 or 2 bits: ``more`` is its type with more of them."""
+    rules = {"attn_v": _if_shared("q4_K", more), "ffn_down": _if_early(more)}
+    if output is not None:
+        rules["attn_output"] = _always(output)
+    return Mixture(type, file_type, rules, "q5_K", more)
+
+
 MIXTURES: dict[str, Mixture] = {
+    "iq1_s": _few_bits("iq1_s", 24, "q2_K", "iq2_xxs"),
+    "iq1_m": _few_bits("iq1_m", 31, "q2_K", "iq2_xxs"),
+    "iq2_xxs": _few_bits("iq2_xxs", 19, "q2_K", None),
+    "iq2_xs": _few_bits("iq2_xs", 20, "q2_K", None),
+    "iq2_s": _few_bits("iq2_xs", 28, "iq3_s", "iq3_s"),
+    "iq2_m": _few_bits("iq2_s", 29, "iq3_s", "iq3_s"),
+    "iq3_xxs": Mixture(
+        "iq3_xxs",
+        23,
+        {
+            "attn_v": _if_shared("q4_K"),
+            "attn_q": _always("iq2_s"),
+            "attn_k": _always("iq2_s"),
+            "attn_output": _always("iq3_s"),
+        },
+        "q5_K",
+        "iq3_s",
+    ),
+    "iq3_xs": Mixture(
+        "iq3_s",
+        22,
+        {
+            "attn_v": _if_shared("q4_K"),
+            "attn_q": _always("iq3_xxs"),
+            "attn_k": _always("iq3_xxs"),
+            "ffn_gate": _if_inner("iq3_xxs"),
+            "ffn_up": _if_inner("iq3_xxs"),
+        },
+    ),
+    "iq3_s": Mixture("iq3_s", 26, {"attn_v": _if_shared("q4_K")}),
+    "iq3_m": Mixture(
+        "iq3_s",
+        27,
+        {
+            "attn_v": _always("q4_K"),
+            "attn_output": _always("q4_K"),
+            "ffn_down": _if_early("q4_K"),
+        },
+    ),
     "q4_0": Mixture("q4_0", 2, _first_down("q4_1")),
     "q5_0": Mixture("q5_0", 8, _first_down("q5_1")),
     "q2_K": Mixture(
         "q2_K",
         10,
         {
-            "attn_v": lambda place: "q4_K" if place.sharing >= 4 else "q3_K",
+            "attn_v": _if_shared("q4_K", "q3_K"),
             "attn_output": _always("q3_K"),
             "ffn_down": _always("q3_K"),
         },
@@ -104,7 +169,7 @@ MIXTURES: dict[str, Mixture] = {
         "q2_K",
         21,
         {
-            "attn_v": lambda place: "q4_K" if place.sharing >= 4 else None,
+            "attn_v": _if_shared("q4_K"),
             "ffn_down": _if_early("q4_K"),
         },
     ),

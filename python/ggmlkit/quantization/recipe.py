@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ggmlkit import types
@@ -14,6 +14,7 @@ from ggmlkit.errors import (
     ArgumentError,
     ArgumentTypeError,
     ConversionError,
+    ImportanceError,
     UnsupportedTypeError,
 )
 from ggmlkit.quantization.mixtures import ALIASES, MIXTURES, Mixture, Place, mixture
@@ -44,6 +45,13 @@ _SMALLER_BLOCKS: dict[str, str] = {
     "q4_K": "q5_0",
     "q5_K": "q5_1",
     "q6_K": "q8_0",
+    "iq1_s": "iq4_nl",
+    "iq1_m": "iq4_nl",
+    "iq2_xxs": "iq4_nl",
+    "iq2_xs": "iq4_nl",
+    "iq2_s": "iq4_nl",
+    "iq3_xxs": "iq4_nl",
+    "iq3_s": "iq4_nl",
     "iq4_xs": "iq4_nl",
     "tq1_0": "q4_0",
     "tq2_0": "q4_0",
@@ -54,6 +62,9 @@ _OF_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 # The router of a mixture of experts is tiny, and rounding it can change which experts it chooses.
 _KEPT_SUFFIXES = ("ffn_gate_inp.weight",)
+
+# Types of so few bits that only importance makes of a matrix something that can be used.
+_NEED_IMPORTANCE = frozenset({"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs"})
 
 _FLOATS = frozenset({"f32", "f16", "bf16", "f64"})
 _INTEGERS = frozenset({"i8", "i16", "i32", "i64"})
@@ -158,6 +169,7 @@ def plan(
 
     Raises:
         UnsupportedTypeError: a type is unknown or can't be written.
+        ImportanceError: a type needs the importance of columns, and ``weighted`` is False.
         ConversionError: an expression matches no matrix's name.
         ArgumentError: an expression is not a regular expression.
     """
@@ -187,7 +199,9 @@ def planned(
         if pure or chosen_recipe.type in _FLOATS:
             return chosen_recipe.type
         if name == logits:
-            return "q8_0" if chosen_recipe.type == "q8_0" else "q6_K"
+            return "q8_0" if chosen_recipe.type == "q8_0" else chosen_recipe.logits
+        if name == EMBEDDINGS and chosen_recipe.embeddings is not None:
+            return chosen_recipe.embeddings
         if name == EMBEDDINGS and chosen_recipe.type in _TWO_BITS:
             return "q4_K"
         layer = _OF_LAYER.fullmatch(name)
@@ -204,10 +218,36 @@ def planned(
             chosen[name] = types.get("f32")
         else:
             kind = types.get(recipe_type(name))
-            chosen[name] = _with_whole_blocks(kind, tensor.shape[-1])
+            is_logits = name == logits and kind.name == chosen_recipe.logits
+            chosen[name] = _with_whole_blocks(kind, tensor.shape[-1], is_logits)
             if chosen[name] != kind:
                 replaced[name] = kind
+    if not weighted:
+        check_importance(chosen, tensors)
     return Planned(chosen, replaced)
+
+
+def check_importance(
+    chosen: Mapping[str, TensorType], tensors: Mapping[str, Tensor], known: Container[str] = ()
+) -> None:
+    """Refuse types of few bits for matrices whose columns' importance is not known.
+
+    Args:
+        chosen: the type of each tensor, by name.
+        tensors: the model's.
+        known: names of the tensors whose columns' importance is known.
+
+    Raises:
+        ImportanceError: a matrix other than the embeddings and the output needs importance.
+    """
+    for name, kind in chosen.items():
+        is_made = kind != tensors[name].type and name not in (EMBEDDINGS, OUTPUT)
+        if is_made and kind.name in _NEED_IMPORTANCE and name not in known:
+            raise ImportanceError(
+                f"{name} can't be made {kind} without the importance of its columns: make an "
+                "importance matrix of this model with `ggmlkit imatrix`, and quantize with "
+                "--imatrix"
+            )
 
 
 def _compiled(
@@ -267,7 +307,9 @@ def _places(tensors: Mapping[str, Tensor], weighted: bool) -> Callable[[int], Pl
     return lambda layer: Place(layer, layers, sharing, weighted)
 
 
-def _with_whole_blocks(kind: TensorType, columns: int) -> TensorType:
+def _with_whole_blocks(kind: TensorType, columns: int, is_logits: bool = False) -> TensorType:
+    if is_logits and columns % kind.block_size != 0:
+        kind = types.get("q8_0")
     while columns % kind.block_size != 0:
         kind = types.get(_SMALLER_BLOCKS.get(kind.name, "f16"))
     return kind

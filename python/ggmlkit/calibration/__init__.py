@@ -1,0 +1,1 @@
+"""Calibrated rounding: quantization with knowledge of what enters each matrix."""
