@@ -139,6 +139,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another model": ({"model": 5}, "model must be a path or a gk.Model, not 5"),
     "another base": ({"base": 5}, "base must be a path or a gk.Model, not 5"),
     "settings of none": ({"settings": 5}, "settings must be a mapping"),
+    "a wrong setting": ({"settings": {"kv_typ": "f16"}}, "'kv_typ', .* did you mean 'kv_type'"),
+    "the context twice": ({"settings": {"context": 9}}, "'context', which is none of a model"),
 }
 
 

@@ -7,20 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ggmlkit.arguments import check_progress, mapping, thread_count, whole
+from ggmlkit.arguments import check_progress, thread_count, whole
 from ggmlkit.engine.model import Model
 from ggmlkit.errors import ArgumentError
 from ggmlkit.evaluation.choice_lines import Question, read_questions
 from ggmlkit.evaluation.continuations import Continuation, continuations, pair_of
 from ggmlkit.evaluation.estimate import Estimate, exponential_of, mean_of
+from ggmlkit.evaluation.opening import SETTINGS, AnyModel, check_model, checked_settings
 from ggmlkit.io import Progress
-
-if TYPE_CHECKING:
-    from ggmlkit.evaluation.evaluating import AnyModel
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,8 @@ def multiple_choice(
         model: a model file, or a model that is open.
         questions: a file of JSON lines in HellaSwag's shape, or questions.
         most: ask so many at most, from the first on.
-        settings: of :class:`ggmlkit.Model`, for a model that is opened here.
+        settings: of :class:`ggmlkit.Model`, for a model that is opened here, such as
+            ``{"context": 2048}``.
         threads: the most to use; the default is all that the process may use.
         progress: called with (questions asked, questions, the share of right answers so far).
 
@@ -90,7 +89,8 @@ def multiple_choice(
         if isinstance(model, Model):
             own = model
         else:
-            given = {"threads": threads, **mapping(settings, "settings")}
+            check_model(model, "model")
+            given = checked_settings(settings, threads, (*SETTINGS, "context"))
             # The second context is for endings, which go on from the first.
             own = opened.enter_context(Model(model, **{"contexts": 2, **given}))
         answers: list[_Answer] = []

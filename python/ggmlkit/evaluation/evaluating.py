@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Any
 from ggmlkit.arguments import (
     check_optional_paths,
     check_progress,
-    mapping,
-    path_text,
-    shown,
     thread_count,
     whole,
 )
 from ggmlkit.arguments import text as checked_text
 from ggmlkit.engine.model import Model
-from ggmlkit.errors import ArgumentError, ArgumentTypeError
+from ggmlkit.errors import ArgumentError
 from ggmlkit.evaluation.all_logits import AllLogitsWriter
 from ggmlkit.evaluation.bases import ModelBase, SavedBase, open_saved
-from ggmlkit.evaluation.logit_blocks import chunks_together, room_for_chunks
+from ggmlkit.evaluation.opening import AnyModel, checked_settings, opened_model, together
 from ggmlkit.evaluation.results import perplexity_of
 from ggmlkit.evaluation.state_file import StateFile
 from ggmlkit.evaluation.text_chunks import (
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
     from ggmlkit.evaluation.saving import WriterOf
 
 DEFAULT_CONTEXT = 512
-
-AnyModel = str | os.PathLike[str] | Model
 
 
 def perplexity(
@@ -106,14 +101,14 @@ def perplexity(
     with ExitStack() as opened:
         saved = _open_saved(base, opened)
         context = _context_of(context, saved)
-        settings = {"threads": threads, **mapping(settings, "settings")}
+        settings = checked_settings(settings, threads)
         models = [opened_model(model, context, settings, opened)]
         chunked = _text_of(models[0], text, context, chunks, saved)
         against: Base | None = saved
         if base is not None and saved is None:
             models.append(opened_model(base, context, settings, opened, "base"))
             against = ModelBase(models[1])
-        chunked = replace(chunked, together=_together(models, context))
+        chunked = replace(chunked, together=together(models, context))
         if against is not None:
             against.check(models[0], chunked)
         work = Work(models[0], chunked, against, progress)
@@ -127,55 +122,6 @@ def perplexity(
             opened.enter_context(work.saving(1, Path(save_all), _all_writer(work)))
         records = work.done(opened.enter_context(ThreadPoolExecutor(_workers(threads))))
     return perplexity_of(records, context, models[0].config.vocab, has_base=against is not None)
-
-
-def opened_model(
-    model: AnyModel,
-    context: int,
-    settings: Mapping[str, Any],
-    opened: ExitStack,
-    name: str = "model",
-) -> Model:
-    """A model whose sequences have room for ``context`` tokens; one of a path is closed later.
-
-    Raises:
-        ArgumentError: it is open with a shorter context, or no model.
-    """
-    if isinstance(model, Model):
-        if model.context < context:
-            raise ArgumentError(
-                f"{name} is open with a context of {model.context} tokens: open it with at least "
-                f"{context}"
-            )
-        return model
-    try:
-        path_text(model, name)
-    except ArgumentTypeError:
-        raise ArgumentTypeError(
-            f"{name} must be a path or a gk.Model, not {shown(model)}"
-        ) from None
-    together = chunks_together(context)
-    return opened.enter_context(
-        Model(model, context=context, contexts=together, prefix_cache=False, **settings)
-    )
-
-
-def _together(models: list[Model], context: int) -> int:
-    """How many chunks are computed at a time, each by all models.
-
-    Raises:
-        ArgumentError: the cache of an open model has no room for one.
-    """
-    count = chunks_together(context)
-    for model in models:
-        room = room_for_chunks(model, context) // sum(each is model for each in models)
-        if room < 1:
-            raise ArgumentError(
-                f"{model.file.path} is open with a cache of {model.cache_tokens} tokens, too few "
-                f"for chunks of {context}: open it with contexts=2 or a larger cache_tokens"
-            )
-        count = min(count, room)
-    return count
 
 
 def _open_saved(base: AnyModel | None, opened: ExitStack) -> SavedBase | None:

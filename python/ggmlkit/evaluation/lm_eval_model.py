@@ -16,6 +16,7 @@ from ggmlkit.engine.llama import Llama
 from ggmlkit.engine.sampling import SamplingParams
 from ggmlkit.errors import ArgumentError
 from ggmlkit.evaluation.continuations import Pair, continuations, pair_of, prefix_id
+from ggmlkit.evaluation.opening import checked_settings
 from ggmlkit.text.messages import chat_text
 
 _MOST_TOKENS = 256  # that are generated, where a task does not say
@@ -28,6 +29,7 @@ _SETTINGS = {
     "repetition_penalty": "repeat_penalty",
     "seed": "seed",
 }
+_MODEL_SETTINGS = ("activation_bits", "kv_type", "lora", "mlock", "repack", "threads")
 _LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
 
@@ -38,7 +40,7 @@ class GgmlkitLM(LM):  # type: ignore[misc]  # lm-eval has no types
     Args:
         model: the file; ``pretrained``, as other models call it, is the same.
         context: tokens of a text at most; ``max_length`` is the same.
-        settings: more of :class:`ggmlkit.Model`, such as ``activation_bits`` or ``kv_type``. The
+        settings: more of :class:`ggmlkit.Llama`, such as ``activation_bits`` or ``kv_type``. The
             batch size and the device that lm-eval gives to all models have no effect.
     """
 
@@ -57,9 +59,9 @@ class GgmlkitLM(LM):  # type: ignore[misc]  # lm-eval has no types
             raise ArgumentError("name the model file: --model_args model=FILE")
         for name in ("batch_size", "max_batch_size", "device"):
             settings.pop(name, None)
-        self._llama = Llama(
-            path, context=max_length if context is None else context, sequences=4, **settings
-        )
+        length = max_length if context is None else context
+        given = checked_settings(settings, settings.get("threads"), _MODEL_SETTINGS)
+        self._llama = Llama(path, context=length, sequences=4, **given)
         self._is_chat = False
 
     @property

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.arguments import check_paths, check_progress, path_text, shown, thread_count, whole
-from ggmlkit.engine.model import Model
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 from ggmlkit.evaluation.estimate import Estimate
 from ggmlkit.evaluation.evaluating import DEFAULT_CONTEXT, perplexity
 from ggmlkit.evaluation.mixed_model import MixedFile, in_order, matrices, parts_of
+from ggmlkit.evaluation.opening import checked_settings, opened_model
 from ggmlkit.evaluation.results import Perplexity
 from ggmlkit.evaluation.weight_errors import WeightError, weight_errors
 from ggmlkit.io import Progress
@@ -127,6 +127,7 @@ def report(
     check_progress(progress)
     thread_count(threads)
     part_chunks = whole(part_chunks, "part_chunks", least=0)
+    checked_settings(settings, threads)
     with ExitStack() as opened:
         base_file = opened.enter_context(open_file(base))
         files = [opened.enter_context(open_file(path)) for path in paths]
@@ -142,6 +143,14 @@ def report(
         )  # fmt: skip
         part_chunks = min(part_chunks, of_base.chunks)
         told.learn(of_base.chunks)
+        parts = _Parts(
+            base_file,
+            saved,
+            of_base.context,
+            part_chunks,
+            checked_settings(settings, threads),
+            told,
+        )
         reports: list[ModelReport] = []
         for path, file, own in zip(paths, files, pairs, strict=True):
             name = Path(path).name
@@ -149,51 +158,48 @@ def report(
             errors = weight_errors(in_order(own), threads, told.of_weights(name))
             costs: dict[str, Estimate] = {}
             if part_chunks:
-                costs = dict(_costs(base_file, own, errors, saved, part_chunks, common, told, name))
+                costs = dict(parts.costs(own, errors, name))
             reports.append(_report(path, file, found, errors, costs))
         return Report(_report(base, base_file, of_base, [], {}), reports, part_chunks)
 
 
-def _costs(
-    base: ModelFile,
-    pairs: Mapping[str, tuple[Tensor, Tensor]],
-    errors: list[WeightError],
-    saved: Path,
-    chunks: int,
-    common: Mapping[str, Any],
-    told: _Told,
-    name: str,
-) -> Iterator[tuple[str, Estimate]]:
-    """The divergence that the quantization of each part alone causes."""
-    unchanged = {error.name for error in errors if not error.differences}
-    settings = {"threads": common["threads"], **common["settings"]}
-    for part, names in parts_of(pairs).items():
-        tell = told.of_chunks(f"{name}, {part} alone")
-        if unchanged.issuperset(names):
-            tell(chunks, chunks, "")
-            yield part, Estimate(0.0, 0.0)
-            continue
-        mixed = MixedFile(base, {each: pairs[each][1] for each in names})
-        with _model_of(mixed, saved, settings) as model:
-            found = perplexity(model, base=saved, chunks=chunks, progress=tell)
-        assert found.base is not None
-        yield part, found.base.kl
+@dataclass(frozen=True)
+class _Parts:
+    """Measures what the quantization of each part of a model costs alone.
 
+    Attributes:
+        base: the model that was quantized.
+        saved: its predictions.
+        context: tokens of a chunk.
+        chunks: to measure on.
+        settings: of the models that are opened.
+        told: the progress.
+    """
 
-@contextmanager
-def _model_of(file: ModelFile, saved: Path, settings: Mapping[str, Any]) -> Iterator[Model]:
-    from ggmlkit.evaluation.bases import open_saved
-    from ggmlkit.evaluation.logit_blocks import chunks_together
+    base: ModelFile
+    saved: Path
+    context: int
+    chunks: int
+    settings: Mapping[str, Any]
+    told: _Told
 
-    found = open_saved(saved)
-    assert found is not None
-    with found:
-        context = int(found.tokens.shape[1])
-    contexts = chunks_together(context)
-    with Model(
-        file, context=context, contexts=contexts, prefix_cache=False, **settings
-    ) as model:  # fmt: skip
-        yield model
+    def costs(
+        self, pairs: Mapping[str, tuple[Tensor, Tensor]], errors: list[WeightError], name: str
+    ) -> Iterator[tuple[str, Estimate]]:
+        """The divergence that each part of the quantization called so causes."""
+        unchanged = {error.name for error in errors if not error.differences}
+        for part, names in parts_of(pairs).items():
+            tell = self.told.of_chunks(f"{name}, {part} alone")
+            if unchanged.issuperset(names):
+                tell(self.chunks, self.chunks, "")
+                yield part, Estimate(0.0, 0.0)
+                continue
+            mixed = MixedFile(self.base, {each: pairs[each][1] for each in names})
+            with ExitStack() as opened:
+                model = opened_model(mixed, self.context, self.settings, opened)
+                found = perplexity(model, base=self.saved, chunks=self.chunks, progress=tell)
+            assert found.base is not None
+            yield part, found.base.kl
 
 
 def _report(
