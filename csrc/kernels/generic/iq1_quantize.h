@@ -29,12 +29,12 @@ constexpr int kDown = 1;
 
 inline int iq1_level(int word, int e) { return (word >> (2 * e)) & 3; }
 
-// order[r] is the r-th smallest of x, the first of equals first. Lanes are elements.
+// Element order[r] is the r-th smallest of x, the first of equals first; its rank is r. Lanes are
+// elements.
 template <class F, int N>
-void sort_places(const float* x, int (&order)[N]) {
+void sort_places(const float* x, int (&order)[N], float (&rank)[N]) {
   static_assert(N % F::count == 0);
   float number[N];
-  float rank[N];
   for (int i = 0; i < N; ++i) number[i] = static_cast<float>(i);
   const F zero = F::all(0.0f);
   const F one = F::all(1.0f);
@@ -295,18 +295,21 @@ Iq1Group<N> fit_iq1(const float* x, const float* w, float nothing) {
   float largest = std::fabs(x[0]);
   for (int i = 1; i < N; ++i) largest = largest > std::fabs(x[i]) ? largest : std::fabs(x[i]);
   int order[N];
+  float rank[N];
   Iq1Cuts cuts;
   if (!(largest < nothing)) {
-    sort_places<F>(x, order);
+    sort_places<F>(x, order, rank);
     cuts = best_cuts<F>(x, w, order);
   }
   group.is_left_out = cuts.first < 0;
   if (group.is_left_out) return group;
   int places[N / 8] = {};
   const bool flips = cuts.scale < 0.0f;
-  for (int r = 0; r < N; ++r) {
-    const int level = r < cuts.first ? 0 : r < cuts.second ? 1 : 2;
-    places[order[r] / 8] |= (flips ? 2 - level : level) << (order[r] % 8 * 2);
+  const auto first = static_cast<float>(cuts.first);
+  const auto second = static_cast<float>(cuts.second);
+  for (int i = 0; i < N; ++i) {
+    const int level = static_cast<int>(rank[i] >= first) + static_cast<int>(rank[i] >= second);
+    places[i / 8] |= (flips ? 2 - level : level) << (i % 8 * 2);
   }
   group.scale = flips ? -cuts.scale : cuts.scale;
   group.moves = flips ? (N == 32 ? 1 : 3) - cuts.moves : cuts.moves;
