@@ -383,9 +383,9 @@ inline float fitted_iq1_scale(const float* x, const float* w, const Iq1Group<16>
   float v2 = 0.0f;
   for (int i = 0; i < 256; ++i) {
     const Iq1Group<16>& group = groups[i / 16];
-    const int word = kIq1Points[group.points[i / 8 % 2]];
-    const float v = group.values(i / 8 % 2)[iq1_level(word, i % 8)] *
-                    static_cast<float>(2 * scales[i / 16] + 1);
+    const int half = i / 8 % 2;
+    const int level = iq1_level(kIq1Points[group.points[half]], i % 8);
+    const float v = group.values(half)[level] * static_cast<float>(2 * scales[i / 16] + 1);
     xv += w[i] * v * x[i];
     v2 += w[i] * v * v;
   }
