@@ -11,7 +11,7 @@ BUILD  := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip --disable-pip-vers
 SAYS := Compiling the C++ core, which takes some minutes; [n/m] counts its steps ...
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help venv build demo test lint format bench soak sanitize fuzz peers clients browser docs pages schemas wheel clean
+.PHONY: help venv build demo test lint format bench calibration soak sanitize fuzz peers clients browser docs pages schemas wheel clean
 
 help:
 	@echo "make venv      set up .venv with all development tools"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint      ruff, mypy, import-linter, clang-format, clang-tidy"
 	@echo "make format    rewrite the sources so that make lint passes"
 	@echo "make bench     measure beside llama.cpp and ik_llama.cpp (see benchmarks/peers.py)"
+	@echo "make calibration  measure files that are calibrated, for hours (see benchmarks/calibration.py)"
 	@echo "make peers     tests beside llama.cpp and ctransformers, which it builds and installs"
 	@echo "make clients   tests of the server with the client libraries of its APIs, which it installs"
 	@echo "make browser   the server's page in Chromium, which must be there: apt-get install chromium"
@@ -145,6 +146,12 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench: build $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+# KL divergences of files of each type and method. CALIBRATION="--only 'calibration q4_0'" measures
+# some, CALIBRATION=--resume those that are not measured yet.
+calibration: build $(VENV)/.bench
+	$(BIN)/python examples/demo.py --model-only
+	$(BIN)/python benchmarks/run.py --only calibration $(CALIBRATION)
 
 # 10,000 requests of 64 clients; SOAK_ARGS="--hours 2 --record benchmarks/soak.json".
 soak: build

@@ -39,6 +39,7 @@ class Bench:
         sizes: names of shapes to measure speed with.
         hf: the real model as a Hugging Face folder.
         before: the interpreter of another build of ggmlkit, to compare this one with.
+        texts: folder of the texts of WikiText-2.
     """
 
     inputs: Inputs
@@ -50,6 +51,7 @@ class Bench:
     sizes: list[str]
     hf: Path
     before: Path | None = None
+    texts: Path = Path()
 
 
 def few(bench: Bench) -> int:

@@ -3,8 +3,9 @@
 Each step is written to results.json and RESULTS.md when it is done, and replaces the results of
 earlier runs on the same CPU. To keep those of another CPU, move them into a folder here. --resume
 continues a run that was stopped. --only measures steps whose name contains one of the given words,
-such as "depth", "speed 135M q4_0" or "memory". With --before another build of ggmlkit is measured
-beside this one, instead of the peers; give --out a folder of its own.
+such as "depth", "speed 135M q4_0" or "memory"; those of "calibration" run only so. With --before
+another build of ggmlkit is measured beside this one, instead of the peers; give --out a folder of
+its own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import builds
+import calibration
 import client_tests
 import conversion
 import engine
@@ -49,8 +51,10 @@ _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
     memory, quality, processes, tokenizing, conversion, speed, engine, kv_types, speculation,
-    serving, nested_scales, products, growth,
+    serving, nested_scales, products, growth, calibration,
 )  # fmt: skip
+# Steps that take hours: they run where --only names them.
+_LONG = calibration.GROUP_OF_STEPS
 
 
 def main() -> int:
@@ -71,11 +75,11 @@ def main() -> int:
     os.chdir(options.folder)  # ik_llama.cpp's tools leave logs where they run
     bench = Bench(
         Inputs(options.folder, options.f16), found, options.folder, options.rounds,
-        options.threads, options.types, options.sizes, options.hf, options.before,
+        options.threads, options.types, options.sizes, options.hf, options.before, options.texts,
     )  # fmt: skip
     groups = (builds,) if options.before else _GROUPS
     steps = [step for group in groups for step in group.steps(bench)]
-    chosen = [s for s in steps if not options.only or any(word in s.name for word in options.only)]
+    chosen = [step for step in steps if _is_chosen(step.name, options.only)]
     if options.list:
         print("\n".join(step.name for step in chosen))
         return 0
@@ -90,6 +94,12 @@ def main() -> int:
         _write(results, [s.name for s in steps], options)
     print((options.out / "RESULTS.md").read_text())
     return 0
+
+
+def _is_chosen(name: str, only: list[str] | None) -> bool:
+    if only:
+        return any(word in name for word in only)
+    return not name.startswith(_LONG)
 
 
 def _earlier(options: argparse.Namespace, found: peers.Peers) -> store.Results:
@@ -154,6 +164,12 @@ def _arguments() -> argparse.Namespace:
     add("--f16", type=Path, default=Path("build/models/smollm2-f16.gguf"), help="of SmolLM2-135M")
     add("--hf", type=Path, default=Path("build/models/smollm2-hf"), help="folder of the same model")
     add(
+        "--texts",
+        type=Path,
+        default=Path("../shared/text"),
+        help="folder of wikitext2-valid.txt and wikitext2-test.txt",
+    )
+    add(
         "--before",
         type=Path,
         metavar="PYTHON",
@@ -162,7 +178,7 @@ def _arguments() -> argparse.Namespace:
     add("--folder", type=Path, default=Path("build/bench"), help="for models (6 GB)")
     add("--out", type=Path, default=_HERE, help="folder of the results")
     options = parser.parse_args()
-    for name in ("f16", "hf", "folder", "out"):
+    for name in ("f16", "hf", "folder", "out", "texts"):
         setattr(options, name, getattr(options, name).resolve())
     if not options.f16.exists():
         parser.error(f"{options.f16} does not exist; run `make demo`, or give --f16")

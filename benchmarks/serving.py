@@ -46,7 +46,10 @@ def steps(bench: Bench) -> list[Step]:
         *found,
         Step("serve shared prompt", partial(_shared_prompt, bench)),
         Step("serve long prompt", partial(_long_prompt, bench)),
-        Step("serve one stream", partial(_one_stream, bench)),
+        *(
+            Step(f"serve one stream {size}", partial(_one_stream, bench, size))
+            for size in bench.sizes
+        ),
     ]
 
 
@@ -124,9 +127,9 @@ def _long_prompt(bench: Bench) -> Outcome:
     return _compared(bench, path, 2, 4608, plan, measured, lines, [0.0, 0.7], _PLAIN)
 
 
-def _one_stream(bench: Bench) -> Outcome:
+def _one_stream(bench: Bench, size: str) -> Outcome:
     """A stream over HTTP beside one in Python."""
-    path = bench.inputs.model(REAL, bench.types[0])
+    path = bench.inputs.model(size, bench.types[0])
     llama = gk.Llama(path, context=1024, threads=max(bench.threads))
 
     def in_python(turn: int) -> dict[str, float]:
@@ -144,7 +147,7 @@ def _one_stream(bench: Bench) -> Outcome:
             ((times,),) = _load(port, [[_request(random, 64, 256)]])
             return {"": 255 / (times["parts"][-1] - times["parts"][0])}
 
-        work = f"{REAL} {bench.types[0]}, one stream of 256 tokens over HTTP"
+        work = f"{size} {bench.types[0]}, one stream of 256 tokens over HTTP"
         line = _line(bench, work, "tokens/s", 0.97, against=_IN_PYTHON)
         return compared(
             {OURS: served, _IN_PYTHON: in_python}, bench.rounds, lambda _, s: line(samples=s)

@@ -32,6 +32,7 @@ _SUBJECTS = {
     "Converting": ("conversion",),
     "Quantizing files": ("quantization",),
     "Models": ("engine", "text"),
+    "Quality": ("evaluation",),
     "Errors and warnings": ("errors",),
 }
 _NAMED = {part for parts in _SUBJECTS.values() for part in parts}
@@ -103,6 +104,8 @@ def api_page() -> str:
     """A directive for each public name of the package, by subject."""
     lines = ["# Classes and functions", "", "All that `import ggmlkit as gk` has, by subject.", ""]
     things = {name: getattr(ggmlkit, name) for name in ggmlkit.__all__}
+    parts = ggmlkit.evaluation
+    things |= {f"evaluation.{name}": getattr(parts, name) for name in parts.__all__}
     documented = {name: thing for name, thing in things.items() if hasattr(thing, "__qualname__")}
     for subject, packages in _SUBJECTS.items():
         lines += [f"## {subject}", ""]

@@ -134,8 +134,8 @@ def dictate(monkeypatch: pytest.MonkeyPatch, text: str, pause: float = 0) -> lis
     """Let models of all servers say a text; the prompts that they get are added to the list."""
     prompts: list[list[int]] = []
 
-    def submitted(served: ServedModel, choice: Any, client: str) -> Dictated:
-        del client
+    def submitted(served: ServedModel, choice: Any, client: str, uses_cache: bool) -> Dictated:
+        del client, uses_cache
         prompts.append(choice.prompt)
         return Dictated(served, text, pause)
 

@@ -163,6 +163,7 @@ void step(OwningEngine& of, const std::vector<OwningSequence*>& sequences, const
   const std::vector<Engine::Piece> pieces = pieces_of(of, sequences, tokens, counts, logits);
   const engine::Config& config = of.engine.config();
   check_tokens(tokens, config.vocab);
+  if (out && !config.has_output) throw py::value_error("the model has no output matrix");
   std::size_t rows = 0;
   for (const Engine::Piece& piece : pieces) rows += piece.rows();
   PythonObserver observer(callback);

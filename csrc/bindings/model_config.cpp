@@ -57,7 +57,8 @@ void bind_model_config(py::module_& m) {
       .def_readwrite("final_softcap", &Config::final_softcap)
       .def_readwrite("has_head_norms", &Config::has_head_norms)
       .def_readwrite("has_post_norms", &Config::has_post_norms)
-      .def_readwrite("windows", &Config::windows);
+      .def_readwrite("windows", &Config::windows)
+      .def_readwrite("has_output", &Config::has_output);
 }
 
 }  // namespace ggmlkit

@@ -49,6 +49,9 @@ struct Config {
   bool has_post_norms = false;  // outputs of attention and feed-forward are normed
   std::vector<std::size_t> windows;  // empty, or [layers]: a token sees so many, itself included;
                                      // 0: all
+  // Without an output matrix results are hidden states, normed only where there is an output norm:
+  // such a model is some layers of another.
+  bool has_output = true;
 
   std::size_t q_size() const { return heads * head_dim; }
   std::size_t kv_size() const { return kv_heads * head_dim; }

@@ -330,7 +330,11 @@ void Decoder::add_and_norm(const Worker& worker, const Addition& addition,
     float* x = worker.rows.stream.data() + t * dim;
     float* normed = worker.rows.normed.data() + t * dim;
     add(addition, t, x, normed);
-    kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
+    if (weight.empty()) {  // the output norm of a model without output
+      std::copy(x, x + dim, normed);
+    } else {
+      kernels.rms_norm(x, weight.data(), config().norm_eps, normed, dim);
+    }
   }
   quantize(worker, quantized, layer, input);
 }

@@ -33,7 +33,7 @@ struct TwoParts {
 constexpr TwoParts kCoarseBlocks{2, kNoBlock, 3, 0.75f};
 constexpr TwoParts kAllBlocks{kEveryBlock, kEveryBlock, kEveryBlock, kEveryBlock};
 
-// Which rows of a pass give results, and where they go.
+// Which rows of a pass give results, and where they go. Without an output norm nothing is normed.
 struct Wanted {
   std::vector<std::size_t> rows;  // ascending
   float* logits = nullptr;        // [rows][vocab]; null: not wanted

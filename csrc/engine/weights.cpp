@@ -110,7 +110,7 @@ Weights::Weights(Config config, Packing packing) : config_(std::move(config)), p
 Weights::Slot Weights::slot(const std::string& name) {
   const Config& c = config_;
   if (name == "output_norm.weight") return {nullptr, &output_norm_, 1, c.dim};
-  if (name == "output.weight") return {&output_, nullptr, c.vocab, c.dim};
+  if (name == "output.weight" && c.has_output) return {&output_, nullptr, c.vocab, c.dim};
   if (const auto found = layer_name(name, layers_.size())) {
     for (const LayerPart& part : layer_parts(c)) {
       if (found->own != part.name) continue;
@@ -174,8 +174,8 @@ void Weights::finish(ThreadPool& pool, int threads) {
               "tensor blk." + std::to_string(i) + std::string(part.name) + " is missing");
     }
   }
-  require(!output_norm_.empty(), "tensor output_norm.weight is missing");
-  if (output_.rows() == 0) {
+  require(!output_norm_.empty() || !config_.has_output, "tensor output_norm.weight is missing");
+  if (output_.rows() == 0 && config_.has_output) {
     output_ =
         WeightMatrix(embedding_type_, config_.vocab, config_.dim, embeddings_, arena_, packing_);
     unpacked_.push_back(&output_);
@@ -184,7 +184,8 @@ void Weights::finish(ThreadPool& pool, int threads) {
 }
 
 std::vector<const WeightMatrix*> Weights::matrices() const {
-  std::vector<const WeightMatrix*> all{&output_};
+  std::vector<const WeightMatrix*> all;
+  if (config_.has_output) all.push_back(&output_);
   for (const LayerWeights& w : layers_) {
     all.insert(all.end(), {&w.q, &w.k, &w.v, &w.attn_output, &w.gate, &w.up, &w.down});
   }

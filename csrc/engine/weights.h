@@ -53,8 +53,8 @@ class Weights {
   // Packs the matrices that were set since it was called last.
   void pack(ThreadPool& pool, int threads);
 
-  // Ends the loading: ties the output to the embeddings where it has none of its own, and throws
-  // std::invalid_argument, with the name, for a weight that was never set.
+  // Ends the loading: ties the output to the embeddings where a model with one has none of its own,
+  // and throws std::invalid_argument, with the name, for a weight that was never set.
   void finish(ThreadPool& pool, int threads);
 
   // Keeps the packed weights in memory. Returns 0, or the errno of the first refusal.
@@ -79,7 +79,7 @@ class Weights {
   Packing packing_;
   std::vector<WeightMatrix*> unpacked_;
   std::vector<LayerWeights> layers_;
-  std::vector<float> output_norm_;  // [dim]
+  std::vector<float> output_norm_;  // [dim]; may be empty where there is no output
   WeightMatrix output_;             // vocab × dim
   Type embedding_type_ = Type::f32;
   const std::byte* embeddings_ = nullptr;  // vocab rows in file layout

@@ -88,6 +88,20 @@ struct ActivationSlot {
   std::size_t width;
 };
 
+// How one matrix is rounded with knowledge of what enters it. Columns are in the order of work: the
+// p-th is column order[p]; blocks and their groups stay whole. H is the Hessian of the columns,
+// Σ x x' over the tokens, = U D U' with U unit upper triangular.
+struct Calibration {
+  std::size_t cols;
+  const std::uint32_t* order;
+  const float* diagonal;  // [cols] of D
+  // U in panels of a group's columns: panel g has the rows down to the group's last column. Null:
+  // errors of columns are taken to be independent.
+  const float* upper;
+  const float* hessian;  // H in the same panels, with all rows; for the passes alone
+  int passes;            // of descent, over all columns
+};
+
 struct TypeKernels {
   void (*dequantize)(const std::byte* src, float* dst, std::size_t n);
   // Returns n, or the first index of some blocks of which one holds a value that is not finite; all
@@ -106,6 +120,11 @@ struct TypeKernels {
   // whose quantizer has no use for it.
   std::size_t (*quantize_weighted)(const float* src, const float* importance, std::byte* dst,
                                    std::size_t n) = nullptr;
+  // Rounds at most calibrated_rows rows of finite floats to rows of blocks, `row_bytes` apart.
+  // `scratch` has room for 3 · cols · calibrated_rows floats. Null for types that have no such
+  // rounding.
+  void (*calibrate)(const Calibration& calibration, const float* weights, std::size_t rows,
+                    std::byte* dst, std::size_t row_bytes, float* scratch) = nullptr;
 };
 
 // y[t·ldy + r] = Σ w[r][c] · x[t][c] for `rows` rows in tiles that follow each other, the last of
@@ -139,7 +158,8 @@ struct KvKernels {
 struct KernelTable {
   const char* name;
   std::size_t tile_rows;       // rows interleaved in a tile: 8 or 16
-  std::size_t panel = kPanel;  // tokens of the widest panels: kPanel or kMatrixPanel
+  std::size_t calibrated_rows = 1;  // that TypeKernels::calibrate takes
+  std::size_t panel = kPanel;       // tokens of the widest panels: kPanel or kMatrixPanel
   TypeKernels types[kTypeCount];
   // Consecutive blocks of one token, to int8 or, in panels of kMatrixPanel, to bfloat16.
   void (*quantize_activations)(const float* x, std::size_t blocks, const ActivationSlot& out);

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ggmlkit._version import __version__
 
 if TYPE_CHECKING:
-    from ggmlkit import errors, types
+    from ggmlkit import errors, evaluation, types
     from ggmlkit.arch.hparams import ConversionWarning
+    from ggmlkit.calibration.calibration import Calibration
     from ggmlkit.calibration.imatrix import make_imatrix
     from ggmlkit.calibration.merging import merge_imatrices
     from ggmlkit.conversion.convert import convert
@@ -68,6 +69,7 @@ _LAZY = {
     "ArgumentError": "ggmlkit.errors",
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
+    "Calibration": "ggmlkit.calibration.calibration",
     "Choice": "ggmlkit.engine.choosing",
     "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
@@ -121,13 +123,14 @@ _LAZY = {
     "tensor_of": "ggmlkit.quantizing",
     "verify": "ggmlkit.inspection.verify:verify_file",
 }
-_MODULES = ("errors", "types")
+_MODULES = ("errors", "evaluation", "types")
 
 __all__ = [
     "Adapter",
     "ArgumentError",
     "ArgumentTypeError",
     "CacheFullError",
+    "Calibration",
     "Choice",
     "Chunk",
     "ClosedError",
@@ -166,6 +169,7 @@ __all__ = [
     "dequantize",
     "edit_metadata",
     "errors",
+    "evaluation",
     "export",
     "make_delta",
     "make_imatrix",

@@ -25,6 +25,19 @@ def convert_weighted(
     importance: NDArray[np.float32],
     threads: int,
 ) -> int: ...
+def can_calibrate(type: int) -> bool: ...
+def scale_group(type: int) -> int: ...
+def calibrate(
+    target: int,
+    weights: NDArray[np.float32],
+    dst: NDArray[np.uint8],
+    order: NDArray[np.uint32],
+    diagonal: NDArray[np.float32],
+    upper: NDArray[np.float32] | None,
+    hessian: NDArray[np.float32] | None,
+    passes: int,
+    threads: int,
+) -> int: ...
 def first_not_finite_half(halves: NDArray[np.uint8]) -> int: ...
 def put_in_row_order(
     src: NDArray[np.uint8],
@@ -113,6 +126,7 @@ class ModelConfig:
     has_head_norms: bool
     has_post_norms: bool
     windows: list[int]
+    has_output: bool  # without, results are hidden states, normed only by an output norm
 
 class ModelWeights:
     def __init__(self, config: ModelConfig, threads: int, repack: bool) -> None: ...

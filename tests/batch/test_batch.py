@@ -82,7 +82,11 @@ def test_log_probabilities_are_given_where_they_are_asked_for(batch: Batch) -> N
         ('{"é": }', "the line is not JSON at byte 7: Expecting value"),
         ('{"prompt": "a", "id": NaN}', "the line is not JSON: NaN is not a finite number"),
         ('{"prompt": "a", "id": -1e999}', "the line is not JSON: -1e999 is not a finite number"),
-        ('{"prompt": ' + "9" * 5000 + "}", "the line has a number that is too long"),
+        ('{"prompt": ' + "9" * 5000 + "}", "the line is not JSON: a number has too many digits"),
+        (
+            '{"prompt": "a", "prompt": "b"}',
+            "a key is there twice in one object",
+        ),
         ("[1]", "the line must be a JSON object, not a list"),
         ("[" * 100_000, "the line is JSON that is nested too deeply"),
         ({"id": "x"}, "a line must have either prompt or messages"),
@@ -178,7 +182,7 @@ def test_the_fingerprint_is_of_line_settings_and_model(model: Model, chat_gguf: 
     others = [
         fingerprint("Ho"),
         fingerprint(settings={**SETTINGS, "seed": 6}),
-        fingerprint(template=NamedTemplate("x")),
+        fingerprint(template=NamedTemplate("{{ 1 }}")),
         fingerprint(variables={"a": 1}),
         fingerprint(model=Model(chat_gguf, context=96)),
         fingerprint(model=Model(chat_gguf, context=128, kv_type="q8_0")),

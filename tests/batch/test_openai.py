@@ -73,7 +73,7 @@ def test_log_probabilities(batch: Batch) -> None:
 
 
 def test_choices_and_prompts(batch: Batch) -> None:
-    found = body_of(batch, COMPLETIONS, prompt=["ab", [1, 5]], n=2, max_tokens=4)
+    found = body_of(batch, COMPLETIONS, prompt=["ab", "cd"], n=2, max_tokens=4)
     texts = [choice["text"] for choice in found["choices"]]
     assert [choice["index"] for choice in found["choices"]] == [0, 1, 2, 3]
     assert texts[0] != texts[1]
@@ -98,16 +98,16 @@ def test_forms(batch: Batch) -> None:
     [
         ("/v1/embeddings", {}, "url must be /v1/chat/completions or /v1/completions"),
         (CHAT, None, "body must be an object, not None"),
-        (CHAT, {}, "body must have messages"),
-        (COMPLETIONS, {}, "body must have a prompt"),
-        (CHAT, {"messages": USER, "n": 0}, "n must be at least 1, not 0"),
-        (CHAT, {"messages": USER, "n": 129}, "128 choices at most"),
+        (CHAT, {}, "messages: field required"),
+        (COMPLETIONS, {}, "prompt: field required"),
+        (CHAT, {"messages": USER, "n": 0}, "n: input should be greater than or equal to 1"),
+        (CHAT, {"messages": USER, "n": 129}, "n: input should be less than or equal to 128"),
         (CHAT, {"messages": USER, "stream": True}, "stream is not supported in a batch"),
-        (CHAT, {"messages": USER, "tool_choice": "required"}, "tool_choice must be 'auto' or"),
-        (CHAT, {"messages": USER, "temperature": "x"}, "temperature must be a number"),
-        (CHAT, {"messages": USER, "response_format": {"type": "x"}}, "type of response_format"),
-        (CHAT, {"messages": USER, "response_format": {"type": "json_schema"}}, "_schema.schema"),
-        (COMPLETIONS, {"prompt": "a" * 500}, "does not fit the context of 128"),
+        (CHAT, {"messages": USER, "tool_choice": "required"}, "tool_choice asks for a call"),
+        (CHAT, {"messages": USER, "temperature": "x"}, "temperature: input should be"),
+        (CHAT, {"messages": USER, "response_format": {"type": "x"}}, "response_format.type: input"),
+        (CHAT, {"messages": USER, "response_format": {"type": "json_schema"}}, "wants a JSON"),
+        (COMPLETIONS, {"prompt": "a" * 500}, "maximum context length is 128 tokens"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_answered(batch: Batch, url: str, body: object, said: str) -> None:

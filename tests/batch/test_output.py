@@ -10,10 +10,11 @@ import pytest
 
 import ggmlkit as gk
 from ggmlkit.batch.batch import as_line
+from ggmlkit.batch.envelope import openai_failure
 from ggmlkit.batch.jobs import plain_failure
 from ggmlkit.batch.lines import Line, read_lines
-from ggmlkit.batch.openai import openai_failure
 from ggmlkit.batch.output import Done, OutputFile
+from ggmlkit.chat.errors import bad_request
 
 INPUT = b"".join(b'{"prompt": "%d"}\n' % n for n in range(5))
 
@@ -30,7 +31,7 @@ def output(kind: str) -> list[bytes]:
             answer = {"fingerprint": fingerprint(line), "id": line.number, "text": "ü"}
             failure = plain_failure(fingerprint(line), line.number, "no")
         else:
-            failure = openai_failure(fingerprint(line), f"r{line.number}", "no")
+            failure = openai_failure(fingerprint(line), f"r{line.number}", bad_request("no"))
             answer = failure | {"response": {"status_code": 200, "body": {}}}
         found.append(as_line(failure if line.number == 2 else answer))
     return found

@@ -82,6 +82,18 @@ def test_progress_is_plain_lines_when_stderr_is_no_terminal(tmp_path: Path) -> N
     assert "\x1b" not in result.stderr
 
 
+def test_quantize_calibrates(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("the sea is calm, " * 200)
+    words = ("--calibrate", tmp_path / "text.txt", "--method", "search", "--samples", 3, "-t", 1)
+    done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q4_0", "--pure", *words)
+    assert "ggmlkit: note: 15 matrices are calibrated: on 512 tokens" in done.stderr
+    assert "MB in" not in done.stderr  # bytes say little of this work
+    keys = inspected(tmp_path / "out.gguf")["metadata"]
+    assert keys["quantize.calibration.method"] == "search"
+    assert keys["quantize.calibration.dataset"] == "text.txt"
+    assert keys["quantize.calibration.chunks_count"] == 2
+
+
 @pytest.mark.parametrize("format", ["hf", "meta"])
 def test_an_exported_folder_converts_back_to_the_same_values(tmp_path: Path, format: str) -> None:
     source = GOLDEN / "gguf-v1-q5_0.bin"

@@ -37,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
         ["convert", "other.gguf", "{out}", "--vocab", "m.gguf"],
         ["convert", "adapter.bin", "{out}", "--base", "m.gguf"],
         ["quantize", "other.gguf", "{out}", "q4_0", "--imatrix", "m.gguf"],
+        ["quantize", "other.gguf", "{out}", "q4_0", "--calibrate", "m.gguf"],
         ["imatrix", "--in-file", "m.gguf", "-o", "{out}"],
         ["imatrix", "-m", "m.gguf", "-f", "other.txt", "-o", "{out}"],
         ["repair", "m.gguf", "{out}"],

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import ggmlkit as gk
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.chat.json_text import parsed
+from ggmlkit.chat.prompts import plain_message
+from ggmlkit.chat.sampling_fields import SamplingFields, sampling_params, settings_of
+from ggmlkit.chat.shapes import ChatBody, CompletionBody
+from ggmlkit.chat.tool_grammar import rebased
+from ggmlkit.chat.validation import validated
 from ggmlkit.server.anthropic.conversation import conversation
 from ggmlkit.server.anthropic.shapes import MessageBody
-from ggmlkit.server.bodies import parsed
-from ggmlkit.server.errors import RequestError
 from ggmlkit.server.llama_server.embedding import NativeEmbeddingBody
 from ggmlkit.server.llama_server.rerank import RerankBody
 from ggmlkit.server.llama_server.shapes import InfillBody, NativeCompletionBody
 from ggmlkit.server.llama_server.tokens import DetokenizeBody, TokenizeBody
-from ggmlkit.server.openai.shapes import ChatBody, CompletionBody, EmbeddingBody
-from ggmlkit.server.prompts import plain_message
+from ggmlkit.server.openai.shapes import EmbeddingBody
 from ggmlkit.server.responses.items import messages_of, plain_items
 from ggmlkit.server.responses.shapes import ResponseBody
-from ggmlkit.server.sampling_fields import SamplingFields, sampling_params, settings_of
-from ggmlkit.server.tool_grammar import rebased
-from ggmlkit.server.validation import validated
 from paths import GOLDEN
 
 SHAPES = (ChatBody, CompletionBody, EmbeddingBody, MessageBody, ResponseBody)

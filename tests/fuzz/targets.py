@@ -19,6 +19,7 @@ import bodies
 import checkpoints
 import ggmlkit as gk
 import other_checkpoints as others
+import predictions
 import seeds
 import templates
 from forked_renderer import ForkedRenderer
@@ -345,5 +346,12 @@ TARGETS = {
             for name, write in bodies.KINDS.items()
         ),
         Target("llama", "m.gguf", _file("m.gguf", seeds.model), run_model),
+        Target("predictions-top", "p", _file("p", predictions.save_top),
+               predictions.read_predictions),
+        Target("predictions-all", "p", _file("p", predictions.save_all),
+               predictions.read_predictions),
+        Target("evaluation-state", "s", _file("s", predictions.state), predictions.read_state),
+        Target("questions", "q", _file("q", predictions.questions), predictions.read_lines,
+               damaged_json),
     )
 }  # fmt: skip

@@ -34,6 +34,8 @@ SMALL = ["tq1_0", "tq2_0", "q2_0", "mxfp4"]
 LATTICES = ["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"]
 # Quantized with the importance of each column, if given.
 WEIGHED = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
+# Rounded with knowledge of what enters a matrix.
+CALIBRATED = [*WEIGHED, "q8_0", "mxfp4"]
 
 
 def awkward(blocks: int, seed: int = 0) -> NDArray[np.float32]:
@@ -107,6 +109,31 @@ def importances(columns: int, seed: int = 0) -> NDArray[np.float32]:
     return x
 
 
+def calibrated(type: gk.TensorType) -> NDArray[np.uint8]:
+    """Rows that make good for their errors, then descend; uint8 ``(21, bytes)``."""
+    rows, columns = 21, 512
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((rows, columns)).astype(np.float32)
+    x[3] = 0
+    x[4] = np.round(x[4] * 4) / 4
+    x[5, :64] *= np.float32(1e-7)
+    upper = np.triu(rng.standard_normal((columns, columns)).astype(np.float32) / 16, 1)
+    np.fill_diagonal(upper, 1)
+    diagonal = rng.random(columns).astype(np.float32) + np.float32(0.1)
+    # Products of matrices are not the same on all processors: a sum in order is.
+    hessian = np.zeros((columns, columns), np.float32)
+    for column in range(columns):
+        hessian += np.outer(upper[:, column] * diagonal[column], upper[:, column])
+    group = _core.scale_group(type.index)
+    order = rng.permuted(np.arange(columns, dtype=np.uint32).reshape(-1, group), axis=1)
+    out = np.zeros((rows, type.row_bytes(columns)), np.uint8)
+    lost = _core.calibrate(
+        type.index, x, out.reshape(-1), order.reshape(-1), diagonal, upper, hessian, 2, 0
+    )
+    assert lost == -1
+    return out
+
+
 def digests(blocks: int) -> dict[str, str]:
     """SHA-256 of the active instruction set's quantized and dequantized results, by type."""
     x = awkward(blocks)
@@ -129,6 +156,9 @@ def digests(blocks: int) -> dict[str, str]:
         plain = gk.quantize(few, name).data
         weighed = gk.quantize(few, name, importance=importances(few.shape[1])).data
         result[name] = hashlib.sha256(plain.tobytes() + weighed.tobytes()).hexdigest()
+    for name in CALIBRATED:
+        found = calibrated(gk.types.get(name))
+        result[f"{name} calibrated"] = hashlib.sha256(found.tobytes()).hexdigest()
     for kind in ["f16", "q8_0", "q4_0"]:
         cached = _core.kv_groups(kind, x, True) + _core.kv_groups(kind, x, False)
         result[f"{kind} keys and values"] = hashlib.sha256(cached).hexdigest()

@@ -1,12 +1,14 @@
 // Rows: quantize, dequantize, refuse what can't be stored, quantize activations.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "checked.h"
 #include "core/aligned.h"
+#include "kernels/layouts/scale_groups.h"
 
 namespace ggmlkit::check {
 namespace {
@@ -33,6 +35,50 @@ void check_quantize_weighted(Checked& c, Type type, const std::vector<float>& x)
   run(c.expected(type), expected);
   c.report.expect(whole && same_bytes(found, expected),
                   said("quantize by importance", type, x.size()));
+}
+
+// Errors that are carried over, and descent, over a few blocks; more rows than a call takes.
+void check_calibrate(Checked& c, Type type) {
+  const std::size_t group = scale_group(type);
+  const std::size_t cols = 2 * std::max<std::size_t>(64, info(type).block_size);
+  const std::size_t rows = c.table.calibrated_rows + 1;
+  std::vector<float> x = small_numbers(rows * cols, c.random);
+  for (float& v : x) v *= 0.013f;
+  std::fill_n(x.begin(), cols, 0.0f);
+  std::vector<float> diagonal = small_numbers(cols, c.random);
+  for (float& v : diagonal) v = std::fabs(v) + 0.1f;
+  std::vector<float> upper;
+  for (std::size_t g = 0; g < cols / group; ++g) {
+    for (std::size_t k = 0; k < (g + 1) * group; ++k) {
+      const std::vector<float> row = small_numbers(group, c.random);
+      for (std::size_t j = 0; j < group; ++j) {
+        const std::size_t column = g * group + j;
+        upper.push_back(k == column ? 1.0f : k < column ? row[j] / 256.0f : 0.0f);
+      }
+    }
+  }
+  // Any symmetric matrix with a large diagonal will do.
+  std::vector<float> hessian(cols * cols);
+  for (std::size_t i = 0; i < cols; ++i) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      const float near = i == j ? 4.0f : 1.0f / static_cast<float>(2 + (i > j ? i - j : j - i));
+      hessian[j / group * cols * group + i * group + j % group] = near;
+    }
+  }
+  std::vector<std::uint32_t> order(cols);
+  for (std::size_t i = 0; i < cols; ++i) order[i] = static_cast<std::uint32_t>(i);
+  const Calibration task{cols, order.data(), diagonal.data(), upper.data(), hessian.data(), 2};
+  const auto run = [&](const KernelTable& table) {
+    Bytes out(rows * row_bytes(type, cols));
+    std::vector<float> scratch(3 * cols * table.calibrated_rows);
+    for (std::size_t r = 0; r < rows; r += table.calibrated_rows) {
+      table.types[Checked::index(type)].calibrate(
+          task, x.data() + r * cols, std::min(table.calibrated_rows, rows - r),
+          out.data() + r * row_bytes(type, cols), row_bytes(type, cols), scratch.data());
+    }
+    return out;
+  };
+  c.report.expect(same_bytes(run(c.table), run(c.scalar)), said("calibrate", type, cols));
 }
 
 void check_dequantize(Checked& c, Type type, const Bytes& blocks, std::size_t n) {
@@ -66,6 +112,7 @@ void check_type(Checked& c, Type type) {
     }
     check_dequantize(c, type, random_bytes(row_bytes(type, n) + 1, c.random), n);
   }
+  if (c.expected(type).calibrate != nullptr) check_calibrate(c, type);
   if (!writes) return;
   if (info(type).block_size > 1) {
     for (const float bad : {NAN, -NAN, HUGE_VALF, -HUGE_VALF}) check_refusal(c, type, bad);

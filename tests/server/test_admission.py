@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
 from ggmlkit.server.admission import Admission
-from ggmlkit.server.errors import RequestError
 from running_server import dictate, running, settings_for, until
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.chat.json_text import parsed
 from ggmlkit.engine import constraint
-from ggmlkit.server.bodies import parsed
-from ggmlkit.server.errors import RequestError
 from running_server import RunningServer, running, settings_for, until
 
 CHAT = "/v1/chat/completions"

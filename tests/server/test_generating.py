@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from ggmlkit.chat.form import ChatForm
 from ggmlkit.server import generating
+from ggmlkit.text.reasoning import THINK
 from running_server import RunningServer, dictate, events, running, settings_for, until
 
 LONG: dict[str, Any] = {"max_tokens": 400, "ignore_eos": True, "temperature": 0}
@@ -182,3 +184,72 @@ def test_a_scheduler_that_failed_is_replaced(
         assert server.chat().status_code == 503
     until(lambda: not served._scheduler.is_working)
     assert server.chat().status_code == 200
+
+
+def test_thoughts_are_streamed_apart(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        server.served, "chat", ChatForm("<think>{# </think> #}", (), False, "json", THINK, {})
+    )
+    dictate(monkeypatch, "so</think>yes")
+    message = server.chat().json()["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("so", "yes")
+    usage = server.chat().json()["usage"]["completion_tokens_details"]
+    assert usage["reasoning_tokens"] == 2
+    parts = [part for part in events(server.chat(stream=True)) if "reasoning_content" in part]
+    assert len(parts) == 2
+    kept = server.chat(reasoning_format="none").json()["choices"][0]["message"]
+    assert kept["content"] == "so</think>yes"
+
+
+def test_a_prompt_is_computed_anew_where_the_request_wants_that(server: RunningServer) -> None:
+    def cached(**fields: Any) -> int:
+        usage = server.chat("again " * 60, **fields).json()["usage"]
+        found: int = usage["prompt_tokens_details"]["cached_tokens"]
+        return found
+
+    cached()
+    assert cached() > 0
+    assert cached(cache_prompt=False) == 0
+    assert cached(cache_prompt=True) > 0
+    assert cached(cache_prompt=False, n=2) == 0
+
+
+def test_an_answer_goes_on_where_the_context_is_full(chat_gguf: Path) -> None:
+    long = {**LONG, "max_tokens": 700}
+    with running(settings_for(chat_gguf)) as server:
+        stops = server.chat(**long).json()["usage"]
+        goes_on = server.chat(**long, context_shift=True, n_keep=8).json()["usage"]
+        refused = server.chat("a" * 496, **long, context_shift=True, n_keep=-1)
+    assert stops["completion_tokens"] < 512 < goes_on["completion_tokens"] == 700
+    assert refused.status_code == 400
+    assert "can be kept" in refused.json()["error"]["message"]
+    with running(settings_for(chat_gguf, context_shift=True)) as server:
+        assert server.chat(**long).json()["usage"] == goes_on | {
+            "prompt_tokens_details": {"cached_tokens": 0}
+        }
+        off = server.chat(**long, context_shift=False).json()["usage"]
+    assert off["completion_tokens"] == stops["completion_tokens"]
+
+
+def test_vectors_leave_time_to_answers(slow: RunningServer) -> None:
+    model = slow.served.model
+    hidden_states, sizes = model.hidden_states, []
+
+    def counted(batch: Any) -> Any:
+        sizes.append(sum(len(chunk.tokens) for chunk in batch))
+        return hidden_states(batch)
+
+    model.hidden_states = counted  # type: ignore[method-assign]
+    body = {"input": ["a" * 200, "b" * 200, "c" * 200]}
+    with httpx.Client() as client, stream(slow, client) as response:
+        lines = response.iter_lines()
+        while "content" not in next(lines):
+            pass
+        assert slow.post("/v1/embeddings", body).status_code == 200
+    assert max(sizes) <= 256
+    sizes.clear()
+    until(slow.is_free)
+    assert slow.post("/v1/embeddings", body).status_code == 200
+    assert len(sizes) == 1

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from ggmlkit.chat.shapes import ChatBody, CompletionBody
 from ggmlkit.server.anthropic.shapes import CountBody, MessageBody
 from ggmlkit.server.llama_server.embedding import NativeEmbeddingBody
 from ggmlkit.server.llama_server.rerank import RerankBody
 from ggmlkit.server.llama_server.shapes import NativeCompletionBody
 from ggmlkit.server.llama_server.tokens import DetokenizeBody, TokenizeBody
-from ggmlkit.server.openai.shapes import ChatBody, CompletionBody, EmbeddingBody
+from ggmlkit.server.openai.shapes import EmbeddingBody
 from ggmlkit.server.responses.shapes import ResponseBody
 from running_server import RunningServer, until
 

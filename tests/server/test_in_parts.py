@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
 from ggmlkit.errors import CacheFullError, ModelError
 from ggmlkit.server import in_parts as module
-from ggmlkit.server.errors import RequestError
 from ggmlkit.server.in_parts import in_parts
 from ggmlkit.server.settings import Limits
 from running_server import RunningServer

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
 from ggmlkit.errors import ModelError
 from ggmlkit.server import models
-from ggmlkit.server.errors import RequestError
 from ggmlkit.server.loading import loaded
 from ggmlkit.server.models import Models
 from ggmlkit.server.settings import Limits, ModelSource, ServerSettings

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
 from ggmlkit.server import sse
-from ggmlkit.server.errors import RequestError
 from ggmlkit.server.sse import EventStream, event
 
 

@@ -15,6 +15,7 @@ void fill_lattice_quantizers(KernelTable& table);
 void fill_quantize(KernelTable& table);
 void fill_group_quantizers(KernelTable& table);
 void fill_weighted_quantizers(KernelTable& table);
+void fill_calibration(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_activations(KernelTable& table);
 void fill_matmul(KernelTable& table);

@@ -16,6 +16,7 @@ KernelTable make() {
   avx2::fill_quantize(table);
   avx2::fill_group_quantizers(table);
   avx2::fill_weighted_quantizers(table);
+  avx2::fill_calibration(table);
   avx2::fill_pack(table);
   avx2::fill_activations(table);
   avx2::fill_matmul(table);

@@ -8,6 +8,7 @@ namespace ggmlkit::avx512 {
 
 void fill_group_quantizers(KernelTable& table);
 void fill_weighted_quantizers(KernelTable& table);
+void fill_calibration(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);
 void fill_float_matmul(KernelTable& table);

@@ -10,6 +10,7 @@ KernelTable make() {
   table.name = "avx512";
   avx512::fill_group_quantizers(table);
   avx512::fill_weighted_quantizers(table);
+  avx512::fill_calibration(table);
   avx512::fill_pack(table);
   avx512::fill_matmul(table);
   avx512::fill_float_matmul(table);

@@ -385,7 +385,8 @@ inline float fitted_iq1_scale(const float* x, const float* w, const Iq1Group<16>
     const Iq1Group<16>& group = groups[i / 16];
     const int half = i / 8 % 2;
     const int level = iq1_level(kIq1Points[group.points[half]], i % 8);
-    const float v = group.values(half)[level] * static_cast<float>(2 * scales[i / 16] + 1);
+    const int scale = 2 * scales[i / 16] + 1;
+    const float v = group.values(half)[level] * static_cast<float>(scale);
     xv += w[i] * v * x[i];
     v2 += w[i] * v * v;
   }

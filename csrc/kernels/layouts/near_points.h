@@ -28,8 +28,8 @@ class NearPoints {
   }
   // Of a place without a point.
   List near(int word) const {
-    const std::int32_t place = place_[static_cast<std::size_t>(word)];
-    const auto begin = static_cast<std::size_t>(~place);
+    const std::int32_t place = ~place_[static_cast<std::size_t>(word)];
+    const auto begin = static_cast<std::size_t>(place);
     return {&lists_[begin + 1], lists_[begin]};
   }
 

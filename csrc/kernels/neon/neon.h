@@ -11,6 +11,7 @@ void fill_dequantize(KernelTable& table);
 void fill_quantize(KernelTable& table);
 void fill_group_quantizers(KernelTable& table);
 void fill_weighted_quantizers(KernelTable& table);
+void fill_calibration(KernelTable& table);
 void fill_activations(KernelTable& table);
 void fill_pack(KernelTable& table);
 void fill_matmul(KernelTable& table);

@@ -11,6 +11,7 @@ KernelTable make() {
   neon::fill_quantize(table);
   neon::fill_group_quantizers(table);
   neon::fill_weighted_quantizers(table);
+  neon::fill_calibration(table);
   neon::fill_activations(table);
   neon::fill_pack(table);
   neon::fill_matmul(table);

@@ -13,6 +13,7 @@ void fill_scalar_ternary(KernelTable& table);
 void fill_scalar_plain(KernelTable& table);
 void fill_scalar_group_quantizers(KernelTable& table);
 void fill_scalar_weighted_quantizers(KernelTable& table);
+void fill_scalar_calibration(KernelTable& table);
 void fill_scalar_decoder_steps(KernelTable& table);
 void fill_scalar_attention(KernelTable& table);
 void fill_scalar_products(KernelTable& table);

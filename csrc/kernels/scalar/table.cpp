@@ -210,6 +210,7 @@ KernelTable make() {
   fill_scalar_plain(t);
   fill_scalar_group_quantizers(t);
   fill_scalar_weighted_quantizers(t);
+  fill_scalar_calibration(t);
   t.quantize_activations = quantize_activations;
   fill_scalar_products(t);
   fill_scalar_decoder_steps(t);

@@ -11,24 +11,28 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ggmlkit.arguments import whole
-from ggmlkit.batch.conversations import Conversations
+from ggmlkit.batch.envelope import is_openai, openai_failure
 from ggmlkit.batch.jobs import Asking, Job, PlainJob, as_json, plain_failure
 from ggmlkit.batch.lines import Line
-from ggmlkit.batch.openai import OpenAIJob, is_openai, openai_failure
+from ggmlkit.chat.errors import RequestError, as_failure, as_request_error, internal_error
+from ggmlkit.chat.form import chat_form
+from ggmlkit.chat.model import ChatModel
+from ggmlkit.chat.whole import Whole, read
 from ggmlkit.closing import Closing
+from ggmlkit.engine.completion import Token
 from ggmlkit.engine.model import Model
 from ggmlkit.engine.request import Stream
-from ggmlkit.engine.result import result_of
+from ggmlkit.engine.result import Usage, usage_of
 from ggmlkit.engine.sampling import chosen_params
 from ggmlkit.engine.scheduler import Scheduler
-from ggmlkit.errors import ArgumentError, ModelError
+from ggmlkit.errors import ArgumentError, CacheFullError, GgmlkitError, ModelError
 from ggmlkit.text.named_templates import NamedTemplate
 
 if TYPE_CHECKING:
     from ggmlkit.engine.sequence import Adapter
     from ggmlkit.engine.speculation.choice import Speculation
 
-_FORMAT = 1  # of the output; another one is not gone on with
+_FORMAT = 2  # of the output; another one is not gone on with
 # What is held for lines that are answered before an earlier one is.
 _LINES_HELD = 64  # for each prompt that is generated for
 _TOKENS_HELD = 400_000
@@ -61,7 +65,7 @@ class _Pending:
         is_openai: it is in OpenAI's form.
         job: what it asks for; None if that can't be told.
         streams: of the job's requests.
-        error: why it can't be answered; empty if it can.
+        error: why it can't be answered; None if it can.
     """
 
     line: Line
@@ -70,7 +74,7 @@ class _Pending:
     is_openai: bool = False
     job: Job | None = None
     streams: list[Stream] = field(default_factory=list)
-    error: str = ""
+    error: RequestError | None = None
 
     @property
     def tokens_held(self) -> int:
@@ -82,8 +86,10 @@ class _Pending:
 
     def failure(self) -> dict[str, Any]:
         """The line of output that says the error."""
-        make = openai_failure if self.is_openai else plain_failure
-        return make(self.fingerprint, self.id, self.error)
+        error = self.error or internal_error()
+        if self.is_openai:
+            return openai_failure(self.fingerprint, self.id, error)
+        return plain_failure(self.fingerprint, self.id, error.message)
 
 
 class Batch(Closing):
@@ -120,10 +126,11 @@ class Batch(Closing):
     ) -> None:
         self._parallel = whole(parallel, "parallel", least=1)
         chosen_params(None, dict(settings))  # type: ignore[arg-type]  # refused at once
-        conversations = Conversations(model, template, variables)
-        self._asking = Asking(model, dict(settings), conversations)
-        self._adapter = adapter
-        self._key = _key(self._asking, adapter, variables)
+        source, stops = (None, ()) if template is None else template
+        chat = chat_form(model.tokenizer, source, stops)
+        served = ChatModel(model.file.path.stem, model, adapter, chat)
+        self._asking = Asking(served, dict(settings), dict(variables))
+        self._key = _key(self._asking)
         self._scheduler = Scheduler(model, max_sequences=self._parallel, speculation=speculation)
 
     def close(self) -> None:
@@ -176,35 +183,72 @@ class Batch(Closing):
             begun.is_openai = is_openai(given)
             begun.id = given.get("custom_id") if begun.is_openai else given.get("id", line.number)
             if begun.is_openai:
-                begun.job = OpenAIJob(given, begun.fingerprint, self._asking)
+                begun.job = _openai_job(given, begun.fingerprint, self._asking)
             else:
                 begun.job = PlainJob(given, begun.id, begun.fingerprint, self._asking)
+            adapter = self._asking.served.adapter
             for ids, params in begun.job.requests:
-                begun.streams.append(self._scheduler.submit(ids, params, adapter=self._adapter))
-        except (ArgumentError, ModelError) as error:
+                stream = self._scheduler.submit(
+                    ids, params, adapter=adapter, uses_cache=begun.job.uses_cache
+                )
+                begun.streams.append(stream)
+        except (ArgumentError, ModelError, RequestError) as error:
             _give_up(begun)
-            begun.error = str(error)
+            begun.error = self._refusal(error)
         return begun
+
+    def _refusal(self, error: GgmlkitError | RequestError) -> RequestError:
+        """What the line of output says of an error."""
+        if isinstance(error, RequestError):
+            return error
+        return as_request_error(error, self._asking.served.path, self._asking.served.name)
 
     def _finished(self, pending: deque[_Pending], source: Iterator[Line]) -> Answer:
         """The answer of the first line that is pending; lines go on to be read meanwhile."""
         first = pending[0]
-        results = []
-        for stream in first.streams:
-            tokens = []
-            try:
-                for token in stream:
-                    tokens.append(token)
-                    self._fill(pending, source)
-            except ModelError as error:
-                first.error = str(error)
-                break
-            results.append(result_of(tokens, stream.stats))
-        if first.error or first.job is None:
-            _give_up(first)
+        wholes: list[Whole] = []
+        usages: list[Usage] = []
+        if first.job is not None and first.error is None:
+            for stream in first.streams:
+                try:
+                    wholes.append(read(self._read(stream, pending, source), first.job.reading))
+                except ModelError as error:
+                    served = self._asking.served
+                    first.error = as_failure(error, served.path, served.name)
+                    break
+                usages.append(usage_of(stream.stats, len(wholes[-1].tokens)))
+        _give_up(first)
+        if first.error is not None or first.job is None:
             return Answer(first.line, as_line(first.failure()), is_failure=True)
-        count = sum(len(result.tokens) for result in results)
-        return Answer(first.line, as_line(first.job.answer(results)), False, count)
+        tokens = sum(usage.completion_tokens for usage in usages)
+        return Answer(first.line, as_line(first.job.answer(wholes, usages)), False, tokens)
+
+    def _read(
+        self, stream: Stream, pending: deque[_Pending], source: Iterator[Line]
+    ) -> Iterator[Token]:
+        """The tokens of a stream; lines go on to be read meanwhile."""
+        is_begun = False
+        try:
+            for token in stream:
+                yield token
+                is_begun = True
+                self._fill(pending, source)
+        except CacheFullError:
+            if not is_begun:
+                raise  # else it ends as a full context does
+
+
+def _openai_job(line: Mapping[str, Any], fingerprint: str, asking: Asking) -> Job:
+    try:
+        from ggmlkit.batch.openai import OpenAIJob  # deferred: pydantic is an extra
+    except ImportError as error:
+        if error.name != "pydantic":
+            raise
+        raise ImportError(
+            "lines in the form of OpenAI's batch API need the extra server, the package pydantic: "
+            'in a clone of ggmlkit, pip install ".[server]"'
+        ) from None
+    return OpenAIJob(line, fingerprint, asking)
 
 
 def as_line(value: Mapping[str, Any]) -> bytes:
@@ -220,16 +264,15 @@ def _give_up(pending: _Pending) -> None:
         stream.close()
 
 
-def _key(asking: Asking, adapter: Adapter | None, variables: Mapping[str, Any]) -> bytes:
+def _key(asking: Asking) -> bytes:
     """What the answers of all lines depend on."""
-    model, conversations = asking.model, asking.conversations
+    served = asking.served
     parts = [
         _FORMAT,
-        model.fingerprint(adapter),
-        model.context,
-        conversations.source,
-        conversations.stop,
-        dict(variables),
-        dict(asking.settings),
+        served.model.fingerprint(served.adapter),
+        served.model.context,
+        None if served.chat is None else [served.chat.template, served.chat.stops],
+        asking.variables,
+        asking.settings,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).digest()

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
 from ggmlkit.arguments import did_you_mean, shown
-from ggmlkit.batch.conversations import ChatPrompt, Conversations
 from ggmlkit.batch.lines import LONGEST_LINE, Line
 from ggmlkit.batch.settings import SETTING_NAMES, params_of
+from ggmlkit.chat.answer_reader import PLAIN, Reading
+from ggmlkit.chat.answers import call_shape, finite, token_text, usage_shape
+from ggmlkit.chat.json_text import why_not_json, with_unique_keys
+from ggmlkit.chat.model import ChatModel
+from ggmlkit.chat.prompts import ChatPrompt, Conversation, Tools, chat_prompt
+from ggmlkit.chat.whole import Whole
 from ggmlkit.engine.completion import Token
-from ggmlkit.engine.model import Model
-from ggmlkit.engine.result import GenerationResult, Usage
+from ggmlkit.engine.result import Usage
 from ggmlkit.engine.sampling import SamplingParams
+from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
+from ggmlkit.text.messages import listed_tools
 
-LEAST_LOGPROB = -9999.0  # JSON has no infinities
 FINGERPRINT = "fingerprint"
 _OTHER_KEYS = ("id", "prompt", "messages", "tools", "chat_template_kwargs")
 
@@ -29,24 +34,32 @@ class Asking:
     """What jobs are made with.
 
     Attributes:
-        model: that answers.
+        served: the model that answers.
         settings: of the whole batch.
-        conversations: makes prompts of messages.
+        variables: for the chat template.
     """
 
-    model: Model
+    served: ChatModel
     settings: Mapping[str, Any]
-    conversations: Conversations
+    variables: Mapping[str, Any]
 
 
 class Job(ABC):
-    """What a line asks for."""
+    """What a line asks for.
 
-    requests: Sequence[tuple[list[int], SamplingParams]]  # prompts as token ids, at least one
+    Attributes:
+        requests: prompts as token ids, at least one, and how tokens are drawn after them.
+        reading: how the answers are taken apart.
+        uses_cache: whether prompts are taken from the cache, as far as they are there.
+    """
+
+    requests: Sequence[tuple[list[int], SamplingParams]]
+    reading: Reading = PLAIN
+    uses_cache: bool = True
 
     @abstractmethod
-    def answer(self, results: Sequence[GenerationResult]) -> dict[str, Any]:
-        """The line of output; one result for each request."""
+    def answer(self, wholes: Sequence[Whole], usages: Sequence[Usage]) -> dict[str, Any]:
+        """The line of output; an answer, and its tokens, for each request."""
 
 
 class PlainJob(Job):
@@ -67,56 +80,67 @@ class PlainJob(Job):
         self, line: Mapping[str, Any], id: object, fingerprint: str, asking: Asking
     ) -> None:
         self._head = {FINGERPRINT: fingerprint, "id": id}
-        self._model = asking.model
+        self._model = asking.served.model
         own = {name: value for name, value in line.items() if name not in _OTHER_KEYS}
         if wrong := next((name for name in own if name not in SETTING_NAMES), None):
             names = [*_OTHER_KEYS, *SETTING_NAMES]
             raise ArgumentTypeError(f"there is no setting {wrong!r}{did_you_mean(wrong, names)}")
         self._params = params_of(asking.settings, own)
-        self._chat: ChatPrompt | None = None
-        if ("prompt" in line) == ("messages" in line):
+        self._is_chat = "messages" in line
+        if ("prompt" in line) == self._is_chat:
             raise ArgumentError("a line must have either prompt or messages")
-        if "messages" in line:
-            self._chat = asking.conversations.prompt(
-                line["messages"], line.get("tools"), line.get("chat_template_kwargs")
-            )
-            self._params = asking.conversations.params(self._params)
-            ids = self._chat.ids
+        if self._is_chat:
+            prompt = _chat_prompt(line, asking, is_bound=self._params.wanted_grammar() is not None)
+            stops = (*strings(self._params.stop, "stop"), *prompt.settings.get("stop", ()))
+            self._params = replace(self._params, stop=stops)
+            self.reading, ids = prompt.reading, prompt.ids
         else:
             for name in ("tools", "chat_template_kwargs"):
                 if line.get(name) is not None:
                     raise ArgumentError(f"{name} goes with messages, not with prompt")
-            ids = asking.model.prompt_ids(line["prompt"])
+            ids = self._model.prompt_ids(line["prompt"])
         self.requests = [(ids, self._params)]
 
-    def answer(self, results: Sequence[GenerationResult]) -> dict[str, Any]:
+    def answer(self, wholes: Sequence[Whole], usages: Sequence[Usage]) -> dict[str, Any]:
         """Text, why it ended, how many tokens; what else the line asked for."""
-        (result,) = results
-        found: dict[str, Any] = {"text": result.text}
-        reason: str = result.finish_reason
-        if self._chat is not None:
-            parts = self._chat.parts(result, self._params)
-            found["text"] = parts.content
-            if parts.reasoning is not None:
-                found["reasoning_content"] = parts.reasoning
-            if parts.calls:
-                found["tool_calls"] = parts.calls_as_json(f"call_{self._head[FINGERPRINT]}")
-                reason = "tool_calls"
-        found |= {"finish_reason": reason, "usage": usage_json([result.usage])}
+        (whole,), (usage,) = wholes, usages
+        found: dict[str, Any] = {"text": whole.content}
+        if whole.reasoning:
+            found["reasoning_content"] = whole.reasoning
+        if whole.calls:
+            id = f"call_{self._head[FINGERPRINT]}"
+            found["tool_calls"] = [
+                call_shape(call, f"{id}_{place}") for place, call in enumerate(whole.calls)
+            ]
+        found["finish_reason"] = whole.reason
+        found["usage"] = usage_shape(usage, whole.reasoning_tokens)
         if self._params.logprobs or self._params.top_logprobs:
-            found["tokens"] = [self._token(token) for token in result.tokens]
+            found["tokens"] = [self._token(token) for token in whole.tokens]
         return self._head | found
 
     def _token(self, token: Token) -> dict[str, Any]:
-        found: dict[str, Any] = {"id": token.id, "text": token_text(self._model, token.id)}
+        found: dict[str, Any] = {"id": token.id, "text": self._text(token.id)}
         if token.logprob is not None:
             found["logprob"] = finite(token.logprob)
         if token.top_logprobs:
             found["top_logprobs"] = [
-                {"id": id, "text": token_text(self._model, id), "logprob": finite(logprob)}
+                {"id": id, "text": self._text(id), "logprob": finite(logprob)}
                 for id, logprob in token.top_logprobs
             ]
         return found
+
+    def _text(self, id: int) -> str:
+        return token_text(self._model.tokenizer, id)[0]
+
+
+def _chat_prompt(line: Mapping[str, Any], asking: Asking, *, is_bound: bool) -> ChatPrompt:
+    """The prompt of a line with messages."""
+    variables = line.get("chat_template_kwargs") or {}
+    if not isinstance(variables, dict):
+        raise ArgumentTypeError(f"chat_template_kwargs must be an object, not {shown(variables)}")
+    tools = Tools(listed_tools(line.get("tools")) or ())
+    asked = Conversation(line["messages"], tools, None, {**asking.variables, **variables})
+    return chat_prompt(asking.served, asked, is_bound=is_bound)
 
 
 def plain_failure(fingerprint: str, id: object, message: str) -> dict[str, Any]:
@@ -133,7 +157,12 @@ def as_json(line: Line) -> dict[str, Any]:
     if line.is_too_long:
         raise ArgumentError(f"a line has at most {LONGEST_LINE} bytes")
     try:
-        found = json.loads(line.data.decode(), parse_constant=_number, parse_float=_number)
+        found = json.loads(
+            line.data.decode(),
+            object_pairs_hook=with_unique_keys,
+            parse_constant=_number,
+            parse_float=_number,
+        )
     except ArgumentError:
         raise
     except UnicodeDecodeError as error:
@@ -142,8 +171,8 @@ def as_json(line: Line) -> dict[str, Any]:
         raise ArgumentError("the line is JSON that is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ArgumentError(f"the line is not JSON at byte {_byte(error)}: {error.msg}") from None
-    except ValueError:  # a number of thousands of digits
-        raise ArgumentError("the line has a number that is too long") from None
+    except ValueError as error:
+        raise ArgumentError(f"the line is not JSON: {why_not_json(error)}") from None
     if not isinstance(found, dict):
         raise ArgumentError(f"the line must be a JSON object, not {shown(found)}")
     return found
@@ -155,28 +184,6 @@ def _number(text: str) -> float:
     if not isfinite(value):
         raise ArgumentError(f"the line is not JSON: {text[:20]} is not a finite number")
     return value
-
-
-def usage_json(usages: Sequence[Usage]) -> dict[str, Any]:
-    """Tokens of results of one prompt, as OpenAI's API has them."""
-    prompt = usages[0].prompt_tokens
-    completion = sum(usage.completion_tokens for usage in usages)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": usages[0].cached_tokens},
-    }
-
-
-def token_text(model: Model, id: int) -> str:
-    """A token's text; of one that is part of a character, U+FFFD."""
-    return model.tokenizer.token_bytes(id, special=True).decode(errors="replace")
-
-
-def finite(logprob: float) -> float:
-    """A log-probability as JSON can say it."""
-    return max(logprob, LEAST_LOGPROB)
 
 
 def _byte(error: json.JSONDecodeError) -> int:

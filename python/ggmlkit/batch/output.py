@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,16 +9,16 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from errno import ENOLCK, EOPNOTSUPP
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ggmlkit.batch.envelope import ID_PREFIX
 from ggmlkit.batch.jobs import FINGERPRINT
 from ggmlkit.batch.lines import Line
-from ggmlkit.batch.openai import ID_PREFIX
 from ggmlkit.closing import Closing
 from ggmlkit.errors import ArgumentError, FormatError
+from ggmlkit.io.writing.leftovers import is_exclusive
 
 _SECONDS_BETWEEN_SYNCS = 5.0
 _HEADS = (f'{{"{FINGERPRINT}": "', f'{{"id": "{ID_PREFIX}')  # before the fingerprint
@@ -69,13 +68,8 @@ class OutputFile(Closing):
             raise
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArgumentError(f"{self.path} is being written by another process") from None
-        except OSError as error:
-            if error.errno not in (ENOLCK, EOPNOTSUPP):  # of a file system without locks
-                raise
+        if not is_exclusive(self._file.fileno()):
+            raise ArgumentError(f"{self.path} is being written by another process")
 
     def close(self) -> None:
         """Write it to the disk. Twice is no error."""

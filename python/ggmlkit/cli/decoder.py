@@ -37,7 +37,7 @@ def open_model(args: argparse.Namespace, parallel: int) -> tuple[Model, Adapter 
 
     The cache has room for a quarter of the contexts, as few prompts need a whole one.
     """
-    settings = _settings(args)
+    settings = model_settings(args)
     from ggmlkit.engine.model import Model
 
     try:
@@ -92,7 +92,7 @@ def open_decoder(
     speculation: Speculation = None,
 ) -> Llama:
     """The model that a command names, opened; raises as :class:`Llama` does."""
-    settings = _settings(args)
+    settings = model_settings(args)
     from ggmlkit.engine.llama import Llama
 
     try:
@@ -109,7 +109,7 @@ def open_decoder(
         raise UsageError(str(error)) from None
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
+def model_settings(args: argparse.Namespace) -> dict[str, Any]:
     """How the model is computed. UsageError where options contradict each other."""
     return {
         "kv_type": kv_type(args),

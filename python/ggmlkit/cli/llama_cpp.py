@@ -239,6 +239,46 @@ def add_imatrix_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_perplexity_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-perplexity."""
+    _accept(parser, _PERFORMANCE | _LOGS)
+    choices = "is refused: use 'ggmlkit multiple-choice' with a file of JSON lines"
+    _refuse(
+        parser,
+        {
+            "--kl-divergence": "is not an option here: --base FILE compares",
+            "--kl-divergence-base VALUE": "is not an option here: read the file with --base, "
+            "write it with --save-all-logits",
+            "--ppl-stride VALUE": "is refused: chunks do not overlap",
+            "--ppl-output-type VALUE": "is refused: --json prints the figures of each position",
+            "--hellaswag": choices,
+            "--hellaswag-tasks VALUE": choices,
+            "--winogrande": choices,
+            "--multiple-choice": choices,
+        },
+    )
+
+
+def add_multiple_choice_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama-perplexity that choose."""
+    _accept(parser, _PERFORMANCE | _LOGS)
+    lines = "is not an option here: -f FILE has JSON lines"
+    _refuse(
+        parser,
+        {
+            "--hellaswag": lines,
+            "--hellaswag-tasks VALUE": "is not an option here: write --tasks N",
+            "--winogrande": lines,
+            "--multiple-choice": lines,
+        },
+    )
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Options of llama.cpp's programs that compute."""
+    _accept(parser, _PERFORMANCE | _LOGS)
+
+
 def add_tokenize_options(parser: argparse.ArgumentParser) -> None:
     """Options of llama-tokenize."""
     _accept(parser, {"--no-parse-special": "", "--log-disable": ""})

@@ -47,8 +47,8 @@ def unescaped(text: str) -> str:
     return _ESCAPE.sub(_character, text)
 
 
-def decoded(data: bytes, source: Path | str, start: int = 0) -> str:
-    """UTF-8 that is at byte ``start`` of the source, as text.
+def decoded(data: bytes, source: Path | str, start: int = 0, what: str = "a prompt") -> str:
+    """UTF-8 that is at byte ``start`` of the source, as text; ``what`` is what it is for.
 
     Raises:
         FormatError: it is not UTF-8.
@@ -58,12 +58,29 @@ def decoded(data: bytes, source: Path | str, start: int = 0) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise FormatError(source, start + error.start, "a prompt must be UTF-8 text") from None
+        raise FormatError(source, start + error.start, f"{what} must be UTF-8 text") from None
 
 
 def text_of(file: Path) -> str:
     """The text of a file, without a line break at its end; FormatError if it is not UTF-8."""
     return _without_last_break(decoded(file.read_bytes(), file))
+
+
+def evaluated_text(file: Path) -> str:
+    """The text of a file, or of standard input, that a model is evaluated on.
+
+    It comes without one line feed at its end, as in llama-perplexity.
+
+    Raises:
+        FormatError: it is not UTF-8.
+    """
+    if file == STDIN:
+        binary = getattr(sys.stdin, "buffer", None)
+        data = sys.stdin.read().encode() if binary is None else binary.read()
+        text = decoded(data, "standard input", what="the text")
+    else:
+        text = decoded(file.read_bytes(), file, what="the text")
+    return text.removesuffix("\n")
 
 
 def _text_of_stdin() -> str:

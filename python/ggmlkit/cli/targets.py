@@ -20,6 +20,14 @@ def refuse_overwriting(out: Path, *sources: Path | None) -> None:
         targets.refuse_overwriting(out, *sources)
 
 
+def refuse_same(out: Path, *files: Path | None) -> None:
+    """UsageError if ``out`` is one of the files that are read, each by itself."""
+    from ggmlkit.io import targets  # deferred: it loads numpy
+
+    with _as_usage():
+        targets.refuse_same(out, *files)
+
+
 def refuse_replacing(folder: Path, is_allowed: bool) -> None:
     """UsageError if a folder has a checkpoint already, unless it may be replaced."""
     if not is_allowed and any((folder / mark).exists() for mark in _CHECKPOINT_MARKS):

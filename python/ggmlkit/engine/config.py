@@ -38,6 +38,20 @@ def model_config(hparams: Hparams) -> _core.ModelConfig:
     return config
 
 
+def layer_config(hparams: Hparams, layer: int, tokens: int) -> _core.ModelConfig:
+    """What the decoder must know of a model's layer alone.
+
+    Its embeddings are the hidden states of so many tokens, its results those behind the layer.
+    """
+    config = model_config(hparams)
+    config.layers = 1
+    config.vocab = tokens
+    config.embedding_scale = 1.0
+    config.windows = [hparams.windows[layer]] if hparams.window else []
+    config.has_output = False
+    return config
+
+
 def _query_scale(hparams: Hparams) -> float:
     """The scale of queries; 0 if the decoder derives it from the head size."""
     is_wide = hparams.layers == hparams.switches.wide_scale_layers

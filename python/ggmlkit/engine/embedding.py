@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ggmlkit.arguments import shown
+from ggmlkit.engine.portions import WHOLE, Portions
 from ggmlkit.engine.sequence import Chunk
 from ggmlkit.engine.text_lists import GROUP_TOKENS, groups
 from ggmlkit.errors import ArgumentError, ModelError
@@ -35,15 +36,21 @@ def embeddings(
     texts: Sequence[list[int]],
     pooling: Pooling,
     normalize: bool,
+    portions: Portions = WHOLE,
 ) -> Iterator[NDArray[np.float32]]:
     """Of each text float32 ``(dim,)``, or ``(tokens, dim)`` with pooling "none".
+
+    Args:
+        portions: computes the steps.
 
     Raises:
         ModelError: a value is not finite.
     """
     for places in groups([len(ids) for ids in texts], model.free_cache_tokens):
         group = [texts[place] for place in places]
-        for place, found in zip(places, _pooled(model, adapter, group, pooling), strict=True):
+        for place, found in zip(
+            places, _pooled(model, adapter, group, pooling, portions), strict=True
+        ):
             if not np.isfinite(found).all():
                 raise ModelError(
                     f"the model's output for texts[{place}] is not finite (`ggmlkit verify` shows "
@@ -53,10 +60,14 @@ def embeddings(
 
 
 def _pooled(
-    model: Model, adapter: Adapter | None, group: list[list[int]], pooling: Pooling
+    model: Model,
+    adapter: Adapter | None,
+    group: list[list[int]],
+    pooling: Pooling,
+    portions: Portions,
 ) -> list[NDArray[np.float32]]:
     if pooling == "mean" and len(group) == 1:
-        return [_mean(model, adapter, group[0])]
+        return [_mean(model, adapter, group[0], portions)]
     with ExitStack() as opened:
         chunks = []
         for ids in group:
@@ -65,19 +76,21 @@ def _pooled(
             sequence = opened.enter_context(model.sequence(known, adapter))
             new = ids[len(sequence) :]
             chunks.append(Chunk(sequence, new, "last" if pooling == "last" else "all"))
-        found = model.hidden_states(chunks)
+        found = portions.hidden_states(model, chunks)
     if pooling == "mean":
         return [rows.mean(0, dtype=np.float64).astype(np.float32) for rows in found]
     return [rows.copy() for rows in found]  # they are parts of one array
 
 
-def _mean(model: Model, adapter: Adapter | None, ids: list[int]) -> NDArray[np.float32]:
+def _mean(
+    model: Model, adapter: Adapter | None, ids: list[int], portions: Portions
+) -> NDArray[np.float32]:
     """The mean over a text of any length, never held as a whole."""
     total = np.zeros(model.config.dim)
     with model.sequence(adapter=adapter) as sequence:
         for begin in range(0, len(ids), GROUP_TOKENS):
             part = Chunk(sequence, ids[begin : begin + GROUP_TOKENS], "all")
-            (rows,) = model.hidden_states([part])
+            (rows,) = portions.hidden_states(model, [part])
             total += rows.sum(0, dtype=np.float64)
     return (total / len(ids)).astype(np.float32)
 

@@ -24,11 +24,12 @@ _LIMITS = {"initial_lexer_fuel": 200_000, "max_lexer_states": 50_000, "verbose_e
 _STACK_BYTES = 256 << 20
 _STACK_SIZE = threading.Lock()
 _MEMORY_BYTES = 2 << 30
+# Without \u: with it, a name in "properties" has a second spelling, whose value is then free.
+JSON_ESCAPES = 'nrbtf\\"'
 _JSON = {
     # A small model can repeat white space for ever.
     "whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,20}",
-    # Without \u: with it, a name in "properties" has a second spelling, whose value is then free.
-    "json_allowed_escapes": 'nrbtf\\"',
+    "json_allowed_escapes": JSON_ESCAPES,
 }
 _OTHERS_WORDS = (
     (re.compile(r"\s*while processing (\S+)$"), r" (in \1)"),
@@ -75,12 +76,14 @@ def source(field: str, text: str) -> str:
 
 
 def on_deep_stack(work: Callable[[], None]) -> None:
-    """Work in a thread with a large stack, to its end."""
+    """Work in a thread with a large stack, to its end; MemoryError if there is no room for it."""
     thread = threading.Thread(target=work, name="ggmlkit grammar")
     with _STACK_SIZE:  # it is that of all threads that begin meanwhile
         before = threading.stack_size(_STACK_BYTES)
         try:
             thread.start()
+        except RuntimeError:
+            raise MemoryError("there is too little memory for a thread that reads it") from None
         finally:
             threading.stack_size(before)
     thread.join()

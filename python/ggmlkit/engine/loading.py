@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +75,17 @@ def load(
 ) -> _core.ModelWeights:
     """All weights, packed."""
     refuse_unknown(tensors.values())
+    return loaded(model_config(hparams), unfused(tensors, hparams), threads, repack)
+
+
+def loaded(
+    config: _core.ModelConfig, tensors: Iterable[tuple[str, Tensor]], threads: int, repack: bool
+) -> _core.ModelWeights:
+    """The weights of these names, packed."""
     try:
-        weights = _core.ModelWeights(model_config(hparams), threads, repack)
+        weights = _core.ModelWeights(config, threads, repack)
         waiting: list[tuple[Tensor, NDArray[np.uint8]]] = []
-        for name, tensor in unfused(tensors, hparams):
+        for name, tensor in tensors:
             if name in ROPE_TENSORS:
                 continue  # part of the hyper-parameters
             if len(tensor.shape) == 1:

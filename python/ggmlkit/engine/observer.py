@@ -26,6 +26,11 @@ _MATRICES = {
 }
 
 
+def matrices_of(layer: int, input: _core.Input) -> tuple[str, ...]:
+    """Names of the layer's matrices that an input enters; none for that of the output matrix."""
+    return tuple(f"blk.{layer}.{part}.weight" for part in _MATRICES.get(input, ()))
+
+
 class Observing:
     """Calls an observer as the engine does.
 
@@ -44,10 +49,7 @@ class Observing:
         self.error: BaseException | None = None
 
     def __call__(self, layer: int, input: _core.Input, x: NDArray[np.float32]) -> None:
-        parts = _MATRICES.get(input)
-        names: tuple[str, ...] = (self._output,)
-        if parts is not None:
-            names = tuple(f"blk.{layer}.{part}.weight" for part in parts)
+        names = matrices_of(layer, input) or (self._output,)
         with observing():
             try:
                 self._observer(names, x)

@@ -29,11 +29,13 @@ class Request:
         limit: tokens that may follow.
         constraint: of the settings.
         client: whose it is.
+        uses_cache: whether the prompt is taken from the cache, as far as it is there.
         tokens: drawn; None at the end, or what went wrong.
         is_over: no token follows.
         given_up: nobody waits for it any more.
         text: what is guessed about it.
         held: of the ids, that its sequence has computed.
+        crowded_since: when it began to wait for pages that are not the scheduler's.
         leader: another request that computes the ``shared`` tokens that both begin with.
     """
 
@@ -43,6 +45,7 @@ class Request:
     limit: int
     constraint: Constraint | None = None
     client: Hashable = None
+    uses_cache: bool = True
     tokens: Inbox[Token | GgmlkitError | None] = field(default_factory=Inbox)
     stats: Stats = field(default_factory=Stats)
     is_over: bool = False
@@ -54,6 +57,7 @@ class Request:
     leader: Request | None = None
     shared: int = 0
     since: float = field(default_factory=time.perf_counter)
+    crowded_since: float | None = None
     prompt_length: int = field(init=False)
 
     def __post_init__(self) -> None:

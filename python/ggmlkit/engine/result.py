@@ -49,16 +49,21 @@ class GenerationResult:
     stats: Stats = field(compare=False)
 
 
+def usage_of(stats: Stats, completion_tokens: int) -> Usage:
+    """The tokens of a generation, by its work so far."""
+    prompt = stats.cached_tokens + stats.prompt_tokens
+    return Usage(prompt, stats.cached_tokens, completion_tokens)
+
+
 def result_of(tokens: Iterable[Token], stats: Stats) -> GenerationResult:
     """The result of a generation: its tokens, drawn to the end, and its work then."""
     given = tuple(tokens)
     # No token: none was asked for.
     reason = (given[-1].finish_reason if given else None) or "length"
-    prompt = stats.cached_tokens + stats.prompt_tokens
     return GenerationResult(
         text="".join(token.text for token in given),
         tokens=given,
         finish_reason=reason,
-        usage=Usage(prompt, stats.cached_tokens, len(given)),
+        usage=usage_of(stats, len(given)),
         stats=replace(stats),
     )

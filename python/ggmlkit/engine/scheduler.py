@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from ggmlkit import _core
 from ggmlkit.arguments import number, shown, whole
 from ggmlkit.closing import Closing
 from ggmlkit.engine.batch import adapter_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 # Free tokens of the cache that a running sequence should find when another one joins.
 _TOKENS_AHEAD = 64
+_PATIENCE = 20.0  # seconds that a text waits for pages that are not the scheduler's
+_PAUSE = 0.005
 
 
 def _model(value: object) -> Model:
@@ -93,6 +96,7 @@ class Scheduler(Closing):
         *,
         adapter: Adapter | None = None,
         client: Hashable = None,
+        uses_cache: bool = True,
         **settings: Unpack[GenerationSettings],
     ) -> Stream:
         """Generate for a prompt; returns at once.
@@ -104,6 +108,7 @@ class Scheduler(Closing):
             adapter: of the model, for this prompt.
             client: whose prompt it is, anything hashable: where prompts wait, those of different
                 clients take turns.
+            uses_cache: take what the cache has of the prompt's beginning, instead of computing it.
 
         Raises:
             ModelError: the prompt does not fit the context, or the cache.
@@ -119,7 +124,7 @@ class Scheduler(Closing):
                 f"{self._model.cache_tokens}"
             )
         constraint = constraint_of(params, self._model.tokenizer, self._model.config.vocab)
-        request = Request(ids, params, adapter, limit, constraint, client)
+        request = Request(ids, params, adapter, limit, constraint, client, uses_cache)
         self._check_working()  # a fork may have the lock held, by a thread that it lacks
         with self._changed:
             self._check_working()
@@ -208,8 +213,10 @@ class Scheduler(Closing):
             try:
                 self._decoding.step(parts)
             except CacheFullError as error:
-                self._make_room(error)
+                if self._waits_for_room(error):
+                    return
                 continue
+            self._running[0].crowded_since = None
             self._prefill.learn(parts, time.perf_counter() - start)
             break
         self._leave()
@@ -227,8 +234,11 @@ class Scheduler(Closing):
                 if not self._waiting or not self._has_room(self._waiting.first()):
                     return
                 request = self._waiting.first()
-            request.hold(self._model.sequence(request.ids, request.adapter))
-            self._prefill.follow_another(request, self._running)
+            if request.uses_cache:
+                request.hold(self._model.sequence(request.ids, request.adapter))
+                self._prefill.follow_another(request, self._running)
+            else:
+                request.hold(self._model.sequence((), request.adapter))
             with self._changed:
                 self._waiting.pop()  # only now: where the model fails, it is among those that end
             self._running.append(request)
@@ -248,18 +258,39 @@ class Scheduler(Closing):
         parts.sort(key=lambda part: id(part.request.adapter))
         return parts
 
-    def _make_room(self, error: CacheFullError) -> None:
-        """Send the sequence that came last back to wait: it is computed again later."""
+    def _waits_for_room(self, error: CacheFullError) -> bool:
+        """Send the sequence that came last back to wait: it is computed again later.
+
+        Returns:
+            whether there is but one, which waits for pages of sequences beside the scheduler.
+        """
         request = self._running[-1]
         if len(self._running) == 1:
+            if self._is_crowded_out(request):
+                time.sleep(_PAUSE)
+                return True
             self._end(request, error)
             self._leave()
-            return
+            return False
         request.let_go()
         self._running.remove(request)
         with self._changed:
             self._waiting.put_first(request)
         self._is_full = True
+        return False
+
+    def _is_crowded_out(self, request: Request) -> bool:
+        """Whether pages that the only text lacks are those of sequences beside the scheduler.
+
+        They soon go back where texts are embedded or scored; but a caller may hold them for ever.
+        """
+        own = -(-request.held // _core.KV_PAGE) * _core.KV_PAGE
+        if self._model.cache_tokens - self._model.free_cache_tokens <= own:
+            return False
+        now = time.monotonic()
+        if request.crowded_since is None:
+            request.crowded_since = now
+        return now - request.crowded_since < _PATIENCE
 
 
 def _work(ref: weakref.ref[Scheduler], changed: threading.Condition) -> None:

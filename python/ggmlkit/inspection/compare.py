@@ -201,7 +201,27 @@ def _same_bytes(first: Tensor, second: Tensor) -> bool:
     return all(np.array_equal(one.data, two.data) for (_, one), (_, two) in pairs)
 
 
-def _errors(first: Tensor, second: Tensor, threads: int | None) -> Errors:
+@dataclass(frozen=True)
+class Sums:
+    """What the errors of values are made of; see :func:`sums_of`.
+
+    Attributes:
+        maximum: of the absolute differences.
+        differences: sum of their squares.
+        first: sum of the squares of the first values.
+        second: of the second ones.
+        product: sum of the products.
+    """
+
+    maximum: float
+    differences: float
+    first: float
+    second: float
+    product: float
+
+
+def sums_of(first: Tensor, second: Tensor, threads: int | None = None) -> Sums:
+    """Sums over two tensors of one shape, a few megabytes at a time."""
     maximum = squares = product = first_norm = second_norm = 0.0
     with np.errstate(invalid="ignore", over="ignore"):
         for one, two in zip(_values(first, threads), _values(second, threads), strict=True):
@@ -212,8 +232,15 @@ def _errors(first: Tensor, second: Tensor, threads: int | None) -> Errors:
             product += float(one @ two)
             first_norm += float(one @ one)
             second_norm += float(two @ two)
+    return Sums(maximum, squares, first_norm, second_norm, product)
+
+
+def _errors(first: Tensor, second: Tensor, threads: int | None) -> Errors:
+    sums = sums_of(first, second, threads)
     return Errors(
-        maximum, sqrt(squares / max(1, first.size)), _cosine(product, first_norm, second_norm)
+        sums.maximum,
+        sqrt(sums.differences / max(1, first.size)),
+        _cosine(sums.product, sums.first, sums.second),
     )
 
 

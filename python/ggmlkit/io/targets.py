@@ -27,10 +27,15 @@ def refuse_overwriting(out: AnyPath, *sources: AnyPath | None) -> None:
         return
     for source in (Path(each) for each in sources if each is not None):
         for path in _files_of(source):
-            if _is_same(target, path) and (path == source or not _is_beside(path, source)):
-                raise ArgumentError(
-                    f"{target} would be written over {path}, which is read: name another"
-                )
+            if path == source or not _is_beside(path, source):
+                refuse_same(target, path)
+
+
+def refuse_same(out: AnyPath, *files: AnyPath | None) -> None:
+    """ArgumentError if ``out`` is, perhaps through a link, one of the files that are read."""
+    for path in files:
+        if path is not None and _is_same(Path(out), Path(path)):
+            raise ArgumentError(f"{out} would be written over {path}, which is read: name another")
 
 
 def refuse_parts_over(prefix: AnyPath, source: AnyPath) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggmlkit import io, types
-from ggmlkit.arguments import check_paths, thread_count
-from ggmlkit.errors import UnsupportedTypeError
+from ggmlkit.arguments import check_paths, shown, thread_count
+from ggmlkit.errors import ArgumentError, ArgumentTypeError, UnsupportedTypeError
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.io.pages import release
 from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.io.writing.stream import Part, PartedTensor, parts_of
+from ggmlkit.quantization.calibrating import Calibrating, Request, Rounded
 from ggmlkit.quantization.importance import fitted, left_out
 from ggmlkit.quantization.recipe import check_importance, planned, recipe
 from ggmlkit.storing import Importance, check_finite_halves, store
@@ -45,6 +46,7 @@ def quantize_file(
     pure: bool = False,
     tensor_types: Sequence[tuple[str, TensorType | str]] = (),
     importance: Mapping[str, NDArray[np.float32]] | None = None,
+    calibrate: Calibrating | None = None,
     container: str | None = None,
     threads: int | None = None,
     progress: io.Progress | None = None,
@@ -62,8 +64,10 @@ def quantize_file(
         importance: how much each column of a matrix counts, by gguf name: `(columns,)`, or
             `(experts, columns)` for a tensor of several experts. It is for the types that use it;
             see `Imatrix.importance`. A matrix whose columns all have 0 is stored as without it.
+        calibrate: a `gk.Calibration`, which runs the model on a text and rounds its matrices by
+            what enters them: the same types and size, less error.
         threads: at most this many; all the process may use when None.
-        progress: as `gk.save` calls it.
+        progress: as `gk.save` calls it; with `calibrate`, of that work, in weights.
 
     Returns:
         Notes on the file, one sentence each, such as which matrices got another type than the
@@ -76,13 +80,16 @@ def quantize_file(
         ImportanceError: an importance does not fit its matrix, or isn't finite; or a type of few
             bits needs one that is not given.
         ConversionError: an expression matches no matrix's name.
-        ArgumentError: `out` is `src`, or an expression is not a regular expression.
+        ModelError: `calibrate` is given, and the engine can't run the model.
+        ArgumentError: `out` is `src`, an expression is not a regular expression, or `calibrate` and
+            `importance` are both given.
     """
     check_paths(src=src, out=out)
     refuse_overwriting(out, src)
     thread_count(threads)
+    _check_calibrate(calibrate, importance)
     target = recipe(type)
-    with closing(io.open(src)) as source:
+    with closing(io.open(src)) as source, ExitStack() as stack:
         metadata, tensors = as_gguf(source)
         refuse_unknown(tensors.values())
         weights, notes = fitted({} if importance is None else importance, tensors)
@@ -95,11 +102,20 @@ def quantize_file(
         new_keys: dict[str, Any] = {"general.file_type": target.file_type}
         if types.get(target.type).is_quantized:
             new_keys["general.quantization_version"] = _LAYOUT_VERSION
+        made = Rounded()
+        if calibrate is not None:
+            request = Request(source, metadata, tensors, chosen.types, Path(out), threads, progress)
+            made = stack.enter_context(calibrate.rounding(request))
+            new_keys |= made.metadata
+            notes += made.notes
+            progress = None
         unchanged = {k: v for k, v in source.stored_values().items() if k not in new_keys}
         io.save(
             Path(out),
             {
-                name: in_type(tensors[name], chosen.types[name], threads, weights.get(name))
+                name: made.tensors[name]
+                if name in made.tensors
+                else in_type(tensors[name], chosen.types[name], threads, weights.get(name))
                 for name in tensors
             },
             {**metadata, **new_keys},
@@ -110,6 +126,20 @@ def quantize_file(
             progress=progress,
         )
     return [*chosen.notes(tensors), *notes]
+
+
+def _check_calibrate(calibrate: object, importance: object) -> None:
+    if calibrate is None:
+        return
+    if not callable(getattr(calibrate, "rounding", None)):
+        raise ArgumentTypeError(
+            f'calibrate must be a calibration such as gk.Calibration("text.txt"), not '
+            f"{shown(calibrate)}"
+        )
+    if importance is not None:
+        raise ArgumentError(
+            "give either importance or calibrate: a calibration measures what importance says"
+        )
 
 
 def in_type(

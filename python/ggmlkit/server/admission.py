@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from math import ceil
 from typing import Final
 
-from ggmlkit.server.errors import RETRY_SECONDS, RequestError, bad_request
+from ggmlkit.chat.errors import RETRY_SECONDS, RequestError, bad_request
 
 _LONGEST_RETRY: Final = 60
 

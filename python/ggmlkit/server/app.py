@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -18,11 +19,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from ggmlkit.chat.errors import RequestError, internal_error
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server import state
 from ggmlkit.server.anthropic import messages
 from ggmlkit.server.endpoints import Endpoint, note_error, path_of
-from ggmlkit.server.errors import RequestError, error_response, internal_error
+from ggmlkit.server.errors import error_response
+from ggmlkit.server.hosts import HostCheck
 from ggmlkit.server.llama_server import routes as llama_server
 from ggmlkit.server.llama_server.metrics import LlamaMetrics
 from ggmlkit.server.logs import RequestLog
@@ -62,6 +65,7 @@ def create_app(
     say: Callable[[str], None] = LOG.info,
     on_failure: Callable[[Exception], None] | None = None,
     tracing: TracerProvider | None = None,
+    hosts: Collection[str] | None = None,
 ) -> Starlette:
     """The application; it loads the first model when it starts, and answers meanwhile.
 
@@ -70,6 +74,7 @@ def create_app(
         on_failure: is told why the first model can't be loaded. Without it, that is logged, and
             the next request tries again.
         tracing: makes spans of requests; it is shut down at the end.
+        hosts: names by which requests may call the server; None: any.
     """
     serving = Serving(settings, Models(settings, say))
 
@@ -94,6 +99,8 @@ def create_app(
     middleware = [Middleware(RequestLog, count=serving.metrics.request)]
     if tracing is not None:
         middleware.append(Middleware(Tracing, provider=tracing))
+    if hosts is not None:
+        middleware.append(Middleware(HostCheck, hosts=hosts))
     if settings.cors_origins:
         middleware.append(_cors(settings))
     openapi = Endpoint("GET", "/openapi.json", _document(ENDPOINTS), "This document.")
@@ -122,8 +129,12 @@ async def _load_first(serving: Serving, on_failure: Callable[[Exception], None] 
 
 
 def _cors(settings: ServerSettings) -> Middleware:
+    # Browsers ask for it where a page of the internet calls a server in a private network.
+    known = signature(CORSMiddleware).parameters  # older ones know less
+    private: dict[str, Any] = {"allow_private_network": True}
     return Middleware(
         CORSMiddleware,
+        **{name: private[name] for name in private.keys() & known},
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],

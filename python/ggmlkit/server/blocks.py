@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ggmlkit.server.generating import Delta, EndReason, Event
+from ggmlkit.chat.whole import EndReason
+from ggmlkit.server.generating import Delta, Event
 
 if TYPE_CHECKING:
     from ggmlkit.engine.completion import Token

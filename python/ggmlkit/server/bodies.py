@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from functools import partial
-from math import isfinite
 from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 
-from ggmlkit.server.errors import RequestError, bad_request
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.chat.json_text import parsed
 from ggmlkit.server.settings import Limits
 
-_DEEPEST: Final = 100  # levels; schemas of tools have about 20
-_MOST_CONTAINERS: Final = 200_000  # objects and lists, each of which takes some 60 bytes
 _AT_ONCE: Final = 64 << 10  # bytes that are parsed in the event loop; more in a thread
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _CLOSE: Final = {"Connection": "close"}  # the rest of a body is not read
 
 
@@ -86,99 +80,3 @@ def _too_large(limits: Limits) -> RequestError:
         code="request_too_large",
         headers=_CLOSE,
     )
-
-
-def parsed(data: bytes) -> dict[str, Any]:
-    """The JSON object of some bytes; halves of surrogate pairs become U+FFFD.
-
-    Raises:
-        RequestError: they are not a JSON object in UTF-8, or it is nested too deeply, has a key
-            twice, or a number that is not finite.
-    """
-    _check_containers(data)
-    try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
-    except UnicodeDecodeError:
-        raise bad_request("the body is not UTF-8", code="invalid_json") from None
-    except RecursionError:
-        raise _too_deep() from None
-    except ValueError as error:
-        raise bad_request(
-            f"the body is not valid JSON: {_reason(error)}", code="invalid_json"
-        ) from None
-    if not isinstance(value, dict):
-        raise bad_request("the body must be a JSON object", code="invalid_json")
-    _check_depth(value)
-    return _repaired(value) if _SURROGATE.search(data) else value
-
-
-def _check_containers(data: bytes) -> None:
-    """Refuse more objects and lists than a request needs, before they take memory."""
-    if data.count(b"{") + data.count(b"[") <= _MOST_CONTAINERS:
-        return
-    bare = _STRING.sub(b"", data)
-    if bare.count(b"{") + bare.count(b"[") > _MOST_CONTAINERS:
-        raise bad_request(
-            f"the body has more than {_MOST_CONTAINERS} objects and lists", code="invalid_json"
-        )
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not isfinite(value):
-        raise ValueError("a number is too large")
-    return value
-
-
-def _reason(error: ValueError) -> str:
-    """What is wrong, without what the body says."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.pos}"
-    text = str(error)
-    return text if len(text) < 80 else "a number has too many digits"
-
-
-def _too_deep() -> RequestError:
-    return bad_request(f"the body is nested more than {_DEEPEST} levels deep", code="invalid_json")
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(_DEEPEST):
-        below: list[Any] = []
-        for each in level:
-            inner = each.values() if isinstance(each, dict) else each
-            below += [part for part in inner if isinstance(part, (dict, list))]
-        if not below:
-            return
-        level = below
-    raise _too_deep()
-
-
-def _repaired(value: Any) -> Any:
-    """The same with surrogate pairs joined, and lone halves replaced."""
-    if isinstance(value, str):
-        if value.isascii():
-            return value
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {_repaired(key): _repaired(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_repaired(part) for part in value]
-    return value

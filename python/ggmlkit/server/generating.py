@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
+from ggmlkit.chat.answer_reader import AnswerReader
+from ggmlkit.chat.errors import as_failure, as_request_error, busy
+from ggmlkit.chat.whole import EndReason, end_reason, is_thought
 from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.completion import Token
 from ggmlkit.engine.result import Usage
 from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.engine.stats import Stats
-from ggmlkit.errors import CacheFullError, ClosedError, GgmlkitError
-from ggmlkit.server.answer_reader import PLAIN, AnswerReader, Reading
-from ggmlkit.server.errors import RequestError, as_request_error, bad_request, busy, too_long
+from ggmlkit.errors import CacheFullError, GgmlkitError
 from ggmlkit.server.timings import timings_of
 from ggmlkit.text.tool_calls import ToolCall
 
 if TYPE_CHECKING:
+    from ggmlkit.chat.jobs import Job
     from ggmlkit.engine.request import Stream
     from ggmlkit.engine.sampling import SamplingParams
     from ggmlkit.server.loading import ServedModel
     from ggmlkit.server.metrics import Metrics
-
-EndReason = Literal["stop", "length", "tool_calls"]
 
 
 class Delta(NamedTuple):
@@ -67,27 +66,6 @@ class End(NamedTuple):
 Event = Delta | End
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is to be generated.
-
-    Attributes:
-        prompts: the token ids of each.
-        params: how tokens are drawn.
-        choices: answers to each prompt.
-        reading: how answers are taken apart.
-        client: who asks, for a fair order.
-        seconds: after which the answers end, or fail where nothing was generated.
-    """
-
-    prompts: Sequence[list[int]]
-    params: SamplingParams
-    choices: int = 1
-    reading: Reading = PLAIN
-    client: str = ""
-    seconds: float | None = None
-
-
 class RunningChoice(NamedTuple):
     """What is known of a choice that is generated now.
 
@@ -124,24 +102,33 @@ class Generation:
     """The answers of one request. Closed, or no longer referred to, it gives its pages back.
 
     Args:
+        client: who asks, for a fair order.
         threads: those in which prompts are submitted: a grammar takes time.
 
     Attributes:
+        served: the model.
+        job: what is generated.
         model: its name.
         started_at: by ``time.perf_counter``.
     """
 
     def __init__(
-        self, served: ServedModel, job: Job, threads: CapacityLimiter, metrics: Metrics
+        self,
+        served: ServedModel,
+        job: Job,
+        client: str,
+        threads: CapacityLimiter,
+        metrics: Metrics,
     ) -> None:
-        self._served, self._job, self._threads, self._metrics = served, job, threads, metrics
+        self.served, self.job = served, job
+        self._client, self._threads, self._metrics = client, threads, metrics
         self.model, self.started_at = served.name, time.perf_counter()
         self._is_expired = False
         self._timer: asyncio.TimerHandle | None = None
         self._choices: list[_Choice] = []
         for prompt in job.prompts:
             for place in range(job.choices):
-                choice = _Choice(len(self._choices), prompt, _seeded(job.params, place))
+                choice = _Choice(len(self._choices), prompt, job.params_of(place))
                 choice.is_first = not place
                 self._choices.append(choice)
 
@@ -152,10 +139,10 @@ class Generation:
             RequestError: one is too long, or a setting can't be used.
         """
         for choice in self._choices:
-            self._check_fits(choice.prompt)
-        if self._job.seconds is not None:
+            self.served.check_fits(choice.prompt)
+        if self.job.seconds is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._job.seconds, self.expire)
+            self._timer = loop.call_later(self.job.seconds, self.expire)
         for choice in self._choices:  # the scheduler computes what they begin with once
             await self._submit(choice)
 
@@ -238,33 +225,25 @@ class Generation:
 
     # ------------------------------------------------------------------ inside
 
-    def _check_fits(self, prompt: list[int]) -> None:
-        most = self._served.most_tokens
-        if len(prompt) > most:
-            raise bad_request(
-                too_long("the prompt", len(prompt), most),
-                code="context_length_exceeded",
-            )
-
     async def _submit(self, choice: _Choice) -> None:
         try:
             choice.stream = await to_thread.run_sync(
-                partial(_submitted, self._served, choice, self._job.client), limiter=self._threads
+                partial(_submitted, self.served, choice, self._client, self.job.uses_cache),
+                limiter=self._threads,
             )
         except GgmlkitError as error:
             self.close()
-            raise as_request_error(error, self._served.path, self._served.name) from None
+            raise as_request_error(error, self.served.path, self.served.name) from None
 
     async def _of(self, choice: _Choice) -> AsyncGenerator[Event, None]:
         """What comes of one choice."""
-        reader = AnswerReader(self._job.reading)
+        reader = AnswerReader(self.job.reading)
         number, token = choice.number, None
         while (found := await self._token(choice)) is not None:
             token = found
-            content, reasoning, calls = reader.push(token)
-            if reasoning:
-                choice.reasoning_tokens += 1
-            yield Delta(number, content, reasoning, calls, token)
+            parts = reader.push(token)
+            choice.reasoning_tokens += is_thought(parts)
+            yield Delta(number, *parts, token)
             if reader.is_full:
                 choice.close()
                 break
@@ -273,8 +252,7 @@ class Generation:
         rest = reader.flush()
         if any(rest):
             yield Delta(number, *rest, None)
-        reason: EndReason = (token.finish_reason if token else None) or "length"
-        yield End(number, "tool_calls" if reader.calls else reason, token)
+        yield End(number, end_reason(token, reader.calls), token)
 
     async def _token(self, choice: _Choice) -> Token | None:
         """The next token; None at the end."""
@@ -294,7 +272,7 @@ class Generation:
         except GgmlkitError as error:
             if isinstance(error, CacheFullError) and choice.tokens:
                 return None  # which ends it as a full context does
-            raise self._failed(error) from None
+            raise as_failure(error, self.served.path, self.served.name) from None
         finally:
             choice.waiting = None
         now = time.perf_counter()
@@ -302,12 +280,6 @@ class Generation:
         choice.last_at = now
         choice.tokens += 1
         return token
-
-    def _failed(self, error: GgmlkitError) -> RequestError:
-        if isinstance(error, (CacheFullError, ClosedError)):
-            return as_request_error(error)
-        message = str(error).replace(self._served.path, self._served.name)
-        return RequestError(500, message, code="generation_failed")
 
     async def _of_all(self) -> AsyncGenerator[Event, None]:
         """What comes of several choices, as it comes."""
@@ -341,17 +313,16 @@ def _uncancel(task: asyncio.Task[Any] | None) -> None:
         uncancel()
 
 
-def _submitted(served: ServedModel, choice: _Choice, client: str) -> Stream:
+def _submitted(served: ServedModel, choice: _Choice, client: str, uses_cache: bool) -> Stream:
     """The stream of a choice."""
     params = choice.params
     if params.dry_multiplier:  # found now, the scheduler's thread does not search for them
         breakers = strings(params.dry_sequence_breakers, "dry_sequence_breakers")
         breaker_tokens(served.tokenizer, breakers)
-    return served.scheduler.submit(choice.prompt, params, adapter=served.adapter, client=client)
-
-
-def _seeded(params: SamplingParams, place: int) -> SamplingParams:
-    """The params of a prompt's choice: each draws with a seed of its own."""
-    if not place or params.seed is None:
-        return params
-    return replace(params, seed=params.seed + place)
+    return served.scheduler.submit(
+        choice.prompt,
+        params,
+        adapter=served.adapter,
+        client=client,
+        uses_cache=uses_cache,
+    )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio import to_thread
 
+from ggmlkit.chat.errors import as_request_error, busy
 from ggmlkit.errors import CacheFullError, GgmlkitError
-from ggmlkit.server.errors import as_request_error, busy
 
 if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel

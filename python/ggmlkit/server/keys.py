@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from starlette.requests import HTTPConnection
 
-from ggmlkit.server.errors import RequestError
+from ggmlkit.chat.errors import RequestError
 
 
 def key_of(connection: HTTPConnection) -> str | None:

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 from ggmlkit import _core
 from ggmlkit.arch.gguf_keys import from_gguf_keys
+from ggmlkit.chat.form import ChatForm, chat_form
+from ggmlkit.chat.model import ChatModel
 from ggmlkit.closing import Closing
 from ggmlkit.engine.breakers import breaker_tokens
 from ggmlkit.engine.constraint import constraint_of
 from ggmlkit.engine.kv_types import KvTypes
 from ggmlkit.engine.loading import gguf_view, naming
 from ggmlkit.engine.model import DEFAULT_CONTEXT, Model
+from ggmlkit.engine.portions import Portions
 from ggmlkit.engine.sampling import DRY_SEQUENCE_BREAKERS, SamplingParams
 from ggmlkit.engine.scheduler import Scheduler
 from ggmlkit.io import open as open_file
-from ggmlkit.server.chat_form import ChatForm, chat_form
 from ggmlkit.server.memory import available_bytes
 
 if TYPE_CHECKING:
@@ -28,22 +30,16 @@ if TYPE_CHECKING:
     from ggmlkit.engine.speculation.choice import Speculation
     from ggmlkit.io.base import ModelFile
     from ggmlkit.server.settings import EngineSettings, ModelSource, ServerSettings
-    from ggmlkit.text.tokenizer import Tokenizer
 
 # Bytes of 32 cached numbers.
 _BYTES_OF_32: Final = {"f16": 64, "q8_0": 34, "q4_0": 18}
 _CACHE_SHARE: Final = 4  # of the free memory, the part that a cache of no given size may take
 
 
-class ServedModel(Closing):
+class ServedModel(ChatModel, Closing):
     """A model in memory, and what answers its requests.
 
     Attributes:
-        name: what requests call it.
-        path: of its file, which no client is told.
-        model: the engine.
-        adapter: what changes its weights, or None.
-        chat: how its conversations are written, None without a chat template.
         loaded_at: seconds since 1970.
     """
 
@@ -56,18 +52,13 @@ class ServedModel(Closing):
         settings: EngineSettings,
         chat: ChatForm | None,
     ) -> None:
-        self.name, self.path = source.name, str(model.file.path)
-        self.model, self.adapter, self.chat = model, adapter, chat
+        super().__init__(source.name, model, adapter, chat)
         self.loaded_at = int(time.time())
         self._parallel, self._draft = settings.parallel, draft
         self._guesses: Speculation = draft or ("lookup" if settings.lookup else None)
+        self.portions = Portions(lambda: self.running > 0)
         self._lock = threading.Lock()
         self._scheduler = self._new_scheduler()
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The model's vocabulary."""
-        return self.model.tokenizer
 
     @property
     def scheduler(self) -> Scheduler:
@@ -80,11 +71,6 @@ class ServedModel(Closing):
 
     def _new_scheduler(self) -> Scheduler:
         return Scheduler(self.model, max_sequences=self._parallel, speculation=self._guesses)
-
-    @property
-    def most_tokens(self) -> int:
-        """Tokens that one request may have."""
-        return min(self.model.context, self.model.cache_tokens)
 
     @property
     def running(self) -> int:

@@ -14,8 +14,8 @@ from typing import Final
 
 from anyio import CapacityLimiter, to_thread
 
+from ggmlkit.chat.errors import RequestError
 from ggmlkit.errors import GgmlkitError
-from ggmlkit.server.errors import RequestError
 from ggmlkit.server.loading import ServedModel, loaded
 from ggmlkit.server.memory import available_bytes
 from ggmlkit.server.settings import ModelSource, ServerSettings

@@ -17,6 +17,7 @@ import uvicorn
 
 from ggmlkit.io import open as open_file
 from ggmlkit.server.app import create_app
+from ggmlkit.server.hosts import checked_hosts
 from ggmlkit.server.keys import is_loopback
 from ggmlkit.server.tracing import provider_from_environment
 
@@ -60,7 +61,13 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> int:
     listener = _listener(settings)
     try:
         tracing = provider_from_environment() if settings.traces else None
-        app = create_app(settings, say=say, on_failure=failures.append, tracing=tracing)
+        app = create_app(
+            settings,
+            say=say,
+            on_failure=failures.append,
+            tracing=tracing,
+            hosts=checked_hosts(settings),
+        )
         config = uvicorn.Config(
             app,
             ws="none",

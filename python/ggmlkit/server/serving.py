@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
+from ggmlkit.chat.jobs import Job, Terms
+from ggmlkit.chat.validation import Body, misspelt, validated
 from ggmlkit.server.admission import Admission
 from ggmlkit.server.bodies import json_body
-from ggmlkit.server.generating import Generation, Job
+from ggmlkit.server.generating import Generation
 from ggmlkit.server.keys import client_of
 from ggmlkit.server.logs import note
 from ggmlkit.server.metrics import Metrics, Now
 from ggmlkit.server.store.opening import opened
-from ggmlkit.server.validation import Body, misspelt, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,6 +46,7 @@ class Serving:
         embedders: for vectors of texts.
         responses: that are kept for later requests.
         started_at: seconds since 1970.
+        terms: what holds for all requests for texts.
     """
 
     def __init__(self, settings: ServerSettings, models: Models) -> None:
@@ -57,6 +60,12 @@ class Serving:
         self.embedders = CapacityLimiter(1)
         self.responses = opened(settings.store)
         self.started_at = int(time.time())
+        self.terms = Terms(
+            {"context_shift": settings.context_shift},
+            variables=settings.template_variables,
+            most_tokens=settings.limits.max_tokens,
+            seconds=settings.limits.seconds,
+        )
         self._generations: WeakSet[Generation] = WeakSet()
 
     async def body(self, request: Request, model: type[Body]) -> Body:
@@ -91,15 +100,34 @@ class Serving:
 
     @asynccontextmanager
     async def generation(
-        self, request: Request, served: ServedModel, job: Job
+        self,
+        request: Request,
+        name: str | None,
+        job_of: Callable[[Terms, ServedModel], Job],
+        answers: int = 1,
     ) -> AsyncIterator[Generation]:
-        """The answers of a job, submitted; closed and counted at the end of the block.
+        """The answers to a request, submitted; closed and counted at the end of the block.
+
+        Args:
+            name: of the model that the request asks for.
+            job_of: what is to be generated, found in a thread; raises RequestError.
+            answers: that there are to be room for.
 
         Raises:
-            RequestError: a prompt is too long, or a setting can't be used.
+            RequestError: there is no such model, or no room, a prompt is too long, or a setting
+                can't be used.
         """
+        async with self.admitted(request, name, answers) as served:
+            job = await self.in_thread(partial(job_of, self.terms, served))
+            async with self._generation(request, served, job) as generation:
+                yield generation
+
+    @asynccontextmanager
+    async def _generation(
+        self, request: Request, served: ServedModel, job: Job
+    ) -> AsyncIterator[Generation]:
         threads = self.threads if job.params.wanted_grammar() is None else self.grammar_threads
-        generation = Generation(served, job, threads, self.metrics)
+        generation = Generation(served, job, client_of(request), threads, self.metrics)
         self._generations.add(generation)
         try:
             await generation.start()
@@ -116,15 +144,6 @@ class Serving:
                 cached_tokens=usage.cached_tokens,
                 tokens=usage.completion_tokens,
             )
-
-    def most_tokens(self, asked: int | None) -> int | None:
-        """Tokens of an answer for which a request asks for so many; None for any number."""
-        bounds = [each for each in (asked, self.settings.limits.max_tokens) if each is not None]
-        return min(bounds, default=None)
-
-    def client(self, request: Request) -> str:
-        """Who sends a request."""
-        return client_of(request)
 
     def generations(self, model: str) -> list[Generation]:
         """The generations of a model that are not closed, those that came first before others."""

@@ -107,6 +107,11 @@ class ServerSettings:
         host: address to listen on.
         port: 0 for any that is free.
         keys: API keys; one of them must come with each request. None: everyone is served.
+        allowed_hosts: names by which requests may call the server, beside localhost and ``host``;
+            ``*`` for all. Without any, names are checked where it listens on this machine alone and
+            wants no key.
+        context_shift: whether answers go on where the context is full, without the older half of
+            the text; a request's own ``context_shift`` comes before it.
         cors_origins: web pages of these origins may use the server; ``*`` for all.
         chat_template: jinja2; None for the model's own.
         template_stops: texts that end an answer with this template.
@@ -123,6 +128,8 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     keys: tuple[str, ...] = field(default=(), repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    context_shift: bool = False
     cors_origins: tuple[str, ...] = ()
     chat_template: str | None = None
     template_stops: tuple[str, ...] = ()

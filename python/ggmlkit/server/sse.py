@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -13,8 +12,9 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ggmlkit.chat.errors import RequestError, internal_error, openai_shape, too_little_memory
+from ggmlkit.chat.json_text import as_json
 from ggmlkit.server.disconnects import until_gone
-from ggmlkit.server.errors import RequestError, internal_error, openai_shape
 
 LOG = logging.getLogger("ggmlkit.server")
 
@@ -22,17 +22,7 @@ _QUIET_SECONDS: Final = 15.0  # after which a comment keeps proxies from closing
 _COMMENT: Final = b": waiting\n\n"
 _PORTION: Final = 64 << 10  # bytes that are sent at a time
 _STALLED_SECONDS: Final = 60.0  # for which a client takes no portion, before it counts as gone
-_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-# Some clients take these for ends of lines.
-_BREAKS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 DONE: Final = b"data: [DONE]\n\n"
-
-
-def as_json(value: object) -> str:
-    """A value as JSON in one line, with characters beyond ASCII as they are."""
-    text = _JSON.encode(value)
-    return text if text.isascii() else text.translate(_BREAKS)
 
 
 def event(value: Mapping[str, Any], name: str | None = None) -> bytes:
@@ -106,6 +96,9 @@ class EventStream(Response):
                     self._changed.set()
         except RequestError as error:
             self._parts.append(self._error(error))
+        except MemoryError:
+            LOG.error("a stream failed: there is too little memory")
+            self._parts.append(self._error(too_little_memory()))
         except Exception:
             LOG.exception("a stream failed")
             self._parts.append(self._error(internal_error()))

@@ -93,7 +93,7 @@ def chat_text(
         )
     wanted = {
         "add_generation_prompt": bool(add_generation_prompt),
-        "tools": _listed_tools(tools),
+        "tools": listed_tools(tools),
         **variables,
     }
     source = _source(template, tokenizer, wanted)
@@ -101,7 +101,7 @@ def chat_text(
     return render(source, given, tokenizer, **wanted)  # type: ignore[arg-type]
 
 
-def _listed_tools(tools: object) -> list[Mapping[str, Any]] | None:
+def listed_tools(tools: object) -> list[Mapping[str, Any]] | None:
     """Tools as a template takes them; none are None."""
     if tools is None:
         return None

@@ -46,3 +46,27 @@ def test_what_follows_is_what_followed() -> None:
         tail = ids[end - length : end]
         followed = [ids[at : at + 3] for at in range(length, 400) if ids[at - length : at] == tail]
         assert any(known and after[: len(known)] == known for known in followed)
+
+
+def test_what_is_cut_off_is_as_if_it_had_not_come() -> None:
+    random = np.random.default_rng(5)
+    ids = random.integers(0, 40, 1500).tolist()
+    whole = Ngrams(ids)
+    for length in (0, 1, 2, 3, 600, 1499, 1500):
+        found = Ngrams(ids)
+        found.truncate(length)
+        assert len(found) == length
+        fresh = Ngrams(ids[:length])
+        for end in range(2, 1500, 7):
+            assert found.followers(ids[:end], 5) == fresh.followers(ids[:end], 5)
+        found.extend(ids[length:])
+        for end in range(2, 1500, 7):
+            assert found.followers(ids[:end], 5) == whole.followers(ids[:end], 5)
+
+
+def test_what_two_texts_begin_with_alike() -> None:
+    ids = list(range(1300))
+    for length in (0, 1, 511, 512, 513, 1299, 1300):
+        assert Ngrams(ids).common(ids[:length]) == length
+        assert Ngrams(ids[:length]).common(ids) == length
+        assert Ngrams(ids).common([*ids[:length], -5, *ids[length:]]) == length

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.chat.prompts import Conversation
+from ggmlkit.chat.validation import validated
 from ggmlkit.server.anthropic.conversation import conversation
 from ggmlkit.server.anthropic.shapes import CountBody
-from ggmlkit.server.errors import RequestError
-from ggmlkit.server.prompts import Conversation
-from ggmlkit.server.validation import validated
 
 
 def said(messages: list[dict[str, Any]], **fields: Any) -> Conversation:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ggmlkit.chat.errors import RequestError
 from ggmlkit.server.anthropic.errors import anthropic_shape
-from ggmlkit.server.errors import RequestError
 from running_server import RunningServer, dictate, named_events, running, settings_for
 
 PATH = "/v1/messages"

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ggmlkit.cli import llama_cpp, options, values
 from ggmlkit.cli.metadata_text import print_notes
 from ggmlkit.cli.targets import refuse_overwriting
+from ggmlkit.cli.usage import UsageError
+
+if TYPE_CHECKING:
+    from ggmlkit.calibration.calibration import Calibration
 
 EXAMPLES = """\
   ggmlkit quantize model-f16.gguf model-q4_K_M.gguf q4_K_M
-  ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'"""
+  ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'
+  ggmlkit quantize model-f16.gguf out.gguf q4_0 --calibrate text.txt"""
+
+
+METHODS = ("search", "feedback", "descent")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Importance of each column, as llama-imatrix writes it.",
     )
+    parser.add_argument(
+        "--calibrate",
+        type=values.path,
+        metavar="TEXT",
+        help="Run the model on a text, and round its matrices by what enters them: the same size, "
+        "less loss.",
+    )
+    parser.add_argument(
+        "--method",
+        type=values.one_of(*METHODS),
+        metavar="NAME",
+        help="Of --calibrate: search, feedback or descent; each takes longer than the one before "
+        "it, and loses less; default: descent.",
+    )
+    parser.add_argument(
+        "--samples",
+        type=values.whole_number(2),
+        metavar="N",
+        help="Of --calibrate: pieces of 512 tokens of the text, at most; default: 32.",
+    )
     options.add_container(parser)
     options.add_threads(parser)
     llama_cpp.add_quantize_options(parser)
@@ -47,13 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file."""
-    refuse_overwriting(args.out, args.source, args.imatrix)
+    refuse_overwriting(args.out, args.source, args.imatrix, args.calibrate)
+    _check_calibration(args)
     from ggmlkit.cli.progress import progress
     from ggmlkit.io.imatrix import read_imatrix
     from ggmlkit.quantization import quantize_file
 
     importance = None if args.imatrix is None else read_imatrix(args.imatrix).importance
-    with progress(f"quantize to {args.type}") as report:
+    calibrate = None if args.calibrate is None else _calibration(args)
+    title = f"{'calibrate and ' if calibrate else ''}quantize to {args.type}"
+    with progress(title, of_bytes=calibrate is None) as report:
         notes = quantize_file(
             args.source,
             args.out,
@@ -61,9 +93,29 @@ def run(args: argparse.Namespace) -> int:
             pure=args.pure,
             tensor_types=args.tensor_type,
             importance=importance,
+            calibrate=calibrate,
             container=args.container,
             threads=args.threads,
             progress=report,
         )
     print_notes(notes)
     return 0
+
+
+def _check_calibration(args: argparse.Namespace) -> None:
+    if args.calibrate is None:
+        for option in ("method", "samples"):
+            if getattr(args, option) is not None:
+                raise UsageError(f"--{option} needs --calibrate TEXT")
+    elif args.imatrix is not None:
+        raise UsageError(
+            "give either --imatrix or --calibrate: a calibration measures what an importance "
+            "matrix says"
+        )
+
+
+def _calibration(args: argparse.Namespace) -> Calibration:
+    from ggmlkit.calibration.calibration import Calibration
+
+    given = {"method": args.method, "samples": args.samples}
+    return Calibration(args.calibrate, **{k: v for k, v in given.items() if v is not None})

@@ -72,11 +72,22 @@ def _add_network(to: options.Arguments) -> None:
         help="The same, one key a line.",
     )
     to.add_argument(
+        "--allowed-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        type=values.not_empty,
+        metavar="NAME",
+        help="Serve requests that call the server by this name, too; *: by any. May be repeated. "
+        "Default: localhost, addresses of the machine itself and --host, where the server listens "
+        "on 127.0.0.1 and wants no key; else any.",
+    )
+    to.add_argument(
         "--cors-origin",
         dest="cors_origins",
         action="append",
         default=[],
-        type=values.not_empty,
+        type=values.origin,
         metavar="ORIGIN",
         help="Let web pages of this origin use the server, such as https://example.org; *: all. "
         "May be repeated.",
@@ -90,13 +101,8 @@ def _add_network(to: options.Arguments) -> None:
 
 
 def _add_limits(to: options.Arguments) -> None:
-    to.add_argument(
-        "-np",
-        "--parallel",
-        type=values.whole_number(1),
-        default=8,
-        metavar="N",
-        help="Answers that are generated at a time for a model; the others wait.",
+    options.add_parallel(
+        to, "Answers that are generated at a time for a model; the others wait.", default=8
     )
     to.add_argument(
         "-c",
@@ -113,16 +119,8 @@ def _add_limits(to: options.Arguments) -> None:
         help="What all requests share: tokens, or bytes such as 2G. Default: --parallel times "
         "--ctx-size, as far as a quarter of the free memory goes.",
     )
-    to.add_argument(
-        "-n",
-        "--max-tokens",
-        "--n-predict",
-        dest="max_tokens",
-        type=values.whole_number(-1),
-        default=-1,
-        metavar="N",
-        help="Most tokens of an answer; -1: as many as -c has room for.",
-    )
+    options.add_max_tokens(to, "Most tokens of an answer; -1: as many as -c has room for.")
+    options.add_context_shift(to, "; requests say with n_keep how much of their prompt stays")
     to.add_argument(
         "-to",
         "--timeout",
@@ -243,6 +241,8 @@ def settings_of(args: argparse.Namespace) -> ServerSettings:
         host=args.host,
         port=args.port,
         keys=_keys(args),
+        allowed_hosts=tuple(args.allowed_hosts),
+        context_shift=args.context_shift,
         cors_origins=tuple(args.cors_origins),
         chat_template=None if template is None else template.source,
         template_stops=() if template is None else template.stop,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 _SIZE = 2  # tokens that must have occurred
 _PLACES = 8  # of the same tokens that are compared, the latest
-_LONGEST = 16  # tokens back that are compared, to choose among the places
+LONGEST = 16  # tokens back that are compared, to choose among the places
+
+_BLOCK = 512  # ids that are compared together
 
 Ngram = tuple[int, ...]
 
@@ -33,6 +35,26 @@ class Ngrams:
             if len(places) > _PLACES:
                 del places[0]
 
+    def truncate(self, length: int) -> None:
+        """Forget the ids after the first ``length``."""
+        # The latest places of the same tokens are last.
+        for end in range(len(self._ids) - 1, max(length, _SIZE) - 1, -1):
+            ngram = tuple(self._ids[end - _SIZE : end])
+            places = self._ends[ngram]
+            places.pop()
+            if not places:
+                del self._ends[ngram]
+        del self._ids[length:]
+
+    def common(self, ids: Sequence[int]) -> int:
+        """How many ids it begins with as others do."""
+        most = min(len(self._ids), len(ids))
+        for begin in range(0, most, _BLOCK):
+            end = min(begin + _BLOCK, most)
+            if self._ids[begin:end] != ids[begin:end]:
+                return next(place for place in range(begin, end) if self._ids[place] != ids[place])
+        return most
+
     def followers(self, text: Sequence[int], most: int) -> tuple[int, list[int]]:
         """What followed the longest end of a text that occurred, at its latest place.
 
@@ -46,7 +68,7 @@ class Ngrams:
             length = self._match(text, end)
             if length > longest:
                 longest, at = length, end
-            if length >= _LONGEST:
+            if length >= LONGEST:
                 break
         if not longest:
             return 0, []
@@ -58,7 +80,7 @@ class Ngrams:
 
     def _match(self, text: Sequence[int], end: int) -> int:
         """How many of the last tokens of a text are those before a place."""
-        most = min(len(text), end, _LONGEST)
+        most = min(len(text), end, LONGEST)
         length = _SIZE
         while length < most and text[-1 - length] == self._ids[end - 1 - length]:
             length += 1

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from errno import ENOLCK, EOPNOTSUPP
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -19,9 +20,24 @@ SUFFIX = ".ggmlkit.tmp"
 
 def lock(descriptor: int) -> None:
     """Mark an open file as being written, until it is closed."""
+    with suppress(OSError):  # leftovers stay there
+        is_exclusive(descriptor)
+
+
+def is_exclusive(descriptor: int) -> bool:
+    """Whether no other process has locked an open file; it is locked then, until it is closed.
+
+    True where the system has no locks.
+    """
     if sys.platform != "win32":
-        with suppress(OSError):  # a file system without locks; leftovers stay there
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in (ENOLCK, EOPNOTSUPP):  # of a file system without locks
+                raise
+    return True
 
 
 def remove_leftovers(target: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
+from ggmlkit.chat.json_text import as_json
 from ggmlkit.server.blocks import Begun, Block, Blocks, Change, Grown
-from ggmlkit.server.sse import as_json, event
+from ggmlkit.server.sse import event
 
 if TYPE_CHECKING:
     from ggmlkit.server.generating import Generation

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.jobs import tools_of
+from ggmlkit.chat.prompts import Conversation, Tools
 from ggmlkit.server.anthropic.shapes import (
     ConversationFields,
     Message,
@@ -14,9 +17,6 @@ from ggmlkit.server.anthropic.shapes import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from ggmlkit.server.chat_jobs import tools_of
-from ggmlkit.server.errors import bad_request
-from ggmlkit.server.prompts import Conversation, Tools
 from ggmlkit.server.turns import joined
 
 _ROLES = ("system", "user", "assistant")

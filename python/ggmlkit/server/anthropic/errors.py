@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ggmlkit.server.errors import SHAPES, STATUSES, RequestError
+from ggmlkit.chat.errors import RequestError
+from ggmlkit.server.errors import SHAPES, STATUSES
 from ggmlkit.server.logs import REQUEST_ID
 from ggmlkit.server.sse import event
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.jobs import conversation_job
+from ggmlkit.chat.prompts import chat_prompt
+from ggmlkit.chat.sampling_fields import settings_of, stops_of
 from ggmlkit.server.anthropic.answers import PING, Answer
 from ggmlkit.server.anthropic.conversation import conversation
 from ggmlkit.server.anthropic.errors import PATH, error_event
@@ -19,16 +22,13 @@ from ggmlkit.server.anthropic.shapes import (
     MessageShape,
     TokenCount,
 )
-from ggmlkit.server.chat_jobs import conversation_job
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.prompts import chat_prompt
-from ggmlkit.server.sampling_fields import settings_of, stops_of
 from ggmlkit.server.serving import Serving, serving_of
 from ggmlkit.server.sse import EventStream, json_response
 
 if TYPE_CHECKING:
-    from ggmlkit.server.generating import Job
+    from ggmlkit.chat.jobs import Job, Terms
     from ggmlkit.server.loading import ServedModel
 
 
@@ -38,13 +38,11 @@ async def messages(request: Request) -> Response:
     body = await serving.body(request, MessageBody)
     stops = stops_of(body.stop_sequences, "stop_sequences")
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(serving.admitted(request, body.model))
-        job = await serving.in_thread(
-            partial(_job, serving, served, body, stops, serving.client(request))
+        generation = await stack.enter_async_context(
+            serving.generation(request, body.model, partial(_job, body=body, stops=stops))
         )
-        generation = await stack.enter_async_context(serving.generation(request, served, job))
         hides = body.thinking is not None and body.thinking.display == "omitted"
-        answer = Answer(served.name, generation, stops, hides)
+        answer = Answer(generation.model, generation, stops, hides)
         if body.stream:
             return EventStream(answer.events(), stack.pop_all(), error_event, PING)
         return json_response(await unless_gone(request.receive, answer.whole()))
@@ -60,17 +58,17 @@ async def count_tokens(request: Request) -> Response:
 
 
 def _prompt_tokens(serving: Serving, served: ServedModel, body: CountBody) -> int:
-    asked = conversation(body, serving.settings.template_variables)
+    asked = conversation(body, serving.terms.variables)
     return len(chat_prompt(served, asked).ids)
 
 
-def _job(
-    serving: Serving, served: ServedModel, body: MessageBody, stops: tuple[str, ...], client: str
-) -> Job:
+def _job(terms: Terms, served: ServedModel, body: MessageBody, stops: tuple[str, ...]) -> Job:
     own = settings_of(body, served.tokenizer)
-    own["stop"] = (*own["stop"], *stops)
-    asked = conversation(body, serving.settings.template_variables)
-    return conversation_job(serving, served, asked, own, most_tokens=body.max_tokens, client=client)
+    own["stop"] = (*own.get("stop", ()), *stops)
+    asked = conversation(body, terms.variables)
+    return conversation_job(
+        terms, served, asked, own, most_tokens=body.max_tokens, uses_cache=body.uses_cache
+    )
 
 
 ENDPOINTS = (

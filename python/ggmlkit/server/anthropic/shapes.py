@@ -5,27 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
-    field_validator,
-    model_validator,
 )
 
-from ggmlkit.server.sampling_fields import SamplingFields
+from ggmlkit.chat.sampling_fields import SamplingFields
+from ggmlkit.chat.shapes import Shape
+from ggmlkit.server.refused import RefusedKind
 
 _MOST_MESSAGES: Final = 100_000
 _MOST_TOOLS: Final = 256
 _NAME: Final = r"^[A-Za-z0-9_.:-]{1,128}$"
 _KINDS: Final = ("text", "tool_use", "tool_result", "thinking", "redacted_thinking")
-
-
-class Shape(BaseModel):
-    """What all have."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
 
 
 class TextBlock(Shape):
@@ -57,24 +49,11 @@ class ToolUseBlock(Shape):
     input: dict[str, Any]
 
 
-class OtherBlock(Shape):
+class OtherBlock(RefusedKind):
     """Images, documents and the like."""
 
-    type: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_object(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError("a block must be an object")
-        return value
-
-    @field_validator("type")
-    @classmethod
-    def _refused(cls, value: str) -> str:
-        raise ValueError(
-            f"blocks of type {value[:40]!r} have no place here: this server reads text only"
-        )
+    noun = "a block"
+    instead = "this server reads text only"
 
 
 def _kind(value: Any) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from ggmlkit.server.openai.answers import finite, token_text
-from ggmlkit.server.sse import as_json
+from ggmlkit.chat.answers import finite, token_text
+from ggmlkit.chat.json_text import as_json
 
 if TYPE_CHECKING:
     from ggmlkit.engine.completion import Token

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.errors import RequestError, bad_request
+from ggmlkit.chat.jobs import Job, Terms
+from ggmlkit.chat.sampling_fields import sampling_params, settings_of
 from ggmlkit.engine.sampling_checks import strings
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import RequestError, bad_request
-from ggmlkit.server.generating import Delta, End, Generation, Job
+from ggmlkit.server.generating import Delta, End, Generation
 from ggmlkit.server.llama_server.answers import (
     json_answer,
     only_fields,
@@ -33,7 +35,6 @@ from ggmlkit.server.llama_server.shapes import (
     NativeCompletions,
 )
 from ggmlkit.server.llama_server.tokens import text_of
-from ggmlkit.server.sampling_fields import sampling_params, settings_of
 from ggmlkit.server.serving import Serving, serving_of
 from ggmlkit.server.sse import EventStream, event
 from ggmlkit.server.timings import timings_of
@@ -70,12 +71,11 @@ async def answered(request: Request, body: AnswerFields, prompts: int, ids: Prom
             "before sampling"
         )
     async with AsyncExitStack() as stack:
-        admitted = serving.admitted(request, body.model, prompts * body.choices)
-        served = await stack.enter_async_context(admitted)
-        check_loras(serving, served.name, body.lora)
-        client = serving.client(request)
-        job = await serving.in_thread(partial(_job, serving, served, body, ids, client))
-        generation = await stack.enter_async_context(serving.generation(request, served, job))
+        job_of = partial(_job, serving=serving, body=body, ids=ids)
+        generation = await stack.enter_async_context(
+            serving.generation(request, body.model, job_of, prompts * body.choices)
+        )
+        served, job = generation.served, generation.job
         texts = await serving.in_thread(partial(_prompt_texts, served, job))
         answers = _Answers(body, served, job, generation, texts)
         if body.stream:
@@ -89,21 +89,21 @@ def _error_event(error: RequestError) -> bytes:
 
 
 def _job(
-    serving: Serving, served: ServedModel, body: AnswerFields, ids: PromptsOf, client: str
+    terms: Terms, served: ServedModel, *, serving: Serving, body: AnswerFields, ids: PromptsOf
 ) -> Job:
     """What is to be generated; takes a moment."""
+    check_loras(serving, served.name, body.lora)
     if body.grammar and body.json_schema is not None:
         raise bad_request("grammar can't be given together with json_schema", "grammar")
-    settings = settings_of(body, served.tokenizer)
-    settings["max_tokens"] = serving.most_tokens(body.most_tokens)
+    settings = terms.settled(settings_of(body, served.tokenizer), body.most_tokens)
     if settings["max_tokens"] == 0:  # the prompt is computed, so that the cache has it
         settings["max_tokens"] = 1
     return Job(
         ids(served),
         sampling_params(settings),
         body.choices,
-        client=client,
-        seconds=serving.settings.limits.seconds,
+        uses_cache=body.uses_cache,
+        seconds=terms.seconds,
     )
 
 

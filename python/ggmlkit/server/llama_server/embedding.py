@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.errors import bad_request
 from ggmlkit.engine.embedding import Pooling, embeddings
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
 from ggmlkit.server.in_parts import in_parts
 from ggmlkit.server.llama_server.answers import json_answer
 from ggmlkit.server.llama_server.errors import LlamaError
@@ -99,7 +99,7 @@ def _vectors(
     served: ServedModel, pooling: Pooling, norm: int, ids: Sequence[list[int]]
 ) -> list[NDArray[np.float32]]:
     """Of each text float32 ``(1, dim)``, or ``(tokens, dim)`` with pooling "none"."""
-    found = embeddings(served.model, served.adapter, ids, pooling, False)
+    found = embeddings(served.model, served.adapter, ids, pooling, False, served.portions)
     if pooling == "none":
         return list(found)
     return [normed(vector, norm)[np.newaxis] for vector in found]

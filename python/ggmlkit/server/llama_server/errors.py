@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from ggmlkit.server.errors import SHAPES, RequestError, too_long
+from ggmlkit.chat.errors import RequestError, too_long
+from ggmlkit.server.errors import SHAPES
 
 # Beginnings of the paths whose errors have this shape.
 _PATHS: Final = (

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ggmlkit.chat.errors import as_request_error, bad_request
+from ggmlkit.chat.validation import Many
 from ggmlkit.errors import GgmlkitError
-from ggmlkit.server.errors import as_request_error, bad_request
 from ggmlkit.server.llama_server.errors import TooLongError, unsupported
-from ggmlkit.server.validation import Many
 
 if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel

@@ -10,12 +10,12 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ggmlkit import _core
+from ggmlkit.chat.prompts import Tools, prompt_text
 from ggmlkit.engine.sequence import Chunk
 from ggmlkit.engine.text_lists import groups
 from ggmlkit.errors import ModelError
 from ggmlkit.server.llama_server.errors import unsupported
 from ggmlkit.server.llama_server.mixed_prompts import check_fits
-from ggmlkit.server.prompts import Tools, prompt_text
 from ggmlkit.text.reasoning import is_thinking
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def scores(served: ServedModel, asked: Question, prompts: Sequence[list[int]]) -
     common = _common(asked.prompts)
     with model.sequence(common, served.adapter) as beginning:
         if rest := common[len(beginning) :]:
-            model.step([Chunk(beginning, rest, "none")])
+            served.portions.step(model, [Chunk(beginning, rest, "none")])
         in_page = len(beginning) % _core.KV_PAGE  # which each fork copies
         rests = [ids[len(beginning) :] for ids in prompts]
         for places in groups([in_page + len(ids) for ids in rests], model.free_cache_tokens):
@@ -160,7 +160,7 @@ def scores(served: ServedModel, asked: Question, prompts: Sequence[list[int]]) -
                 chunks = [
                     Chunk(opened.enter_context(beginning.fork()), rests[place]) for place in places
                 ]
-                for logits in model.step(chunks):
+                for logits in served.portions.step(model, chunks):
                     yield _score(float(logits[asked.yes]), float(logits[asked.no]))
 
 

@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.validation import Many
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
 from ggmlkit.server.in_parts import in_parts
 from ggmlkit.server.llama_server.answers import json_answer
 from ggmlkit.server.llama_server.errors import LlamaError
 from ggmlkit.server.llama_server.ranking import INSTRUCTION, question, scores
 from ggmlkit.server.serving import serving_of
-from ggmlkit.server.validation import Many
 
 _MOST_DOCUMENTS: Final = 2048
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from ggmlkit.chat.sampling_fields import SamplingFields
+from ggmlkit.chat.validation import Many
 from ggmlkit.server.llama_server.mixed_prompts import Mixed, Prompts
-from ggmlkit.server.sampling_fields import SamplingFields
-from ggmlkit.server.validation import Many
 
 MOST_CHOICES: Final = 128
 MOST_PROBABILITIES: Final = 128

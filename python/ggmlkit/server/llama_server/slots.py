@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.errors import busy
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import busy
 from ggmlkit.server.llama_server.answers import json_answer
 from ggmlkit.server.llama_server.errors import LlamaError, unsupported
 from ggmlkit.server.llama_server.generation_settings import sampling_settings

@@ -11,18 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.chats import conversation
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.prompts import chat_prompt
+from ggmlkit.chat.shapes import ChatBody
+from ggmlkit.chat.validation import Many
 from ggmlkit.errors import OutOfRangeError
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
 from ggmlkit.server.llama_server.errors import LlamaError
 from ggmlkit.server.llama_server.mixed_prompts import Mixed, TokenId, mixed_ids
 from ggmlkit.server.logs import note
-from ggmlkit.server.openai.chat import conversation
-from ggmlkit.server.openai.shapes import ChatBody
-from ggmlkit.server.prompts import chat_prompt
 from ggmlkit.server.serving import serving_of
 from ggmlkit.server.sse import json_response
-from ggmlkit.server.validation import Many
 
 if TYPE_CHECKING:
     from ggmlkit.server.loading import ServedModel
@@ -149,7 +149,7 @@ async def apply_template(request: Request) -> Response:
     serving = serving_of(request)
     body = await serving.body(request, ChatBody)
     async with at_hand(request, body.model) as served:
-        work = partial(chat_prompt, served, conversation(serving, body))
+        work = partial(chat_prompt, served, conversation(body, serving.terms.variables))
         return json_response({"prompt": (await serving.in_thread(work)).text})
 
 

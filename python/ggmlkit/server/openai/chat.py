@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,27 +10,20 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ggmlkit.server.chat_jobs import conversation_job, tools_of
-from ggmlkit.server.collecting import Whole, collected
+from ggmlkit.chat.answers import Answer, chat_logprobs, new_call_id, new_id, usage_shape
+from ggmlkit.chat.chats import calls_of, chat_choice, chat_job, reason_of
+from ggmlkit.chat.json_text import as_json
+from ggmlkit.chat.shapes import ChatBody
+from ggmlkit.server.collecting import collected
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
-from ggmlkit.server.generating import Delta, End, Generation, Job
-from ggmlkit.server.openai.answers import (
-    Answer,
-    call_shape,
-    chat_logprobs,
-    new_id,
-    usage_of,
-)
-from ggmlkit.server.openai.shapes import ChatBody, ChatCompletion, NamedTool
-from ggmlkit.server.prompts import Conversation, Tools
-from ggmlkit.server.sampling_fields import settings_of
-from ggmlkit.server.serving import Serving, serving_of
-from ggmlkit.server.sse import DONE, EventStream, as_json, event, json_response
+from ggmlkit.server.generating import Delta, End, Generation
+from ggmlkit.server.openai.shapes import ChatCompletion
+from ggmlkit.server.serving import serving_of
+from ggmlkit.server.sse import DONE, EventStream, event, json_response
 
 if TYPE_CHECKING:
-    from ggmlkit.server.loading import ServedModel
+    pass
 
 
 async def chat(request: Request) -> Response:
@@ -39,118 +32,43 @@ async def chat(request: Request) -> Response:
     body = await serving.body(request, ChatBody)
     choices = body.n or 1
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(serving.admitted(request, body.model, choices))
-        job = await serving.in_thread(
-            partial(chat_job, serving, served, body, serving.client(request))
+        generation = await stack.enter_async_context(
+            serving.generation(request, body.model, partial(chat_job, body=body), choices)
         )
-        generation = await stack.enter_async_context(serving.generation(request, served, job))
+        served = generation.served
         id = new_id("chatcmpl-")
         if body.stream:
             answer = Answer(served.name, "chat.completion.chunk", id)
-            return EventStream(_Chunks(body, served, answer, generation).all(), stack.pop_all())
+            return EventStream(_Chunks(body, answer, generation).all(), stack.pop_all())
         answer = Answer(served.name, "chat.completion", id)
         found = await unless_gone(request.receive, collected(generation, choices))
-        shapes = [_choice(body, served, place, whole) for place, whole in enumerate(found)]
-        return json_response(
-            answer.part(shapes, usage=usage_of(generation), timings=generation.timings)
-        )
-
-
-def chat_job(serving: Serving, served: ServedModel, body: ChatBody, client: str) -> Job:
-    """What is to be generated for a body; takes a moment.
-
-    Raises:
-        RequestError: a field has no meaning, or the template refuses the messages.
-    """
-    own = settings_of(body, served.tokenizer)
-    if body.logprobs or body.top_logprobs:
-        own |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
-    return conversation_job(
-        serving,
-        served,
-        conversation(serving, body),
-        own,
-        most_tokens=body.most_tokens,
-        client=client,
-        choices=body.n or 1,
-        splits_thoughts=body.reasoning_format != "none",
-    )
-
-
-def conversation(serving: Serving, body: ChatBody) -> Conversation:
-    """What a body says; raises RequestError if a field has no meaning."""
-    return Conversation(
-        [message.model_dump(exclude_unset=True) for message in body.messages],
-        _tools(body),
-        _schema(body),
-        _variables(serving, body),
-    )
-
-
-def _variables(serving: Serving, body: ChatBody) -> dict[str, Any]:
-    """For the chat template."""
-    found = {**serving.settings.template_variables, **(body.chat_template_kwargs or {})}
-    if body.enable_thinking is not None:
-        found["enable_thinking"] = body.enable_thinking
-    return found
-
-
-def _tools(body: ChatBody) -> Tools:
-    asked = body.tool_choice
-    choice = asked.function.name if isinstance(asked, NamedTool) else asked or "auto"
-    described = [tool.model_dump(exclude_unset=True) for tool in body.tools or ()]
-    return tools_of(described, choice, parallel=body.parallel_tool_calls is not False)
-
-
-def _schema(body: ChatBody) -> Mapping[str, Any] | None:
-    """JSON Schema of the answer."""
-    wanted = body.response_format
-    if wanted is None or wanted.type == "text":
-        return None
-    if wanted.type == "json_object":
-        return wanted.schema_ or {"type": "object"}
-    inner = wanted.json_schema
-    schema = wanted.schema_ if inner is None else inner.schema_
-    if schema is None:
-        raise bad_request(
-            "response_format wants a JSON schema, but has none",
-            "response_format.json_schema.schema",
-        )
-    return schema
-
-
-def _choice(body: ChatBody, served: ServedModel, place: int, whole: Whole) -> dict[str, Any]:
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": whole.content if whole.content or not whole.calls else None,
-        "refusal": None,
-    }
-    if whole.reasoning:
-        message["reasoning_content"] = whole.reasoning
-    if whole.calls:
-        message["tool_calls"] = [call_shape(call) for call in whole.calls]
-    logprobs = chat_logprobs(served.tokenizer, whole.tokens) if _wants_logprobs(body) else None
-    return {
-        "index": place,
-        "message": message,
-        "logprobs": logprobs,
-        "finish_reason": whole.reason,
-    }
-
-
-def _wants_logprobs(body: ChatBody) -> bool:
-    return bool(body.logprobs or body.top_logprobs or body.n_probs)
+        shapes = [
+            chat_choice(
+                served.tokenizer,
+                body,
+                place,
+                whole,
+                logprobs=generation.job.params.logprobs,
+                new_id=new_call_id,
+            )
+            for place, whole in enumerate(found)
+        ]
+        usage = usage_shape(generation.usage, generation.reasoning_tokens)
+        return json_response(answer.part(shapes, usage=usage, timings=generation.timings))
 
 
 class _Chunks:
     """The chunks of a streamed answer."""
 
     def __init__(
-        self, body: ChatBody, served: ServedModel, answer: Answer, generation: Generation
+        self,
+        body: ChatBody,
+        answer: Answer,
+        generation: Generation,
     ) -> None:
-        self._body, self._served, self._answer = body, served, answer
+        self._body, self._answer = body, answer
         self._generation = generation
-        self._logprobs = _wants_logprobs(body)
+        self._logprobs = generation.job.params.logprobs
         self._more: dict[str, Any] = {"usage": None} if body.has_usage_chunk else {}
         self._begun: set[int] = set()
         self._calls: dict[int, int] = {}  # of each choice, so far
@@ -167,11 +85,11 @@ class _Chunks:
                     self._begun.add(each.choice)
                     yield self._event(each.choice, {"role": "assistant", "content": ""})
                 if isinstance(each, End):
-                    yield self._event(each.choice, {}, each.reason)
+                    yield self._event(each.choice, {}, reason_of(self._body, each.reason))
                 elif encoded := self._delta(each):
                     yield encoded
         if self._body.has_usage_chunk:
-            usage = usage_of(self._generation)
+            usage = usage_shape(self._generation.usage, self._generation.reasoning_tokens)
             timings = self._generation.timings
             yield event(self._answer.part([], usage=usage, timings=timings))
         yield DONE
@@ -188,9 +106,9 @@ class _Chunks:
         if each.calls:
             first = self._calls.get(each.choice, 0)
             self._calls[each.choice] = first + len(each.calls)
-            delta["tool_calls"] = [
-                call_shape(call, first + place) for place, call in enumerate(each.calls)
-            ]
+            delta |= calls_of(self._body, each.calls, new_call_id)
+            for place, call in enumerate(delta.get("tool_calls", ()), first):
+                call["index"] = place
         has_logprob = self._logprobs and each.token is not None
         return self._event(each.choice, delta, None, each) if delta or has_logprob else b""
 
@@ -204,7 +122,7 @@ class _Chunks:
     ) -> dict[str, Any]:
         logprobs = None
         if of is not None and of.token is not None and self._logprobs:
-            logprobs = chat_logprobs(self._served.tokenizer, [of.token])
+            logprobs = chat_logprobs(self._generation.served.tokenizer, [of.token])
         shape = {"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return self._answer.part([shape], **self._more)
 

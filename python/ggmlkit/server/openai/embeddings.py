@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.errors import bad_request, too_long
+from ggmlkit.chat.json_text import as_json
 from ggmlkit.engine.embedding import Pooling, embeddings
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request, too_long
 from ggmlkit.server.in_parts import in_parts
 from ggmlkit.server.openai.shapes import MOST_INPUTS, EmbeddingBody, EmbeddingList
 from ggmlkit.server.serving import serving_of
-from ggmlkit.server.sse import as_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ def _ids(served: ServedModel, inputs: list[str | list[int]]) -> list[list[int]]:
 def _vectors(
     served: ServedModel, pooling: Pooling, ids: Sequence[list[int]]
 ) -> list[NDArray[np.float32]]:
-    return list(embeddings(served.model, served.adapter, ids, pooling, True))
+    return list(embeddings(served.model, served.adapter, ids, pooling, True, served.portions))
 
 
 def _encoded(

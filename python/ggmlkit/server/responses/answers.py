@@ -8,13 +8,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ggmlkit.chat.answers import chat_logprobs
+from ggmlkit.chat.json_text import as_json
 from ggmlkit.server.blocks import Begun, Block, Blocks, Change, Grown
-from ggmlkit.server.openai.answers import chat_logprobs
-from ggmlkit.server.sse import as_json, event
+from ggmlkit.server.sse import event
 
 if TYPE_CHECKING:
+    from ggmlkit.chat.errors import RequestError
     from ggmlkit.engine.completion import Token
-    from ggmlkit.server.errors import RequestError
     from ggmlkit.server.generating import Generation
     from ggmlkit.server.loading import ServedModel
     from ggmlkit.server.responses.head import Head

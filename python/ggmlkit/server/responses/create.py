@@ -4,49 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ggmlkit.server.chat_jobs import conversation_job, tools_of
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.jobs import Job, Terms, conversation_job, tools_of
+from ggmlkit.chat.json_text import as_json
+from ggmlkit.chat.prompts import Conversation, Tools
+from ggmlkit.chat.sampling_fields import settings_of
 from ggmlkit.server.disconnects import unless_gone
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
 from ggmlkit.server.keys import owner_of
-from ggmlkit.server.prompts import Conversation, Tools
 from ggmlkit.server.responses.answers import Answer
-from ggmlkit.server.responses.head import Head, head_of
+from ggmlkit.server.responses.head import head_of
 from ggmlkit.server.responses.items import messages_of, plain_items
 from ggmlkit.server.responses.keeping import Keeper, items_before
 from ggmlkit.server.responses.shapes import AllowedTools, NamedTool, ResponseBody, ResponseShape
-from ggmlkit.server.sampling_fields import settings_of
-from ggmlkit.server.serving import Serving, serving_of
-from ggmlkit.server.sse import EventStream, as_json
+from ggmlkit.server.serving import serving_of
+from ggmlkit.server.sse import EventStream
 from ggmlkit.server.turns import joined
 
 if TYPE_CHECKING:
-    from ggmlkit.server.generating import Job
+    from ggmlkit.chat.jobs import Job
     from ggmlkit.server.loading import ServedModel
 
 _LOGPROBS: Final = "message.output_text.logprobs"  # in `include`
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What a response takes.
-
-    Attributes:
-        job: what is to be generated.
-        head: what the response says of the request.
-        items: its input, as JSON.
-    """
-
-    job: Job
-    head: Head
-    items: str
 
 
 async def create(request: Request) -> Response:
@@ -55,48 +40,43 @@ async def create(request: Request) -> Response:
     body = await serving.body(request, ResponseBody)
     owner = owner_of(request)
     before = await items_before(serving, body.previous_response_id, owner)
+    items = await serving.in_thread(partial(plain_items, body.input))
+    if not items and not before:
+        raise bad_request("there is no input", "input", "missing_required_parameter")
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(serving.admitted(request, body.model))
-        made = await serving.in_thread(
-            partial(_prepared, serving, served, body, before, serving.client(request))
+        job_of = partial(_job, body=body, items=[*before, *items])
+        generation = await stack.enter_async_context(
+            serving.generation(request, body.model, job_of)
         )
-        generation = await stack.enter_async_context(serving.generation(request, served, made.job))
-        keeper = Keeper(serving, made.head.id, owner, body.previous_response_id, made.items)
+        params = generation.job.params
+        head = await serving.in_thread(partial(head_of, body, generation.model, params))
+        text = await serving.in_thread(partial(as_json, items))
+        keeper = Keeper(serving, head.id, owner, body.previous_response_id, text)
         keep = None if body.store is False else keeper.keep
-        answer = Answer(made.head, served, generation, keep, _wants_logprobs(body))
+        answer = Answer(head, generation.served, generation, keep, _wants_logprobs(body))
         if body.stream:
             return EventStream(answer.events(), stack.pop_all(), answer.failed)
         text = await unless_gone(request.receive, answer.whole())
         return Response(text.encode(), media_type="application/json")
 
 
-def _prepared(
-    serving: Serving,
-    served: ServedModel,
-    body: ResponseBody,
-    before: list[dict[str, Any]],
-    client: str,
-) -> _Prepared:
-    """What a body asks for, after the items before; takes a moment.
+def _job(terms: Terms, served: ServedModel, body: ResponseBody, items: list[dict[str, Any]]) -> Job:
+    """What is to be generated after some items; takes a moment.
 
     Raises:
-        RequestError: there is no input, a field has no meaning, or the template refuses the
-            messages.
+        RequestError: a field has no meaning, or the template refuses the messages.
     """
-    items = plain_items(body.input)
-    if not items and not before:
-        raise bad_request("there is no input", "input", "missing_required_parameter")
-    messages = messages_of([*before, *items])
+    messages = messages_of(items)
     if body.instructions:
         messages.insert(0, {"role": "system", "content": body.instructions})
     own = settings_of(body, served.tokenizer)
     if _wants_logprobs(body):
         own |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
-    asked = Conversation(joined(messages), _tools(body), _schema(body), _variables(body, serving))
-    job = conversation_job(
-        serving, served, asked, own, most_tokens=body.max_output_tokens, client=client
+    variables = _variables(body, terms.variables)
+    asked = Conversation(joined(messages), _tools(body), _schema(body), variables)
+    return conversation_job(
+        terms, served, asked, own, most_tokens=body.max_output_tokens, uses_cache=body.uses_cache
     )
-    return _Prepared(job, head_of(body, served.name, job.params), as_json(items))
 
 
 def _tools(body: ResponseBody) -> Tools:
@@ -129,9 +109,9 @@ def _schema(body: ResponseBody) -> Mapping[str, Any] | None:
     return wanted.schema_
 
 
-def _variables(body: ResponseBody, serving: Serving) -> dict[str, Any]:
+def _variables(body: ResponseBody, common: Mapping[str, Any]) -> dict[str, Any]:
     """For the chat template."""
-    found = dict(serving.settings.template_variables)
+    found = dict(common)
     effort = body.reasoning and body.reasoning.effort
     if effort:
         found |= {"enable_thinking": effort != "none", "reasoning_effort": effort}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from ggmlkit.server.sse import as_json
+from ggmlkit.chat.json_text import as_json
 
 if TYPE_CHECKING:
     from ggmlkit.engine.sampling import SamplingParams

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from ggmlkit.server.openai.shapes import Shape
+from ggmlkit.chat.shapes import Shape
+from ggmlkit.server.refused import RefusedKind
 
 _TEXTS: Final = ("input_text", "output_text", "text", "refusal", "reasoning_text", "summary_text")
 _KINDS: Final = ("message", "function_call", "function_call_output", "reasoning")
@@ -86,25 +87,11 @@ class ReasoningItem(Shape):
     content: list[TextPart] | None = None
 
 
-class OtherItem(Shape):
+class OtherItem(RefusedKind):
     """Items of tools that this server does not have."""
 
-    type: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_object(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError("an item must be an object")
-        return value
-
-    @field_validator("type")
-    @classmethod
-    def _refused(cls, value: str) -> str:
-        raise ValueError(
-            f"items of type {value[:40]!r} have no place here: messages, calls of functions and "
-            "their outputs, and reasoning have"
-        )
+    noun = "an item"
+    instead = "messages, calls of functions and their outputs, and reasoning have"
 
 
 def _kind(value: Any) -> str:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from ggmlkit.server.errors import RequestError, bad_request
+from ggmlkit.chat.errors import RequestError, bad_request
+from ggmlkit.chat.json_text import as_json
 from ggmlkit.server.serving import Serving
-from ggmlkit.server.sse import as_json
 from ggmlkit.server.store.records import Record
 
 LOG = logging.getLogger("ggmlkit.server")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ggmlkit.chat.errors import bad_request
+from ggmlkit.chat.validation import validated
 from ggmlkit.server.endpoints import Endpoint
-from ggmlkit.server.errors import bad_request
 from ggmlkit.server.keys import owner_of
 from ggmlkit.server.responses.keeping import found, input_in, missing, response_in
 from ggmlkit.server.responses.shapes import Deleted, ItemList, ItemsQuery, ResponseShape
 from ggmlkit.server.serving import serving_of
 from ggmlkit.server.sse import json_response
-from ggmlkit.server.validation import validated
 
 _PATH = "/v1/responses/{response_id}"
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ggmlkit.server.openai.shapes import MOST_LOGPROBS, MOST_TOOLS, Shape
+from ggmlkit.chat.sampling_fields import SamplingFields
+from ggmlkit.chat.shapes import MOST_LOGPROBS, MOST_TOOLS, Shape
 from ggmlkit.server.responses.items import Item
-from ggmlkit.server.sampling_fields import SamplingFields
 
 _MOST_ITEMS: Final = 100_000
 _NAME: Final = r"^[A-Za-z0-9_.:-]{1,128}$"
