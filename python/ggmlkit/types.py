@@ -91,19 +91,32 @@ def get(name: str | TensorType) -> TensorType:
     return found
 
 
+# Mixtures whose names don't begin with a type's.
+_MIXTURES_OF_FEW_BITS = {"iq2_m": "iq2_s", "iq3_xs": "iq3_s", "iq3_m": "iq3_s"}
+
+
 def is_mixture(name: str) -> bool:
     """Whether a name such as ``q4_K_M`` is that of a mixture of types, for whole files."""
+    return _main_type(name) is not None
+
+
+def _main_type(name: str) -> str | None:
+    """The type that most matrices of a mixture have; None if this is no mixture's name."""
+    if name.lower() in _MIXTURES_OF_FEW_BITS:
+        return _MIXTURES_OF_FEW_BITS[name.lower()]
     kind, _, size = name.rpartition("_")
-    return size.upper() in ("S", "M", "L") and kind.lower() in {t.name.lower() for t in ALL}
+    if size.upper() not in ("S", "M", "L"):
+        return None
+    return next((t.name for t in ALL if t.name.lower() == kind.lower()), None)
 
 
 def _unknown(name: str) -> str:
     """Why there is no type of this name, and which may be meant."""
-    if is_mixture(name):
-        kind = get(name.rpartition("_")[0])
+    kind = _main_type(name)
+    if kind is not None:
         return (
             f"{name!r} is a mixture of types for whole files, as gk.quantize_file takes; "
-            f"one matrix has one type, such as {kind.name!r}"
+            f"one matrix has one type, such as {kind!r}"
         )
     current = [t.name for t in ALL if t.generation == "gguf"]
     written = ", ".join(t.name for t in ALL if t.generation == "gguf" and t.can_quantize)

@@ -30,6 +30,8 @@ LEGACY = [
 # Quantized with a search for the scales of groups, or for one element in three.
 SEARCHED = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs"]
 SMALL = ["tq1_0", "tq2_0", "q2_0", "mxfp4"]
+# Quantized to points of lattices.
+LATTICES = ["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"]
 # Quantized with the importance of each column, if given.
 WEIGHED = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
 # Rounded with knowledge of what enters a matrix.
@@ -149,6 +151,11 @@ def digests(blocks: int) -> dict[str, str]:
     for name in WEIGHED:
         q = gk.quantize(few, name, importance=importances(few.shape[1]))
         result[f"{name} by importance"] = hashlib.sha256(q.data.tobytes()).hexdigest()
+    few = groups[:40].reshape(-1, 256 * 4)
+    for name in LATTICES:
+        plain = gk.quantize(few, name).data
+        weighed = gk.quantize(few, name, importance=importances(few.shape[1])).data
+        result[name] = hashlib.sha256(plain.tobytes() + weighed.tobytes()).hexdigest()
     for name in CALIBRATED:
         found = calibrated(gk.types.get(name))
         result[f"{name} calibrated"] = hashlib.sha256(found.tobytes()).hexdigest()

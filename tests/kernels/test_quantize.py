@@ -88,8 +88,8 @@ def test_ragged_rows_are_refused() -> None:
 def test_unknown_and_unwritable_types_are_named() -> None:
     with pytest.raises(gk.UnsupportedTypeError, match="there is no tensor type 'q9_9'"):
         gk.quantize([0.0] * 32, "q9_9")
-    with pytest.raises(gk.UnsupportedTypeError, match="no kernel to write iq2_xs"):
-        gk.quantize(np.zeros(256), "iq2_xs")
+    with pytest.raises(gk.UnsupportedTypeError, match="no kernel to write nvfp4"):
+        gk.quantize(np.zeros(256), "nvfp4")
     with pytest.raises(gk.UnsupportedTypeError, match="'q8-0'; did you mean 'q8_0'"):
         gk.quantize([0.0] * 32, "q8-0")
     with pytest.raises(gk.UnsupportedTypeError, match="'x'; this build writes f32, f16") as told:

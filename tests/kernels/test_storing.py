@@ -15,7 +15,8 @@ HALF_SCALES = {
     "q4_0": 6e5, "q4_1": 1.1e6, "q5_0": 1.2e6, "q5_1": 2.2e6, "q8_0": 8.4e6, "q5_0_v1": 1.2e6,
     "q5_1_v1": 2.2e6, "q4_2": 6e5, "q4_3": 1.1e6, "q2_K": 3.1e6, "q3_K": 8.6e6, "q4_K": 6.5e7,
     "q5_K": 1.4e8, "q6_K": 2.8e8, "iq4_nl": 8.5e6, "iq4_xs": 2.8e8, "tq1_0": 6.6e4, "tq2_0": 6.6e4,
-    "q2_0": 6.6e4,
+    "q2_0": 6.6e4, "iq1_s": 1.2e6, "iq2_xxs": 1.3e7, "iq2_xs": 1.25e7, "iq2_s": 1.23e7,
+    "iq3_xxs": 2.6e7, "iq3_s": 3e7,
 }  # fmt: skip
 GROUPS = ["q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_xs"]
 WEIGHED = [t.name for t in gk.types.ALL if t.takes_importance]
@@ -24,7 +25,14 @@ WEIGHED = [t.name for t in gk.types.ALL if t.takes_importance]
 def test_every_type_is_known_here() -> None:
     wide = {"q4_0_v1", "q4_0_v2", "q4_1_v1", "q4_1_v2", "q8_0_v2"}  # float32 scales
     quantized = {name for name in WRITABLE if gk.types.get(name).is_quantized}
-    assert quantized == {*HALF_SCALES, *wide, "mxfp4"}
+    # With one large weight in a block, iq1_m's search comes to scales that don't grow with it.
+    assert quantized == {*HALF_SCALES, *wide, "mxfp4", "iq1_m"}
+
+
+def test_a_scale_of_iq1_m_that_float16_cannot_hold() -> None:
+    x = normal(3, 512)
+    x[1, 256:] *= np.float32(1e7)
+    assert refused(x, "iq1_m").index[:1] == (1,)
 
 
 def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:

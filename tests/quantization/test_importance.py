@@ -146,3 +146,24 @@ def test_notes_name_matrices_that_get_no_importance(model: Path) -> None:
     )
     assert "q8_0 can't use importance: such matrices are made without it" in useless
     assert "importance" not in str(gk.quantize_file(model, model.with_name("o.gguf"), "q4_K"))
+
+
+@pytest.mark.parametrize("type", ["iq1_s", "iq2_m", "iq3_xxs"])
+def test_types_of_few_bits_need_importance(model: Path, type: str) -> None:
+    out = model.with_name("o.gguf")
+    reason = rf"{EXPERTS.replace('.', '[.]')} can't be made iq.* without the importance"
+    for importance in (None, {Q: np.ones(COLUMNS, np.float32)}):
+        with pytest.raises(ImportanceError, match=reason if importance else "without the importan"):
+            gk.quantize_file(model, out, type, importance=importance)
+    with pytest.raises(ImportanceError, match="make an importance matrix of this model"):
+        gk.quantize_file(model, out, type, tensor_types=[("attn_q", "iq2_s")])
+    assert not out.exists()
+    everything = {name: np.ones(COLUMNS, np.float32) for name in (Q, EXPERTS)}
+    gk.quantize_file(model, out, type, importance=everything)
+    with gk.open(out) as file:
+        assert file["token_embd.weight"].type.name in ("q5_K", "q6_K")  # it makes the logits
+
+
+def test_types_with_more_bits_do_not(model: Path) -> None:
+    for type in ("iq3_s", "iq3_m", "q2_K"):
+        gk.quantize_file(model, model.with_name("o.gguf"), type)

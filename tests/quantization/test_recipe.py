@@ -143,8 +143,43 @@ def test_a_pattern_overrides_the_recipe() -> None:
     assert chosen["blk.1.ffn_down.weight"] == "q6_K"
     with pytest.raises(ArgumentError, match="is not a regular expression"):
         plan(MODEL, "q4_0", tensor_types=[("(", "q8_0")])
-    with pytest.raises(UnsupportedTypeError, match="no kernel to write iq2_xs"):
-        plan(MODEL, "q4_0", tensor_types=[("attn", "iq2_xs")])
+    with pytest.raises(UnsupportedTypeError, match="no kernel to write nvfp4"):
+        plan(MODEL, "q4_0", tensor_types=[("attn", "nvfp4")])
+
+
+# llama-quantize's choice in a model of 16 layers whose key heads serve one query head each: of
+# attn_q, attn_k, attn_v and attn_output; of ffn_gate and ffn_down in the first and in a middle
+# layer; of the embeddings and the output.
+FEW_BITS = {
+    "iq1_s": "iq1_s iq1_s q2_K iq2_xxs iq1_s q2_K iq1_s iq1_s q2_K q5_K",
+    "iq1_m": "iq1_m iq1_m q2_K iq2_xxs iq1_m q2_K iq1_m iq1_m q2_K q5_K",
+    "iq2_xxs": "iq2_xxs iq2_xxs q2_K iq2_xxs iq2_xxs q2_K iq2_xxs iq2_xxs q2_K q5_K",
+    "iq2_xs": "iq2_xs iq2_xs q2_K iq2_xs iq2_xs q2_K iq2_xs iq2_xs q2_K q5_K",
+    "iq2_s": "iq2_xs iq2_xs iq3_s iq3_s iq2_xs iq3_s iq2_xs iq2_xs iq3_s q5_K",
+    "iq2_m": "iq2_s iq2_s iq3_s iq3_s iq2_s iq3_s iq2_s iq2_s iq3_s q5_K",
+    "iq3_xxs": "iq2_s iq2_s iq3_xxs iq3_s iq3_xxs iq3_xxs iq3_xxs iq3_xxs iq3_s q5_K",
+    "iq3_xs": "iq3_xxs iq3_xxs iq3_s iq3_s iq3_s iq3_s iq3_xxs iq3_s iq3_s q6_K",
+    "iq3_s": "iq3_s iq3_s iq3_s iq3_s iq3_s iq3_s iq3_s iq3_s iq3_s q6_K",
+    "iq3_m": "iq3_s iq3_s q4_K q4_K iq3_s q4_K iq3_s iq3_s iq3_s q6_K",
+}
+
+
+@pytest.mark.parametrize("type", FEW_BITS)
+def test_mixtures_of_few_bits(type: str) -> None:
+    parts = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_down")
+    model = {f"blk.{n}.{part}.weight": tensor(256, 256) for n in range(16) for part in parts}
+    model |= {name: tensor(256, 256) for name in ("token_embd.weight", "output.weight")}
+    shown = [f"blk.0.{part}.weight" for part in parts]
+    shown += ["blk.8.ffn_gate.weight", "blk.8.ffn_down.weight", "token_embd.weight"]
+    chosen = names(plan(model, type, weighted=True))
+    assert " ".join(chosen[name] for name in [*shown, "output.weight"]) == FEW_BITS[type]
+    narrow = {name: tensor(64, 576) for name in ("blk.0.attn_q.weight", "output.weight")}
+    assert names(plan(narrow, type, weighted=True)) == {
+        "blk.0.attn_q.weight": "iq4_nl",
+        "output.weight": "q8_0",
+    }
+    shared = model | {"blk.0.attn_k.weight": tensor(64, 256)}
+    assert names(plan(shared, type, weighted=True))["blk.0.attn_v.weight"] == "q4_K"
 
 
 @pytest.mark.parametrize("pattern", ["atn_v", "norm", "^attn_v", "^$", "ffn_gate_inp"])

@@ -29,12 +29,12 @@ constexpr int kDown = 1;
 
 inline int iq1_level(int word, int e) { return (word >> (2 * e)) & 3; }
 
-// order[r] is the r-th smallest of x, the first of equals first. Lanes are elements.
+// Element order[r] is the r-th smallest of x, the first of equals first; its rank is r. Lanes are
+// elements.
 template <class F, int N>
-void sort_places(const float* x, int (&order)[N]) {
+void sort_places(const float* x, int (&order)[N], float (&rank)[N]) {
   static_assert(N % F::count == 0);
   float number[N];
-  float rank[N];
   for (int i = 0; i < N; ++i) number[i] = static_cast<float>(i);
   const F zero = F::all(0.0f);
   const F one = F::all(1.0f);
@@ -87,15 +87,27 @@ struct SortedSums {
 template <class F, int Ways, int N>
 class Iq1Trials {
  public:
+  Iq1Trials() {
+    for (int way = 0; way < Ways; ++way) {
+      best_square_[way] = F::all(0.0f);
+      best_v2_[way] = F::all(1.0f);
+      least_v2_[way] = F::all(FLT_MAX);
+    }
+  }
+
   // Those of the first cut at i, and the second at j and in the lanes behind it.
   void add(const F (&xv)[Ways], const F (&v2)[Ways], int i, int j) {
     first_[count_] = i;
     second_[count_] = j;
     for (int way = 0; way < Ways; ++way) {
       const F square = xv[way] * xv[way];
-      const auto fits = F::both(v2[way] > F::all(0.0f), square * best_v2_ > best_square_ * v2[way]);
-      best_square_ = F::select(fits, square, best_square_);
-      best_v2_ = F::select(fits, v2[way], best_v2_);
+      const auto is_more = square * best_v2_[way] > best_square_[way] * v2[way];
+      const auto is_one = v2[way] > F::all(0.0f);
+      const auto fits = F::both(is_one, is_more);
+      least_v2_[way] =
+          F::select(F::both(is_one, v2[way] < least_v2_[way]), v2[way], least_v2_[way]);
+      best_square_[way] = F::select(fits, square, best_square_[way]);
+      best_v2_[way] = F::select(fits, v2[way], best_v2_[way]);
       xv_[count_][way] = xv[way];
       v2_[count_][way] = v2[way];
     }
@@ -121,21 +133,27 @@ class Iq1Trials {
   // A gain below which trials need not be compared: whichever of them are taken, the best one is
   // later. Roundings could delay that: each trial that passes in one case alone is within some 1e-6
   // of the best before it. But there are less than 1200 trials, and these are not within 1 / 256 of
-  // the best. That holds where no product is near the ends of float32's range.
+  // the best. That holds where no product that matters is near the ends of float32's range.
   float safe_gain() const {
-    float square[F::count];
-    float v2[F::count];
-    best_square_.store(square);
-    best_v2_.store(v2);
     float gain = -FLT_MAX;
+    float least = FLT_MAX;
     bool is_safe = true;
-    for (int lane = 0; lane < F::count; ++lane) {
-      if (square[lane] == 0.0f) continue;  // no trial fits
-      is_safe &= square[lane] > 1e-16f && square[lane] < 1e16f;
-      is_safe &= v2[lane] > 1e-16f && v2[lane] < 1e16f;
-      const float own = square[lane] / v2[lane] * (255.0f / 256.0f);
-      gain = own > gain ? own : gain;
+    for (int way = 0; way < Ways; ++way) {
+      float square[F::count];
+      float v2[F::count];
+      float least_v2[F::count];
+      best_square_[way].store(square);
+      best_v2_[way].store(v2);
+      least_v2_[way].store(least_v2);
+      for (int lane = 0; lane < F::count; ++lane) {
+        least = least_v2[lane] < least ? least_v2[lane] : least;
+        if (square[lane] == 0.0f) continue;  // no trial fits
+        is_safe &= square[lane] < 1e30f && v2[lane] < 1e30f;
+        const float own = square[lane] / v2[lane] * (255.0f / 256.0f);
+        gain = own > gain ? own : gain;
+      }
     }
+    is_safe &= least > 1e-30f && gain * least > 1e-30f;
     return is_safe ? gain : -FLT_MAX;
   }
 
@@ -168,8 +186,9 @@ class Iq1Trials {
     }
   }
 
-  F best_square_ = F::all(0.0f);  // of each lane
-  F best_v2_ = F::all(1.0f);
+  F best_square_[Ways];  // of each lane of each way
+  F best_v2_[Ways];
+  F least_v2_[Ways];
   int count_ = 0;
   int first_[vectors()];
   int second_[vectors()];
@@ -276,18 +295,21 @@ Iq1Group<N> fit_iq1(const float* x, const float* w, float nothing) {
   float largest = std::fabs(x[0]);
   for (int i = 1; i < N; ++i) largest = largest > std::fabs(x[i]) ? largest : std::fabs(x[i]);
   int order[N];
+  float rank[N];
   Iq1Cuts cuts;
   if (!(largest < nothing)) {
-    sort_places<F>(x, order);
+    sort_places<F>(x, order, rank);
     cuts = best_cuts<F>(x, w, order);
   }
   group.is_left_out = cuts.first < 0;
   if (group.is_left_out) return group;
   int places[N / 8] = {};
   const bool flips = cuts.scale < 0.0f;
-  for (int r = 0; r < N; ++r) {
-    const int level = r < cuts.first ? 0 : r < cuts.second ? 1 : 2;
-    places[order[r] / 8] |= (flips ? 2 - level : level) << (order[r] % 8 * 2);
+  const auto first = static_cast<float>(cuts.first);
+  const auto second = static_cast<float>(cuts.second);
+  for (int i = 0; i < N; ++i) {
+    const int level = static_cast<int>(rank[i] >= first) + static_cast<int>(rank[i] >= second);
+    places[i / 8] |= (flips ? 2 - level : level) << (i % 8 * 2);
   }
   group.scale = flips ? -cuts.scale : cuts.scale;
   group.moves = flips ? (N == 32 ? 1 : 3) - cuts.moves : cuts.moves;
@@ -361,9 +383,10 @@ inline float fitted_iq1_scale(const float* x, const float* w, const Iq1Group<16>
   float v2 = 0.0f;
   for (int i = 0; i < 256; ++i) {
     const Iq1Group<16>& group = groups[i / 16];
-    const int word = kIq1Points[group.points[i / 8 % 2]];
-    const float v = group.values(i / 8 % 2)[iq1_level(word, i % 8)] *
-                    static_cast<float>(2 * scales[i / 16] + 1);
+    const int half = i / 8 % 2;
+    const int level = iq1_level(kIq1Points[group.points[half]], i % 8);
+    const int scale = 2 * scales[i / 16] + 1;
+    const float v = group.values(half)[level] * static_cast<float>(scale);
     xv += w[i] * v * x[i];
     v2 += w[i] * v * v;
   }

@@ -39,7 +39,10 @@ class Distances {
   }
 
  private:
-  std::size_t at(int a, int b) const { return static_cast<std::size_t>(a * size_ + b); }
+  std::size_t at(int a, int b) const {
+    return static_cast<std::size_t>(a) * static_cast<std::size_t>(size_) +
+           static_cast<std::size_t>(b);
+  }
 
   static std::uint16_t between(int a, int b, int elements, int bits) {
     int sum = 0;

@@ -28,7 +28,8 @@ class NearPoints {
   }
   // Of a place without a point.
   List near(int word) const {
-    const auto begin = static_cast<std::size_t>(~place_[static_cast<std::size_t>(word)]);
+    const std::int32_t place = ~place_[static_cast<std::size_t>(word)];
+    const auto begin = static_cast<std::size_t>(place);
     return {&lists_[begin + 1], lists_[begin]};
   }
 

@@ -15,7 +15,7 @@ TYPES = (
     "tq2_0, tq1_0, q2_0. Mixtures of k-types: q5_K_M, q5_K_S, q4_K_M, q4_K_S, q3_K_L, q3_K_M, "
     "q3_K_S, q2_K, q2_K_S; q5_K, q4_K and q3_K mean their _M. Mixtures of few bits: iq3_m, iq3_s, "
     "iq3_xs, iq3_xxs, iq2_m, iq2_s, iq2_xs, iq2_xxs, iq1_m, iq1_s; all but the first two need "
-    "--imatrix. In upper or lower case."
+    "'quantize --imatrix'. In upper or lower case."
 )
 
 
