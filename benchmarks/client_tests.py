@@ -6,19 +6,17 @@ Other arguments go to pytest. What clients want in Python is in the groups of py
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import machine
 import peers
+import records
 
 FOLDER = peers.ROOT / "build" / "clients"
 MODEL = peers.ROOT / "build" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -63,14 +61,11 @@ def main() -> int:
     for name, group in ENVIRONMENTS.items():
         _install(name, group)
     _install_node()
-    with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "report.xml"
-        command = [str(python("python")), "-m", "pytest", "-c", str(TESTS / "pytest.ini")]
-        command += [f"--junitxml={report}", str(TESTS), *arguments]
-        done = subprocess.run(command, env=_environment(), cwd=peers.ROOT, check=False)
-        if record and report.exists():
-            write({**read(RECORDS), **counted(report.read_text(), version)}, RECORDS)
-    return done.returncode
+    pytest = [str(python("python")), "-m", "pytest", "-c", str(TESTS / "pytest.ini")]
+    status, report = records.run(pytest, [str(TESTS), *arguments], _environment())
+    if record and report is not None:
+        write({**read(RECORDS), **counted(report, version)}, RECORDS)
+    return status
 
 
 def python(environment: str) -> Path:
@@ -142,35 +137,23 @@ def _output(*command: str) -> str:
 def counted(report: str, version_of: Callable[[str], str]) -> dict[str, Run]:
     """The numbers of a JUnit report, by client."""
     cases: dict[str, list[ElementTree.Element]] = {}
-    for case in ElementTree.fromstring(report).iter("testcase"):
+    for case in records.cases_of(report):
         client = (case.get("classname") or "").rpartition("test_")[2]
         cases.setdefault(client, []).append(case)
-    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes")
-    commit = machine.commit()
     return {
-        client: _run(date, commit, version_of(client), found) for client, found in cases.items()
+        client: Run(version=version_of(client), **records.counts(found))
+        for client, found in cases.items()
     }
-
-
-def _run(date: str, commit: str, version: str, cases: list[ElementTree.Element]) -> Run:
-    failed = sum(any(part.tag in ("failure", "error") for part in case) for case in cases)
-    skipped = sum(any(part.tag == "skipped" for part in case) for case in cases)
-    seconds = sum(float(case.get("time", 0)) for case in cases)
-    passed = len(cases) - failed - skipped
-    return Run(date, commit, version, passed, failed, skipped, round(seconds, 1))
 
 
 def read(path: Path) -> dict[str, Run]:
     """Runs by client; empty if nothing was recorded."""
-    if not path.exists():
-        return {}
-    return {client: Run(**values) for client, values in json.loads(path.read_text()).items()}
+    return records.read(path, Run)
 
 
 def write(runs: Mapping[str, Run], path: Path) -> None:
     """Store `runs` by client."""
-    values = {client: asdict(runs[client]) for client in sorted(runs)}
-    path.write_text(json.dumps(values, indent=1) + "\n")
+    records.write({client: runs[client] for client in sorted(runs)}, path)
 
 
 def lines(runs: Mapping[str, Run]) -> list[str]:
@@ -191,9 +174,8 @@ def lines(runs: Mapping[str, Run]) -> list[str]:
 
 
 def _row(client: str, run: Run) -> str:
-    cells = [client, run.version, run.date, run.commit]
-    cells += [str(n) for n in (run.passed, run.failed, run.skipped)]
-    return f"| {' | '.join(cells)} | {run.seconds:.0f} |"
+    counted = (run.passed, run.failed, run.skipped, f"{run.seconds:.0f}")
+    return records.row(client, run.version, run.date, run.commit, *counted)
 
 
 if __name__ == "__main__":

@@ -6,21 +6,18 @@ Other arguments go to pytest.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import machine
 import peers
+import records
 
 MODELS = peers.ROOT / "build" / "models"
 RECORDS = Path(__file__).with_name("peers.json")
@@ -56,15 +53,13 @@ def main() -> int:
     if record:
         arguments.remove("--record")
     folder = peers.llama_cpp(peers.FOLDER, peers.LLAMA_CPP_TEST_TOOLS)
-    with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "report.xml"
-        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
-        command.append(str(peers.ROOT / "tests" / "peers"))
-        done = subprocess.run(command, env=_environment(folder), cwd=peers.ROOT, check=False)
-        if record and report.exists():
-            cpu = machine.facts({})["cpu"]
-            write({**read(RECORDS), cpu: _counted(report.read_text())}, RECORDS)
-    return done.returncode
+    pytest = [sys.executable, "-m", "pytest"]
+    tests = str(peers.ROOT / "tests" / "peers")
+    status, report = records.run(pytest, [*arguments, tests], _environment(folder))
+    if record and report is not None:
+        cpu = machine.facts({})["cpu"]
+        write({**read(RECORDS), cpu: _counted(report)}, RECORDS)
+    return status
 
 
 def _environment(llama_cpp: Path) -> dict[str, str]:
@@ -108,38 +103,22 @@ def _part(wheel: Path) -> bytes:
 
 def _counted(report: str) -> Run:
     """The numbers of a JUnit report."""
-    suites = list(ElementTree.fromstring(report).iter("testsuite"))
-    tests, failures, errors, skipped = (
-        sum(int(suite.get(name, 0)) for suite in suites)
-        for name in ("tests", "failures", "errors", "skipped")
-    )
     pins = peers.versions()
-    return Run(
-        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
-        commit=machine.commit(),
-        versions={
-            peers.LLAMA_CPP: f"of {pins[peers.LLAMA_CPP]['sdist']} "
-            f"{pins[peers.LLAMA_CPP]['version']}",
-            "ctransformers": pins["ctransformers"]["version"],
-        },
-        passed=tests - failures - errors - skipped,
-        failed=failures + errors,
-        skipped=skipped,
-        seconds=round(sum(float(suite.get("time", 0)) for suite in suites), 1),
-    )
+    versions = {
+        peers.LLAMA_CPP: f"of {pins[peers.LLAMA_CPP]['sdist']} {pins[peers.LLAMA_CPP]['version']}",
+        "ctransformers": pins["ctransformers"]["version"],
+    }
+    return Run(versions=versions, **records.counts(records.cases_of(report)))
 
 
 def read(path: Path) -> dict[str, Run]:
     """Runs by CPU; empty if nothing was recorded."""
-    if not path.exists():
-        return {}
-    return {cpu: Run(**values) for cpu, values in json.loads(path.read_text()).items()}
+    return records.read(path, Run)
 
 
 def write(runs: Mapping[str, Run], path: Path) -> None:
     """Store `runs` by CPU."""
-    values = {cpu: asdict(run) for cpu, run in runs.items()}
-    path.write_text(json.dumps(values, indent=1) + "\n")
+    records.write(runs, path)
 
 
 def lines(runs: Mapping[str, Run]) -> list[str]:
@@ -161,9 +140,8 @@ def lines(runs: Mapping[str, Run]) -> list[str]:
 
 def _row(cpu: str, run: Run) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
-    cells = [cpu, run.date, run.commit, versions]
-    cells += [str(n) for n in (run.passed, run.failed, run.skipped)]
-    return f"| {' | '.join(cells)} | {run.seconds:.0f} |"
+    counted = (run.passed, run.failed, run.skipped, f"{run.seconds:.0f}")
+    return records.row(cpu, run.date, run.commit, versions, *counted)
 
 
 if __name__ == "__main__":

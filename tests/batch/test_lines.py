@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
 from ggmlkit.batch import lines
 from ggmlkit.batch.lines import read_lines
+from ggmlkit.errors import FormatError
 
 
 def test_blank_lines_count_and_are_left_out() -> None:
@@ -43,3 +45,20 @@ def test_lines_are_read_as_they_are_asked_for() -> None:
     found = read_lines(file)
     next(found)
     assert file.tell() == 9
+
+
+def test_a_file_may_grow_but_not_shrink_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"a\n" * 100_000)
+    with path.open("rb") as file:
+        lines = read_lines(file)
+        next(lines)
+        with path.open("ab") as more:
+            more.write(b"b\n")
+        assert [line.data for line in lines][-2:] == [b"a", b"b"]
+    with path.open("rb") as file:
+        lines = read_lines(file)
+        next(lines)
+        path.write_bytes(b"a\n")
+        with pytest.raises(FormatError, match="became shorter while it was read"):
+            list(lines)

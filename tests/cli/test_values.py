@@ -75,3 +75,23 @@ def test_words_that_do_not_fit(value: Callable[[str], Any], text: str, message: 
     with pytest.raises(ArgumentTypeError) as told:
         value(text)
     assert str(told.value).startswith(message) or message in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("*", "*"),
+        ("https://Example.org", "https://example.org"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[::1]:80", "http://[::1]:80"),
+        ("tauri://localhost", "tauri://localhost"),
+    ],
+)
+def test_origins(text: str, found: str) -> None:
+    assert values.origin(text) == found
+
+
+@pytest.mark.parametrize("text", ["null", "example.org", "https://a.org/", "https://u@a.org", ""])
+def test_what_no_page_has_for_an_origin(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="must"):
+        values.origin(text)

@@ -14,7 +14,7 @@ import pytest
 import ggmlkit as gk
 from ggmlkit.evaluation import charts
 from ggmlkit.evaluation.evaluating import perplexity
-from ggmlkit.evaluation.mixed_model import MixedFile, part_of
+from ggmlkit.evaluation.mixed_model import MixedFile, part_of, parts_of
 from ggmlkit.evaluation.report_page import page, write_page
 from ggmlkit.evaluation.reporting import Report, report
 from ggmlkit.evaluation.weight_errors import by
@@ -89,6 +89,14 @@ def test_errors_of_weights(found: Report, base: Path, quantized: Path) -> None:
             assert error.type == other[error.name].type.name
     parts = by(lambda e: e.part, found.models[1].errors)
     assert {part for part, error in parts.items() if error} == {"layer 1"}
+
+
+def test_parts_are_in_the_order_of_the_model() -> None:
+    names = [f"blk.{layer}.attn_q.weight" for layer in (0, 1, 10, 2)]
+    found = parts_of(["output.weight", *names, "token_embd.weight", "blk.1.ffn_up.weight"])
+    layers = [f"layer {layer}" for layer in (0, 1, 2, 10)]
+    assert list(found) == ["token_embd", *layers, "output"]
+    assert found["layer 1"] == ["blk.1.attn_q.weight", "blk.1.ffn_up.weight"]
 
 
 def test_mixed_models_take_tensors_of_both(base: Path, quantized: Path) -> None:

@@ -157,3 +157,29 @@ def test_one_process_writes_a_state(base: Path, text: str, tmp_path: Path) -> No
             perplexity(base, text, context=CONTEXT, state=state)
 
     perplexity(base, text, context=CONTEXT, chunks=2, state=state, progress=second)
+
+
+def test_predictions_of_another_model_are_replaced(
+    base: Path, quantized: Path, text: str, tmp_path: Path
+) -> None:
+    evaluated(base, base, text, tmp_path)
+    (tmp_path / "other").mkdir()
+    evaluated(quantized, base, text, tmp_path / "other")
+    for name in ("top", "all"):
+        expected = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes((tmp_path / "other" / name).read_bytes())
+        evaluated(base, base, text, tmp_path)
+        assert (tmp_path / name).read_bytes() == expected
+    (tmp_path / "state").unlink()  # which alone knows of what they are
+    (tmp_path / "top").write_bytes((tmp_path / "other" / "top").read_bytes())
+    evaluated(base, base, text, tmp_path, chunks=4)
+    assert (tmp_path / "top").read_bytes() != (tmp_path / "other" / "top").read_bytes()
+
+
+def test_a_state_without_predictions_makes_them(base: Path, text: str, tmp_path: Path) -> None:
+    state, top = tmp_path / "state", tmp_path / "top"
+    perplexity(base, text, context=CONTEXT, state=state)
+    found = perplexity(base, text, context=CONTEXT, state=state, save_top=top)
+    own = perplexity(base, base=top).base
+    assert own is not None
+    assert own.base_perplexity.value == pytest.approx(found.perplexity.value, rel=1e-5)

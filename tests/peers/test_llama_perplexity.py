@@ -92,7 +92,7 @@ def test_divergence_from_the_same_logits_is_theirs(
     path, _ = their_file
     said = run(llama_bin, "-m", smollm2_gguf, "--kl-divergence", "--kl-divergence-base", path)
     blocks = Theirs(smollm2_gguf).blocks
-    monkeypatch.setattr("ggmlkit.evaluation.evaluating.logit_blocks", blocks)
+    monkeypatch.setattr("ggmlkit.evaluation.work.logit_blocks", blocks)
     found = perplexity(smollm2_gguf, base=path)
     base = found.base
     assert base is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ def test_an_api_writes_errors_in_its_own_shape(monkeypatch: pytest.MonkeyPatch) 
 def test_a_defect_is_told_to_the_log_alone(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr("ggmlkit.server.openai.chat.chat_job", fails)
@@ -152,3 +153,40 @@ def test_a_model_file_is_not_named(server: RunningServer, chat_gguf: Path) -> No
         said = server.post("/v1/chat/completions", body).text
         assert str(chat_gguf) not in said
         assert chat_gguf.name not in said
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_too_little_memory_is_no_defect(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        if stream:
+            dictate(patch, "hello")
+            patch.setattr("ggmlkit.server.openai.chat._Chunks._delta", fails)
+            last = server.chat("hi", stream=True).text.split("\n\n")[-2]
+            error = json.loads(last.removeprefix("data: "))["error"]
+        else:
+            patch.setattr("ggmlkit.server.openai.chat.chat_job", fails)
+            found = server.chat("hi")
+            assert found.status_code == 503
+            assert found.headers["retry-after"]
+            error = found.json()["error"]
+    assert error["code"] == "out_of_memory"
+    assert server.chat("hi").status_code == 200
+
+
+def test_a_grammar_without_a_thread_to_read_it_is_too_little_memory(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == "ggmlkit grammar":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert server.chat("hi", regex="ab").json()["error"]["code"] == "out_of_memory"

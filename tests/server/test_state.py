@@ -95,6 +95,13 @@ def test_cors_is_off_unless_it_is_asked_for(server: RunningServer, chat_gguf: Pa
         assert found.headers["Access-Control-Allow-Origin"] == "https://a.org"
         wrong = {**ask, "Origin": "https://b.org"}
         assert other.client.options("/v1/models", headers=wrong).status_code == 400
+        for origin in ("null", "https://a.org.evil", "http://a.org", "https://a.org:8080"):
+            tried = other.client.get("/v1/models", headers={"Origin": origin})
+            assert "Access-Control-Allow-Origin" not in tried.headers
+        private = {**ask, "Access-Control-Request-Private-Network": "true"}
+        found = other.client.options("/v1/models", headers=private)
+        assert found.status_code == 200
+        assert found.headers["Access-Control-Allow-Private-Network"] == "true"
 
 
 def test_an_application_is_made_without_a_model(tmp_path: Path) -> None:

@@ -91,3 +91,10 @@ def batches(model: gk.Model, adapters: dict[str, gk.Adapter]) -> None:
         streams = [scheduler.submit(model.chat_prompt([])) for _ in range(2)]
         assert_type(streams, list[gk.Stream])
         assert_type([token.logprob for token in streams[0]], list[float | None])
+
+
+def evaluated(path: str) -> None:
+    found = gk.evaluation.perplexity(path, "text", base=path)
+    assert_type(found, gk.evaluation.Perplexity)
+    assert_type(found.base, gk.evaluation.Divergence | None)
+    assert_type(found.perplexity.value, float)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
+
+from ggmlkit.errors import FormatError
 
 # Bytes. A longer line is no prompt: it is answered with an error, and never held whole.
 LONGEST_LINE = 16 << 20
@@ -36,7 +41,11 @@ class Line:
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """The lines that are not blank, read as they are asked for."""
+    """The lines that are not blank, read as they are asked for.
+
+    Raises:
+        FormatError: the file became shorter meanwhile.
+    """
     number = end = 0
     while head := file.readline(LONGEST_LINE):
         number += 1
@@ -55,3 +64,18 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
             if rest.endswith(b"\n"):
                 break
         yield Line(number, b"", digest.digest(), end)
+    _check_not_cut(file, end)
+
+
+def _check_not_cut(file: BinaryIO, end: int) -> None:
+    """Raise FormatError if a file that was read to its end has fewer bytes than were read."""
+    try:
+        found = os.fstat(file.fileno())
+    except OSError:  # it is no file of the system
+        return
+    if stat.S_ISREG(found.st_mode) and found.st_size < end:
+        raise FormatError(
+            Path(str(file.name)),
+            found.st_size,
+            "the file became shorter while it was read; begin again when nothing writes it",
+        )

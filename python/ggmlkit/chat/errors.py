@@ -65,6 +65,11 @@ def internal_error() -> RequestError:
     return RequestError(500, "the server failed; its log says more", code="internal_error")
 
 
+def too_little_memory() -> RequestError:
+    """There is no memory for what a request needs, beside what others need now."""
+    return busy(503, "the server has too little memory for this request now", "out_of_memory")
+
+
 def as_request_error(error: GgmlkitError, path: str = "", name: str = "") -> RequestError:
     """What a client is told about an error of the library.
 

@@ -287,10 +287,32 @@ def add_file(to: Arguments, help: str) -> None:
     to.add_argument("-f", "--file", type=values.path, metavar="FILE", help=help)
 
 
+def add_parallel(to: Arguments, help: str, default: int | None = None) -> None:
+    """How much is answered side by side."""
+    to.add_argument(
+        "-np",
+        "--parallel",
+        type=values.whole_number(1),
+        default=default,
+        metavar="N",
+        help=help,
+    )
+
+
+def add_context_shift(to: Arguments, more: str = "") -> None:
+    """Whether texts go on where the context is full; ``more`` follows in the help."""
+    to.add_argument(
+        "--context-shift",
+        action="store_true",
+        help=f"Where the context is full, go on without the older half of the text{more}.",
+    )
+
+
 def add_max_tokens(to: Arguments, help: str) -> None:
     """How many tokens are generated."""
     to.add_argument(
         "-n",
+        "--max-tokens",
         "--n-predict",
         dest="max_tokens",
         type=values.whole_number(-1),

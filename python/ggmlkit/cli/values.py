@@ -32,6 +32,19 @@ def not_empty(text: str) -> str:
     return text
 
 
+def origin(text: str) -> str:
+    """The origin of web pages as browsers send it, such as ``https://example.org``; or ``*``."""
+    if text == "null":  # any page can have it, in a frame of its own
+        raise ArgumentTypeError("must not be null, which pages of any site can be: * lets in all")
+    if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", text):
+        raise ArgumentTypeError(
+            "must be as in https://example.org or http://localhost:3000, without a path or a "
+            f"slash at its end, not {text!r}"
+        )
+    scheme, _, host = text.partition("://")
+    return f"{scheme}://{host.lower()}" if host else text
+
+
 def whole_number(minimum: int = -_LARGEST, maximum: int = _LARGEST) -> Callable[[str], int]:
     """A whole number within bounds."""
 

@@ -76,12 +76,14 @@ def source(field: str, text: str) -> str:
 
 
 def on_deep_stack(work: Callable[[], None]) -> None:
-    """Work in a thread with a large stack, to its end."""
+    """Work in a thread with a large stack, to its end; MemoryError if there is no room for it."""
     thread = threading.Thread(target=work, name="ggmlkit grammar")
     with _STACK_SIZE:  # it is that of all threads that begin meanwhile
         before = threading.stack_size(_STACK_BYTES)
         try:
             thread.start()
+        except RuntimeError:
+            raise MemoryError("there is too little memory for a thread that reads it") from None
         finally:
             threading.stack_size(before)
     thread.join()

@@ -27,6 +27,8 @@ MAGIC = b"_logits_"
 # llama-perplexity counts a token as impossible.
 _RANGE = 16.0
 _STEPS = 65535
+# The least log-probability that a file may have, far below any, and how far above 0 rounding leads.
+_LOWEST, _TOLERANCE = 1e6, 1e-2
 _HEAD = struct.Struct("<8sIii")
 
 
@@ -59,10 +61,13 @@ class AllLogits(SavedLogits):
         data = self._file.bytes_at(offset, count * self._row_bytes).reshape(count, -1)
         scales = np.ascontiguousarray(data[:, :8]).view("<f4").astype(np.float32)
         self._file.check(offset)
-        bad = np.flatnonzero(~np.isfinite(scales).all(axis=1) | (scales[:, 0] < 0))
-        if bad.size:
+        with np.errstate(all="ignore"):
+            step, lowest = scales.astype(np.float64).T
+            is_sound = (step >= 0) & (lowest > -_LOWEST) & (lowest + _STEPS * step < _TOLERANCE)
+        if not is_sound.all():
+            place = int(np.flatnonzero(~is_sound)[0])
             raise Cursor(self._file).fail(
-                "the scale of a position is not a number", offset + int(bad[0]) * self._row_bytes
+                "a position has no log-probabilities", offset + place * self._row_bytes
             )
         steps = data[:, 8 : 8 + 2 * self.vocab]
 
@@ -88,15 +93,10 @@ class AllLogitsWriter(LogitsWriter):
         chunks, context = tokens.shape
         head = _HEAD.pack(MAGIC, context, vocab, chunks) + tokens.astype("<i4").tobytes()
         super().__init__(file, head, scored_positions(context) * row_bytes(vocab))
-        self._vocab = vocab
 
     def rows(self, log_probs: Floats, targets: NDArray[np.int32]) -> bytes:  # noqa: ARG002
         """See :meth:`LogitsWriter.rows`."""
         return packed(log_probs).tobytes()
-
-    def write(self, chunk: int, begin: int, rows: bytes) -> None:
-        """See :meth:`LogitsWriter.write`."""
-        self._write_at(chunk, begin * row_bytes(self._vocab), rows)
 
 
 def packed(log_probs: Floats) -> NDArray[np.uint8]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from ggmlkit.arch.tensor_names import EMBEDDINGS
 from ggmlkit.errors import ArgumentError
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.gguf_view import as_gguf
 
 if TYPE_CHECKING:
     from ggmlkit.tensor import Tensor
+
+_Value = TypeVar("_Value")
 
 
 class MixedFile(ModelFile):
@@ -64,8 +67,21 @@ def part_of(name: str) -> str:
 
 
 def parts_of(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names of each part, in their order."""
+    """The names of each part: the embeddings, the layers in their order, the rest."""
     found: dict[str, list[str]] = {}
-    for name in names:
+    for name in in_order(dict.fromkeys(names)):
         found.setdefault(part_of(name), []).append(name)
     return found
+
+
+def in_order(named: Mapping[str, _Value]) -> dict[str, _Value]:
+    """What tensors' names stand for, in the order of the model's parts."""
+    return {name: named[name] for name in sorted(named, key=_place)}
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Where the part of a tensor is in a model."""
+    kind, _, number = part_of(name).partition(" ")
+    if number:
+        return 1, int(number)
+    return (0 if kind == part_of(EMBEDDINGS) else 2), 0

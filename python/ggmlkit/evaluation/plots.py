@@ -52,9 +52,10 @@ def plot(found: Perplexity, path: str | os.PathLike[str], title: str = "") -> No
     figure = Figure(figsize=(6.4 * count, 4.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, count))
     figure.suptitle(title)
-    _draw_curve(axes[0], found.by_position, found.first_position, "perplexity")
+    first = found.first_position
+    _draw_curve(axes[0], *perplexity_curve(found), first, "perplexity")
     if found.base is not None:
-        _draw_curve(axes[1], found.base.kl_by_position, found.first_position, "mean KL (nats)")
+        _draw_curve(axes[1], *binned(found.base.kl_by_position), first, "mean KL (nats)")
         _draw_quantiles(axes[2], found.base.kl_quantiles, found.base.kl.value)
     data = BytesIO()
     figure.savefig(data, format=picture_format(path), dpi=120)
@@ -68,8 +69,13 @@ def binned(values: NDArray[np.float64], most: int = _POINTS) -> tuple[list[float
     return [float(part.mean()) for part in parts], [float(values[part].mean()) for part in parts]
 
 
-def _draw_curve(axes: Any, values: NDArray[np.float64], first: int, name: str) -> None:
-    places, means = binned(values)
+def perplexity_curve(found: Perplexity) -> tuple[list[float], list[float]]:
+    """Places, and the perplexity of neighbours: of the mean of their losses."""
+    places, losses = binned(np.log(found.by_position))
+    return places, np.exp(losses).tolist()
+
+
+def _draw_curve(axes: Any, places: list[float], means: list[float], first: int, name: str) -> None:
     axes.plot([first + place for place in places], means)
     axes.set(xlabel="position in the context", ylabel=name)
     axes.set_ylim(bottom=0)

@@ -8,21 +8,22 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ggmlkit._version import __version__
+from ggmlkit.arguments import counted
 from ggmlkit.evaluation import charts
-from ggmlkit.evaluation.plots import binned
+from ggmlkit.evaluation.plots import binned, perplexity_curve
 from ggmlkit.evaluation.weight_errors import by
 from ggmlkit.io.writing.atomic import replacing
 
 if TYPE_CHECKING:
     from ggmlkit.evaluation.estimate import Estimate
     from ggmlkit.evaluation.reporting import ModelReport, Report
-    from ggmlkit.evaluation.results import Floats
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right }
+td { white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 svg { width: 100%; max-width: 46rem; height: auto }
 svg text { font: 11px system-ui, sans-serif; fill: currentColor }
@@ -47,7 +48,7 @@ def page(found: Report, text_name: str = "a text") -> str:
     title = f"Quantizations of {base.name}"
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>Measured on {base.found.chunks} chunks of {base.found.context} tokens of "
+        f"<p>Measured on {counted(base.found.chunks, 'chunk')} of {base.found.context} tokens of "
         f"{escape(text_name)}: {base.found.tokens} tokens were scored. ± is the standard "
         "error.</p>",
         _overview(found),
@@ -111,11 +112,11 @@ def _sizes(found: Report) -> list[str]:
 def _positions(found: Report) -> list[str]:
     first = found.base.found.first_position
     perplexities = {
-        name: _curve(model.found.by_position, first)
-        for name, model in _named([found.base, *found.models])
+        name: _curve(perplexity_curve(model.found), first)
+        for name, model in _named([*found.models, found.base])  # of the same colors as below
     }
     divergences = {
-        name: _curve(model.found.base.kl_by_position, first)
+        name: _curve(binned(model.found.base.kl_by_position), first)
         for name, model in _named(found.models)
         if model.found.base is not None
     }
@@ -127,9 +128,8 @@ def _positions(found: Report) -> list[str]:
     ]
 
 
-def _curve(values: Floats, first: int) -> list[tuple[float, float]]:
-    places, means = binned(values)
-    return [(first + place, mean) for place, mean in zip(places, means, strict=True)]
+def _curve(curve: tuple[list[float], list[float]], first: int) -> list[tuple[float, float]]:
+    return [(first + place, mean) for place, mean in zip(*curve, strict=True)]
 
 
 def _errors(found: Report) -> list[str]:
@@ -164,7 +164,7 @@ def _costs(found: Report) -> list[str]:
     return [
         "<h2>What each part costs</h2>",
         "<p>KL divergence from the base if the matrices of this part alone are quantized, on "
-        f"{found.part_chunks} chunks.</p>",
+        f"{counted(found.part_chunks, 'chunk')}.</p>",
         charts.bars(costs, "KL divergence (nats)"),
         _table(("part", *(name for name, _ in named)), rows),
     ]

@@ -16,7 +16,7 @@ from ggmlkit.engine.model import Model
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 from ggmlkit.evaluation.estimate import Estimate
 from ggmlkit.evaluation.evaluating import DEFAULT_CONTEXT, perplexity
-from ggmlkit.evaluation.mixed_model import MixedFile, matrices, parts_of
+from ggmlkit.evaluation.mixed_model import MixedFile, in_order, matrices, parts_of
 from ggmlkit.evaluation.results import Perplexity
 from ggmlkit.evaluation.weight_errors import WeightError, weight_errors
 from ggmlkit.io import Progress
@@ -146,7 +146,7 @@ def report(
         for path, file, own in zip(paths, files, pairs, strict=True):
             name = Path(path).name
             found = perplexity(path, base=saved, progress=told.of_chunks(name), **common)
-            errors = weight_errors(own, threads, told.of_weights(name))
+            errors = weight_errors(in_order(own), threads, told.of_weights(name))
             costs: dict[str, Estimate] = {}
             if part_chunks:
                 costs = dict(_costs(base_file, own, errors, saved, part_chunks, common, told, name))

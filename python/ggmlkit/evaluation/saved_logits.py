@@ -6,14 +6,15 @@ Both forms hold the tokens of the text's chunks, and rows of one size for all sc
 from __future__ import annotations
 
 import os
+import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from ggmlkit.arguments import counted
 from ggmlkit.closing import Closing
-from ggmlkit.errors import FormatError
 from ggmlkit.evaluation.text_chunks import LEAST_CONTEXT, scored_positions
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_CONTEXT = 2**24
 MOST_VOCAB = 2**24
+_PORTION = 1 << 20
 
 
 class SavedLogits(Closing):
@@ -99,26 +101,45 @@ class LogitsWriter(ABC):
     Args:
         file: to write to, from its beginning on.
         head: what comes before the rows.
-        chunk_bytes: of the rows of a chunk, and what ends it.
+        rows_bytes: of the rows of a chunk.
+        end_bytes: of what ends it.
     """
 
-    def __init__(self, file: BinaryIO, head: bytes, chunk_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, head: bytes, rows_bytes: int, end_bytes: int = 0) -> None:
         self._file = file
         self.head = head
-        self.chunk_bytes = chunk_bytes
+        self._rows_bytes = rows_bytes
+        self.chunk_bytes = rows_bytes + end_bytes
+        self._begun: dict[int, tuple[int, int]] = {}  # bytes and checksum of chunks' rows so far
 
     def begin(self) -> None:
         """Write the head."""
         self._file.seek(0)
         self._file.write(self.head)
 
-    def done_chunks(self) -> int:
-        """Whole chunks that a file which was begun before holds; 0 if its head is another."""
+    def verified(self, checksums: Sequence[int]) -> int:
+        """How many of the first chunks, of these checksums, a file that was begun before holds."""
         self._file.seek(0)
         if self._file.read(len(self.head)) != self.head:
             return 0
-        size = self._file.seek(0, os.SEEK_END)
-        return (size - len(self.head)) // self.chunk_bytes
+        for chunk, checksum in enumerate(checksums):
+            if self._checksum_of_file(chunk) != checksum:
+                return chunk
+        return len(checksums)
+
+    def _checksum_of_file(self, chunk: int) -> int | None:
+        """The checksum of a chunk's rows; None if the file does not have all of it."""
+        begin = self._start(chunk)
+        if self._file.seek(0, os.SEEK_END) < begin + self.chunk_bytes:
+            return None
+        self._file.seek(begin)
+        checksum, left = 0, self._rows_bytes
+        while left:
+            data = self._file.read(min(left, _PORTION))
+            checksum, left = zlib.crc32(data, checksum), left - len(data)
+            if not data:
+                return None
+        return checksum
 
     @abstractmethod
     def rows(self, log_probs: Floats, targets: NDArray[np.int32]) -> bytes:
@@ -129,19 +150,24 @@ class LogitsWriter(ABC):
             targets: the ids that came next.
         """
 
-    @abstractmethod
-    def write(self, chunk: int, begin: int, rows: bytes) -> None:
-        """Write the rows of a chunk's positions from ``begin`` on; those before are written."""
+    def write(self, chunk: int, rows: bytes) -> None:
+        """Write the next rows of a chunk."""
+        begin, checksum = self._begun.get(chunk, (0, 0))
+        self._file.seek(self._start(chunk) + begin)
+        self._file.write(rows)
+        self._begun[chunk] = begin + len(rows), zlib.crc32(rows, checksum)
+        if begin + len(rows) == self._rows_bytes:
+            self._file.write(self._end(self._begun[chunk][1]))
 
-    def flush(self) -> None:
-        """Give the system all that is written: it stays where the process is killed."""
+    def finish(self, chunk: int) -> int:
+        """The checksum of a chunk's rows, all of them written, which are given to the system: they
+        stay there if the process is killed."""
         self._file.flush()
+        return self._begun.pop(chunk)[1]
 
-    def _write_at(self, chunk: int, offset: int, data: bytes) -> None:
-        self._file.seek(len(self.head) + chunk * self.chunk_bytes + offset)
-        self._file.write(data)
+    def _end(self, checksum: int) -> bytes:  # noqa: ARG002
+        """What ends a chunk whose rows have this checksum."""
+        return b""
 
-
-def refused_head(path: os.PathLike[str] | str, start: bytes) -> FormatError:
-    """The error about a file that is neither predictions nor a model."""
-    return FormatError(path, 0, f"no saved predictions begin with {start!r}")
+    def _start(self, chunk: int) -> int:
+        return len(self.head) + chunk * self.chunk_bytes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,6 +20,7 @@ _PARTIAL = ".partial"
 WriterOf = Callable[[BinaryIO], "LogitsWriter"]
 
 
+@dataclass(frozen=True)
 class Saving:
     """A file of predictions that is being written.
 
@@ -28,35 +30,38 @@ class Saving:
         is_complete: whether the file is there already, with all chunks.
     """
 
-    def __init__(self, writer: LogitsWriter, done: int, is_complete: bool) -> None:
-        self.writer, self.done, self.is_complete = writer, done, is_complete
+    writer: LogitsWriter
+    done: int = 0
+    is_complete: bool = False
 
 
 @contextmanager
-def saving(path: Path, writer_of: WriterOf, chunks: int, *, keep: bool) -> Iterator[Saving]:
+def saving(
+    path: Path, writer_of: WriterOf, chunks: int, checksums: Sequence[int] | None
+) -> Iterator[Saving]:
     """A file of predictions to write, which replaces ``path`` when the ``with`` block succeeds.
 
     Args:
         path: of the file.
         writer_of: its writer, given the open file.
         chunks: that it will hold.
-        keep: whether what is written stays beside it, as ``PATH.partial``, where the block fails or
-            the process is killed, so that another one goes on with it.
+        checksums: of the chunks that an earlier process wrote. What is written then stays beside
+            the file, as ``PATH.partial``, if the block fails or the process is killed, and another
+            one goes on with it. None: nothing stays.
 
     Raises:
         OSError: it can't be written; the error names it.
     """
-    if not keep:
+    if checksums is None:
         with replacing(path) as file:
             writer = writer_of(file)
             writer.begin()
-            yield Saving(writer, 0, False)
+            yield Saving(writer)
         return
-    if path.exists():
+    if len(checksums) == chunks and path.is_file():
         with path.open("rb") as file:
             writer = writer_of(file)
-            size = len(writer.head) + chunks * writer.chunk_bytes
-            if writer.done_chunks() == chunks and file.seek(0, os.SEEK_END) == size:
+            if writer.verified(checksums) == chunks:
                 yield Saving(writer, chunks, True)
                 return
     partial = path.with_name(path.name + _PARTIAL)
@@ -64,10 +69,10 @@ def saving(path: Path, writer_of: WriterOf, chunks: int, *, keep: bool) -> Itera
         partial.touch()
         with partial.open("r+b") as file:
             writer = writer_of(file)
-            done = min(chunks, writer.done_chunks())
+            done = writer.verified(checksums)
             file.truncate(len(writer.head) + done * writer.chunk_bytes if done else 0)
             writer.begin()
-            yield Saving(writer, done, False)
+            yield Saving(writer, done)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _KIND = "ggmlkit evaluation"
 _VERSION = 1
 _LONGEST_HEAD = 4096
-_NUMBERS = struct.Struct("<II")  # checksums of the chunk's tokens, and of the record
+# Checksums: of all that follows this one, of the chunk's tokens, and of its predictions in each of
+# two files (0: not saved).
+_NUMBERS = struct.Struct("<IIII")
 
 
 class StateFile(Closing):
@@ -85,23 +87,25 @@ class StateFile(Closing):
             )
         raise FormatError(self.path, 0, reason)
 
-    def read(self, text: TextChunks) -> Records:
+    def read(self, text: TextChunks) -> tuple[Records, list[tuple[int, int]]]:
         """The results of the chunks that are done: RECORD ``(chunks, positions)``.
 
-        What a killed process left of a record is cut off.
+        And for each of them the checksums of its predictions in two files. What a killed process
+        left of a record is cut off.
 
         Raises:
             FormatError: a result is of another text, or damaged.
         """
         self._file.seek(len(self._head))
         found: list[Records] = []
+        saved: list[tuple[int, int]] = []
         for chunk in range(len(text)):
             data = self._file.read(self._record_bytes)
             if len(data) < self._record_bytes:
                 break
-            tokens, checksum = _NUMBERS.unpack_from(data)
+            checksum, tokens, *checksums = _NUMBERS.unpack_from(data)
             offset = len(self._head) + chunk * self._record_bytes
-            if zlib.crc32(data[_NUMBERS.size :]) != checksum:
+            if zlib.crc32(data[4:]) != checksum:
                 raise FormatError(
                     self.path, offset, "the state is damaged; delete it to begin anew"
                 )
@@ -113,22 +117,25 @@ class StateFile(Closing):
                     "file, or delete this one to begin anew",
                 )
             found.append(np.frombuffer(data, RECORD, offset=_NUMBERS.size))
+            saved.append((checksums[0], checksums[1]))
         if len(found) < len(text):
             self._file.truncate(len(self._head) + len(found) * self._record_bytes)
-        return np.array(found, RECORD).reshape(len(found), self._positions)
+        return np.array(found, RECORD).reshape(len(found), self._positions), saved
 
     def forget(self, chunks: int) -> None:
         """Keep the results of so many chunks alone."""
         self._file.truncate(len(self._head) + chunks * self._record_bytes)
 
-    def append(self, text: TextChunks, chunk: int, records: Records) -> None:
-        """Add the results of the next chunk.
+    def append(
+        self, text: TextChunks, chunk: int, records: Records, saved: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Add the results of the next chunk, and checksums of its predictions in two files.
 
         Raises:
             OSError: it can't be written; the error names the file.
         """
-        data = records.tobytes()
-        self._write(_NUMBERS.pack(text.checksum(chunk), zlib.crc32(data)) + data)
+        data = _NUMBERS.pack(0, text.checksum(chunk), *saved)[4:] + records.tobytes()
+        self._write(zlib.crc32(data).to_bytes(4, "little") + data)
 
     def _write(self, data: bytes) -> None:
         try:

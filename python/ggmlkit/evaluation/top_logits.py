@@ -95,8 +95,9 @@ class TopLogits(SavedLogits):
             raise fail("the chunk is damaged: its checksum is another", offset)
         self._file.check(offset)
         found = rows.view(self._row)
-        ids, kept = found["ids"], found["log_probs"].astype(np.float64)
+        ids = found["ids"]
         with np.errstate(all="ignore"):
+            kept = found["log_probs"].astype(np.float64)
             sums = np.exp(kept).sum(axis=1) + found["rest"]
             is_sound = (
                 (np.abs(sums - 1) < _TOLERANCE)  # which nothing that isn't finite fulfils
@@ -132,11 +133,10 @@ class TopLogitsWriter(LogitsWriter):
         chunks, context = tokens.shape
         self._top = min(top, vocab, _MOST_TOP)
         self._row = row_type(self._top)
-        self._positions = scored_positions(context)
-        self._checksums: dict[int, int] = {}
         head = _HEAD.pack(NAME, VERSION, context, vocab, chunks, self._top, vocabulary)
-        rows_bytes = self._positions * self._row.itemsize
-        super().__init__(file, head + tokens.astype("<i4").tobytes(), rows_bytes + _CHECKSUM_BYTES)
+        rows_bytes = scored_positions(context) * self._row.itemsize
+        head += tokens.astype("<i4").tobytes()
+        super().__init__(file, head, rows_bytes, _CHECKSUM_BYTES)
 
     def rows(self, log_probs: Floats, targets: NDArray[np.int32]) -> bytes:
         """See :meth:`LogitsWriter.rows`."""
@@ -145,12 +145,5 @@ class TopLogitsWriter(LogitsWriter):
         rows["target"] = at(log_probs, targets)
         return rows.tobytes()
 
-    def write(self, chunk: int, begin: int, rows: bytes) -> None:
-        """See :meth:`LogitsWriter.write`."""
-        self._write_at(chunk, begin * self._row.itemsize, rows)
-        checksum = zlib.crc32(rows, self._checksums.pop(chunk, 0))
-        end = begin + len(rows) // self._row.itemsize
-        if end == self._positions:
-            self._write_at(chunk, end * self._row.itemsize, checksum.to_bytes(4, "little"))
-        else:
-            self._checksums[chunk] = checksum
+    def _end(self, checksum: int) -> bytes:
+        return checksum.to_bytes(_CHECKSUM_BYTES, "little")

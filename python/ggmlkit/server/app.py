@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -128,8 +129,12 @@ async def _load_first(serving: Serving, on_failure: Callable[[Exception], None] 
 
 
 def _cors(settings: ServerSettings) -> Middleware:
+    # Browsers ask for it where a page of the internet calls a server in a private network.
+    known = signature(CORSMiddleware).parameters  # older ones know less
+    private: dict[str, Any] = {"allow_private_network": True}
     return Middleware(
         CORSMiddleware,
+        **{name: private[name] for name in private.keys() & known},
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from ggmlkit.chat.errors import RequestError, as_request_error, internal_error
+from ggmlkit.chat.errors import RequestError, as_request_error, internal_error, too_little_memory
 from ggmlkit.errors import GgmlkitError
 from ggmlkit.server.errors import error_response
 from ggmlkit.server.keys import check_key
@@ -85,6 +85,11 @@ class Endpoint:
                 found = as_request_error(error)
                 note_error(request.scope, found)
                 return error_response(found, path)
+            except MemoryError:
+                LOG.error("%s failed: there is too little memory", self.path)
+                short = too_little_memory()
+                note_error(request.scope, short)
+                return error_response(short, path)
             except ClientDisconnect:
                 return Response(status_code=_GONE)
             except Exception:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ggmlkit.chat.errors import RequestError, internal_error, openai_shape
+from ggmlkit.chat.errors import RequestError, internal_error, openai_shape, too_little_memory
 from ggmlkit.chat.json_text import as_json
 from ggmlkit.server.disconnects import until_gone
 
@@ -96,6 +96,9 @@ class EventStream(Response):
                     self._changed.set()
         except RequestError as error:
             self._parts.append(self._error(error))
+        except MemoryError:
+            LOG.error("a stream failed: there is too little memory")
+            self._parts.append(self._error(too_little_memory()))
         except Exception:
             LOG.exception("a stream failed")
             self._parts.append(self._error(internal_error()))

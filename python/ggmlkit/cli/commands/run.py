@@ -49,11 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text.add_argument(
         "--ignore-eos", action="store_true", help="Go on where the model would end the text."
     )
-    text.add_argument(
-        "--context-shift",
-        action="store_true",
-        help="Where the context is full, go on without the older half of the text.",
-    )
+    options.add_context_shift(text)
     text.add_argument(
         "--keep",
         type=values.whole_number(-1),
@@ -101,13 +97,7 @@ def _add_jsonl(to: options.Arguments) -> None:
         "What OUT has already is not computed again. - is standard input or output.",
     )
     to.add_argument("--overwrite", action="store_true", help="Begin OUT anew.")
-    to.add_argument(
-        "-np",
-        "--parallel",
-        type=values.whole_number(1),
-        metavar="N",
-        help=f"Lines that are answered at a time. Default: {DEFAULT_PARALLEL}.",
-    )
+    options.add_parallel(to, f"Lines that are answered at a time. Default: {DEFAULT_PARALLEL}.")
 
 
 def run(args: argparse.Namespace) -> int:

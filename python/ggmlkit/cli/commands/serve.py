@@ -87,7 +87,7 @@ def _add_network(to: options.Arguments) -> None:
         dest="cors_origins",
         action="append",
         default=[],
-        type=values.not_empty,
+        type=values.origin,
         metavar="ORIGIN",
         help="Let web pages of this origin use the server, such as https://example.org; *: all. "
         "May be repeated.",
@@ -101,13 +101,8 @@ def _add_network(to: options.Arguments) -> None:
 
 
 def _add_limits(to: options.Arguments) -> None:
-    to.add_argument(
-        "-np",
-        "--parallel",
-        type=values.whole_number(1),
-        default=8,
-        metavar="N",
-        help="Answers that are generated at a time for a model; the others wait.",
+    options.add_parallel(
+        to, "Answers that are generated at a time for a model; the others wait.", default=8
     )
     to.add_argument(
         "-c",
@@ -124,22 +119,8 @@ def _add_limits(to: options.Arguments) -> None:
         help="What all requests share: tokens, or bytes such as 2G. Default: --parallel times "
         "--ctx-size, as far as a quarter of the free memory goes.",
     )
-    to.add_argument(
-        "-n",
-        "--max-tokens",
-        "--n-predict",
-        dest="max_tokens",
-        type=values.whole_number(-1),
-        default=-1,
-        metavar="N",
-        help="Most tokens of an answer; -1: as many as -c has room for.",
-    )
-    to.add_argument(
-        "--context-shift",
-        action="store_true",
-        help="Where the context is full, go on without the older half of the text; requests say "
-        "with n_keep how much of their prompt stays.",
-    )
+    options.add_max_tokens(to, "Most tokens of an answer; -1: as many as -c has room for.")
+    options.add_context_shift(to, "; requests say with n_keep how much of their prompt stays")
     to.add_argument(
         "-to",
         "--timeout",
