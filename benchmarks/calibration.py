@@ -15,16 +15,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 import ggmlkit as gk
 import peers
 from bench import Bench, Outcome, Step
 from dithered import SOURCE, dithered
 from ggmlkit.calibration.rounding import METHODS, Method
 from measure import OURS, Comparison
-from quality import log_softmax
 
 GROUP = "Calibrated rounding"
 GROUP_OF_STEPS = "calibration"
@@ -173,15 +169,12 @@ class _Files:
         return done.stdout + done.stderr
 
     def _our_divergence(self, path: Path) -> float:
-        with gk.Llama(self.f16, context=_CONTEXT) as exact, gk.Llama(path, context=_CONTEXT) as own:
-            ids = exact.tokenize(self.text("test").read_text("utf-8"))[: _CONTEXT * _CHUNKS]
-            chunks = np.array(ids, np.int32).reshape(_CHUNKS, _CONTEXT)
-            means = [_divergence(exact.logits(chunk), own.logits(chunk)) for chunk in chunks]
-        return float(np.mean(means))
-
-
-def _divergence(exact: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Of a chunk, without its first half, as llama-perplexity does."""
-    rows = slice(len(exact) // 2, len(exact) - 1)
-    p, q = log_softmax(exact[rows]), log_softmax(other[rows])
-    return float((np.exp(p) * (p - q)).sum(-1).mean())
+        base = self._folder / "dithered-logits-of-ours.bin"
+        if not base.exists():
+            text = self.text("test").read_text("utf-8")
+            gk.evaluation.perplexity(
+                self.f16, text, context=_CONTEXT, chunks=_CHUNKS, save_all=base
+            )
+        found = gk.evaluation.perplexity(path, base=base).base
+        assert found is not None
+        return found.kl.value

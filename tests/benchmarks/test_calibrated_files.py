@@ -15,7 +15,6 @@ import ggmlkit as gk
 from bench import Bench
 from inputs import Inputs
 from peers import Peers
-from quality import kl_divergence
 
 
 def bench_of(folder: Path) -> Bench:
@@ -37,13 +36,6 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "there.gguf").write_bytes(b"other")
     with pytest.raises(ValueError, match=r"there\.gguf has SHA-256 d9298a10.*delete it"):
         dithered.dithered(tmp_path / "source.gguf", tmp_path / "there.gguf")
-
-
-def test_the_divergence_is_that_of_the_second_half() -> None:
-    random = np.random.default_rng(0)
-    exact, other = random.standard_normal((2, 40, 30)).astype(np.float32)
-    expected = kl_divergence(exact[20:39], other[20:39]) / 1e3
-    assert calibration._divergence(exact, other) == pytest.approx(expected)
 
 
 def test_a_step_compares_seeds_with_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
