@@ -55,7 +55,7 @@ def test_loglikelihood_in_the_order_of_requests(model: Any, base: Path) -> None:
     with gk.Llama(base, context=64, sequences=4, threads=1) as llama:
         for request, (logprob, is_greedy) in zip(requests, found, strict=True):
             (own,) = continuations(llama.model, [pair_of(llama.tokenizer, *request.args)])
-            assert logprob == pytest.approx(own.logprob, abs=1e-4)
+            assert logprob == pytest.approx(own.logprob, abs=5e-3)
             assert is_greedy is own.is_greedy
     assert len(model.cached) == 4
     assert ("loglikelihood", ("ab", " ef"), found[1]) in model.cached
@@ -74,7 +74,7 @@ def test_rolling_predicts_each_token_once(model: Any, base: Path) -> None:
     one, other, none = model.loglikelihood_rolling(asked((short,), (long,), ("",)))
     with gk.Llama(base, context=64, threads=1) as llama:
         ids = [llama.tokenizer.bos_id, *llama.tokenizer.encode(short, add_special=False)]
-        assert one == pytest.approx(llama.score(ids).logprob, abs=1e-3)
+        assert one == pytest.approx(llama.score(ids).logprob, abs=5e-3)
     assert other < one
     assert none == 0
 

@@ -92,7 +92,7 @@ def test_shared_contexts_and_single_ones_give_the_same(llama: gk.Llama) -> None:
     alone = [next(continuations(llama.model, [pair])) for pair in pairs]
     assert [each.tokens for each in together] == [len(pair.continuation) for pair in pairs]
     for one, other in zip(together, alone, strict=True):
-        assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
+        assert one.logprob == pytest.approx(other.logprob, abs=5e-3)
 
 
 def test_long_contexts_lose_their_beginning(base: Path, llama: gk.Llama) -> None:
