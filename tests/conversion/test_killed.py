@@ -75,7 +75,7 @@ def test_an_interrupted_conversion_says_so_and_leaves_nothing(folder: Path) -> N
         "from ggmlkit.cli import progress as bars\n"
         "from contextlib import contextmanager\n"
         "@contextmanager\n"
-        "def interrupting(title):\n"
+        "def interrupting(title, **_):\n"
         "    yield lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
         "bars.progress = interrupting\n"
         "from ggmlkit.cli.app import run\n"

@@ -12,7 +12,7 @@ import pytest
 
 import ggmlkit as gk
 from ggmlkit.conversion.convert import convert
-from ggmlkit.errors import ConversionError, UnsupportedTypeError
+from ggmlkit.errors import ConversionError, ImportanceError, UnsupportedTypeError
 from ggmlkit.io.gguf_view import as_gguf
 from ggmlkit.tensor import Tensor
 from paths import GOLDEN
@@ -103,10 +103,16 @@ def test_values_beyond_float16_are_refused(golden: Path, tmp_path: Path) -> None
     convert(tmp_path / "big.gguf", tmp_path / "m.gguf", type="bf16")
 
 
-@pytest.mark.parametrize("type", ["q4_0_v1", "iq2_xxs", "f12"])
+@pytest.mark.parametrize("type", ["q4_0_v1", "f12"])
 def test_types_that_cannot_be_written(golden: Path, tmp_path: Path, type: str) -> None:
     with pytest.raises(UnsupportedTypeError):
         convert(golden / "meta", tmp_path / "m.gguf", type=type)
+
+
+def test_a_type_that_needs_importance_says_how_to_get_it(golden: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImportanceError, match=r"iq2_xxs without .* `ggmlkit imatrix`"):
+        convert(golden / "meta", tmp_path / "m.gguf", type="iq2_xxs")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_conversion_leaves_the_old_file(meta_copy: Path, tmp_path: Path) -> None:

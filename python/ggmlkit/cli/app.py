@@ -29,7 +29,7 @@ COMMANDS = {
     "repair": "Save the whole tensors of a file that was cut short.",
     "perplexity": "Measure how well a model predicts a text, and how far it is from another one.",
     "multiple-choice": "Measure how often a model finds the right ending, as for HellaSwag.",
-    "report": "Write a page that compares quantized models: size, quality, what each layer costs.",
+    "report": "Write a page of quantized models: size, quality, what each layer costs.",
     "export": "Write a model file as a checkpoint for other programs.",
     "apply-lora": "Add LoRA adapters to a model's weights for good.",
     "apply-delta": "Add delta weights, such as Vicuna's, to the model they were made for.",

@@ -10,8 +10,8 @@ from ggmlkit.cli.metadata_text import plain
 from ggmlkit.cli.targets import refuse_overwriting, refuse_same
 
 EXAMPLES = """\
-  ggmlkit report q4_0.gguf q4_K_M.gguf --base f16.gguf -f text.txt -o report.html
-  ggmlkit report q4_0.gguf --base f16.gguf -f text.txt -o report.html --part-chunks 0"""
+  ggmlkit report q4_0.gguf q4_K_M.gguf --base f16.gguf -f text.txt -o a.html
+  ggmlkit report q4_0.gguf --base f16.gguf -f text.txt -o a.html --part-chunks 0"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
