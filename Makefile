@@ -66,7 +66,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: build
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 CMAKE := $(BIN)/cmake -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" \
 	-DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import sys
@@ -117,13 +118,7 @@ def calibrated(type: gk.TensorType) -> NDArray[np.uint8]:
     x[3] = 0
     x[4] = np.round(x[4] * 4) / 4
     x[5, :64] *= np.float32(1e-7)
-    upper = np.triu(rng.standard_normal((columns, columns)).astype(np.float32) / 16, 1)
-    np.fill_diagonal(upper, 1)
-    diagonal = rng.random(columns).astype(np.float32) + np.float32(0.1)
-    # Products of matrices are not the same on all processors: a sum in order is.
-    hessian = np.zeros((columns, columns), np.float32)
-    for column in range(columns):
-        hessian += np.outer(upper[:, column] * diagonal[column], upper[:, column])
+    diagonal, upper, hessian = factored(columns)
     group = _core.scale_group(type.index)
     order = rng.permuted(np.arange(columns, dtype=np.uint32).reshape(-1, group), axis=1)
     out = np.zeros((rows, type.row_bytes(columns)), np.uint8)
@@ -132,6 +127,22 @@ def calibrated(type: gk.TensorType) -> NDArray[np.uint8]:
     )
     assert lost == -1
     return out
+
+
+@functools.cache
+def factored(columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """A Hessian's diagonal factor ``(columns,)``, its triangular one, and itself, float32.
+
+    Products of matrices are not the same on all processors: the sum in order, taken here, is.
+    """
+    rng = np.random.default_rng(2)
+    upper = np.triu(rng.standard_normal((columns, columns)).astype(np.float32) / 16, 1)
+    np.fill_diagonal(upper, 1)
+    diagonal = rng.random(columns).astype(np.float32) + np.float32(0.1)
+    hessian = np.zeros((columns, columns), np.float32)
+    for column in range(columns):
+        hessian += np.outer(upper[:, column] * diagonal[column], upper[:, column])
+    return diagonal, upper, hessian
 
 
 def digests(blocks: int) -> dict[str, str]:

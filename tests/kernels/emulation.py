@@ -58,7 +58,8 @@ def built(preset: str) -> Path:
 
     ``"simde"`` has the compiled module and the programs of tests/native with wider vectors emulated
     by AVX2, ``"programs"`` has these programs for this processor, ``"arm"`` for an ARM processor.
-    Only one of the test processes makes each build.
+    Only one of the test processes makes each build. The build that ``make build`` left in the
+    environment has compiled most of ``"programs"`` already.
     """
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     cmake = shutil.which("cmake", path=tools)
@@ -66,17 +67,21 @@ def built(preset: str) -> Path:
         pytest.skip("needs cmake and ninja")
     python = [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
     (ROOT / "build").mkdir(exist_ok=True)
+    installed = Path(sys.prefix) / "build"
+    if preset == "programs" and (installed / "build.ninja").exists():
+        folder = installed
+        steps = [[cmake, "--build", str(folder), "--target", "kernel_check", "kernel_cost"]]
+    else:
+        folder = ROOT / "build" / preset
+        steps = [[cmake, *python, "--preset", preset], [cmake, "--build", "--preset", preset]]
     # One process builds, others wait, as tests run in several.
     with (ROOT / "build" / f".{preset}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for command in (
-            [cmake, *python, "--preset", preset],
-            [cmake, "--build", "--preset", preset],
-        ):
+        for command in steps:
             done = subprocess.run(
                 command, env={**os.environ, "PATH": tools}, capture_output=True, text=True, cwd=ROOT
             )
             if "Could NOT find SIMDe" in done.stderr:  # as vendor/cmake/FindSIMDe.cmake says
                 pytest.skip("needs SIMDe (libsimde-dev)")
             assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return ROOT / "build" / preset
+    return folder
