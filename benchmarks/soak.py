@@ -160,7 +160,7 @@ async def _send(writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
         body.pop("stream_options")
     data = json.dumps(body).encode()
     writer.write(
-        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data
     )
     await writer.drain()
