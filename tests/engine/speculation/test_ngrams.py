@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,17 @@ def test_what_two_texts_begin_with_alike() -> None:
         assert Ngrams(ids).common(ids[:length]) == length
         assert Ngrams(ids[:length]).common(ids) == length
         assert Ngrams(ids).common([*ids[:length], -5, *ids[length:]]) == length
+
+
+def test_memory_does_not_grow_by_objects() -> None:
+    # A server keeps the texts of many requests.
+    ids = np.random.default_rng(6).integers(0, 49_000, 1 << 16).tolist()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        found = Ngrams(ids)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 1 << 16
+    assert grown < 20 << 16
