@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ggmlkit.calibration.calibration import Calibration
     from ggmlkit.calibration.imatrix import make_imatrix
     from ggmlkit.calibration.merging import merge_imatrices
+    from ggmlkit.calibration.searching import ScaleSearch
     from ggmlkit.conversion.convert import convert
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
@@ -70,6 +71,7 @@ _LAZY = {
     "ArgumentTypeError": "ggmlkit.errors",
     "CacheFullError": "ggmlkit.errors",
     "Calibration": "ggmlkit.calibration.calibration",
+    "ScaleSearch": "ggmlkit.calibration.searching",
     "Choice": "ggmlkit.engine.choosing",
     "Chunk": "ggmlkit.engine.sequence",
     "ClosedError": "ggmlkit.errors",
@@ -149,6 +151,7 @@ __all__ = [
     "OutOfRangeError",
     "PackedMatrix",
     "SamplingParams",
+    "ScaleSearch",
     "Scheduler",
     "Score",
     "Sequence",

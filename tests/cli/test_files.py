@@ -94,6 +94,17 @@ def test_quantize_calibrates(tmp_path: Path) -> None:
     assert keys["quantize.calibration.chunks_count"] == 2
 
 
+def test_quantize_searches_by_an_importance_matrix(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("the sea is calm, " * 200)
+    matrix = tmp_path / "imatrix.gguf"
+    ggmlkit("imatrix", "-m", F16, "-f", tmp_path / "text.txt", "-o", matrix, "-c", 64)
+    words = ("--imatrix", matrix, "--method", "search", "-t", 1)
+    done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q4_0", "--pure", *words)
+    assert "ggmlkit: note: the scales of 14 matrices are searched for" in done.stderr
+    keys = inspected(tmp_path / "out.gguf")["metadata"]
+    assert keys["quantize.calibration.method"] == "search"
+
+
 @pytest.mark.parametrize("format", ["hf", "meta"])
 def test_an_exported_folder_converts_back_to_the_same_values(tmp_path: Path, format: str) -> None:
     source = GOLDEN / "gguf-v1-q5_0.bin"

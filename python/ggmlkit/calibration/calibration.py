@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -68,6 +68,8 @@ class Calibration:
     Raises:
         ArgumentError: there is no such method, or a number is out of range.
     """
+
+    takes_importance: ClassVar[bool] = False
 
     text: str | os.PathLike[str]
     method: Method = "descent"

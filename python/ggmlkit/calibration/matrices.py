@@ -12,7 +12,7 @@ from ggmlkit import _core
 from ggmlkit.calibration.rounding import Method, rounded
 from ggmlkit.errors import UnstorableError
 from ggmlkit.io.pages import release
-from ggmlkit.storing import store
+from ggmlkit.storing import Importance, store
 from ggmlkit.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -33,17 +33,20 @@ class Entering:
     """What is known of what enters a matrix.
 
     Attributes:
-        hessian: mean of x·xᵀ over tokens, ``(columns, columns)``.
-        held_out: other tokens' x, ``(tokens, columns)``.
+        hessian: mean of x·xᵀ over tokens, ``(columns, columns)``, or its diagonal ``(columns,)``.
+        held_out: other tokens' x, ``(tokens, columns)``; or ``(columns,)`` for as many tokens, each
+            of which enters by one column alone.
         held_out_exact: what they are in the float model; None where the matrix is not to make good
             for the difference.
         correction: ``(columns, columns)``: the weights W to be rounded are W + W·correction.
+        importance: of the columns, where the reference's rounding takes it.
     """
 
     hessian: NDArray[np.floating]
     held_out: Floats
     held_out_exact: Floats | None = None
     correction: Floats | None = None
+    importance: Importance | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ class Rounding:
         begin = self._staging.place(tensor.rows * row_bytes)
         ours = theirs = 0.0
         for row, weights, blocks in self._parts(tensor):
-            reference = self._reference(tensor, target, row, blocks)  # names a weight at fault
+            reference = self._reference(
+                tensor, target, row, blocks, entering.importance
+            )  # names a weight at fault
             found = self._calibrated(weights, target, entering)
             drift = _drift(weights, entering)
             theirs += _error(target, reference, weights, drift, entering)
@@ -99,7 +104,7 @@ class Rounding:
         error = ours / theirs if theirs > 0 else float(ours > 0)
         outcome = Outcome(tensor.name, error if np.isfinite(error) else np.inf)
         if not outcome.is_kept:
-            self._stage_reference(tensor, target, begin)
+            self._stage_reference(tensor, target, begin, entering.importance)
         self._staging.complete(tensor.name, target, tensor.shape, begin)
         return outcome
 
@@ -129,7 +134,14 @@ class Rounding:
         blocks: Bytes = found.reshape(-1)
         return blocks
 
-    def _reference(self, tensor: Tensor, target: TensorType, row: int, blocks: Bytes) -> Bytes:
+    def _reference(
+        self,
+        tensor: Tensor,
+        target: TensorType,
+        row: int,
+        blocks: Bytes,
+        importance: Importance | None,
+    ) -> Bytes:
         columns = tensor.shape[-1]
         rows = blocks.size // tensor.type.row_bytes(columns)
         out = np.empty(rows * target.row_bytes(columns), np.uint8)
@@ -140,16 +152,19 @@ class Rounding:
             target,
             out,
             name=tensor.name,
+            importance=importance if target.takes_importance else None,
             whole=tensor.shape,
             first_row=row,
             threads=self._threads,
         )
         return out
 
-    def _stage_reference(self, tensor: Tensor, target: TensorType, begin: int) -> None:
+    def _stage_reference(
+        self, tensor: Tensor, target: TensorType, begin: int, importance: Importance | None
+    ) -> None:
         row_bytes = target.row_bytes(tensor.shape[-1])
         for row, _, blocks in self._parts(tensor):
-            found = self._reference(tensor, target, row, blocks)
+            found = self._reference(tensor, target, row, blocks, importance)
             self._staging.write(begin + row * row_bytes, found)
 
 
@@ -168,7 +183,8 @@ def _error(
     values = np.empty(weights.shape, np.float32)
     _core.dequantize(type.index, blocks, values.reshape(-1), 0)
     np.subtract(weights, values, out=values)
-    difference = entering.held_out @ values.T
+    x = entering.held_out
+    difference = values * x if x.ndim == 1 else x @ values.T
     if drift is not None:
         difference += drift
     return float(np.einsum("ij,ij->", difference, difference, dtype=np.float64))

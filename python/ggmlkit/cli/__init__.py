@@ -30,6 +30,10 @@ def main() -> None:
         code = run(sys.argv[1:])
     except OSError:  # whoever read our output has enough, or no error can be printed
         code = 1
+    except (MemoryError, SystemError):  # before the command began
+        with suppress(OSError):
+            print("ggmlkit: there is not enough memory", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:  # before the command began
         code = _INTERRUPTED
     # All that is left is memory, which the system takes back in a tenth of the time that python
@@ -39,8 +43,6 @@ def main() -> None:
 
 def _flushed(code: int) -> int:
     """The exit code after what is left to print is printed: 1 where that fails."""
-    from ggmlkit.cli.app import say_error
-
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -48,6 +50,8 @@ def _flushed(code: int) -> int:
             code = code or 1
         except OSError as error:
             if not code and stream is sys.stdout:  # otherwise it has been said, or can't be
+                from ggmlkit.cli.app import say_error
+
                 with suppress(OSError):
                     say_error(error)
             code = code or 1

@@ -6,7 +6,8 @@ from errno import ENOSPC
 
 from ggmlkit.errors import GgmlkitError
 
-INPUT_AT_FAULT = (GgmlkitError, OSError, ImportError, MemoryError)  # not a defect of ours
+# Not defects of ours. Python raises SystemError where memory ends inside it.
+INPUT_AT_FAULT = (GgmlkitError, OSError, ImportError, MemoryError, SystemError)
 
 
 def sentence_of(error: Exception) -> str:
@@ -18,6 +19,8 @@ def sentence_of(error: Exception) -> str:
         return f"standard output: {error.strerror}" if error.errno == ENOSPC else error.strerror
     if isinstance(error, MemoryError):
         return "there is not enough memory"
+    if isinstance(error, SystemError):
+        return f"Python failed, perhaps for lack of memory: {error}"
     if isinstance(error, ImportError):  # a library that is missing, or that no memory is left for
         while isinstance(error.__cause__, ImportError):
             error = error.__cause__  # what numpy, say, writes a page about

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.writing.stream import Progress
+from ggmlkit.storing import Importance
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
 
@@ -24,6 +25,7 @@ class Request:
         tensors: of it, by gguf's names.
         types: of the tensors in the new file.
         out: the new file; temporary files go to its folder.
+        importance: of each column, by name, of those matrices that have one.
         threads: at most so many; all that the process may use when None.
         progress: called with (work done, in all, what is done next).
     """
@@ -33,6 +35,7 @@ class Request:
     tensors: Mapping[str, Tensor]
     types: Mapping[str, TensorType]
     out: Path
+    importance: Mapping[str, Importance] = field(default_factory=dict)
     threads: int | None = None
     progress: Progress | None = None
 
@@ -53,7 +56,13 @@ class Rounded:
 
 
 class Calibrating(Protocol):
-    """Rounds the matrices of a file."""
+    """Rounds the matrices of a file.
+
+    Attributes:
+        takes_importance: whether it works by the importance of columns, which is given then.
+    """
+
+    takes_importance: ClassVar[bool]
 
     def rounding(self, request: Request) -> AbstractContextManager[Rounded]:
         """Do the work; the tensors can be read until the context ends."""

@@ -65,7 +65,8 @@ def quantize_file(
             `(experts, columns)` for a tensor of several experts. It is for the types that use it;
             see `Imatrix.importance`. A matrix whose columns all have 0 is stored as without it.
         calibrate: a `gk.Calibration`, which runs the model on a text and rounds its matrices by
-            what enters them: the same types and size, less error.
+            what enters them: the same types and size, less error. Or a `gk.ScaleSearch`, which
+            works by `importance` alone.
         threads: at most this many; all the process may use when None.
         progress: as `gk.save` calls it; with `calibrate`, of that work, in weights.
 
@@ -81,8 +82,8 @@ def quantize_file(
             bits needs one that is not given.
         ConversionError: an expression matches no matrix's name.
         ModelError: `calibrate` is given, and the engine can't run the model.
-        ArgumentError: `out` is `src`, an expression is not a regular expression, or `calibrate` and
-            `importance` are both given.
+        ArgumentError: `out` is `src`, an expression is not a regular expression, or `importance`
+            is given with a `calibrate` that measures it, or not given with one that needs it.
     """
     check_paths(src=src, out=out)
     refuse_overwriting(out, src)
@@ -104,7 +105,9 @@ def quantize_file(
             new_keys["general.quantization_version"] = _LAYOUT_VERSION
         made = Rounded()
         if calibrate is not None:
-            request = Request(source, metadata, tensors, chosen.types, Path(out), threads, progress)
+            request = Request(
+                source, metadata, tensors, chosen.types, Path(out), weights, threads, progress
+            )
             made = stack.enter_context(calibrate.rounding(request))
             new_keys |= made.metadata
             notes += made.notes
@@ -136,7 +139,10 @@ def _check_calibrate(calibrate: object, importance: object) -> None:
             f'calibrate must be a calibration such as gk.Calibration("text.txt"), not '
             f"{shown(calibrate)}"
         )
-    if importance is not None:
+    if getattr(calibrate, "takes_importance", False):
+        if not importance:
+            raise ArgumentError("a search for scales needs importance: give an importance matrix")
+    elif importance is not None:
         raise ArgumentError(
             "give either importance or calibrate: a calibration measures what importance says"
         )

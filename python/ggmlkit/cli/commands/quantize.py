@@ -11,7 +11,7 @@ from ggmlkit.cli.progress import Progress
 from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from ggmlkit.calibration.calibration import Calibration
+    from ggmlkit.quantization.calibrating import Calibrating
 
 EXAMPLES = """\
   ggmlkit quantize model-f16.gguf model-q4_K_M.gguf q4_K_M
@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=values.one_of(*METHODS),
         metavar="NAME",
         help="Of --calibrate: search, feedback or descent; each takes longer than the one before "
-        "it, and loses less; default: descent.",
+        "it, and loses less; default: descent. Of --imatrix: search, which takes longer than "
+        "without it and loses less.",
     )
     parser.add_argument(
         "--samples",
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files."""
     _check_calibration(args)
     targets = files.targets_of(args, args.imatrix, args.calibrate)
-    is_calibrated = args.calibrate is not None
+    is_calibrated = args.calibrate is not None or args.method is not None
     title = f"{'calibrate and ' if is_calibrated else ''}quantize to {args.type}"
     return files.write_files(args, targets, _write, title, of_bytes=not is_calibrated)
 
@@ -95,7 +96,7 @@ def _write(
         pure=args.pure,
         tensor_types=args.tensor_type,
         importance=importance,
-        calibrate=None if args.calibrate is None else _calibration(args),
+        calibrate=_calibration(args),
         container=args.container,
         threads=args.threads,
         progress=progress,
@@ -103,19 +104,32 @@ def _write(
 
 
 def _check_calibration(args: argparse.Namespace) -> None:
-    if args.calibrate is None:
-        for option in ("method", "samples"):
-            if getattr(args, option) is not None:
-                raise UsageError(f"--{option} needs --calibrate TEXT")
-    elif args.imatrix is not None:
+    if args.calibrate is not None and args.imatrix is not None:
         raise UsageError(
             "give either --imatrix or --calibrate: a calibration measures what an importance "
             "matrix says"
         )
+    if args.samples is not None and args.calibrate is None:
+        raise UsageError("--samples needs --calibrate TEXT")
+    if args.method is None or args.calibrate is not None:
+        return
+    if args.imatrix is None:
+        raise UsageError("--method needs --calibrate TEXT")
+    if args.method != "search":
+        raise UsageError(
+            f"--method {args.method} needs --calibrate TEXT: an importance matrix suffices for "
+            "--method search alone"
+        )
 
 
-def _calibration(args: argparse.Namespace) -> Calibration:
-    from ggmlkit.calibration.calibration import Calibration
+def _calibration(args: argparse.Namespace) -> Calibrating | None:
+    if args.calibrate is not None:
+        from ggmlkit.calibration.calibration import Calibration
 
-    given = {"method": args.method, "samples": args.samples}
-    return Calibration(args.calibrate, **{k: v for k, v in given.items() if v is not None})
+        given = {"method": args.method, "samples": args.samples}
+        return Calibration(args.calibrate, **{k: v for k, v in given.items() if v is not None})
+    if args.method is not None:
+        from ggmlkit.calibration.searching import ScaleSearch
+
+        return ScaleSearch()
+    return None
