@@ -94,7 +94,7 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> int:
 
 @contextmanager
 def _collecting_garbage() -> Iterator[None]:
-    """Frees what requests leave in cycles soon, in short pauses: what is there before is no garbage."""
+    """Frees soon what requests leave in cycles; what is there before is no garbage."""
     thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(*_COLLECTED)
