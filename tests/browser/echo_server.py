@@ -21,9 +21,8 @@ from running_server import Dictated
 _SLOW, _QUICK = 0.05, 0.001  # seconds a letter
 
 
-def submitted(served: ServedModel, choice: Any, client: str) -> Dictated:
+def submitted(served: ServedModel, choice: Any, *_: object) -> Dictated:
     """The stream that answers a prompt."""
-    del client
     prompt = served.tokenizer.decode(choice.prompt)
     text = prompt.rpartition("user: ")[2].removesuffix("\nassistant: ")
     stream = Dictated(served, text, _SLOW if text.startswith("slow") else _QUICK)
