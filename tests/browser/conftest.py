@@ -68,7 +68,7 @@ def serving(*command: str) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def echo() -> Iterator[Server]:
     """A server that answers with what it is told."""
-    with serving(ECHO) as server:
+    with serving(ECHO, "--allowed-host", FAR_NAME) as server:
         yield server
 
 
