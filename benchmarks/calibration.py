@@ -1,7 +1,7 @@
 """Calibrated rounding: KL divergence to the float model, beside other files of the same size.
 
 SmolLM2, dithered (dithered.py); every matrix in one type. It is measured on another text than the
-calibration's, by llama-perplexity and by our engine, with three choices of samples.
+calibration's, by llama-perplexity and by our engine; the best method with three choices of samples.
 `make calibration` runs these steps alone.
 """
 
@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,8 @@ GROUP = "Calibrated rounding"
 GROUP_OF_STEPS = "calibration"
 REFERENCE, IMATRIX = "reference rounding", "llama.cpp with imatrix"
 _TOOLS = ("llama-perplexity", "llama-imatrix", "llama-quantize")
-_SEEDS = range(3)
+_SEEDS = range(3)  # of the best method; the others have the first
+_BEST: Method = "descent"
 # What each type is to reach: so many times the mean KL divergence of another file.
 _GOALS: dict[str, tuple[float, str]] = {
     "q4_0": (0.33, REFERENCE),
@@ -43,50 +44,86 @@ _GOALS: dict[str, tuple[float, str]] = {
     "mxfp4": (0.5, REFERENCE),
     "q8_0": (1.0, REFERENCE),
 }
+# The same of files whose scales an importance matrix alone decides.
+_BY_MATRIX: dict[str, tuple[float, str]] = {"q4_0": (0.5, REFERENCE), "q5_0": (0.7, REFERENCE)}
 _CONTEXT, _CHUNKS = 512, 16  # of the measurement, as of llama-perplexity
+_MATRIX_CHUNKS = 64  # of the importance matrix
 _KL = re.compile(r"Mean\s+KLD:\s+([0-9.]+)")
 
 
 def steps(bench: Bench) -> list[Step]:
-    """Each type and method."""
-    return [
+    """Each type and method, and scales by an importance matrix alone."""
+    steps = [
         Step(f"{GROUP_OF_STEPS} {type} {method}", partial(_calibrated, bench, type, method))
         for type in _GOALS
         for method in METHODS
     ]
+    by_matrix = [
+        Step(f"{GROUP_OF_STEPS} {type} imatrix", partial(_searched, bench, type))
+        for type in _BY_MATRIX
+    ]
+    return [*steps, *by_matrix]
 
 
 def _calibrated(bench: Bench, type: str, method: Method) -> Outcome:
     files = _Files(bench)
+    seeds = _SEEDS if method == _BEST else _SEEDS[:1]
+    makes = [
+        partial(
+            gk.quantize_file,
+            type=type,
+            pure=True,
+            calibrate=gk.Calibration(files.text("valid"), method, seed=seed),
+        )
+        for seed in seeds
+    ]
+    return _measured(bench, files, type, method, makes, _GOALS[type])
+
+
+def _searched(bench: Bench, type: str) -> Outcome:
+    """By an importance matrix alone, that of the output matrix among them."""
+    files = _Files(bench)
+    importance = gk.read_imatrix(files.matrix()).importance
+    make = partial(
+        gk.quantize_file, type=type, pure=True, importance=importance, calibrate=gk.ScaleSearch()
+    )
+    return _measured(bench, files, type, "search by imatrix", [make], _BY_MATRIX[type])
+
+
+def _measured(
+    bench: Bench,
+    files: _Files,
+    type: str,
+    how: str,
+    makes: list[Callable[..., list[str]]],
+    goal: tuple[float, str],
+) -> Outcome:
+    """The divergences of the files that each of ``makes`` makes, beside others'."""
     ours: dict[str, list[float]] = {}
     times: list[float] = []
     notes: list[str] = []
-    for seed in _SEEDS:
-        out = bench.folder / f"calibrated-{type}-{method}-{seed}.gguf"
-        calibration = gk.Calibration(files.text("valid"), method, seed=seed)
+    for number, make in enumerate(makes):
+        out = bench.folder / f"calibrated-{type}-{how.replace(' ', '-')}-{number}.gguf"
         start = time.perf_counter()
-        notes += gk.quantize_file(files.f16, out, type, pure=True, calibrate=calibration)
+        notes += make(files.f16, out)
         times.append(time.perf_counter() - start)
         for measure, value in files.divergences(out):
             ours.setdefault(measure, []).append(value)
         out.unlink()
-    others = files.others(type)
-    goal, against = _GOALS[type]
-    threads = max(bench.threads)
     lines = [
         Comparison(
             GROUP,
-            f"{type}, {method}: by {measure}",
+            f"{type}, {how}: by {measure}",
             "mean KL divergence, nats",
-            threads,
-            {OURS: found} | {s: [by[measure]] * len(found) for s, by in others.items()},
-            goal=goal,
+            max(bench.threads),
+            {OURS: found} | {s: [by[measure]] * len(found) for s, by in files.others(type).items()},
+            goal=goal[0],
             less=True,
-            against=against,
+            against=goal[1],
         )
         for measure, found in ours.items()
     ]
-    kept = [note for note in dict.fromkeys(notes) if "held out" in note]
+    kept = [note for note in dict.fromkeys(notes) if "held out" in note or "searched" in note]
     took = f"{min(times):.0f} to {max(times):.0f} s to calibrate and write"
     return Outcome(lines, [took, *kept, *files.missing])
 
@@ -140,12 +177,23 @@ class _Files:
             yield "llama-perplexity", self._their_divergence(path)
         yield "our engine", self._our_divergence(path)
 
+    def matrix(self) -> Path:
+        """An importance matrix by us."""
+        out = self._folder / "dithered-our-imatrix.gguf"
+        if not out.exists():
+            text = self.text("valid").read_text("utf-8")
+            made = gk.make_imatrix(
+                self.f16, text, chunk_size=_CONTEXT, chunks=_MATRIX_CHUNKS, output=True
+            )
+            gk.save_imatrix(out, made)
+        return out
+
     def _imatrix(self) -> Path:
         out = self._folder / "dithered-imatrix.gguf"
         if not out.exists():
             self._run(
                 "llama-imatrix", "-m", self.f16, "-f", self.text("valid"), "-o", out,
-                "-c", _CONTEXT, "--chunks", 64,
+                "-c", _CONTEXT, "--chunks", _MATRIX_CHUNKS,
             )  # fmt: skip
         return out
 
