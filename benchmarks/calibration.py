@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def _measured(
     files: _Files,
     type: str,
     how: str,
-    makes: list[Callable[..., list[str]]],
+    makes: Sequence[Callable[..., list[str]]],
     goal: tuple[float, str],
 ) -> Outcome:
     """The divergences of the files that each of ``makes`` makes, beside others'."""
