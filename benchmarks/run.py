@@ -21,6 +21,7 @@ from typing import Any
 import builds
 import calibration
 import client_tests
+import constraints
 import conversion
 import engine
 import fuzzing
@@ -51,7 +52,7 @@ _HERE = Path(__file__).parent
 # Mostly the quick ones first.
 _GROUPS = (
     memory, quality, processes, tokenizing, conversion, speed, engine, kv_types, speculation,
-    serving, nested_scales, products, growth, calibration,
+    constraints, serving, nested_scales, products, growth, calibration,
 )  # fmt: skip
 # Steps that take hours: they run where --only names them.
 _LONG = calibration.GROUP_OF_STEPS

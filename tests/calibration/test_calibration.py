@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import ggmlkit as gk
 from ggmlkit import io, types
 from ggmlkit.calibration import calibration as module
 from ggmlkit.calibration import matrices
+from ggmlkit.calibration.hessians import Hessian
 from ggmlkit.calibration.rounding import METHODS, can_calibrate, rounded
 from ggmlkit.errors import ArgumentError, ModelError, UnstorableError
 from ggmlkit.tensor import Tensor
@@ -307,3 +309,19 @@ def test_progress_ends_at_the_whole(text: Path, tmp_path: Path, out: Path) -> No
     assert calls[-1] == (calls[0][1], calls[0][1], "")
     assert {"token_embd.weight", "blk.1.ffn_down.weight"} <= {call[2] for call in calls}
     assert done[-2] == done[-1]  # all was counted
+
+
+def test_numpy_takes_as_many_threads_as_asked(
+    text: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+    add = Hessian.add
+
+    def watched(self: Hessian, x: Floats) -> None:
+        seen.update(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        add(self, x)
+
+    monkeypatch.setattr(Hessian, "add", watched)
+    with threadpool_limits(2, "blas"):
+        quantize_file(F16, out, "q4_0", calibrate=gk.Calibration(text, "search", **FEW))
+    assert seen == {1}

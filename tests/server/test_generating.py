@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
+import weakref
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,21 @@ def test_a_stream_that_is_cut_off_frees_its_pages(slow: RunningServer) -> None:
         assert not slow.is_free()
     until(slow.is_free, 1)
     assert slow.serving.admission.answers == 0
+
+
+def test_a_stream_that_is_cut_off_leaves_nothing_to_collect(slow: RunningServer) -> None:
+    gc.disable()
+    try:
+        with httpx.Client() as client, stream(slow, client) as response:
+            lines = response.iter_lines()
+            while "content" not in next(lines):
+                pass
+            (generation,) = slow.serving.generations(slow.served.name)
+            left = weakref.ref(generation)
+            del generation
+        until(lambda: left() is None, 2)
+    finally:
+        gc.enable()
 
 
 def test_a_response_that_nobody_waits_for_is_not_generated(slow: RunningServer) -> None:

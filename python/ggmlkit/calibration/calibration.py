@@ -11,7 +11,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from ggmlkit import _core
 from ggmlkit._version import __version__
 from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
@@ -113,6 +115,9 @@ class Calibration:
         check_vocabulary(samples, hparams.vocab, request.source.path)
         with ExitStack() as stack:
             stack.enter_context(naming(request.out))
+            # numpy multiplies the largest matrices.
+            threads = request.threads or _core.available_threads()
+            stack.enter_context(threadpool_limits(threads, "blas"))
             staging = stack.enter_context(Staging(request.out))
             arrays = Spilling(Path(os.path.realpath(request.out)).parent, _MEMORY)
             text = Text(hparams, request.tensors, samples, arrays, request.threads)

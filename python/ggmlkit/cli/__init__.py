@@ -16,7 +16,7 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line; exits with 0 done, 1 the input is at fault, 2 the command line is."""
     _open_closed_streams()
-    # No command multiplies with numpy: its library need not start threads of its own.
+    # Its library need not start threads before something multiplies with numpy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Loading makes many objects and hardly any garbage: look for it seldom.
     gc.set_threshold(100_000, 50, 100)

@@ -58,13 +58,13 @@ class Inbox(Generic[T]):
             with self._lock:
                 self._waiting.add(future)
             try:
-                try:
+                with suppress(Empty):
                     return self._items.get_nowait()
-                except Empty:
-                    await future
+                await future  # not while Empty is handled, whose traceback would keep this frame
             finally:
                 with self._lock:
                     self._waiting.discard(future)
+                del future  # cancelled, it holds the error that holds this frame
 
 
 def wake(inboxes: Iterable[Inbox[Any]]) -> None:

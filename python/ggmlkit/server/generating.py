@@ -259,7 +259,8 @@ class Generation:
         stream = choice.stream
         if stream is None or self._is_expired:
             return None
-        choice.waiting = task = asyncio.current_task()
+        # Not a variable of this frame, which the task's error would hold in a cycle.
+        choice.waiting = asyncio.current_task()
         try:
             token = await stream.__anext__()
         except StopAsyncIteration:
@@ -267,7 +268,7 @@ class Generation:
         except asyncio.CancelledError:
             if not self._has_expired():
                 raise
-            _uncancel(task)
+            _uncancel(choice.waiting)
             return None
         except GgmlkitError as error:
             if isinstance(error, CacheFullError) and choice.tokens:
