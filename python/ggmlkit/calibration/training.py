@@ -15,6 +15,7 @@ import numpy as np
 from torch.utils.checkpoint import checkpoint
 
 import torch
+from ggmlkit import _core
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT, OUTPUT_NORM
 from ggmlkit.calibration.layers import Text, float_end
 from ggmlkit.calibration.scales import rounded_scales, scale_offsets, terms, with_scales
@@ -78,7 +79,7 @@ def tuned(
 @contextmanager
 def _threads(threads: int | None) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    torch.set_num_threads(threads or _core.available_threads())
     try:
         yield
     finally:
