@@ -181,6 +181,8 @@ def test_a_prompt_that_is_not_text_is_1(tmp_path: Path) -> None:
         ["quantize", str(F16)],
         ["quantize", str(F16), "out.gguf", "q4_0", "--method", "search"],
         ["quantize", str(F16), "out.gguf", "q4_0", "--samples", "4"],
+        ["quantize", str(F16), "out.gguf", "q4_0", "--tune"],
+        ["quantize", str(F16), "out.gguf", "q4_0", "--calibrate", "a", "--tune", "0"],
         ["quantize", str(F16), "out.gguf", "q4_0", "--imatrix", "a", "--samples", "4"],
         ["quantize", str(F16), "out.gguf", "q4_0", "--imatrix", "a", "--method", "feedback"],
         ["quantize", str(F16), "out.gguf", "q4_0", "--calibrate", "a", "--imatrix", "b"],

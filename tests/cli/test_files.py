@@ -94,6 +94,14 @@ def test_quantize_calibrates(tmp_path: Path) -> None:
     assert keys["quantize.calibration.chunks_count"] == 2
 
 
+def test_quantize_tunes(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("the sea is calm, " * 200)
+    words = ("--calibrate", tmp_path / "text.txt", "--method", "search", "--samples", 3, "-t", 1)
+    done = ggmlkit("quantize", F16, tmp_path / "out.gguf", "q4_0", "--pure", *words, "--tune", 1)
+    assert "ggmlkit: note: tun" in done.stderr
+    assert "the KL divergence from the float model" in done.stderr or "no better" in done.stderr
+
+
 def test_quantize_searches_by_an_importance_matrix(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("the sea is calm, " * 200)
     matrix = tmp_path / "imatrix.gguf"

@@ -19,6 +19,7 @@ def parser() -> ArgumentParser:
     found.add_argument("--wet", action="store_true")
     found.add_argument("-ngl", "--layers")
     found.add_argument("-fa", nargs="?", choices=("on", "off"))
+    found.add_argument("--tune", nargs="?", type=int, const=9)
     return found
 
 
@@ -42,6 +43,9 @@ def parser() -> ArgumentParser:
         (["-fa", "on", "f"], ["-fa=on", "--", "f"]),
         (["-fa", "f"], ["-fa", "--", "f"]),
         (["-fa"], ["-fa"]),
+        (["--tune", "20", "f"], ["--tune=20", "--", "f"]),
+        (["--tune", "f"], ["--tune", "--", "f"]),
+        (["f", "--tune", "--wet"], ["--tune", "--wet", "--", "f"]),
         (["f", "-n", "x", "-h"], ["--help"]),
     ],
     ids=str,

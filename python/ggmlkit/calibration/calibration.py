@@ -25,6 +25,7 @@ from ggmlkit.calibration.rounding import METHODS, Method, can_calibrate
 from ggmlkit.calibration.samples import check_vocabulary, read_samples
 from ggmlkit.calibration.spilling import Spilling
 from ggmlkit.calibration.staging import Staging, naming
+from ggmlkit.calibration.tuning import check_torch, samples_to_tune, with_tuning
 from ggmlkit.engine import loading
 from ggmlkit.engine.fused_tensors import fused_rows
 from ggmlkit.errors import ArgumentError, ModelError
@@ -66,9 +67,11 @@ class Calibration:
         seed: of the choice of samples.
         drift: how much of the error of the layers before a matrix it is to make good for: 0 to 1.
             More than 0 takes longer.
+        tune: steps of training, after all are rounded, of the scales of blocks and of the norms, by
+            the KL divergence from the float model. It needs torch (extra ``torch``). 0 for none.
 
     Raises:
-        ArgumentError: there is no such method, or a number is out of range.
+        ArgumentError: there is no such method, a number is out of range, or torch is missing.
     """
 
     takes_importance: ClassVar[bool] = False
@@ -79,6 +82,7 @@ class Calibration:
     tokens: int = DEFAULT_TOKENS
     seed: int = 0
     drift: float = 0.0
+    tune: int = 0
 
     def __post_init__(self) -> None:
         check_paths(text=self.text)
@@ -89,6 +93,8 @@ class Calibration:
         whole(self.seed, "seed", least=0)
         if not 0 <= self.drift <= 1:
             raise ArgumentError(f"drift is {shown(self.drift)}, not between 0 and 1")
+        if whole(self.tune, "tune", least=0):
+            check_torch()
 
     @contextmanager
     def rounding(self, request: Request) -> Iterator[Rounded]:
@@ -116,11 +122,17 @@ class Calibration:
             arrays = Spilling(Path(os.path.realpath(request.out)).parent, _MEMORY)
             text = Text(hparams, request.tensors, samples, arrays, request.threads)
             outcomes = _Run(self, request, targets, text, staging).outcomes()
-            yield Rounded(
+            made = Rounded(
                 staging.tensors,
                 self._metadata(outcomes, len(samples.used)),
                 _notes(outcomes, request, targets, samples.held_out.size),
             )
+            if self.tune:
+                count = samples_to_tune(self.tune, self.samples)
+                more = read_samples(self.text, tokenizer, count, self.tokens, self.seed)
+                check_vocabulary(more, hparams.vocab, request.source.path)
+                made = with_tuning(made, request, replace(text, samples=more), staging, self.tune)
+            yield made
 
     def _metadata(self, outcomes: list[Outcome], samples: int) -> dict[str, Any]:
         return {

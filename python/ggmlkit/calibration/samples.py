@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # One to learn from, and one that is held out.
 _LEAST = 2
 # Of the samples, this part is held out.
-_HELD_OUT = 8
+HELD_OUT = 8
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read_samples(
     found = ids[: pieces * tokens].reshape(pieces, tokens)[chosen]
     if tokenizer.add_bos and tokenizer.bos_id is not None:
         found[:, 0] = tokenizer.bos_id
-    held_out = max(1, len(found) // _HELD_OUT)
+    held_out = max(1, len(found) // HELD_OUT)
     return Samples(Path(path).name, found[:-held_out], found[-held_out:])
 
 

@@ -61,7 +61,7 @@ def _joined(parser: argparse.ArgumentParser, word: str, left: deque[str]) -> lis
             raise UsageError(f"{name} takes no value")
         return ["--help" if name == "-h" else name]
     if not equals:
-        if option.nargs == "?" and not (left and left[0] in (option.choices or ())):
+        if option.nargs == "?" and not (left and _is_meant_for(option, left[0])):
             return [name]
         if isinstance(option.nargs, int):
             return [name, *_values(option, name, left)]
@@ -71,6 +71,11 @@ def _joined(parser: argparse.ArgumentParser, word: str, left: deque[str]) -> lis
     elif isinstance(option.nargs, int):
         raise UsageError(f"{name} takes {option.nargs} values: leave the = out")
     return [f"{name}={value}"]
+
+
+def _is_meant_for(option: argparse.Action, word: str) -> bool:
+    """Whether an option that may go without a value takes a word: a choice, or a whole number."""
+    return word.isdecimal() if option.choices is None else word in option.choices
 
 
 def _values(option: argparse.Action, name: str, left: deque[str]) -> list[str]:

@@ -21,6 +21,7 @@ EXAMPLES = """\
 
 
 METHODS = ("search", "feedback", "descent")
+TUNE_STEPS = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Of --calibrate: pieces of 512 tokens of the text, at most; default: 32.",
     )
+    parser.add_argument(
+        "--tune",
+        type=values.whole_number(1),
+        nargs="?",
+        const=TUNE_STEPS,
+        metavar="STEPS",
+        help="Of --calibrate: at last train the scales of the blocks and the norms, which takes "
+        f"long and loses less; needs torch; default: {TUNE_STEPS} steps.",
+    )
     options.add_container(parser)
     options.add_threads(parser)
     files.add_ray(parser)
@@ -109,8 +119,9 @@ def _check_calibration(args: argparse.Namespace) -> None:
             "give either --imatrix or --calibrate: a calibration measures what an importance "
             "matrix says"
         )
-    if args.samples is not None and args.calibrate is None:
-        raise UsageError("--samples needs --calibrate TEXT")
+    for option in ("samples", "tune"):
+        if getattr(args, option) is not None and args.calibrate is None:
+            raise UsageError(f"--{option} needs --calibrate TEXT")
     if args.method is None or args.calibrate is not None:
         return
     if args.imatrix is None:
@@ -126,7 +137,7 @@ def _calibration(args: argparse.Namespace) -> Calibrating | None:
     if args.calibrate is not None:
         from ggmlkit.calibration.calibration import Calibration
 
-        given = {"method": args.method, "samples": args.samples}
+        given = {"method": args.method, "samples": args.samples, "tune": args.tune}
         return Calibration(args.calibrate, **{k: v for k, v in given.items() if v is not None})
     if args.method is not None:
         from ggmlkit.calibration.searching import ScaleSearch
