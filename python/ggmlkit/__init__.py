@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from ggmlkit import errors, evaluation, types
     from ggmlkit.arch.hparams import ConversionWarning
     from ggmlkit.calibration.calibration import Calibration
+    from ggmlkit.calibration.choosing import Sensitivities, TypeChoice
     from ggmlkit.calibration.imatrix import make_imatrix
     from ggmlkit.calibration.merging import merge_imatrices
+    from ggmlkit.calibration.recommending import sensitivities
     from ggmlkit.conversion.convert import convert
     from ggmlkit.conversion.delta import apply_delta, make_delta
     from ggmlkit.conversion.export import export
@@ -90,6 +92,7 @@ _LAZY = {
     "SamplingParams": "ggmlkit.engine.sampling",
     "Scheduler": "ggmlkit.engine.scheduler",
     "Score": "ggmlkit.engine.scoring",
+    "Sensitivities": "ggmlkit.calibration.choosing",
     "Sequence": "ggmlkit.engine.sequence",
     "Stats": "ggmlkit.engine.stats",
     "Stream": "ggmlkit.engine.request",
@@ -97,6 +100,7 @@ _LAZY = {
     "TensorType": "ggmlkit.types",
     "Token": "ggmlkit.engine.completion",
     "Tokenizer": "ggmlkit.text.tokenizer",
+    "TypeChoice": "ggmlkit.calibration.choosing",
     "UnstorableError": "ggmlkit.errors",
     "UnsupportedTypeError": "ggmlkit.errors",
     "Usage": "ggmlkit.engine.result",
@@ -119,6 +123,7 @@ _LAZY = {
     "repair": "ggmlkit.inspection.repair:repair_file",
     "save": "ggmlkit.io",
     "save_imatrix": "ggmlkit.io.imatrix",
+    "sensitivities": "ggmlkit.calibration.recommending",
     "split": "ggmlkit.io.gguf.split:split_file",
     "tensor_of": "ggmlkit.quantizing",
     "verify": "ggmlkit.inspection.verify:verify_file",
@@ -151,6 +156,7 @@ __all__ = [
     "SamplingParams",
     "Scheduler",
     "Score",
+    "Sensitivities",
     "Sequence",
     "Stats",
     "Stream",
@@ -158,6 +164,7 @@ __all__ = [
     "TensorType",
     "Token",
     "Tokenizer",
+    "TypeChoice",
     "UnstorableError",
     "UnsupportedTypeError",
     "Usage",
@@ -183,6 +190,7 @@ __all__ = [
     "repair",
     "save",
     "save_imatrix",
+    "sensitivities",
     "split",
     "tensor_of",
     "types",

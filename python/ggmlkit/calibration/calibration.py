@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,9 @@ import numpy as np
 from ggmlkit._version import __version__
 from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
-from ggmlkit.arguments import check_paths, shown, whole
+from ggmlkit.arguments import check_paths, counted, shown, whole
+from ggmlkit.calibration.budget import check_scipy
+from ggmlkit.calibration.choosing import Sensitivities, padded
 from ggmlkit.calibration.layers import Text, entering_layer, float_end
 from ggmlkit.calibration.matrices import Entering, Outcome, Rounding
 from ggmlkit.calibration.progress import Meter
@@ -23,12 +25,15 @@ from ggmlkit.calibration.rounding import METHODS, Method, can_calibrate
 from ggmlkit.calibration.samples import check_vocabulary, read_samples
 from ggmlkit.calibration.spilling import Spilling
 from ggmlkit.calibration.staging import Staging, naming
+from ggmlkit.calibration.survey import Survey
 from ggmlkit.engine import loading
 from ggmlkit.engine.fused_tensors import fused_rows
 from ggmlkit.errors import ArgumentError, ModelError
-from ggmlkit.quantization.calibrating import Request, Rounded
+from ggmlkit.io.gguf.writer import planned
+from ggmlkit.quantization.calibrating import Chosen, Request, Rounded
 from ggmlkit.quantization.file import in_type
 from ggmlkit.quantization.importance import some
+from ggmlkit.quantization.size import parsed_size
 from ggmlkit.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -38,6 +43,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 32
 DEFAULT_TOKENS = 512
+# Room for the keys that say how a file was made, and what precedes the data.
+_KEYS = 1 << 10
+_ALIGNMENT = 32
 # Bytes of sums and hidden states in memory; more lie in a file.
 _MEMORY = 2 << 30
 # A matrix that is both embeddings and output: part of its Hessian's mean that is added to the
@@ -96,24 +104,64 @@ class Calibration:
             FormatError: the text is not UTF-8.
             OSError: the disk is full.
         """
-        with loading.naming(request.source):
-            hparams = from_gguf_keys(request.metadata, request.tensors)
-            _check_matrices(request.tensors, hparams)
-            tokenizer = Tokenizer.from_metadata(request.metadata)
-        targets = _targets(request)
-        samples = read_samples(self.text, tokenizer, self.samples, self.tokens, self.seed)
-        check_vocabulary(samples, hparams.vocab, request.source.path)
         with ExitStack() as stack:
-            stack.enter_context(naming(request.out))
+            text = self._text(request, stack)
+            targets = _targets(request)
+            samples = text.samples
             staging = stack.enter_context(Staging(request.out))
-            arrays = Spilling(Path(os.path.realpath(request.out)).parent, _MEMORY)
-            text = Text(hparams, request.tensors, samples, arrays, request.threads)
             outcomes = _Run(self, request, targets, text, staging).outcomes()
             yield Rounded(
                 staging.tensors,
                 self._metadata(outcomes, len(samples.used)),
                 _notes(outcomes, request, targets, samples.held_out.size),
             )
+
+    def choosing(self, request: Request, size: str | int, names: Sequence[str]) -> Chosen:
+        """Choose the types of matrices, for `quantize_file`; raises as `rounding`, and:
+
+        ArgumentError: no choice makes so small a file, or scipy is missing.
+        """
+        check_scipy()
+        parsed_size(size)
+        found = self.sensitivities(request, names)
+        choice = found.choose(size)
+        most = found.most
+        notes = [
+            f"types of {counted(len(names), 'matrix', 'matrices')}: {choice.summary()}; expected "
+            f"KL divergence {choice.kl:.5f}"
+        ]
+        if choice.nbytes == most:
+            notes.append(f"a file of {size} would not be better than this one of {most:,} bytes")
+        metadata = {
+            "quantize.mixture.size": str(size),
+            "quantize.mixture.expected_kl": choice.kl,
+            "quantize.mixture.types": choice.summary(),
+            "quantize.mixture.version": f"ggmlkit {__version__}",
+        }
+        return Chosen(choice.types, metadata, notes)
+
+    def sensitivities(self, request: Request, names: Sequence[str]) -> Sensitivities:
+        """What it costs to store these matrices of a request's in each type."""
+        with ExitStack() as stack:
+            text = self._text(request, stack)
+            survey = Survey(text, names, self.method, _TIED_DAMPING, request.progress)
+            matrices = survey.sensitivities()
+        others = {n: t for n, t in request.tensors.items() if n not in matrices}
+        fixed = sum(padded(_stored_bytes(t, request.types[n])) for n, t in others.items())
+        weights = sum(tensor.size for tensor in request.tensors.values())
+        return Sensitivities(matrices, fixed, _overhead(request), weights)
+
+    def _text(self, request: Request, stack: ExitStack) -> Text:
+        """The model and its samples; on the stack, what names the new file in errors."""
+        with loading.naming(request.source):
+            hparams = from_gguf_keys(request.metadata, request.tensors)
+            _check_matrices(request.tensors, hparams)
+            tokenizer = Tokenizer.from_metadata(request.metadata)
+        samples = read_samples(self.text, tokenizer, self.samples, self.tokens, self.seed)
+        check_vocabulary(samples, hparams.vocab, request.source.path)
+        stack.enter_context(naming(request.out))
+        arrays = Spilling(Path(os.path.realpath(request.out)).parent, _MEMORY)
+        return Text(hparams, request.tensors, samples, arrays, request.threads)
 
     def _metadata(self, outcomes: list[Outcome], samples: int) -> dict[str, Any]:
         return {
@@ -124,6 +172,21 @@ class Calibration:
             "quantize.calibration.chunk_size": self.tokens,
             "quantize.calibration.version": f"ggmlkit {__version__}",
         }
+
+
+def _stored_bytes(tensor: Tensor, kind: TensorType) -> int:
+    columns = tensor.shape[-1] if tensor.shape else 1
+    return tensor.rows * kind.row_bytes(columns)
+
+
+def _overhead(request: Request) -> int:
+    """Bytes of the new file before its tensors' data."""
+    stored = request.source.stored_values()
+    plan = planned(
+        request.tensors, request.metadata, value_types=request.source.value_types,
+        stored_values=stored,
+    )  # fmt: skip
+    return len(plan.header) + -len(plan.header) % _ALIGNMENT + _KEYS
 
 
 class _Run:

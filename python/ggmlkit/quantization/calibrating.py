@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +52,26 @@ class Rounded:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The types of a file's matrices under a budget.
+
+    Attributes:
+        types: of the matrices, by name.
+        metadata: keys that say how they were chosen.
+        notes: for the user, one sentence each.
+    """
+
+    types: Mapping[str, TensorType]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
 class Calibrating(Protocol):
     """Rounds the matrices of a file."""
+
+    def choosing(self, request: Request, size: str | int, names: Sequence[str]) -> Chosen:
+        """Choose the types of these matrices; those of the others are the request's."""
 
     def rounding(self, request: Request) -> AbstractContextManager[Rounded]:
         """Do the work; the tensors can be read until the context ends."""
