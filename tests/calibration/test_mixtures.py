@@ -78,12 +78,12 @@ def test_a_file_is_no_larger(
 def test_bits_are_those_of_the_tensors(calibration: gk.Calibration, tmp_path: Path) -> None:
     out = tmp_path / "out.gguf"
     gk.quantize_file(
-        F16, out, size="6bpw", calibrate=calibration, threads=1,
+        F16, out, size="7bpw", calibrate=calibration, threads=1,
         tensor_types=[("ffn_down", "f16")],
     )  # fmt: skip
     with io.open(out) as made:
         data = sum(tensor.nbytes for tensor in made.values())
-        assert 8 * data / sum(tensor.size for tensor in made.values()) <= 6
+        assert 8 * data / sum(tensor.size for tensor in made.values()) <= 7
         assert made["blk.0.ffn_down.weight"].type.name == "f16"
 
 

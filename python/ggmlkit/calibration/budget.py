@@ -96,7 +96,7 @@ def _solved(options: Options, room: int) -> dict[str, Option]:
         bounds=Bounds(0, 1),
         constraints=[
             LinearConstraint(one_each, 1, 1),
-            LinearConstraint(nbytes / room, -np.inf, 1 - 1e-9),
+            LinearConstraint(nbytes / room, -np.inf, 1 + 0.5 / room),
         ],
         options={"mip_rel_gap": _GAP, "time_limit": _SECONDS},
     )

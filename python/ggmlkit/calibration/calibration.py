@@ -15,7 +15,7 @@ import numpy as np
 from ggmlkit._version import __version__
 from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
-from ggmlkit.arguments import check_paths, counted, shown, whole
+from ggmlkit.arguments import check_paths, shown, whole
 from ggmlkit.calibration.budget import check_scipy
 from ggmlkit.calibration.choosing import Sensitivities, padded
 from ggmlkit.calibration.layers import Text, entering_layer, float_end
@@ -127,8 +127,8 @@ class Calibration:
         choice = found.choose(size)
         most = found.most
         notes = [
-            f"types of {counted(len(names), 'matrix', 'matrices')}: {choice.summary()}; expected "
-            f"KL divergence {choice.kl:.5f}"
+            f"types of the {len(names)} matrices: {choice.summary()}; expected KL divergence "
+            f"{choice.kl:.5f}"
         ]
         if choice.nbytes == most:
             notes.append(f"a file of {size} would not be better than this one of {most:,} bytes")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from ggmlkit import types
-from ggmlkit.arguments import counted
 from ggmlkit.calibration.budget import Option, cheapest, least_bytes
 from ggmlkit.calibration.sensitivity import Sensitivity
 from ggmlkit.errors import ArgumentError
@@ -112,8 +112,8 @@ class Sensitivities:
     def _as(self, asked: Size, nbytes: int) -> str:
         if asked.nbytes is None:
             bits = 8 * (nbytes - self.overhead) / max(1, self.weights)
-            return f"{-int(-bits * 1000 // 1) / 1000:.3f} bits a weight"
-        return counted(nbytes, "byte") if nbytes < 10**4 else f"{nbytes:,} bytes"
+            return f"{ceil(1000 * bits) / 1000:.3f} bits a weight"
+        return f"{nbytes:,} bytes"
 
     def _options(self) -> dict[str, list[Option]]:
         return {

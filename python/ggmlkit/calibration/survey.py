@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from ggmlkit.calibration.sensitivity import (
     some_rows,
 )
 from ggmlkit.engine.fused_tensors import fused_rows
+from ggmlkit.quantizing import quantize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
 # Tokens of the text that changed models are run on.
 _PROBE_TOKENS = 256
 # Layers whose tensors are changed, at most; slopes of those between are between theirs.
-_PROBED_LAYERS = 10
+_PROBED_LAYERS = 6
+# Rows of a table of embeddings that are rounded to every type: of tokens that the text has.
+_TABLE_ROWS = 256
 # What the errors of a layer take beside running a layer on changed states.
 _ERRORS_WORK = 10
 
@@ -57,7 +61,7 @@ class Survey:
     def __init__(
         self,
         text: Text,
-        names: list[str],
+        names: Sequence[str],
         method: Method,
         damping: float,
         progress: Progress | None,
@@ -133,8 +137,6 @@ class Survey:
 
     def _of_end(self, name: str, states: Floats, probe: Probe) -> Sensitivity:
         """The output matrix, or the embeddings, which are perhaps the output, too."""
-        from dataclasses import replace
-
         entering = self._text.output_entering(states)
         changed, kind = self._changed(name), self._probe(name)
         if name == EMBEDDINGS:
@@ -160,8 +162,6 @@ class Survey:
 
     def _changed(self, name: str) -> Tensor:
         """The tensor as the reference rounds it, in memory."""
-        from ggmlkit.quantizing import quantize
-
         tensor = self._text.tensors[name]
         return quantize(tensor, self._probe(name), name=name, threads=self._text.threads)
 
@@ -171,7 +171,7 @@ class Survey:
     def _rows_read(self) -> NDArray[np.int64]:
         """Rows of tokens that the text has, each once."""
         read = np.unique(self._text.samples.all)
-        places = np.linspace(0, len(read) - 1, 4 * 64).astype(np.int64)
+        places = np.linspace(0, len(read) - 1, _TABLE_ROWS).astype(np.int64)
         return np.unique(read[places]).astype(np.int64)
 
     def _part(self, name: str) -> str:
