@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from ggmlkit import errors, evaluation, types
     from ggmlkit.arch.hparams import ConversionWarning
     from ggmlkit.calibration.calibration import Calibration
+    from ggmlkit.calibration.choosing import Sensitivities, TypeChoice
     from ggmlkit.calibration.imatrix import make_imatrix
     from ggmlkit.calibration.merging import merge_imatrices
+    from ggmlkit.calibration.recommending import sensitivities
     from ggmlkit.calibration.searching import ScaleSearch
     from ggmlkit.conversion.convert import convert
     from ggmlkit.conversion.delta import apply_delta, make_delta
@@ -92,6 +94,7 @@ _LAZY = {
     "SamplingParams": "ggmlkit.engine.sampling",
     "Scheduler": "ggmlkit.engine.scheduler",
     "Score": "ggmlkit.engine.scoring",
+    "Sensitivities": "ggmlkit.calibration.choosing",
     "Sequence": "ggmlkit.engine.sequence",
     "Stats": "ggmlkit.engine.stats",
     "Stream": "ggmlkit.engine.request",
@@ -99,6 +102,7 @@ _LAZY = {
     "TensorType": "ggmlkit.types",
     "Token": "ggmlkit.engine.completion",
     "Tokenizer": "ggmlkit.text.tokenizer",
+    "TypeChoice": "ggmlkit.calibration.choosing",
     "UnstorableError": "ggmlkit.errors",
     "UnsupportedTypeError": "ggmlkit.errors",
     "Usage": "ggmlkit.engine.result",
@@ -121,6 +125,7 @@ _LAZY = {
     "repair": "ggmlkit.inspection.repair:repair_file",
     "save": "ggmlkit.io",
     "save_imatrix": "ggmlkit.io.imatrix",
+    "sensitivities": "ggmlkit.calibration.recommending",
     "split": "ggmlkit.io.gguf.split:split_file",
     "tensor_of": "ggmlkit.quantizing",
     "verify": "ggmlkit.inspection.verify:verify_file",
@@ -154,6 +159,7 @@ __all__ = [
     "ScaleSearch",
     "Scheduler",
     "Score",
+    "Sensitivities",
     "Sequence",
     "Stats",
     "Stream",
@@ -161,6 +167,7 @@ __all__ = [
     "TensorType",
     "Token",
     "Tokenizer",
+    "TypeChoice",
     "UnstorableError",
     "UnsupportedTypeError",
     "Usage",
@@ -186,6 +193,7 @@ __all__ = [
     "repair",
     "save",
     "save_imatrix",
+    "sensitivities",
     "split",
     "tensor_of",
     "types",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from ggmlkit._version import __version__
 from ggmlkit.arch.gguf_keys import from_gguf_keys
 from ggmlkit.arch.tensor_names import EMBEDDINGS, OUTPUT
 from ggmlkit.arguments import check_paths, shown, whole
+from ggmlkit.calibration.budget import check_scipy
+from ggmlkit.calibration.choosing import Sensitivities, padded
 from ggmlkit.calibration.layers import Text, entering_layer, float_end
 from ggmlkit.calibration.matrices import Entering, Outcome, Rounding
 from ggmlkit.calibration.progress import Meter
@@ -25,22 +27,29 @@ from ggmlkit.calibration.rounding import METHODS, Method, can_calibrate
 from ggmlkit.calibration.samples import check_vocabulary, read_samples
 from ggmlkit.calibration.spilling import Spilling
 from ggmlkit.calibration.staging import Staging, naming
+from ggmlkit.calibration.survey import Survey
 from ggmlkit.calibration.tuning import check_torch, samples_to_tune, with_tuning
 from ggmlkit.engine import loading
 from ggmlkit.engine.fused_tensors import fused_rows
 from ggmlkit.errors import ArgumentError, ModelError
-from ggmlkit.quantization.calibrating import Request, Rounded
+from ggmlkit.io.gguf.writer import planned
+from ggmlkit.quantization.calibrating import Chosen, Request, Rounded
 from ggmlkit.quantization.file import in_type
 from ggmlkit.quantization.importance import some
+from ggmlkit.quantization.size import parsed_size
 from ggmlkit.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from ggmlkit.arch.hparams import Hparams
+    from ggmlkit.calibration.samples import Samples
     from ggmlkit.tensor import Tensor
     from ggmlkit.types import TensorType
 
 DEFAULT_SAMPLES = 32
 DEFAULT_TOKENS = 512
+# Room for the keys that say how a file was made, and what precedes the data.
+_KEYS = 1 << 10
+_ALIGNMENT = 32
 # Bytes of sums and hidden states in memory; more lie in a file.
 _MEMORY = 2 << 30
 # A matrix that is both embeddings and output: part of its Hessian's mean that is added to the
@@ -106,21 +115,11 @@ class Calibration:
             FormatError: the text is not UTF-8.
             OSError: the disk is full.
         """
-        with loading.naming(request.source):
-            hparams = from_gguf_keys(request.metadata, request.tensors)
-            _check_matrices(request.tensors, hparams)
-            tokenizer = Tokenizer.from_metadata(request.metadata)
-        targets = _targets(request)
-        samples = read_samples(self.text, tokenizer, self.samples, self.tokens, self.seed)
-        check_vocabulary(samples, hparams.vocab, request.source.path)
         with ExitStack() as stack:
-            stack.enter_context(naming(request.out))
-            # numpy multiplies the largest matrices.
-            threads = request.threads or _core.available_threads()
-            stack.enter_context(threadpool_limits(threads, "blas"))
+            targets = _targets(request)
+            text = self._text(request, stack)
+            samples = text.samples
             staging = stack.enter_context(Staging(request.out))
-            arrays = Spilling(Path(os.path.realpath(request.out)).parent, _MEMORY)
-            text = Text(hparams, request.tensors, samples, arrays, request.threads)
             outcomes = _Run(self, request, targets, text, staging).outcomes()
             made = Rounded(
                 staging.tensors,
@@ -129,10 +128,64 @@ class Calibration:
             )
             if self.tune:
                 count = samples_to_tune(self.tune, self.samples)
-                more = read_samples(self.text, tokenizer, count, self.tokens, self.seed)
-                check_vocabulary(more, hparams.vocab, request.source.path)
+                more = self._samples(request, text.hparams, count)
                 made = with_tuning(made, request, replace(text, samples=more), staging, self.tune)
             yield made
+
+    def choosing(self, request: Request, size: str | int, names: Sequence[str]) -> Chosen:
+        """Choose the types of matrices, for `quantize_file`; raises as `rounding`, and:
+
+        ArgumentError: no choice makes so small a file, or scipy is missing.
+        """
+        check_scipy()
+        parsed_size(size)
+        found = self.sensitivities(request, names)
+        choice = found.choose(size)
+        most = found.most
+        notes = [
+            f"types of the {len(names)} matrices: {choice.summary()}; expected KL divergence "
+            f"{choice.kl:.5f}"
+        ]
+        if choice.nbytes == most:
+            notes.append(f"a file of {size} would not be better than this one of {most:,} bytes")
+        metadata = {
+            "quantize.mixture.size": str(size),
+            "quantize.mixture.expected_kl": choice.kl,
+            "quantize.mixture.types": choice.summary(),
+            "quantize.mixture.version": f"ggmlkit {__version__}",
+        }
+        return Chosen(choice.types, metadata, notes)
+
+    def sensitivities(self, request: Request, names: Sequence[str]) -> Sensitivities:
+        """What it costs to store these matrices of a request's in each type."""
+        with ExitStack() as stack:
+            text = self._text(request, stack)
+            survey = Survey(text, names, self.method, _TIED_DAMPING, request.progress)
+            matrices = survey.sensitivities()
+        others = {n: t for n, t in request.tensors.items() if n not in matrices}
+        fixed = sum(padded(_stored_bytes(t, request.types[n])) for n, t in others.items())
+        weights = sum(tensor.size for tensor in request.tensors.values())
+        return Sensitivities(matrices, fixed, _overhead(request), weights)
+
+    def _text(self, request: Request, stack: ExitStack) -> Text:
+        """The model and its samples; on the stack, what holds while it runs."""
+        with loading.naming(request.source):
+            hparams = from_gguf_keys(request.metadata, request.tensors)
+            _check_matrices(request.tensors, hparams)
+        samples = self._samples(request, hparams, self.samples)
+        stack.enter_context(naming(request.out))
+        # numpy multiplies the largest matrices.
+        threads = request.threads or _core.available_threads()
+        stack.enter_context(threadpool_limits(threads, "blas"))
+        arrays = Spilling(Path(os.path.realpath(request.out)).parent, _MEMORY)
+        return Text(hparams, request.tensors, samples, arrays, request.threads)
+
+    def _samples(self, request: Request, hparams: Hparams, count: int) -> Samples:
+        with loading.naming(request.source):
+            tokenizer = Tokenizer.from_metadata(request.metadata)
+        samples = read_samples(self.text, tokenizer, count, self.tokens, self.seed)
+        check_vocabulary(samples, hparams.vocab, request.source.path)
+        return samples
 
     def _metadata(self, outcomes: list[Outcome], samples: int) -> dict[str, Any]:
         return {
@@ -143,6 +196,21 @@ class Calibration:
             "quantize.calibration.chunk_size": self.tokens,
             "quantize.calibration.version": f"ggmlkit {__version__}",
         }
+
+
+def _stored_bytes(tensor: Tensor, kind: TensorType) -> int:
+    columns = tensor.shape[-1] if tensor.shape else 1
+    return tensor.rows * kind.row_bytes(columns)
+
+
+def _overhead(request: Request) -> int:
+    """Bytes of the new file before its tensors' data."""
+    stored = request.source.stored_values()
+    plan = planned(
+        request.tensors, request.metadata, value_types=request.source.value_types,
+        stored_values=stored,
+    )  # fmt: skip
+    return len(plan.header) + -len(plan.header) % _ALIGNMENT + _KEYS
 
 
 class _Run:

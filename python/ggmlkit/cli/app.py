@@ -23,6 +23,7 @@ COMMANDS = {
     "convert": "Turn a checkpoint into a model file.",
     "quantize": "Rewrite a model file with its matrices in another type.",
     "imatrix": "Measure on a text which columns of a model's matrices matter.",
+    "recommend": "Show which sizes a model can have, and what each is expected to cost.",
     "inspect": "Show a file's metadata, its tensors, and how many bytes each type takes.",
     "compare": "Show how two models differ: metadata, types, shapes, values; exits with 1 if so.",
     "verify": "Check a file's structure, scales and values; exits with 1 if something is wrong.",

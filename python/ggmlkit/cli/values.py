@@ -112,6 +112,18 @@ def size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
+def size_of_file(text: str) -> str:
+    """A size that a model file is to have: bytes, or bits a weight."""
+    from ggmlkit.errors import ArgumentError
+    from ggmlkit.quantization.size import parsed_size
+
+    try:
+        parsed_size(text)
+    except ArgumentError:
+        raise ArgumentTypeError(f"must be as in 4.5bpw, 800MB or 2GB, not {text!r}") from None
+    return text
+
+
 def tokens_or_size(text: str) -> tuple[int | None, int | None]:
     """Tokens, of ``8192``, or bytes, of ``2G``; the other is None."""
     if text.isascii() and text.isdecimal():

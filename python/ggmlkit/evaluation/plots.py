@@ -57,6 +57,41 @@ def plot(found: Perplexity, path: str | os.PathLike[str], title: str = "") -> No
     if found.base is not None:
         _draw_curve(axes[1], *binned(found.base.kl_by_position), first, "mean KL (nats)")
         _draw_quantiles(axes[2], found.base.kl_quantiles, found.base.kl.value)
+    _write(figure, path)
+
+
+def plot_sizes(
+    curve: list[tuple[float, float]],
+    others: dict[str, tuple[float, float]],
+    path: str | os.PathLike[str],
+) -> None:
+    """Draw how much sizes of a model cost.
+
+    Args:
+        curve: sizes in MB, and KL divergences that are expected of them.
+        others: single ones, by name.
+        path: the picture.
+
+    Raises:
+        ArgumentError: matplotlib is missing, or the suffix is not .png, .svg or .pdf.
+        OSError: the file can't be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([size for size, _ in curve], [kl for _, kl in curve], marker=".", label="--size")
+    for name, (size, kl) in others.items():
+        axes.plot([size], [kl], "x", color="gray")
+        axes.annotate(name, (size, kl), color="gray", fontsize=8)
+    axes.set(xlabel="size (MB)", ylabel="expected KL (nats)", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _write(figure, path)
+
+
+def _write(figure: Any, path: str | os.PathLike[str]) -> None:
     data = BytesIO()
     figure.savefig(data, format=picture_format(path), dpi=120)
     with replacing(path) as file:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ggmlkit.io.base import ModelFile
 from ggmlkit.io.writing.stream import Progress
@@ -55,6 +55,21 @@ class Rounded:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The types of a file's matrices under a budget.
+
+    Attributes:
+        types: of the matrices, by name.
+        metadata: keys that say how they were chosen.
+        notes: for the user, one sentence each.
+    """
+
+    types: Mapping[str, TensorType]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
 class Calibrating(Protocol):
     """Rounds the matrices of a file.
 
@@ -66,3 +81,11 @@ class Calibrating(Protocol):
 
     def rounding(self, request: Request) -> AbstractContextManager[Rounded]:
         """Do the work; the tensors can be read until the context ends."""
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """Measures what types cost."""
+
+    def choosing(self, request: Request, size: str | int, names: Sequence[str]) -> Chosen:
+        """Choose the types of these matrices; those of the others are the request's."""

@@ -20,9 +20,17 @@ from ggmlkit.io.pages import release
 from ggmlkit.io.targets import refuse_overwriting
 from ggmlkit.io.unknown_tensor import refuse_unknown
 from ggmlkit.io.writing.stream import Part, PartedTensor, parts_of
-from ggmlkit.quantization.calibrating import Calibrating, Request, Rounded
+from ggmlkit.quantization.calibrating import Calibrating, Choosing, Request, Rounded
 from ggmlkit.quantization.importance import fitted, left_out
-from ggmlkit.quantization.recipe import check_importance, planned, recipe
+from ggmlkit.quantization.recipe import (
+    Planned,
+    check_importance,
+    chosable,
+    planned,
+    prevailing,
+    recipe,
+)
+from ggmlkit.quantization.size import parsed_size
 from ggmlkit.storing import Importance, check_finite_halves, store
 from ggmlkit.tensor import Tensor
 from ggmlkit.types import TensorType
@@ -41,8 +49,9 @@ _Read = Callable[[int | None], Tensor]
 def quantize_file(
     src: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    type: TensorType | str,
+    type: TensorType | str | None = None,
     *,
+    size: str | int | None = None,
     pure: bool = False,
     tensor_types: Sequence[tuple[str, TensorType | str]] = (),
     importance: Mapping[str, NDArray[np.float32]] | None = None,
@@ -58,7 +67,10 @@ def quantize_file(
         out: the file to write, replaced only when it is complete; its suffix decides the container
             (`.gguf`, or `.bin` for ggjt v3) unless `container` names one.
         type: a type or a mixture of several such as `"q4_K_M"`, one of `recipe.NAMES`;
-            `recipe.plan` says which tensor gets which type.
+            `recipe.plan` says which tensor gets which type. None with `size`.
+        size: choose the type of each matrix so that the file is no larger, and loses least:
+            ``"90MB"``, ``"2GB"`` or a number of bytes; or ``"4.5bpw"``, bits a weight of the
+            tensors' data. It needs `calibrate` and the extra ``calibration``; only gguf.
         pure: give every matrix the same type.
         tensor_types: pairs of a regular expression and a type, for matrices whose name it matches.
         importance: how much each column of a matrix counts, by gguf name: `(columns,)`, or
@@ -82,25 +94,42 @@ def quantize_file(
             bits needs one that is not given.
         ConversionError: an expression matches no matrix's name.
         ModelError: `calibrate` is given, and the engine can't run the model.
-        ArgumentError: `out` is `src`, an expression is not a regular expression, or `importance`
-            is given with a `calibrate` that measures it, or not given with one that needs it.
+        ArgumentError: `out` is `src`, an expression is not a regular expression, `importance` is
+            given with a `calibrate` that measures it, or not given with one that needs it, `type`
+            and `size` are both or neither; or `size` has no such form, or is less than any choice
+            of types makes.
     """
     check_paths(src=src, out=out)
     refuse_overwriting(out, src)
     thread_count(threads)
     _check_calibrate(calibrate, importance)
-    target = recipe(type)
+    _check_size(size, type, pure, calibrate, container, Path(out))
     with closing(io.open(src)) as source, ExitStack() as stack:
         metadata, tensors = as_gguf(source)
         refuse_unknown(tensors.values())
         weights, notes = fitted({} if importance is None else importance, tensors)
+        new_keys: dict[str, Any] = {}
+        # With a size, the largest type stands for those that are not chosen yet.
+        named = type if type is not None else "q8_0"
         chosen = planned(
-            tensors, type, pure=pure, weighted=bool(weights), tensor_types=tensor_types
+            tensors, named, pure=pure, weighted=bool(weights), tensor_types=tensor_types
         )
+        chooser: object = calibrate
+        if size is not None and isinstance(chooser, Choosing):
+            names = chosable(tensors, tensor_types)
+            request = Request(
+                source, metadata, tensors, chosen.types, Path(out), weights, threads, progress
+            )
+            found = chooser.choosing(request, size, names)
+            chosen = Planned({**chosen.types, **found.types}, {})
+            new_keys |= found.metadata
+            notes += found.notes
+            named = prevailing(tensors, chosen.types)
+        target = recipe(named)
         check_importance(chosen.types, tensors, weights)
         notes += left_out(importance or {}, tensors, chosen.types)
         _check_readable(tensors, chosen.types)
-        new_keys: dict[str, Any] = {"general.file_type": target.file_type}
+        new_keys["general.file_type"] = target.file_type
         if types.get(target.type).is_quantized:
             new_keys["general.quantization_version"] = _LAYOUT_VERSION
         made = Rounded()
@@ -129,6 +158,30 @@ def quantize_file(
             progress=progress,
         )
     return [*chosen.notes(tensors), *notes]
+
+
+def _check_size(
+    size: str | int | None,
+    type: object,
+    pure: bool,
+    calibrate: object,
+    container: str | None,
+    out: Path,
+) -> None:
+    if size is None:
+        if type is None:
+            raise ArgumentError("give a type, or a size to choose the types for")
+        return
+    parsed_size(size)
+    if type is not None or pure:
+        raise ArgumentError("give either a type or a size, which chooses the types")
+    if not isinstance(calibrate, Choosing):
+        raise ArgumentError(
+            "size needs calibrate: what types cost is measured on its text, as in "
+            'calibrate=gk.Calibration("text.txt")'
+        )
+    if container not in (None, "gguf") or (container is None and out.suffix.lower() != ".gguf"):
+        raise ArgumentError("a size can be given for gguf files alone")
 
 
 def _check_calibrate(calibrate: object, importance: object) -> None:

@@ -227,6 +227,35 @@ def planned(
     return Planned(chosen, replaced)
 
 
+def chosable(
+    tensors: Mapping[str, Tensor], tensor_types: Sequence[tuple[str, TensorType | str]] = ()
+) -> list[str]:
+    """The names of the matrices whose types are not given: by an expression, or by what they are.
+
+    Args:
+        tensors: of the model.
+        tensor_types: as of :func:`plan`.
+    """
+    own = _compiled(tensor_types)
+    return [
+        name
+        for name, tensor in tensors.items()
+        if len(tensor.shape) == 2
+        and not _keeps_type(name, tensor)
+        and not any(expression.search(name) for expression, _ in own)
+    ]
+
+
+def prevailing(tensors: Mapping[str, Tensor], chosen: Mapping[str, TensorType]) -> str:
+    """The type that most weights of the matrices have, of those that a file can be named after."""
+    counts: Counter[str] = Counter()
+    for name, kind in chosen.items():
+        if len(tensors[name].shape) > 1:
+            counts[kind.name] += tensors[name].size
+    named = [kind for kind, _ in counts.most_common() if kind in NAMES]
+    return named[0] if named else "f16"
+
+
 def check_importance(
     chosen: Mapping[str, TensorType], tensors: Mapping[str, Tensor], known: Container[str] = ()
 ) -> None:

@@ -11,12 +11,14 @@ from ggmlkit.cli.progress import Progress
 from ggmlkit.cli.usage import UsageError
 
 if TYPE_CHECKING:
+    from ggmlkit.calibration.calibration import Calibration
     from ggmlkit.quantization.calibrating import Calibrating
 
 EXAMPLES = """\
   ggmlkit quantize model-f16.gguf model-q4_K_M.gguf q4_K_M
   ggmlkit quantize model-f16.gguf out.gguf q4_0 --tensor-type 'attn_v=q8_0'
   ggmlkit quantize model-f16.gguf out.gguf q4_0 --calibrate text.txt
+  ggmlkit quantize model-f16.gguf out.gguf --size 4.5bpw --calibrate text.txt
   ggmlkit quantize *-f16.gguf q4_K_M/ q4_K_M"""
 
 
@@ -27,7 +29,13 @@ TUNE_STEPS = 200
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     files.add_files(parser, "IN", "Model file of any container and version.")
-    parser.add_argument("type", type=values.type_name, metavar="TYPE", help=options.TYPES)
+    parser.add_argument(
+        "type",
+        type=values.type_name,
+        nargs="?",
+        metavar="TYPE",
+        help=f"Left out with --size. {options.TYPES}",
+    )
     parser.add_argument(
         "--pure", action="store_true", help="No mixture: give every matrix the same type."
     )
@@ -76,6 +84,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Of --calibrate: at last train the scales of the blocks and the norms, which takes "
         f"long and loses less; needs torch; default: {TUNE_STEPS} steps.",
     )
+    parser.add_argument(
+        "--size",
+        type=values.size_of_file,
+        metavar="SIZE",
+        help="Choose the type of each matrix so that OUT is no larger than 2GB, 800MB or so many "
+        "bytes, or its tensors have no more than 4.5bpw, bits a weight; and loses least. It needs "
+        "--calibrate and ggmlkit[calibration].",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="With --size: print the choice, and write nothing.",
+    )
     options.add_container(parser)
     options.add_threads(parser)
     files.add_ray(parser)
@@ -84,10 +105,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files."""
+    _settle_type(args)
     _check_calibration(args)
     targets = files.targets_of(args, args.imatrix, args.calibrate)
     is_calibrated = args.calibrate is not None or args.method is not None
-    title = f"{'calibrate and ' if is_calibrated else ''}quantize to {args.type}"
+    title = f"{'calibrate and ' if is_calibrated else ''}quantize to {args.size or args.type}"
+    if args.dry_run:
+        return _show_choice(args, title)
     return files.write_files(args, targets, _write, title, of_bytes=not is_calibrated)
 
 
@@ -103,14 +127,65 @@ def _write(
         source,
         out,
         args.type,
+        size=args.size,
         pure=args.pure,
         tensor_types=args.tensor_type,
         importance=importance,
-        calibrate=_calibration(args),
+        calibrate=_calibrating(args),
         container=args.container,
         threads=args.threads,
         progress=progress,
     )
+
+
+def _settle_type(args: argparse.Namespace) -> None:
+    """TYPE is the last argument, unless --size stands for it; `argparse` took it for OUT."""
+    last = str(args.out)
+    if args.size is None:
+        if args.dry_run:
+            raise UsageError("--dry-run needs --size")
+        if len(args.sources) < 2:
+            raise UsageError("the following arguments are required: TYPE (or --size)")
+        try:
+            args.type = values.type_name(last)
+        except argparse.ArgumentTypeError as error:
+            raise UsageError(f"TYPE {error}") from None
+        args.out = args.sources.pop()
+        return
+    from ggmlkit.quantization import NAMES
+
+    if len(args.sources) > 1 and last.lower() in map(str.lower, NAMES):
+        raise UsageError("give either TYPE or --size, which chooses the types")
+    if args.pure:
+        raise UsageError("--pure gives every matrix the same type, which --size doesn't")
+    if args.calibrate is None:
+        raise UsageError("--size needs --calibrate TEXT: what types cost is measured on it")
+
+
+def _show_choice(args: argparse.Namespace, title: str) -> int:
+    """Print which matrix would get which type."""
+    if len(args.sources) > 1:
+        raise UsageError("--dry-run shows the choice of one IN")
+    from ggmlkit.calibration.recommending import sensitivities
+    from ggmlkit.cli.progress import progress
+
+    with progress(title, of_bytes=False) as tell:
+        found = sensitivities(
+            args.sources[0],
+            _calibration(args),
+            tensor_types=args.tensor_type,
+            threads=args.threads,
+            progress=tell,
+        )
+    choice = found.choose(args.size)
+    width = max(map(len, choice.types), default=0)
+    for name, kind in choice.types.items():
+        print(f"{name:{width}}  {kind}")
+    print(
+        f"\n{choice.summary()}: {choice.nbytes:,} bytes, {choice.bits_per_weight:.2f} bits a "
+        f"weight, expected KL {choice.kl:.6f}; nothing was written"
+    )
+    return 0
 
 
 def _check_calibration(args: argparse.Namespace) -> None:
@@ -133,14 +208,18 @@ def _check_calibration(args: argparse.Namespace) -> None:
         )
 
 
-def _calibration(args: argparse.Namespace) -> Calibrating | None:
+def _calibrating(args: argparse.Namespace) -> Calibrating | None:
     if args.calibrate is not None:
-        from ggmlkit.calibration.calibration import Calibration
-
-        given = {"method": args.method, "samples": args.samples, "tune": args.tune}
-        return Calibration(args.calibrate, **{k: v for k, v in given.items() if v is not None})
+        return _calibration(args)
     if args.method is not None:
         from ggmlkit.calibration.searching import ScaleSearch
 
         return ScaleSearch()
     return None
+
+
+def _calibration(args: argparse.Namespace) -> Calibration:
+    from ggmlkit.calibration.calibration import Calibration
+
+    given = {"method": args.method, "samples": args.samples, "tune": args.tune}
+    return Calibration(args.calibrate, **{k: v for k, v in given.items() if v is not None})
