@@ -61,15 +61,27 @@ def test_what_it_cannot_search_is_made_as_without_it(
     tmp_path: Path, importance: dict[str, NDArray[Any]]
 ) -> None:
     few = {Q: importance[Q]}
-    types = [("attn_q", "q8_0"), ("attn_k", "f16")]
+    types = [("blk.0.attn_q", "q8_0"), ("attn_k", "f16")]
     out, plain = tmp_path / "out.gguf", tmp_path / "plain.gguf"
     make = partial(quantize_file, F16, type="q4_0", pure=True, tensor_types=types, importance=few)
-    make(out=out, calibrate=gk.ScaleSearch())
+    notes = make(out=out, calibrate=gk.ScaleSearch())
+    assert any("the scales of 1 matrices" in note for note in notes)
+    assert not any("can't use importance" in note for note in notes), notes
     make(out=plain)
     with io.open(out) as found, io.open(plain) as without:
         assert found[Q].type.name == "q8_0"
         for name in set(found.names) - {Q}:
             assert found[name].data.tobytes() == without[name].data.tobytes()
+
+
+def test_an_unknown_container_is_refused_before_the_work(
+    tmp_path: Path, importance: dict[str, NDArray[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gk.ScaleSearch, "rounding", None)
+    with pytest.raises(gk.ConversionError, match="the suffix names no container"):
+        quantize_file(
+            F16, tmp_path / "out.x", "q4_0", importance=importance, calibrate=gk.ScaleSearch()
+        )
 
 
 def test_nothing_to_search_is_said(tmp_path: Path, importance: dict[str, NDArray[Any]]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -312,3 +314,18 @@ def test_chat_without_standard_input_ends(chat_gguf: Path) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_report_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    text, folder = tmp_path / "text.txt", tmp_path / "out"
+    text.write_text("the sea is calm and the king is old, " * 8000)
+    folder.mkdir()
+    words = ["-c", "64", "-t", "1", "-f", str(text), "-o", str(folder / "page.html")]
+    command = [sys.executable, "-m", "ggmlkit", "report", str(F16), "--base", str(F16), *words]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 60
+        while not list(folder.glob("*/base")) and time.monotonic() < end:
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert not list(folder.iterdir())

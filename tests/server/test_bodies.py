@@ -156,6 +156,13 @@ def test_a_wrong_grammar_is_refused(server: RunningServer, fields: dict[str, Any
     assert server.is_free()
 
 
+def test_a_grammar_that_becomes_too_complex_is_the_requests_fault(server: RunningServer) -> None:
+    found = server.chat(grammar='root ::= "a"{1000000000}')
+    assert found.status_code == 400, found.text
+    assert "too complex" in found.json()["error"]["message"]
+    assert server.is_free()
+
+
 def test_others_are_served_while_a_grammar_is_too_complex(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

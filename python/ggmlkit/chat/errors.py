@@ -90,7 +90,7 @@ def as_request_error(error: GgmlkitError, path: str = "", name: str = "") -> Req
 
 def as_failure(error: GgmlkitError, path: str, name: str) -> RequestError:
     """What a client is told where generating failed; arguments as of :func:`as_request_error`."""
-    if isinstance(error, (CacheFullError, ClosedError)):
+    if isinstance(error, (ArgumentError, CacheFullError, ClosedError)):
         return as_request_error(error)
     return RequestError(500, str(error).replace(path, name), code="generation_failed")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -24,6 +25,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     warnings.formatwarning = _one_line
+    # So that temporary files are removed. The server has handlers of its own.
+    signal.signal(signal.SIGTERM, _end)
     try:
         from ggmlkit.cli.app import run
 
@@ -39,6 +42,10 @@ def main() -> None:
     # All that is left is memory, which the system takes back in a tenth of the time that python
     # would take to give it.
     os._exit(_flushed(code))
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _flushed(code: int) -> int:

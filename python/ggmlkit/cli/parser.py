@@ -92,6 +92,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return ", ".join(action.option_strings) + value
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.nargs == 0 or action.default in (None, [], argparse.SUPPRESS):
+        is_said = "Default: " in (action.help or "")
+        if is_said or action.nargs == 0 or action.default in (None, [], argparse.SUPPRESS):
             return action.help
         return f"{action.help} Default: %(default)s."

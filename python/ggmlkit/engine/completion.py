@@ -91,7 +91,7 @@ class Completion:
         ``ids`` are all so far; the ``logits`` are changed as the settings want.
 
         Raises:
-            ModelError: the text can't go on as its grammar wants.
+            ArgumentError, ModelError: the text can't go on as its grammar wants.
         """
         if self._params.logits_processor is not None:
             self._params.logits_processor(tuple(ids), logits)

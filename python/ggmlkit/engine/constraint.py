@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from functools import lru_cache
@@ -29,8 +30,11 @@ _MISSING = (
     "{} needs the extra grammar, the package llguidance: in a clone of ggmlkit, "
     'pip install ".[grammar]"'
 )
-_SECONDS = 5.0
+_SECONDS = 5.0  # of processor time, in which a grammar is read
+_BUSY = 12  # times as long: what that may take where the machine has other work
 _LONGEST_REASON = 200
+# What only the author of a grammar of llguidance's own can do.
+_ADVICE = re.compile(r"; (consider making your grammar left-recursive|try avoiding).*")
 
 _tokenizers: WeakKeyDictionary[Tokenizer, dict[int, LLTokenizer]] = WeakKeyDictionary()
 
@@ -66,11 +70,12 @@ class Constraint:
         The model's ending tokens are among them where the text may end.
 
         Raises:
-            ModelError: going on became too complex, or no token of the vocabulary goes on.
+            ArgumentError: going on became too complex.
+            ModelError: no token of the vocabulary goes on.
         """
         self.compute()
         if self._next is None or self._matcher.is_error():
-            raise ModelError(
+            raise ArgumentError(
                 f"{self._field} is too complex to go on: {_reason(self._matcher.get_error())}"
             )
         if not self._next.any():
@@ -153,13 +158,18 @@ def _fault(grammar: Grammar) -> str:
         ArgumentError: there was too little time or memory; next time there may be enough.
     """
     complex = f"{grammar.field} is too complex: reading it takes too"
-    given = {"field": grammar.field, "text": grammar.text, "path": sys.path}
+    given = {
+        "field": grammar.field,
+        "text": grammar.text,
+        "path": sys.path,
+        "seconds": _SECONDS,
+    }
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", grammar_check.__file__],
             input=json.dumps(given).encode(),
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=_BUSY * max(_SECONDS, 1),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -168,6 +178,8 @@ def _fault(grammar: Grammar) -> str:
         raise ArgumentError(
             f"{grammar.field}: no process can be started to read it: {error}"
         ) from None
+    if done.returncode == -signal.SIGPROF:
+        raise ArgumentError(f"{complex} long")
     if done.returncode:
         raise ArgumentError(f"{complex} much memory")
     said: str = json.loads(done.stdout)
@@ -191,6 +203,7 @@ def _reason(said: str, has_place: bool = True) -> str:
     lines = [line for line in said.splitlines() if not re.match(r"\s*(\d+ \||\^|<)", line)]
     named = [line for line in lines if line.startswith("error: ")]
     text = " ".join(" ".join(named or lines).removeprefix("error: ").split())
+    text = _ADVICE.sub("", text)
     if not has_place:
         text = re.sub(r"^at \d+\(\d+\): ", "", text)
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…"

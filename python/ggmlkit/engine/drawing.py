@@ -14,7 +14,7 @@ import numpy as np
 
 from ggmlkit import _core
 from ggmlkit.engine.completion import Completion, Token
-from ggmlkit.errors import ModelError
+from ggmlkit.errors import ArgumentError, GgmlkitError, ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class Turn:
     first_row: int
     guesses: Sequence[int] = ()
     tokens: list[Token] = field(default_factory=list)
-    error: ModelError | None = None
+    error: GgmlkitError | None = None
 
     @property
     def row(self) -> int:
@@ -60,7 +60,7 @@ class Turn:
         """As `Completion.prepare`, for the next row; errors are kept."""
         try:
             return self.completion.prepare(self.ids, logits[self.row])
-        except ModelError as error:  # of its grammar
+        except (ArgumentError, ModelError) as error:  # of its grammar
             self.error = error
         except Exception as error:  # of the caller's own logits_processor
             self.error = ModelError(f"logits_processor failed: {error!r}")

@@ -102,7 +102,7 @@ def save(
     from ggmlkit.io.gguf import writer as gguf_writer
     from ggmlkit.io.legacy import writer as legacy_writer
 
-    suffix = Path(path_text(path)).suffix.lower()
+    kind = container_of(path, container)
     thread_count(threads)
     named = _by_name(tensors)
     if not isinstance(metadata, Mapping):
@@ -111,12 +111,6 @@ def save(
         stored_text(key, "a key of metadata")
     if progress is not None and not callable(progress):
         raise ArgumentTypeError(f"progress must be a function, not {shown(progress)}")
-    kind = container or _SUFFIXES.get(suffix)
-    if kind is None:
-        raise ConversionError(
-            f"{os.fspath(path)}: the suffix names no container; use .gguf or .bin, or name the "
-            "container (--container)"
-        )
     if byte_order != "little" and kind != "gguf":
         raise ConversionError(f"{kind} files are little-endian; gguf v3 can be big-endian")
     if kind == "gguf":
@@ -149,6 +143,21 @@ def save(
         raise ConversionError(
             f"there is no writer for {kind!r}; there are gguf, ggjt, ggmf, ggml and ggla"
         )
+
+
+def container_of(path: str | os.PathLike[str], container: str | None = None) -> str:
+    """The container of a file to write: as named, or by its suffix.
+
+    Raises:
+        ConversionError: none is named, and the suffix names none.
+    """
+    found = container or _SUFFIXES.get(Path(path_text(path)).suffix.lower())
+    if found is None:
+        raise ConversionError(
+            f"{os.fspath(path)}: the suffix names no container; use .gguf or .bin, or name the "
+            "container (--container)"
+        )
+    return found
 
 
 def _folder_refusal(path: Path) -> str:

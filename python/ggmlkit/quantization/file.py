@@ -102,6 +102,7 @@ def quantize_file(
     check_paths(src=src, out=out)
     refuse_overwriting(out, src)
     thread_count(threads)
+    io.container_of(out, container)
     _check_calibrate(calibrate, importance)
     _check_size(size, type, pure, calibrate, container, Path(out))
     with closing(io.open(src)) as source, ExitStack() as stack:
@@ -127,7 +128,6 @@ def quantize_file(
             named = prevailing(tensors, chosen.types)
         target = recipe(named)
         check_importance(chosen.types, tensors, weights)
-        notes += left_out(importance or {}, tensors, chosen.types)
         _check_readable(tensors, chosen.types)
         new_keys["general.file_type"] = target.file_type
         if types.get(target.type).is_quantized:
@@ -141,6 +141,7 @@ def quantize_file(
             new_keys |= made.metadata
             notes += made.notes
             progress = None
+        notes += left_out(importance or {}, tensors, chosen.types, made.tensors)
         unchanged = {k: v for k, v in source.stored_values().items() if k not in new_keys}
         io.save(
             Path(out),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,17 +65,19 @@ def left_out(
     importance: Mapping[str, NDArray[Any]],
     tensors: Mapping[str, Tensor],
     chosen: Mapping[str, TensorType],
+    weighed: Container[str] = (),
 ) -> list[str]:
     """Notes on matrices that are quantized without importance although some was given.
 
-    ``chosen`` is the type that each tensor is stored in.
+    ``chosen`` is the type that each tensor is stored in, ``weighed`` are made with it in another
+    way.
     """
     if not importance:
         return []
     made = [
         name
         for name, target in chosen.items()
-        if target.is_quantized and tensors[name].type != target
+        if target.is_quantized and tensors[name].type != target and name not in weighed
     ]
     useless = sorted({chosen[name].name for name in made if not chosen[name].takes_importance})
     lacking = [n for n in made if chosen[n].takes_importance and n not in importance]

@@ -200,7 +200,7 @@ def _check_calibration(args: argparse.Namespace) -> None:
     if args.method is None or args.calibrate is not None:
         return
     if args.imatrix is None:
-        raise UsageError("--method needs --calibrate TEXT")
+        raise UsageError("--method needs --calibrate TEXT, or --imatrix FILE")
     if args.method != "search":
         raise UsageError(
             f"--method {args.method} needs --calibrate TEXT: an importance matrix suffices for "
