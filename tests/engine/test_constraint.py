@@ -182,7 +182,7 @@ def test_a_scheduler_keeps_each_stream_to_its_own_grammar() -> None:
         numbers = scheduler.submit([1, 5, 6], regex="[0-9]{5}", **settings)
         lost = scheduler.submit([1, 5, 6], grammar='start: "x" a\na: a "x"', **settings)
         assert re.fullmatch("[0-9]{5}", numbers.text())
-        with pytest.raises(gk.ModelError, match="grammar"):
+        with pytest.raises(gk.ArgumentError, match="grammar"):
             lost.text()
         texts = [[token.id for token in stream] for stream in [free, *bound]]
     llama = Llama(FILE, context=256)
