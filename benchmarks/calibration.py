@@ -19,7 +19,7 @@ import ggmlkit as gk
 import peers
 from bench import Bench, Outcome, Step
 from dithered import SOURCE, dithered
-from ggmlkit.calibration.rounding import METHODS, Method
+from ggmlkit.calibration.methods import METHODS, Method
 from measure import OURS, Comparison
 
 GROUP = "Calibrated rounding"

@@ -20,7 +20,8 @@ from ggmlkit import io, types
 from ggmlkit.calibration import calibration as module
 from ggmlkit.calibration import matrices
 from ggmlkit.calibration.hessians import Hessian
-from ggmlkit.calibration.rounding import METHODS, can_calibrate, rounded
+from ggmlkit.calibration.methods import METHODS
+from ggmlkit.calibration.rounding import can_calibrate, rounded
 from ggmlkit.errors import ArgumentError, ModelError, UnstorableError
 from ggmlkit.tensor import Tensor
 from paths import GOLDEN

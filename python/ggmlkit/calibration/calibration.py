@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ggmlkit import _core
@@ -22,15 +21,15 @@ from ggmlkit.calibration.budget import check_scipy
 from ggmlkit.calibration.choosing import Sensitivities, padded
 from ggmlkit.calibration.layers import Text, entering_layer, float_end
 from ggmlkit.calibration.matrices import Entering, Outcome, Rounding
+from ggmlkit.calibration.methods import METHODS, Method
 from ggmlkit.calibration.progress import Meter
-from ggmlkit.calibration.rounding import METHODS, Method, can_calibrate
+from ggmlkit.calibration.rounding import can_calibrate
 from ggmlkit.calibration.samples import check_vocabulary, read_samples
 from ggmlkit.calibration.spilling import Spilling
 from ggmlkit.calibration.staging import Staging, naming
 from ggmlkit.calibration.survey import Survey
 from ggmlkit.calibration.tuning import check_torch, samples_to_tune, with_tuning
 from ggmlkit.engine import loading
-from ggmlkit.engine.fused_tensors import fused_rows
 from ggmlkit.errors import ArgumentError, ModelError
 from ggmlkit.io.gguf.writer import planned
 from ggmlkit.quantization.calibrating import Chosen, Request, Rounded
@@ -52,9 +51,6 @@ _KEYS = 1 << 10
 _ALIGNMENT = 32
 # Bytes of sums and hidden states in memory; more lie in a file.
 _MEMORY = 2 << 30
-# A matrix that is both embeddings and output: part of its Hessian's mean that is added to the
-# diagonal, as its rows are also read as they are.
-_TIED_DAMPING = 0.3
 _LAYER_MATRICES = frozenset(
     {"attn_q", "attn_k", "attn_v", "attn_qkv", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}
 )
@@ -160,7 +156,7 @@ class Calibration:
         """What it costs to store these matrices of a request's in each type."""
         with ExitStack() as stack:
             text = self._text(request, stack)
-            survey = Survey(text, names, self.method, _TIED_DAMPING, request.progress)
+            survey = Survey(text, names, self.method, request.progress)
             matrices = survey.sensitivities()
         others = {n: t for n, t in request.tensors.items() if n not in matrices}
         fixed = sum(padded(_stored_bytes(t, request.types[n])) for n, t in others.items())
@@ -252,7 +248,7 @@ class _Run:
             if names:
                 with entering_layer(text, layer, states, exact, self._drift) as entering:
                     for name in names:
-                        self._round(name, entering[self._part(name)])
+                        self._round(name, entering[text.input_name(name)])
             rounded = {n: self._now(n) for n in self._tensors if n.startswith(f"blk.{layer}.")}
             text.advanced(layer, states, {**self._tensors, **rounded})
             self._meter.advance(self._layer_size(layer, of_rest=True), f"blk.{layer}")
@@ -268,22 +264,15 @@ class _Run:
             self._meter.advance(self._layer_size(layer), "the model before rounding")
 
         states = float_end(self._text, done)
-        entering = self._text.output_entering(states)
-        hessian = entering.hessian.copy()
-        hessian[np.diag_indices_from(hessian)] += _TIED_DAMPING * np.diagonal(hessian).mean()
+        entering = self._text.output_entering(states, is_table=True)
         self._text.arrays.free(states)
-        self._round(EMBEDDINGS, replace(entering, hessian=hessian))
+        self._round(EMBEDDINGS, entering)
 
     def _round(self, name: str, entering: Entering) -> None:
         tensor = self._tensors[name]
         self._meter.begin(name)
         self._outcomes.append(self._rounding.matrix(tensor, self._targets[name], entering))
         self._meter.advance(tensor.size, name)
-
-    def _part(self, name: str) -> str:
-        """The name of a matrix that the same enters."""
-        parts = fused_rows(name, self._tensors, self._text.hparams)
-        return name if parts is None else next(iter(parts))
 
     def _now(self, name: str) -> Tensor:
         """A tensor as the new file has it."""

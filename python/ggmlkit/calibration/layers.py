@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from ggmlkit.arch.hparams import Hparams
 from ggmlkit.arch.tensor_names import EMBEDDINGS
 from ggmlkit.calibration.hessians import CrossSum, Hessian
 from ggmlkit.calibration.matrices import Entering
+from ggmlkit.engine.fused_tensors import fused_rows
 from ggmlkit.engine.layers import Inputs, embedded, run_layer
 from ggmlkit.errors import ModelError
 from ggmlkit.tensor import Tensor
@@ -30,6 +31,9 @@ _MOST_HELD_OUT = 1024
 # Added to the mean of a Hessian's diagonal where a correction is solved for: directions that few
 # tokens had say little.
 _DAMPING = 0.01
+# Part of the mean of a Hessian's diagonal that is added to the diagonal of a matrix that is both
+# embeddings and output.
+_TABLE_DAMPING = 0.3
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,28 @@ class Text:
         ):  # fmt: skip
             pass
 
-    def output_entering(self, states: Floats) -> Entering:
-        """What enters the output matrix: hidden states behind the last layer, normed."""
+    def output_entering(self, states: Floats, *, is_table: bool = False) -> Entering:
+        """What enters the output matrix: hidden states behind the last layer, normed.
+
+        Args:
+            states: these.
+            is_table: whether the matrix is that of embeddings, too, whose rows are read as they
+                are: their own errors then count beside those of the output.
+        """
         dim = self.hparams.dim
         collected = _Collected("the output matrix", dim, self, crossed=False)
         collected.add(states.reshape(-1, dim), None)
-        return collected.entering(0.0)
+        found = collected.entering(0.0)
+        if not is_table:
+            return found
+        hessian = found.hessian.copy()
+        hessian[np.diag_indices_from(hessian)] += _TABLE_DAMPING * np.diagonal(hessian).mean()
+        return replace(found, hessian=hessian)
+
+    def input_name(self, name: str) -> str:
+        """The name by which `entering_layer` gives what enters a matrix: of a fused one, a part."""
+        parts = fused_rows(name, self.tensors, self.hparams)
+        return name if parts is None else next(iter(parts))
 
 
 def float_end(text: Text, done: Callable[[int], None]) -> Floats:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ggmlkit import _core
-from ggmlkit.calibration.rounding import Method, rounded
+from ggmlkit.calibration.methods import Method
+from ggmlkit.calibration.rounding import rounded
 from ggmlkit.errors import UnstorableError
 from ggmlkit.io.pages import release
 from ggmlkit.storing import Importance, store

@@ -16,7 +16,7 @@ Methods:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,12 +26,10 @@ from ggmlkit.errors import UnstorableError, UnsupportedTypeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ggmlkit.calibration.methods import Method
     from ggmlkit.types import TensorType
 
     Floats = NDArray[np.float32]
-
-Method = Literal["search", "feedback", "descent"]
-METHODS: tuple[Method, ...] = ("search", "feedback", "descent")
 
 # Part of the mean of H's diagonal that is added to the diagonal: H of few tokens has directions
 # that no token had.

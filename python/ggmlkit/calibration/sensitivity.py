@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ggmlkit.calibration.rounding import Method, can_calibrate, rounded
+from ggmlkit.calibration.methods import Method
+from ggmlkit.calibration.rounding import can_calibrate, rounded
 from ggmlkit.errors import UnstorableError
 from ggmlkit.quantizing import dequantize, quantize
 from ggmlkit.tensor import Tensor

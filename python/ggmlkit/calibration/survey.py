@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,6 @@ from ggmlkit.calibration.sensitivity import (
     rows_of,
     some_rows,
 )
-from ggmlkit.engine.fused_tensors import fused_rows
 from ggmlkit.quantizing import quantize
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
     from ggmlkit.calibration.layers import Text
     from ggmlkit.calibration.matrices import Entering
-    from ggmlkit.calibration.rounding import Method
+    from ggmlkit.calibration.methods import Method
     from ggmlkit.io.writing.stream import Progress
     from ggmlkit.tensor import Tensor
 
@@ -53,8 +51,6 @@ class Survey:
         text: the model, and what it reads.
         names: of the matrices.
         method: of the rounding.
-        damping: of the mean of the Hessian's diagonal: what the values of a matrix that is both
-            embeddings and output count beside its output.
         progress: called with (work done, in all, what is done next).
     """
 
@@ -63,13 +59,11 @@ class Survey:
         text: Text,
         names: Sequence[str],
         method: Method,
-        damping: float,
         progress: Progress | None,
     ) -> None:
         self._text = text
         self._names = names
         self._method = method
-        self._damping = damping
         layers = text.hparams.layers
         places = np.linspace(0, layers - 1, min(layers, _PROBED_LAYERS))
         self._probed = sorted({int(place) for place in places})
@@ -123,7 +117,9 @@ class Survey:
 
     def _errors_of_layer(self, layer: int, names: list[str], states: Floats) -> dict[str, Errors]:
         with entering_layer(self._text, layer, states, None, 0.0) as entering:
-            return {name: self._errors(name, entering[self._part(name)]) for name in names}
+            return {
+                name: self._errors(name, entering[self._text.input_name(name)]) for name in names
+            }
 
     def _errors(self, name: str, entering: Entering, *, of_rows: bool = False) -> Errors:
         """Errors of some rows; of_rows: of those that the text has, as the matrix is a table."""
@@ -137,14 +133,8 @@ class Survey:
 
     def _of_end(self, name: str, states: Floats, probe: Probe) -> Sensitivity:
         """The output matrix, or the embeddings, which are perhaps the output, too."""
-        entering = self._text.output_entering(states)
+        entering = self._text.output_entering(states, is_table=name == EMBEDDINGS)
         changed, kind = self._changed(name), self._probe(name)
-        if name == EMBEDDINGS:
-            hessian = entering.hessian.copy()
-            hessian[np.diag_indices_from(hessian)] += self._damping * float(
-                np.diagonal(hessian).mean()
-            )
-            entering = replace(entering, hessian=hessian)
         errors = self._errors(name, entering, of_rows=True)
         uses = []
         if name == EMBEDDINGS:
@@ -173,11 +163,6 @@ class Survey:
         read = np.unique(self._text.samples.all)
         places = np.linspace(0, len(read) - 1, _TABLE_ROWS).astype(np.int64)
         return np.unique(read[places]).astype(np.int64)
-
-    def _part(self, name: str) -> str:
-        """The name of a matrix that the same enters."""
-        parts = fused_rows(name, self._text.tensors, self._text.hparams)
-        return name if parts is None else next(iter(parts))
 
 
 def _use(kl: float, errors: Errors, kind: str) -> Use:

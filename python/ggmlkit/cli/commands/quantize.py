@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggmlkit.calibration.methods import METHODS
 from ggmlkit.cli import files, llama_cpp, options, values
 from ggmlkit.cli.progress import Progress
 from ggmlkit.cli.usage import UsageError
@@ -22,7 +23,6 @@ EXAMPLES = """\
   ggmlkit quantize *-f16.gguf q4_K_M/ q4_K_M"""
 
 
-METHODS = ("search", "feedback", "descent")
 TUNE_STEPS = 200
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggmlkit.calibration.methods import METHODS
 from ggmlkit.cli import options, values
 from ggmlkit.cli.targets import refuse_overwriting, refuse_same
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   ggmlkit recommend -m model-f16.gguf -f text.txt
   ggmlkit recommend -m model-f16.gguf -f text.txt --plot sizes.svg --json"""
-
-METHODS = ("search", "feedback", "descent")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
