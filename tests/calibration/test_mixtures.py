@@ -75,6 +75,18 @@ def test_a_file_is_no_larger(
         assert made.metadata["quantize.calibration.method"] == "search"
 
 
+def test_a_file_of_another_alignment_is_no_larger(
+    calibration: gk.Calibration, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "source.gguf", tmp_path / "out.gguf"
+    with io.open(F16) as file:
+        io.save(source, dict(file), {**file.metadata, "general.alignment": 4096})
+    measured = gk.sensitivities(source, calibration, threads=1)
+    size = measured.least
+    gk.quantize_file(source, out, size=size, calibrate=calibration, threads=1)
+    assert out.stat().st_size <= size
+
+
 def test_bits_are_those_of_the_tensors(calibration: gk.Calibration, tmp_path: Path) -> None:
     out = tmp_path / "out.gguf"
     gk.quantize_file(

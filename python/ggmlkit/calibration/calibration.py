@@ -31,7 +31,7 @@ from ggmlkit.calibration.survey import Survey
 from ggmlkit.calibration.tuning import check_torch, samples_to_tune, with_tuning
 from ggmlkit.engine import loading
 from ggmlkit.errors import ArgumentError, ModelError
-from ggmlkit.io.gguf.writer import planned
+from ggmlkit.io.gguf.writer import alignment_of, planned
 from ggmlkit.quantization.calibrating import Chosen, Request, Rounded
 from ggmlkit.quantization.file import in_type
 from ggmlkit.quantization.importance import some
@@ -46,9 +46,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 32
 DEFAULT_TOKENS = 512
-# Room for the keys that say how a file was made, and what precedes the data.
+# Room for the keys that say how a file was made.
 _KEYS = 1 << 10
-_ALIGNMENT = 32
 # Bytes of sums and hidden states in memory; more lie in a file.
 _MEMORY = 2 << 30
 _LAYER_MATRICES = frozenset(
@@ -159,9 +158,14 @@ class Calibration:
             survey = Survey(text, names, self.method, request.progress)
             matrices = survey.sensitivities()
         others = {n: t for n, t in request.tensors.items() if n not in matrices}
-        fixed = sum(padded(_stored_bytes(t, request.types[n])) for n, t in others.items())
+        alignment = alignment_of(request.metadata)
+        fixed = sum(
+            padded(_stored_bytes(tensor, request.types[name]), alignment)
+            for name, tensor in others.items()
+        )
         weights = sum(tensor.size for tensor in request.tensors.values())
-        return Sensitivities(matrices, fixed, _overhead(request), weights)
+        overhead = padded(_header_bytes(request) + _KEYS, alignment)
+        return Sensitivities(matrices, fixed, overhead, weights, alignment)
 
     def _text(self, request: Request, stack: ExitStack) -> Text:
         """The model and its samples; on the stack, what holds while it runs."""
@@ -199,14 +203,14 @@ def _stored_bytes(tensor: Tensor, kind: TensorType) -> int:
     return tensor.rows * kind.row_bytes(columns)
 
 
-def _overhead(request: Request) -> int:
-    """Bytes of the new file before its tensors' data."""
+def _header_bytes(request: Request) -> int:
+    """What precedes the data in a file of the request's metadata."""
     stored = request.source.stored_values()
     plan = planned(
         request.tensors, request.metadata, value_types=request.source.value_types,
         stored_values=stored,
     )  # fmt: skip
-    return len(plan.header) + -len(plan.header) % _ALIGNMENT + _KEYS
+    return len(plan.header)
 
 
 class _Run:

@@ -10,11 +10,9 @@ from ggmlkit import types
 from ggmlkit.calibration.budget import Option, cheapest, least_bytes
 from ggmlkit.calibration.sensitivity import Sensitivity
 from ggmlkit.errors import ArgumentError
+from ggmlkit.io.gguf.header import DEFAULT_ALIGNMENT
 from ggmlkit.quantization.size import Size, parsed_size
 from ggmlkit.types import TensorType
-
-# Between tensors' data in a file.
-_ALIGNMENT = 32
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,14 @@ class Sensitivities:
         fixed: bytes of the data of tensors whose type is not chosen.
         overhead: bytes of the file that are no tensor's data.
         weights: of all tensors of the model.
+        alignment: of each tensor's data in the file, in bytes.
     """
 
     matrices: Mapping[str, Sensitivity]
     fixed: int
     overhead: int
     weights: int
+    alignment: int = DEFAULT_ALIGNMENT
 
     @property
     def least(self) -> int:
@@ -117,8 +117,15 @@ class Sensitivities:
 
     def _options(self) -> dict[str, list[Option]]:
         return {
-            name: [_option(own, kind) for kind in own.types] for name, own in self.matrices.items()
+            name: [self._option(own, kind) for kind in own.types]
+            for name, own in self.matrices.items()
         }
+
+    def _option(self, matrix: Sensitivity, name: str) -> Option:
+        kind = types.get(name)
+        rows, columns = matrix.shape
+        nbytes = padded(rows * kind.row_bytes(columns), self.alignment)
+        return Option(kind, nbytes, matrix.kl(name))
 
     def _choice(self, options: Mapping[str, Option]) -> TypeChoice:
         data = self.fixed + sum(option.nbytes for option in options.values())
@@ -130,12 +137,6 @@ class Sensitivities:
         )
 
 
-def padded(nbytes: int) -> int:
+def padded(nbytes: int, alignment: int) -> int:
     """Bytes that so many take in a file."""
-    return nbytes + -nbytes % _ALIGNMENT
-
-
-def _option(matrix: Sensitivity, name: str) -> Option:
-    kind = types.get(name)
-    rows, columns = matrix.shape
-    return Option(kind, padded(rows * kind.row_bytes(columns)), matrix.kl(name))
+    return nbytes + -nbytes % alignment

@@ -101,7 +101,7 @@ def planned(
     _check_version(version, byte_order)
     refuse_unknown(tensors.values())
     metadata, stored_values = _of_plain_types(metadata, stored_values or {})
-    alignment = _alignment_of(metadata)
+    alignment = alignment_of(metadata)
     header = HeaderBytes(version, byte_order)
     header.start(len(tensors), len(metadata))
     if value_types is None:
@@ -146,7 +146,8 @@ def _check_version(version: int, byte_order: ByteOrder) -> None:
         raise ConversionError(f"gguf v{version} is little-endian; v3 can be big-endian")
 
 
-def _alignment_of(metadata: Mapping[str, Any]) -> int:
+def alignment_of(metadata: Mapping[str, Any]) -> int:
+    """Of the data, and of each tensor in it; raises ConversionError for no power of two."""
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     is_whole = isinstance(alignment, (int, np.integer)) and not isinstance(alignment, bool)
     if not is_whole or not 0 < alignment < 1 << 31 or alignment & (alignment - 1):
