@@ -25,6 +25,7 @@ from ggmlkit.calibration.rounding import can_calibrate, rounded
 from ggmlkit.errors import ArgumentError, ModelError, UnstorableError
 from ggmlkit.tensor import Tensor
 from paths import GOLDEN
+from random_text import text_file
 
 F16 = GOLDEN / "gguf-v1-f16.bin"
 Floats = NDArray[np.float32]
@@ -34,10 +35,7 @@ FEW: dict[str, Any] = {"samples": 9, "tokens": 48}
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    letters = np.random.default_rng(2).choice(list("abcdefgh ijklmno,.\n"), 3000)
-    path.write_text("".join(letters))
-    return path
+    return text_file(tmp_path_factory.mktemp("text"), 3000)
 
 
 @pytest.fixture

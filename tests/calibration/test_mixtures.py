@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import ggmlkit as gk
@@ -14,6 +13,7 @@ from ggmlkit.calibration.choosing import Sensitivities
 from ggmlkit.calibration.recommending import recipes_of
 from ggmlkit.errors import ArgumentError
 from paths import GOLDEN
+from random_text import text_file
 
 F16 = GOLDEN / "gguf-v1-f16.bin"
 FEW: dict[str, Any] = {"samples": 9, "tokens": 48}
@@ -21,9 +21,7 @@ FEW: dict[str, Any] = {"samples": 9, "tokens": 48}
 
 @pytest.fixture(scope="module")
 def calibration(tmp_path_factory: pytest.TempPathFactory) -> gk.Calibration:
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    letters = np.random.default_rng(2).choice(list("abcdefgh ijklmno,.\n"), 3000)
-    path.write_text("".join(letters))
+    path = text_file(tmp_path_factory.mktemp("text"), 3000)
     return gk.Calibration(path, "search", **FEW)
 
 

@@ -17,6 +17,7 @@ from ggmlkit import io
 from ggmlkit.calibration import training
 from ggmlkit.errors import ArgumentError, ArgumentTypeError
 from paths import GOLDEN
+from random_text import letters, text_file
 
 F16 = GOLDEN / "gguf-v1-f16.bin"
 FEW: dict[str, Any] = {"method": "search", "samples": 9, "tokens": 48}
@@ -25,10 +26,7 @@ quantize_file = partial(gk.quantize_file, pure=True, threads=1)
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    letters = np.random.default_rng(2).choice(list("abcdefgh ijklmno,.\n"), 6000)
-    path.write_text("".join(letters))
-    return path
+    return text_file(tmp_path_factory.mktemp("text"), 6000)
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def divergence(made: Path, base: Path = F16) -> float:
     # Other letters, in another order.
-    text = "".join(np.random.default_rng(7).choice(list("abcdefgh ijklmno,.\n"), 1500))
+    text = letters(1500, seed=7)
     settings = {"threads": 1, "activation_bits": 16}
     found = gk.evaluation.perplexity(made, text, context=48, base=base, settings=settings)
     assert found.base is not None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from command import ggmlkit
 from ggmlkit import io
 from paths import GOLDEN
+from random_text import text_file
 
 F16 = GOLDEN / "gguf-v1-f16.bin"
 QUICK = ("--method", "search", "--samples", 3, "-t", 1)
@@ -18,10 +18,7 @@ QUICK = ("--method", "search", "--samples", 3, "-t", 1)
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    letters = np.random.default_rng(2).choice(list("abcdefgh ijklmno,.\n"), 9000)
-    path.write_text("".join(letters))
-    return path
+    return text_file(tmp_path_factory.mktemp("text"), 9000)
 
 
 def test_recommend_prints_a_curve(text: Path, tmp_path: Path) -> None:

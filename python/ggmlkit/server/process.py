@@ -37,7 +37,7 @@ _WAYS_OUT: Final = {
 }
 _DOWNLOADED: Final = "hf:"
 _SECONDS_TO_END: Final = 5  # for connections, once their answers have ended
-# The command line collects garbage seldom. Each request leaves some in cycles.
+# The command line collects garbage seldom, which suits programs that soon end.
 _COLLECTED: Final = (2_000, 10, 10)
 _KEEP_ALIVE: Final = 75  # seconds, longer than proxies keep a connection
 
